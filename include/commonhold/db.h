@@ -1,0 +1,144 @@
+/* db.h - PostgreSQL through libpq: a pool of connections, one transaction helper, one call shape, COPY streams.
+ *
+ * SQL lives as named statements at the top of the file that owns the table (SQL(name, "…")), is always parameterised, and is prepared on
+ * each connection at its first use. Parameters and results travel in binary; columns are read in the order of the SELECT.
+ *
+ * A transaction begins with the actor and the injected clock told to the database in the same round trip, so that row-level security and
+ * commonhold_now() hold inside it. Only store/db_error.c knows SQLSTATEs: it maps them, and constraint names, to errors that a person understands.
+ */
+#ifndef COMMONHOLD_DB_H
+#define COMMONHOLD_DB_H
+
+#include "call.h"
+
+struct db_pool;
+struct db;
+
+/* A named statement. */
+struct db_stmt { const char *name; const char *sql; };
+#define SQL(ident, ...) static const struct db_stmt ident = { #ident, __VA_ARGS__ }
+
+enum db_type { DB_NULL, DB_BOOL, DB_INT4, DB_INT8, DB_TEXT, DB_BYTEA, DB_UUID, DB_TIME, DB_TEXT_ARRAY, DB_UUID_ARRAY, DB_INT8_ARRAY };
+
+/* One parameter. */
+struct db_arg {
+	enum db_type type;
+	int64_t i;               /* bool, integers, instant */
+	struct str s;            /* text, bytes */
+	struct uuid u;
+	const void *array;       /* struct str[], struct uuid[] or int64_t[] */
+	size_t count;
+};
+#define A_NULL ((struct db_arg){ .type = DB_NULL })
+#define A_BOOL(v) ((struct db_arg){ .type = DB_BOOL, .i = (v) })
+#define A_INT(v) ((struct db_arg){ .type = DB_INT4, .i = (v) })
+#define A_I64(v) ((struct db_arg){ .type = DB_INT8, .i = (v) })
+#define A_STR(v) db_arg_text(v) /* absent text is NULL */
+#define A_Z(v) db_arg_text(str_of(v))
+#define A_BYTES(v) db_arg_bytes(v)
+#define A_UUID(v) ((struct db_arg){ .type = DB_UUID, .u = (v) })
+#define A_UUID_OR_NULL(v) db_arg_uuid_or_null(v) /* the nil UUID is NULL */
+#define A_TIME(v) db_arg_time(v) /* INSTANT_NONE is NULL, INSTANT_NEVER infinity */
+#define A_TEXTS(p, n) ((struct db_arg){ .type = DB_TEXT_ARRAY, .array = (p), .count = (n) })
+#define A_UUIDS(p, n) ((struct db_arg){ .type = DB_UUID_ARRAY, .array = (p), .count = (n) })
+#define A_I64S(p, n) ((struct db_arg){ .type = DB_INT8_ARRAY, .array = (p), .count = (n) })
+struct db_arg db_arg_text(struct str s);
+struct db_arg db_arg_bytes(struct str s);
+struct db_arg db_arg_time(instant t);
+struct db_arg db_arg_uuid_or_null(struct uuid u);
+
+/* The rows of one answer. They belong to the call's arena; text and bytes point into them. */
+struct rows { void *result; /* PGresult */ int n; /* rows */ int64_t affected; /* rows changed */ };
+
+/* Opens `size` connections' worth of pool to a libpq URL (several hosts allowed). Connections are made when first needed and remade after a
+ * failure. */
+CH_CHECK enum err db_pool_open(struct db_pool **out, const char *url, int size, struct error *e);
+void db_pool_close(struct db_pool *p);
+/* A connection by itself, for LISTEN, advisory locks and COPY of long jobs. */
+struct db_pool_stats { int size, in_use, waiting; int64_t waits, timeouts, reconnects, queries; };
+struct db_pool_stats db_pool_stats(struct db_pool *p);
+/* The pool that calls draw from; set once at start. The keys database has a pool of its own. */
+void db_use_pool(struct db_pool *content, struct db_pool *keys);
+struct db_pool *db_content_pool(void);
+struct db_pool *db_keys_pool(void);
+
+/* Transactions. db_begin is lazy: its commands travel with the first statement. Nested begins are an error. */
+enum db_mode { DB_READ /* read only, one snapshot */, DB_WRITE /* read committed */, DB_SERIAL /* repeatable read, for freezing and building */ };
+CH_CHECK enum err db_begin(struct call *c, enum db_mode mode);
+CH_CHECK enum err db_commit(struct call *c);
+/* Rolls back if anything is open; never fails. */
+void db_rollback(struct call *c);
+/* Gives the connection back to the pool (after a rollback if something is open). The call's owner does it. */
+void db_release(struct call *c);
+/* What a call belongs to besides its actor: makes the co-op's rows visible to system calls (jobs). Inside a transaction. */
+CH_CHECK enum err db_enter_coop(struct call *c, struct uuid coop);
+/* Queries sent on this call so far: tests and metrics assert budgets on it. */
+int db_query_count(const struct call *c);
+
+/* Runs one statement inside the open transaction. `out` may be NULL. */
+CH_CHECK enum err db_run(struct call *c, const struct db_stmt *s, struct rows *out, const struct db_arg *args, size_t n);
+#define db_query(c, stmt, rows, ...) db_run((c), &(stmt), (rows), (struct db_arg[]){ __VA_ARGS__ }, CH_LEN(((struct db_arg[]){ __VA_ARGS__ })))
+#define db_query0(c, stmt, rows) db_run((c), &(stmt), (rows), NULL, 0)
+/* The same and requires exactly one row; ERR_NOT_FOUND otherwise. */
+CH_CHECK enum err db_run_one(struct call *c, const struct db_stmt *s, struct rows *out, const struct db_arg *args, size_t n);
+#define db_one(c, stmt, rows, ...) db_run_one((c), &(stmt), (rows), (struct db_arg[]){ __VA_ARGS__ }, CH_LEN(((struct db_arg[]){ __VA_ARGS__ })))
+/* The same for commands without an answer that is looked at. */
+#define db_exec(c, stmt, ...) db_query(c, stmt, NULL, __VA_ARGS__)
+/* Queues a statement whose answer is not needed; sent with the next db_* call; its error surfaces there. For many small writes. */
+CH_CHECK enum err db_queue_run(struct call *c, const struct db_stmt *s, const struct db_arg *args, size_t n);
+#define db_queue(c, stmt, ...) db_queue_run((c), &(stmt), (struct db_arg[]){ __VA_ARGS__ }, CH_LEN(((struct db_arg[]){ __VA_ARGS__ })))
+/* Free text SQL without parameters or results: migrations, DDL in tests and benches only. */
+CH_CHECK enum err db_script(struct call *c, struct str sql);
+
+/* Reading columns by position; NULL gives the neutral value. The type must match what the column is: a mismatch is a programming error and ends in
+ * ERR_INTERNAL at db_run by checking OIDs in debug builds. */
+bool row_null(const struct rows *r, int row, int col);
+bool row_bool(const struct rows *r, int row, int col);
+int64_t row_int(const struct rows *r, int row, int col);     /* int2, int4, int8 */
+struct str row_str(const struct rows *r, int row, int col);  /* text, json, enum, name; absent for NULL */
+struct str row_bytes(const struct rows *r, int row, int col);
+struct uuid row_uuid(const struct rows *r, int row, int col);
+instant row_time(const struct rows *r, int row, int col);    /* INSTANT_NONE for NULL */
+/* text[] and uuid[]: allocates from the arena. */
+size_t row_strs(struct arena *a, const struct rows *r, int row, int col, struct str **out);
+size_t row_uuids(struct arena *a, const struct rows *r, int row, int col, struct uuid **out);
+
+/* COPY … TO STDOUT (FORMAT binary): calls `row` for every row with its fields (length -1 for NULL; views valid during the call). The SQL is a
+ * constant text with $1… replaced safely from args (integers, uuids, instants, text as quoted literals). A non-zero return stops the stream and is passed on. */
+struct copy_field { const uint8_t *p; int32_t n; };
+typedef enum err (*copy_row_fn)(void *arg, const struct copy_field *fields, int n);
+CH_CHECK enum err db_copy_out(struct call *c, const char *sql, const struct db_arg *args, size_t n, copy_row_fn row, void *arg);
+int64_t copy_int(struct copy_field f);   /* 2, 4 or 8 bytes; 0 for NULL */
+struct uuid copy_uuid(struct copy_field f);
+instant copy_time(struct copy_field f);
+struct str copy_bytes(struct copy_field f);
+
+/* COPY … FROM STDIN (FORMAT binary). */
+struct copy_in;
+CH_CHECK enum err db_copy_in_begin(struct call *c, const char *sql, struct copy_in **out);
+void copy_in_row(struct copy_in *s, int fields);
+void copy_in_null(struct copy_in *s);
+void copy_in_int4(struct copy_in *s, int32_t v);
+void copy_in_int2(struct copy_in *s, int16_t v);
+void copy_in_i64(struct copy_in *s, int64_t v);
+void copy_in_bool(struct copy_in *s, bool v);
+void copy_in_str(struct copy_in *s, struct str v);   /* text and bytea; absent is NULL */
+void copy_in_uuid(struct copy_in *s, struct uuid v);
+void copy_in_time(struct copy_in *s, instant t);
+/* Sends what is buffered when it is large; call after each row. */
+CH_CHECK enum err copy_in_flush(struct copy_in *s);
+CH_CHECK enum err db_copy_in_end(struct copy_in *s, int64_t *rows);
+
+/* Migrations (sql/NNNN_name.sql, embedded): under an advisory lock, each in its transaction, with checksums kept. Refuses a database that has a migration this program
+ * does not know (newer), or one whose text differs. `keys` selects the keys database's own series (sql/keys/). */
+CH_CHECK enum err db_migrate(struct db_pool *p, bool keys, int *applied, struct error *e);
+
+/* The embedded cluster. Creates (initdb) and starts a private PostgreSQL in `dir` (Unix socket only, unprivileged), or adopts one that runs there already after a crash
+ * of ours; gives the URLs of its content and keys databases. A thread watches it and starts it again when it dies. */
+struct cluster;
+CH_CHECK enum err cluster_start(struct cluster **out, const char *dir, struct error *e);
+const char *cluster_url(const struct cluster *c, bool keys);
+/* Fast shutdown, waits for the end. */
+void cluster_stop(struct cluster *c);
+
+#endif

@@ -1,0 +1,142 @@
+/* http.h - what a handler sees of HTTP: a request view in, one buffered response (or a paced stream) out, and the table of routes.
+ *
+ * civetweb stands behind this file and nowhere else. The router does, in this order: guard (framing, sizes, draining), request id, route, authentication, CSRF for
+ * session writes, permission, rate limit, body (read, UTF-8, JSON, schema), Idempotency-Key, handler, problem+json for an error, security headers, log line, metrics.
+ * A handler parses, calls one operation and renders.
+ */
+#ifndef COMMONHOLD_HTTP_H
+#define COMMONHOLD_HTTP_H
+
+#include "call.h"
+#include "json.h"
+
+struct http_server;
+struct template_data;
+
+/* Who may call a route. Co-op roles are looked up for the {coop} of the path; a co-op that the actor may not see answers 404. */
+enum permission {
+	PERM_PUBLIC,     /* anyone */
+	PERM_OPTIONAL,   /* anyone; the actor is known when there is one */
+	PERM_ACCOUNT,    /* any signed-in account */
+	PERM_MEMBER,     /* a member of {coop} (any state but left and removed) */
+	PERM_ACTIVE,     /* a member whose standing lets them vote and contribute */
+	PERM_ADMIN,      /* an admin of {coop} */
+	PERM_GRANT,      /* a member, or the holder of an access token for the release */
+};
+
+/* The co-op named by {coop}, resolved by the router before the handler runs. */
+struct coop_ref {
+	struct uuid id;          /* nil when the route has no {coop} */
+	struct str name;         /* its key name, as in ids and URLs ("slug" or key name both resolve) */
+	struct str slug;
+	bool is_member, is_active, is_admin;
+	struct uuid member;      /* the actor's membership; nil when none */
+};
+
+struct request {
+	struct call *call;        /* memory, database, actor, error */
+	const struct route *route;
+	struct str method;        /* "GET" … */
+	struct str path;          /* undecoded, without the query */
+	struct str query;         /* undecoded */
+	struct str param[LIMIT_PATH_PARAMS]; /* decoded values of {…} in the route's order; the rest of the path for {path*} */
+	struct coop_ref coop;
+	struct str body;          /* raw, when the route takes a body and does not stream it */
+	const struct json *json;  /* parsed and checked against the route's schema */
+	void *engine;             /* of web/ only */
+};
+
+struct str request_header(const struct request *rq, const char *name);
+/* Decoded query parameter; STR_NONE when absent. */
+struct str request_query(const struct request *rq, const char *name);
+/* A form field (urlencoded or multipart text field); STR_NONE when absent. Parsed once by our own parser. */
+struct str request_form(const struct request *rq, const char *name);
+/* Several values of one name, in order. */
+size_t request_form_all(const struct request *rq, const char *name, struct str **out);
+/* An uploaded file of a multipart form. */
+struct form_file { struct str name, content_type, content; };
+bool request_file(const struct request *rq, const char *name, struct form_file *out);
+/* Page cursor and limit of list routes ("cursor", "limit"); checks them. */
+CH_CHECK enum err request_page(struct request *rq, struct str *cursor, int *limit);
+/* For streamed bodies: reads up to n bytes; *got is 0 at the end. Enforces the route's cap and the pace limit. */
+CH_CHECK enum err request_read(struct request *rq, void *to, size_t n, size_t *got);
+/* Scheme and authority under which the instance is reached ("https://example.org"), from the configuration. */
+struct str request_base_url(const struct request *rq);
+
+struct response {
+	int status;               /* 200 unless set */
+	struct buf body;          /* capped at LIMIT_RESPONSE */
+	struct buf headers;       /* extra header lines, set by response_header */
+	const char *content_type; /* "application/json" unless set; NULL with an empty body */
+	bool streamed;            /* the handler took over with stream_begin */
+};
+/* CR, LF and other controls in the value make it ERR_INTERNAL: no header injection. */
+void response_header(struct response *rs, const char *name, struct str value);
+void response_etag(struct response *rs, struct str tag);
+/* 304 when If-None-Match has the tag: true means the handler is done. */
+bool response_not_modified(struct request *rq, struct response *rs, struct str tag);
+/* ERR_STALE when If-Match is present and lacks the tag. */
+CH_CHECK enum err request_if_match(struct request *rq, struct str tag);
+/* Starts a JSON answer: the writer appends to rs->body. */
+struct json_writer response_json(struct response *rs);
+/* See Other. `to` is a path of this site. */
+void response_redirect(struct response *rs, struct str to);
+/* A page: renders templates/<name> inside the layout with the data; adds session, CSRF token, navigation and flash. */
+CH_CHECK enum err response_page(struct request *rq, struct response *rs, const char *name, const struct json *data);
+/* A one-time message shown on the next page of this session. */
+void response_flash(struct response *rs, struct str message);
+
+/* A paced stream: headers at once, then chunks. For NDJSON verdicts, feeds, exports. Caps on concurrency: LIMIT_STREAMS. */
+CH_CHECK enum err stream_begin(struct request *rq, struct response *rs, int status, const char *content_type, int64_t content_length /* -1: chunked */);
+CH_CHECK enum err stream_write(struct request *rq, const void *p, size_t n);
+CH_CHECK enum err stream_end(struct request *rq);
+/* Sends a file (or its Range) with Accept-Ranges, ETag, Last-Modified and If-Range handling; 416 when out of range. `fd` is closed by the call's arena. */
+CH_CHECK enum err response_file(struct request *rq, struct response *rs, int fd, int64_t size, const char *content_type, struct str etag);
+
+typedef enum err (*route_fn)(struct request *rq, struct response *rs);
+
+/* One row of the table of routes. OpenAPI, the permission test and the router come from it. */
+struct route {
+	const char *method;      /* "GET" … */
+	const char *path;        /* "/api/v1/coops/{coop}/ballots/{ballot}" ; "{path*}" takes the rest */
+	const char *id;          /* operationId, unique: "ballot_vote"; pages begin with "page_" and are left out of OpenAPI */
+	enum permission permission;
+	size_t body_max;         /* 0: takes no body */
+	const char *request;     /* schemas/<request>.json, or NULL; "form" for HTML forms; "stream:<media type>" for streamed bodies */
+	const char *response;    /* schemas/<response>.json of the success answer, NULL when it is no JSON ("text/html" pages, files) */
+	int status;              /* the success status documented */
+	route_fn handler;
+	const char *summary;     /* a line for OpenAPI */
+	unsigned flags;
+};
+#define ROUTE_NO_CSRF 1u       /* session creation and the like, protected otherwise */
+#define ROUTE_IDEMPOTENT 2u    /* honours Idempotency-Key: the first answer is stored and repeated */
+#define ROUTE_STREAM_BODY 4u   /* the handler reads the body itself */
+#define ROUTE_EXPENSIVE 8u     /* counts tenfold against the rate limit: password hashing, exports */
+#define ROUTE_TABLE_END { .method = NULL }
+
+/* Starts answering. `tables` is a NULL-terminated list of tables ended by ROUTE_TABLE_END; they are checked first (unique ids and paths, schemas exist,
+ * permission known) and a fault ends the start. Handlers run on up to LIMIT_WORKERS threads. */
+struct http_options {
+	const char *listen;       /* "127.0.0.1:8080"; port 0 picks one */
+	const char *base_url;     /* public URL; its scheme decides __Host- cookies and HSTS */
+	const struct route *const *tables;
+	int workers;
+	int request_timeout_ms;   /* a gap in a request or body longer than this ends it */
+	int rate_per_minute;      /* per account or, without one, per address; 0: no limit */
+	bool trust_proxy;         /* X-Forwarded-For from loopback peers is believed */
+};
+CH_CHECK enum err http_start(struct http_server **out, const struct http_options *options, struct error *e);
+int http_port(const struct http_server *s);
+/* Drains: refuses new requests with 503, waits for those in flight up to LIMIT_DRAIN_MS, then stops. */
+void http_stop(struct http_server *s);
+/* The tables a server runs, for OpenAPI. */
+const struct route *const *http_tables(void);
+
+/* Metrics: counters and gauges in Prometheus text, at /metrics. Names are constants. */
+void metric_add(const char *name, const char *labels /* "a=\"b\"" or "" */, int64_t by);
+void metric_set(const char *name, const char *labels, int64_t value);
+void metric_observe(const char *name, const char *labels, int64_t microseconds);
+void metrics_write(struct buf *out);
+
+#endif

@@ -1,0 +1,59 @@
+/* ledger.h - a co-op's audit log: an append-only Merkle log (RFC 6962 hashing) in C2SP tlog-tiles form with signed checkpoints.
+ *
+ * Every governance act is a leaf: canonical JSON {"at","by","data","t"} that holds ids, digests and decisions, never content or personal
+ * data; what must stay deletable enters as a salted commitment. Leaves are appended inside the transaction of the act that they record, in
+ * the order of a per-co-op lock, so that there is no act without its leaf and no leaf without its act.
+ *
+ * The functions above the line are pure and serve `commonhold verify` and auditors too.
+ */
+#ifndef COMMONHOLD_LEDGER_H
+#define COMMONHOLD_LEDGER_H
+
+#include "call.h"
+#include "crypto.h"
+
+/* RFC 6962: H(0x00 || leaf), H(0x01 || left || right). */
+struct sha256 merkle_leaf(struct str leaf);
+struct sha256 merkle_node(struct sha256 left, struct sha256 right);
+struct sha256 merkle_root(const struct sha256 *leaf_hashes, size_t n, struct arena *a);
+/* Proofs (RFC 6962 section 2.1). `hash_at` gives the hash of a perfect subtree: level 0 is leaves; index counts subtrees of that level. */
+typedef enum err (*merkle_hash_fn)(void *arg, unsigned level, uint64_t index, struct sha256 *out);
+CH_CHECK enum err merkle_inclusion(struct arena *a, uint64_t index, uint64_t size, merkle_hash_fn hash_at, void *arg, struct sha256 **path, size_t *n);
+CH_CHECK enum err merkle_consistency(struct arena *a, uint64_t old_size, uint64_t size, merkle_hash_fn hash_at, void *arg, struct sha256 **path, size_t *n);
+CH_CHECK bool merkle_inclusion_ok(struct sha256 leaf, uint64_t index, uint64_t size, const struct sha256 *path, size_t n, struct sha256 root);
+CH_CHECK bool merkle_consistency_ok(uint64_t old_size, struct sha256 old_root, uint64_t size, struct sha256 root, const struct sha256 *path, size_t n);
+
+/* C2SP signed note and checkpoint. The name (origin) is the instance's host and the co-op: "commonhold.example/coop/<coop name>". */
+struct str checkpoint_sign(struct arena *a, struct str origin, uint64_t size, struct sha256 root, const struct sign_key *k);
+CH_CHECK enum err checkpoint_verify(struct arena *a, struct str note, struct str origin, const uint8_t public_key[32], uint64_t *size, struct sha256 *root, struct error *e);
+/* The verifier key in C2SP note form: "<origin>+<key id hex>+<base64>". */
+struct str note_verifier_key(struct arena *a, struct str origin, const uint8_t public_key[32]);
+/* c2sp.org/tlog-proof@v1: index, path, checkpoint. */
+struct str tlog_proof_write(struct arena *a, uint64_t index, const struct sha256 *path, size_t n, struct str checkpoint);
+CH_CHECK enum err tlog_proof_read(struct arena *a, struct str text, uint64_t *index, struct sha256 **path, size_t *n, struct str *checkpoint, struct error *e);
+
+/* One leaf to append. */
+struct leaf {
+	const char *type;   /* "coop.founded", "statement.made", "release.published" … */
+	struct str data;    /* canonical JSON object with the facts */
+};
+/* Appends inside the open transaction; hands out the leaf's index. Tiles are derived from the leaves when they are asked for. */
+CH_CHECK enum err ledger_append(struct call *c, struct uuid coop, const struct leaf *leaf, int64_t *index);
+/* Appends many at once (a batch of contributions): one lock, one round trip; gives the first index. */
+CH_CHECK enum err ledger_append_many(struct call *c, struct uuid coop, const char *type, const struct str *data, size_t n, int64_t *first);
+/* The commitment to something deletable: SHA-256(salt32 || content hash). */
+struct sha256 ledger_commitment(const uint8_t salt[32], struct sha256 content);
+/* Signed checkpoint of all leaves committed so far. Opens its own transaction. */
+CH_CHECK enum err ledger_checkpoint(struct call *c, struct uuid coop, struct str *note);
+/* Inside an open transaction. */
+CH_CHECK enum err ledger_prove_inclusion(struct call *c, struct uuid coop, int64_t index, struct str *tlog_proof);
+CH_CHECK enum err ledger_prove_consistency(struct call *c, struct uuid coop, int64_t old_size, struct sha256 **path, size_t *n, struct str *checkpoint);
+/* A tile (path after "tile/": "0/x001/234.p/7", "entries/000") as bytes. */
+CH_CHECK enum err ledger_tile(struct call *c, struct uuid coop, struct str path, struct str *bytes);
+/* The co-op's signing key (sealed in the keys database), made when the co-op is founded. Inside an open transaction. */
+CH_CHECK enum err ledger_key_new(struct call *c, struct uuid coop, uint8_t public_key[32]);
+CH_CHECK enum err ledger_key(struct call *c, struct uuid coop, struct sign_key *out);
+/* Name used in checkpoints. */
+CH_CHECK enum err ledger_origin(struct call *c, struct uuid coop, struct str *origin);
+
+#endif
