@@ -41,6 +41,7 @@ struct call {
 	struct arena *arena;    /* all memory of the call */
 	struct db *db;          /* the pool's connection, taken at the first db_begin and kept to the end */
 	struct actor actor;     /* who acts */
+	struct uuid coop;       /* the co-op whose rows the call sees (row-level security); nil outside one */
 	struct error error;     /* what went wrong, said once */
 	struct str request_id;  /* for logs; printable, at most 64 bytes */
 	struct str locale;      /* BCP 47 language of the answer; "en" */

@@ -70,7 +70,7 @@ CH_CHECK enum err db_commit(struct call *c);
 void db_rollback(struct call *c);
 /* Gives the connection back to the pool (after a rollback if something is open). The call's owner does it. */
 void db_release(struct call *c);
-/* What a call belongs to besides its actor: makes the co-op's rows visible to system calls (jobs). Inside a transaction. */
+/* Enters a co-op: sets c->coop and tells an open transaction, so that row-level security shows that co-op's rows and no others. */
 CH_CHECK enum err db_enter_coop(struct call *c, struct uuid coop);
 /* Queries sent on this call so far: tests and metrics assert budgets on it. */
 int db_query_count(const struct call *c);
