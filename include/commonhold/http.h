@@ -11,7 +11,6 @@
 #include "json.h"
 
 struct http_server;
-struct template_data;
 
 /* Who may call a route. Co-op roles are looked up for the {coop} of the path; a co-op that the actor may not see answers 404. */
 enum permission {
@@ -56,6 +55,10 @@ size_t request_form_all(const struct request *rq, const char *name, struct str *
 /* An uploaded file of a multipart form. */
 struct form_file { struct str name, content_type, content; };
 bool request_file(const struct request *rq, const char *name, struct form_file *out);
+/* The token that session writes carry, in X-CSRF-Token or the form field "csrf" (pages have it as {{csrf}}); empty without a session. */
+struct str request_csrf(const struct request *rq);
+/* The caller's address as text, for throttles only: it is never stored or logged. */
+struct str request_address(const struct request *rq);
 /* Page cursor and limit of list routes ("cursor", "limit"); checks them. */
 CH_CHECK enum err request_page(struct request *rq, struct str *cursor, int *limit);
 /* For streamed bodies: reads up to n bytes; *got is 0 at the end. Enforces the route's cap and the pace limit. */
@@ -83,8 +86,11 @@ struct json_writer response_json(struct response *rs);
 void response_redirect(struct response *rs, struct str to);
 /* A page: renders templates/<name> inside the layout with the data; adds session, CSRF token, navigation and flash. */
 CH_CHECK enum err response_page(struct request *rq, struct response *rs, const char *name, const struct json *data);
-/* A one-time message shown on the next page of this session. */
-void response_flash(struct response *rs, struct str message);
+/* Signs the browser in (or out): the session cookie with its attributes. The secret is secret_token_new's; `expires` ends the cookie. */
+void response_set_session(struct request *rq, struct response *rs, struct str secret, instant expires);
+void response_end_session(struct request *rq, struct response *rs);
+/* A one-time message shown on the next page of this browser. */
+void response_flash(struct request *rq, struct response *rs, struct str message);
 
 /* A paced stream: headers at once, then chunks. For NDJSON verdicts, feeds, exports. Caps on concurrency: LIMIT_STREAMS. */
 CH_CHECK enum err stream_begin(struct request *rq, struct response *rs, int status, const char *content_type, int64_t content_length /* -1: chunked */);
@@ -95,7 +101,7 @@ CH_CHECK enum err response_file(struct request *rq, struct response *rs, int fd,
 
 typedef enum err (*route_fn)(struct request *rq, struct response *rs);
 
-/* One row of the table of routes. OpenAPI, the permission test and the router come from it. */
+/* One row of the table of routes. OpenAPI, the permission test and the router come from it. Rows may leave off the tail. */
 struct route {
 	const char *method;      /* "GET" … */
 	const char *path;        /* "/api/v1/coops/{coop}/ballots/{ballot}" ; "{path*}" takes the rest */
@@ -103,11 +109,13 @@ struct route {
 	enum permission permission;
 	size_t body_max;         /* 0: takes no body */
 	const char *request;     /* schemas/<request>.json, or NULL; "form" for HTML forms; "stream:<media type>" for streamed bodies */
-	const char *response;    /* schemas/<response>.json of the success answer, NULL when it is no JSON ("text/html" pages, files) */
+	const char *response;    /* schemas/<response>.json of the success answer; a media type ("application/x-ndjson") when it is no JSON; NULL without a body */
 	int status;              /* the success status documented */
 	route_fn handler;
 	const char *summary;     /* a line for OpenAPI */
 	unsigned flags;
+	const char *query;       /* query parameters, "cursor limit state=open|closed release": one outside the list answers 400, and so does another value where
+	                          * values are listed; NULL: none ("page_" routes with NULL take any) */
 };
 #define ROUTE_NO_CSRF 1u       /* session creation and the like, protected otherwise */
 #define ROUTE_IDEMPOTENT 2u    /* honours Idempotency-Key: the first answer is stored and repeated */
@@ -115,12 +123,33 @@ struct route {
 #define ROUTE_EXPENSIVE 8u     /* counts tenfold against the rate limit: password hashing, exports */
 #define ROUTE_TABLE_END { .method = NULL }
 
+/* What a request claims about its caller. */
+struct http_identity {
+	enum auth_kind kind;  /* AUTH_NONE; AUTH_SESSION: a cookie; AUTH_TOKEN: a personal token ("ch_…"); AUTH_GRANT: a JWT */
+	struct str secret;    /* the cookie's value or the bearer token, as sent: not to be believed yet */
+	struct str coop;      /* {coop} of the path; absent where the route has none */
+};
+
+/* What the router asks of the domains, so that web/ depends on none of them. main sets it; any member may be NULL in tests. */
+struct http_hooks {
+	/* Finds out who calls and which co-op is meant, in one read transaction of its own: sets c->actor, c->locale, c->coop and *coop. An unknown or ended session
+	 * leaves AUTH_NONE and is no error; a bad bearer token is ERR_TOKEN_INVALID or ERR_TOKEN_EXPIRED; a co-op that this caller may not see ERR_NOT_FOUND. */
+	enum err (*identify)(struct call *c, const struct http_identity *who, struct coop_ref *coop);
+	/* /readyz: ERR_OK when the database answers and has this program's migrations. */
+	enum err (*ready)(struct call *c);
+	/* Before /metrics is written: sets gauges (pool, jobs). */
+	void (*gauges)(void);
+};
+
 /* Starts answering. `tables` is a NULL-terminated list of tables ended by ROUTE_TABLE_END; they are checked first (unique ids and paths, schemas exist,
  * permission known) and a fault ends the start. Handlers run on up to LIMIT_WORKERS threads. */
 struct http_options {
 	const char *listen;       /* "127.0.0.1:8080"; port 0 picks one */
 	const char *base_url;     /* public URL; its scheme decides __Host- cookies and HSTS */
 	const struct route *const *tables;
+	struct http_hooks hooks;
+	struct str secret;        /* of the instance: signs what is kept in the browser without a session; absent: made at random for this process */
+	struct str metrics_token; /* bearer token for /metrics from other machines; absent: loopback only */
 	int workers;
 	int request_timeout_ms;   /* a gap in a request or body longer than this ends it */
 	int rate_per_minute;      /* per account or, without one, per address; 0: no limit */
