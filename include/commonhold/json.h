@@ -88,7 +88,7 @@ void jw_kbool(struct json_writer *w, const char *key, bool v);
  * additionalProperties (bool or schema), patternProperties, propertyNames, minProperties, maxProperties, items, prefixItems, minItems, maxItems,
  * uniqueItems, contains, minLength, maxLength (code points), pattern (PCRE2, anchored as written), minimum, maximum, exclusiveMinimum,
  * exclusiveMaximum, multipleOf (integers), format (date-time, date, duration, email, uri, uuid), allOf, anyOf, oneOf, not, if/then/else, $ref and $defs (local,
- * and to other registered schemas by file name), default and description (no effect). An unknown keyword or a cyclic $ref without progress fails at compile. */
+ * and to other registered schemas by file name), default, description, title, examples, $schema, $id and $comment (no effect). An unknown keyword or a cyclic $ref without progress fails at compile. */
 struct json_schema;
 
 /* Compiles; the schema and its memory live as long as the arena. `resolve` finds other schemas by the file part of a $ref ("chat.json"),
