@@ -17,6 +17,7 @@
 #include "str.h"
 
 struct db;
+struct job_run;
 
 /* How the caller proved who they are. */
 enum auth_kind {
@@ -45,6 +46,8 @@ struct call {
 	struct error error;     /* what went wrong, said once */
 	struct str request_id;  /* for logs; printable, at most 64 bytes */
 	struct str locale;      /* BCP 47 language of the answer; "en" */
+	int queries;            /* statements sent so far: tests and metrics assert budgets on it */
+	struct job_run *job;    /* the job this call runs for; NULL for others. Of job/ only */
 };
 
 /* Says what is wrong in c->error and returns the code. */
