@@ -4,7 +4,7 @@
  * data; what must stay deletable enters as a salted commitment. Leaves are appended inside the transaction of the act that they record, in
  * the order of a per-co-op lock, so that there is no act without its leaf and no leaf without its act.
  *
- * The functions above the line are pure and serve `commonhold verify` and auditors too.
+ * The first half is pure (no database) and serves `commonhold verify` and auditors too.
  */
 #ifndef COMMONHOLD_LEDGER_H
 #define COMMONHOLD_LEDGER_H
@@ -16,6 +16,14 @@
 struct sha256 merkle_leaf(struct str leaf);
 struct sha256 merkle_node(struct sha256 left, struct sha256 right);
 struct sha256 merkle_root(const struct sha256 *leaf_hashes, size_t n, struct arena *a);
+/* The same for leaves that stream by: constant memory. Zero-initialise; add leaf hashes in order; the root may be asked for at any time. */
+struct merkle_builder {
+	struct sha256 stack[64]; /* roots of the perfect subtrees that make up the leaves so far, largest first */
+	unsigned depth;          /* how many there are: the one bits of size */
+	uint64_t size;           /* leaves added */
+};
+void merkle_add(struct merkle_builder *b, struct sha256 leaf_hash);
+struct sha256 merkle_builder_root(const struct merkle_builder *b);
 /* Proofs (RFC 6962 section 2.1). `hash_at` gives the hash of a perfect subtree: level 0 is leaves; index counts subtrees of that level. */
 typedef enum err (*merkle_hash_fn)(void *arg, unsigned level, uint64_t index, struct sha256 *out);
 CH_CHECK enum err merkle_inclusion(struct arena *a, uint64_t index, uint64_t size, merkle_hash_fn hash_at, void *arg, struct sha256 **path, size_t *n);
@@ -28,32 +36,52 @@ struct str checkpoint_sign(struct arena *a, struct str origin, uint64_t size, st
 CH_CHECK enum err checkpoint_verify(struct arena *a, struct str note, struct str origin, const uint8_t public_key[32], uint64_t *size, struct sha256 *root, struct error *e);
 /* The verifier key in C2SP note form: "<origin>+<key id hex>+<base64>". */
 struct str note_verifier_key(struct arena *a, struct str origin, const uint8_t public_key[32]);
-/* c2sp.org/tlog-proof@v1: index, path, checkpoint. */
-struct str tlog_proof_write(struct arena *a, uint64_t index, const struct sha256 *path, size_t n, struct str checkpoint);
-CH_CHECK enum err tlog_proof_read(struct arena *a, struct str text, uint64_t *index, struct sha256 **path, size_t *n, struct str *checkpoint, struct error *e);
+/* Reads such a key. */
+CH_CHECK bool note_verifier_parse(struct arena *a, struct str key, struct str *origin, uint8_t public_key[32]);
+/* c2sp.org/tlog-proof@v1: the leaf's entry as extra data (absent: none), index, path, checkpoint. */
+struct tlog_proof {
+	struct str entry;          /* bytes of the leaf; unauthenticated until its hash is led to the checkpoint's root */
+	uint64_t index;
+	const struct sha256 *path; /* from the leaf's sibling upwards */
+	size_t n;                  /* hashes in path */
+	struct str checkpoint;     /* the signed note, verbatim */
+};
+struct str tlog_proof_write(struct arena *a, const struct tlog_proof *p);
+CH_CHECK enum err tlog_proof_read(struct arena *a, struct str text, struct tlog_proof *out, struct error *e);
+/* Tile addresses of C2SP tlog-tiles (what follows "tile/"): "0/x001/234.p/7", "entries/000". */
+struct tile_path { bool entries; unsigned level; uint64_t index; unsigned width /* 256 when full */; };
+CH_CHECK bool tile_path_parse(struct str path, struct tile_path *out);
+struct str tile_path_format(struct arena *a, struct tile_path p);
 
 /* One leaf to append. */
 struct leaf {
 	const char *type;   /* "coop.founded", "statement.made", "release.published" … */
-	struct str data;    /* canonical JSON object with the facts */
+	struct str data;    /* JSON object with the facts; put into canonical form here */
+	struct uuid by;     /* the member who acted, where the public may know; nil: not said */
 };
-/* Appends inside the open transaction; hands out the leaf's index. Tiles are derived from the leaves when they are asked for. */
+/* Appends inside the open transaction; hands out the leaf's index. The co-op's log stays locked until that transaction ends: append as late in it as possible.
+ * An entry longer than 65,535 bytes is ERR_TOO_LARGE. */
 CH_CHECK enum err ledger_append(struct call *c, struct uuid coop, const struct leaf *leaf, int64_t *index);
-/* Appends many at once (a batch of contributions): one lock, one round trip; gives the first index. */
+/* Appends many at once (a batch of contributions): one lock, one stream; gives the first index. */
 CH_CHECK enum err ledger_append_many(struct call *c, struct uuid coop, const char *type, const struct str *data, size_t n, int64_t *first);
 /* The commitment to something deletable: SHA-256(salt32 || content hash). */
 struct sha256 ledger_commitment(const uint8_t salt[32], struct sha256 content);
 /* Signed checkpoint of all leaves committed so far. Opens its own transaction. */
 CH_CHECK enum err ledger_checkpoint(struct call *c, struct uuid coop, struct str *note);
-/* Inside an open transaction. */
+/* Inside an open transaction. The inclusion proof carries the leaf's entry. ERR_NOT_FOUND for a leaf or size that is not there. */
 CH_CHECK enum err ledger_prove_inclusion(struct call *c, struct uuid coop, int64_t index, struct str *tlog_proof);
-CH_CHECK enum err ledger_prove_consistency(struct call *c, struct uuid coop, int64_t old_size, struct sha256 **path, size_t *n, struct str *checkpoint);
+CH_CHECK enum err ledger_prove_consistency(struct call *c, struct uuid coop, int64_t from, int64_t to, struct sha256 **path, size_t *n);
+/* How many leaves there are, and the root over them. */
+CH_CHECK enum err ledger_head(struct call *c, struct uuid coop, int64_t *size, struct sha256 *root);
 /* A tile (path after "tile/": "0/x001/234.p/7", "entries/000") as bytes. */
 CH_CHECK enum err ledger_tile(struct call *c, struct uuid coop, struct str path, struct str *bytes);
-/* The co-op's signing key (sealed in the keys database), made when the co-op is founded. Inside an open transaction. */
+/* Opens the log of a co-op that is being founded, inside the founding transaction: makes the co-op's signing key (sealed, in the keys database) and the empty log. Repeating
+ * it after a rolled-back founding finds the same key. */
 CH_CHECK enum err ledger_key_new(struct call *c, struct uuid coop, uint8_t public_key[32]);
 CH_CHECK enum err ledger_key(struct call *c, struct uuid coop, struct sign_key *out);
-/* Name used in checkpoints. */
+/* The host that the origins of new logs begin with ("commonhold.example"); set once at start. */
+void ledger_use_host(const char *host);
+/* Name used in checkpoints: fixed when the log is opened. */
 CH_CHECK enum err ledger_origin(struct call *c, struct uuid coop, struct str *origin);
 
 #endif

@@ -1,0 +1,25 @@
+/* keyring.h - the content keys: one per member and co-op, kept wrapped in the keys database. Destroying a key is the erasure of everything sealed under it.
+ *
+ * Keys are wrapped by the instance's seal key with (co-op, member) as context, so that a row cannot be passed off as another member's. Unwrapped keys are cached in
+ * memory, bounded, wiped when they leave the cache. A key is never written to the content database, to a log or to a file.
+ *
+ * The keys database has its own transactions: a key that is made stays made when the caller's transaction rolls back (harmless: it seals nothing), and a key that is
+ * destroyed stays destroyed. Destroy as the last step, after the content's transaction has committed, or repeat it from a job: it is idempotent.
+ */
+#ifndef COMMONHOLD_KEYRING_H
+#define COMMONHOLD_KEYRING_H
+
+#include "call.h"
+#include "crypto.h"
+
+/* The member's key, made if there is none. Never for a destroyed one: ERR_GONE. */
+CH_CHECK enum err keyring_make(struct call *c, struct uuid coop, struct uuid member, struct seal_key *out);
+/* The keys of many members at once, in their order; one round trip for what is not cached. `present[i]` (may be NULL when all must be there) is false where there is no
+ * key or no longer one; without `present` that is ERR_GONE. */
+CH_CHECK enum err keyring_get(struct call *c, struct uuid coop, const struct uuid *members, size_t n, struct seal_key *out, bool *present);
+/* Destroys the key: the wrapped bytes are overwritten in the row, which stays as a mark that no key may be made again. */
+CH_CHECK enum err keyring_destroy(struct call *c, struct uuid coop, struct uuid member);
+/* Other processes' destructions: forgets everything cached. Called when a notification was missed, and by tests. */
+void keyring_forget(void);
+
+#endif

@@ -1,0 +1,42 @@
+/* verify.h - checking a release artefact as an outsider would: offline, without a database, trusting nothing but a public key.
+ *
+ * The order is that of a careful reader: the list of files and their hashes, the signature over it, the manifest, the envelope over the manifest, every shard row by row,
+ * tombstones, licences, the report, and the proof that the log knows this release. Shards are streamed: memory does not grow with them.
+ * Everything in the folder is hostile until shown otherwise: names are checked, symbolic links are refused, lines and documents have a maximum.
+ */
+#ifndef COMMONHOLD_VERIFY_H
+#define COMMONHOLD_VERIFY_H
+
+#include "arena.h"
+#include "error.h"
+#include "str.h"
+
+/* One thing that was looked at. */
+struct verify_check {
+	const char *id;           /* stable name: "files", "sums_signature", "manifest", "envelope", "rows", … */
+	bool ok;                  /* whether it holds */
+	struct str text;          /* a sentence for a person: what was found, or what is wrong and where */
+	struct verify_check *next;
+};
+
+struct verify_options {
+	const uint8_t *public_key; /* 32 bytes that the reader got elsewhere; NULL: the manifest's own key, and the result says so */
+	bool staged;               /* before the release has entered the log: SHA256SUMS, its signature, checkpoint and proof may be absent and are then not looked at */
+};
+
+struct verify_result {
+	bool ok;                      /* every check holds */
+	bool pinned;                  /* the key came from the reader, not from the artefact */
+	struct str release;           /* federated id and version, when the manifest could be read */
+	struct str version;
+	int64_t rows;                 /* rows read */
+	struct verify_check *checks;  /* in order */
+};
+
+/* Checks the folder. ERR_OK when it could be looked at, whatever the result; an error (ERR_IO, ERR_NOT_FOUND) only when it could not. */
+CH_CHECK enum err verify_release(struct arena *a, const char *dir, const struct verify_options *options, struct verify_result *out, struct error *e);
+
+/* `commonhold verify DIR [--key KEY] [--json]`: one line per check; 0 all hold, 1 something does not, 2 wrong usage. */
+int verify_main(int argc, char **argv);
+
+#endif
