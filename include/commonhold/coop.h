@@ -1,0 +1,162 @@
+/* coop.h - co-ops, charters, memberships, consents and statements: who decides together, and what each person said.
+ *
+ * Every operation is one transaction of its own unless it says "inside". Governance acts append a leaf to the co-op's log (ledger.h).
+ */
+#ifndef COMMONHOLD_COOP_H
+#define COMMONHOLD_COOP_H
+
+#include "call.h"
+#include "json.h"
+#include "crypto.h"
+#include "policy.h"
+
+/* ---- Charters ---- */
+
+/* A charter as the program uses it: the document, and what code needs of it, typed. All text points into the document. */
+struct charter {
+	struct uuid coop;
+	int version;
+	struct str document;        /* canonical JSON */
+	struct sha256 digest;
+	const struct json *json;    /* parsed */
+	instant adopted_at;
+	struct str name, domain, region;
+	bool share_by_default;      /* sharing */
+	uint8_t kinds;              /* accepted kinds, bits of policy_kind */
+	unsigned licence_default;   /* policy_licence_no */
+	uint64_t licences_allowed;  /* bits */
+	uint16_t release_uses, release_uses_conditional; /* bits of policy_use */
+	uint32_t release_purposes;  /* bits of policy_purpose */
+	uint8_t release_audience;
+	uint8_t licence_mode;       /* policy_licence_mode */
+	uint32_t outputs;           /* output licences, bits */
+	uint32_t k_contributors;
+	struct str rrule;           /* RFC 5545 recurrence of cut-offs */
+	instant cadence_start;      /* DTSTART */
+	struct duration lead, notice, voting, cooling_off; /* lead: announced before the cut-off; then notice, voting, cooling-off */
+	struct str access;          /* public, gated_auto, gated_manual */
+	struct str terms;           /* Markdown; its SHA-256 pins grants */
+	struct duration token_life, grant_life;
+	int purge_days;
+	struct str moderation_mode; /* hold, approve, reject */
+	struct str pii_action;      /* hold, approve, reject */
+	int pii_threshold;          /* findings from which pii_action applies */
+	struct duration retention_raw, retention_access_log, retention_backups, retention_quarantine, embargo; /* all zero: none */
+	struct str admission;       /* open, approval, invitation */
+	struct duration checkup_every, window, grace;
+	struct policy_statement *defaults; /* layer 5, from ai_preferences */
+	size_t n_defaults;
+	struct policy_rule *rules;  /* charter predicates */
+	size_t n_rules;
+	struct policy_node *nodes;
+	size_t n_nodes;
+	int delegation_depth;
+	unsigned delegation_cap;
+};
+
+/* Fills defaults in, checks against schemas/charter.json and for contradictions between fields (a default licence that is not allowed, a notice under P7D, a rule with a zero
+ * denominator, an output licence no allowed licence can reach, …), one fault per JSON Pointer. Gives the canonical document with all defaults written out. Pure. */
+CH_CHECK enum err charter_check(struct arena *a, const struct json *draft, struct str *document, struct error *e);
+/* Reads a canonical document into the typed form. Pure. */
+CH_CHECK enum err charter_parse(struct arena *a, struct str document, struct charter *out, struct error *e);
+/* The version in force, or a given one; inside. */
+CH_CHECK enum err charter_current(struct call *c, struct uuid coop, struct charter *out);
+CH_CHECK enum err charter_version(struct call *c, struct uuid coop, int version, struct charter *out);
+/* The rule of a kind of ballot ("gate", "amendment", "merge", "toggle", …) as canonical JSON and compiled for policy_ballot_decide. */
+struct ballot_rule { struct str json; struct policy_quorum nodes[POLICY_QUORUM_MAX]; size_t n; };
+CH_CHECK enum err charter_rule(struct arena *a, const struct charter *charter, const char *which, struct ballot_rule *out, struct error *e);
+CH_CHECK enum err ballot_rule_parse(struct arena *a, const struct json *rule, struct ballot_rule *out, struct error *e);
+/* A rule in plain words: "more than half of the votes of members, and two of the admins". */
+struct str ballot_rule_words(struct arena *a, const struct json *rule);
+/* The charter in plain words, for pages: a list of {heading, text} as JSON for templates. */
+const struct json *charter_words(struct arena *a, const struct charter *charter);
+
+/* ---- Co-ops ---- */
+
+struct coop {
+	struct uuid id;
+	struct str key_name, slug;
+	uint8_t public_key[32];
+	struct uuid founder;
+	instant founded_at;
+	int charter_version;
+	struct str name, domain, region, admission;
+	struct str *languages;
+	size_t n_languages;
+	int64_t members;         /* active, due or in grace */
+	int64_t contributions;   /* in the pool */
+	int64_t releases;        /* published */
+};
+
+/* Founds a co-op: keys, charter 1, the founder as its first admin, leaf 0 of the log. `draft` as charter_check. */
+CH_CHECK enum err coop_found(struct call *c, struct str slug, const struct json *draft, struct coop *out);
+CH_CHECK enum err coop_read(struct call *c, struct uuid id, struct coop *out);
+/* By slug or key name; inside. ERR_NOT_FOUND. */
+CH_CHECK enum err coop_find(struct call *c, struct str name, struct coop *out);
+/* The directory, newest last, filtered by what is given (absent: any). */
+struct coop_filter { struct str domain, region, language, text; struct str cursor; int limit; };
+CH_CHECK enum err coop_list(struct call *c, const struct coop_filter *filter, struct coop **out, size_t *n, struct str *next_cursor);
+
+/* ---- Memberships ---- */
+
+struct member {
+	struct uuid coop, id, account;
+	int number;                /* dense per co-op; the engine's member index */
+	enum policy_standing state;
+	bool is_admin;
+	instant applied_at, joined_at, due_at, state_at;
+	struct str attribution, pseudonym, public_name;
+	struct str account_name;   /* for admins' lists */
+	int64_t contributed;
+};
+
+/* Applies; at once active where admission is open. What the person consents to is said separately, nothing is pre-ticked. */
+CH_CHECK enum err member_join(struct call *c, struct uuid coop, struct member *out);
+/* Admin: admit or refuse an applicant; make or unmake an admin (the last admin stays); remove. */
+CH_CHECK enum err member_admit(struct call *c, struct uuid coop, struct uuid member, bool admit, struct str reason, struct member *out);
+CH_CHECK enum err member_set_admin(struct call *c, struct uuid coop, struct uuid member, bool is_admin, struct member *out);
+CH_CHECK enum err member_remove(struct call *c, struct uuid coop, struct uuid member, struct str reason, struct member *out);
+CH_CHECK enum err member_leave(struct call *c, struct uuid coop, struct member *out);
+/* anonymous, pseudonym, or public with a name. */
+CH_CHECK enum err member_set_attribution(struct call *c, struct uuid coop, struct str attribution, struct str public_name, struct member *out);
+CH_CHECK enum err member_read(struct call *c, struct uuid coop, struct uuid member, struct member *out);
+/* Of the acting account in a co-op; inside. ERR_NOT_FOUND when it is no member. */
+CH_CHECK enum err member_of_actor(struct call *c, struct uuid coop, struct member *out);
+CH_CHECK enum err member_list(struct call *c, struct uuid coop, struct str state, struct str cursor, int limit, struct member **out, size_t *n, struct str *next_cursor);
+/* The actor's memberships in all co-ops. */
+CH_CHECK enum err member_mine(struct call *c, struct member **out, size_t *n);
+
+/* ---- Consent, statements, licence ---- */
+
+/* What one consents to: purposes (names), and whether the co-op's defaults may speak where oneself is silent. */
+CH_CHECK enum err consent_give(struct call *c, struct uuid coop, const struct str *purposes, size_t n, bool accept_defaults);
+CH_CHECK enum err consent_withdraw(struct call *c, struct uuid coop);
+struct consent { struct str state; struct str *purposes; size_t n_purposes; int notice; bool defaults; instant at, expires_at; };
+/* ERR_NOT_FOUND when nothing was ever said. */
+CH_CHECK enum err consent_current(struct call *c, struct uuid coop, struct consent *out);
+
+/* One thing said. For layer 1 `item` is set; nil otherwise. */
+struct statement {
+	int64_t seq;
+	int layer;
+	struct str kind;        /* absent: all */
+	struct uuid item;
+	uint16_t uses;          /* bits */
+	struct str purpose, audience; /* absent: any */
+	struct str effect;      /* allow, allow_if, deny, none */
+	uint16_t duties;        /* bits */
+	instant declared_at, valid_from, valid_to;
+	struct str verbatim, revision;
+};
+CH_CHECK enum err statement_make(struct call *c, struct uuid coop, const struct statement *in, size_t n, struct statement **out);
+/* The member's statements, newest first; `current` leaves out those replaced. */
+CH_CHECK enum err statement_list(struct call *c, struct uuid coop, bool current, struct statement **out, size_t *n);
+/* The member's licence for new contributions: own choice, else the charter's default. */
+CH_CHECK enum err licence_choose(struct call *c, struct uuid coop, struct str spdx);
+CH_CHECK enum err licence_of_member(struct call *c, const struct charter *charter, struct uuid member, unsigned *licence);
+
+/* All that policy is told about the people of a co-op, for a release. Inside (DB_SERIAL). Members by number; statements of layers 1-3 whose items are mapped by
+ * `item_position` (POLICY_NO_ITEM: skip). Memory from the arena. */
+CH_CHECK enum err coop_policy_facts(struct call *c, struct uuid coop, uint32_t (*item_position)(void *arg, struct uuid item), void *arg, struct policy_facts *out);
+
+#endif

@@ -1,0 +1,90 @@
+/* pool.h - contributions: taking them in, finding personal data, moderation, sealed content, and the packed columns that releases decide on.
+ *
+ * Content is canonical JSON (RFC 8785; numbers that are not integers within +-2^53 keep their text), hashed over the content alone, sealed under the contributor's key before
+ * it reaches the database. Writes are idempotent by content hash per member.
+ */
+#ifndef COMMONHOLD_POOL_H
+#define COMMONHOLD_POOL_H
+
+#include "call.h"
+#include "coop.h"
+#include "json.h"
+
+/* A receipt: what a submission answers at once. */
+struct receipt {
+	struct uuid id;
+	struct str rid;             /* dc:<coop>:<uuid> */
+	struct sha256 content_sha256;
+	struct str status;          /* approved, pending, rejected */
+	struct str *reasons;        /* why it waits: "pii: e-mail", "duplicate of your own …" */
+	size_t n_reasons;
+	bool duplicate;             /* the same content was there already: nothing was written */
+	int64_t leaf;               /* index in the co-op's log */
+	struct str proof;           /* c2sp.org/tlog-proof@v1; single submissions only */
+};
+
+/* Submits one contribution (schemas/contribution.json) for the acting member. */
+CH_CHECK enum err pool_submit(struct call *c, struct uuid coop, const struct json *submission, struct receipt *out);
+
+/* A batch: many submissions of one member, each decided by itself, written in groups of up to 4096 in one transaction by COPY. Lines are given as they come; verdicts come back in order
+ * through `verdict`, after their group is committed. Constant memory. */
+struct pool_batch;
+struct verdict { int64_t line; enum err err; const struct error *error; const struct receipt *receipt; };
+CH_CHECK enum err pool_batch_begin(struct call *c, struct uuid coop, enum err (*verdict)(void *arg, const struct verdict *v), void *arg, struct pool_batch **out);
+CH_CHECK enum err pool_batch_line(struct pool_batch *b, struct str line);
+CH_CHECK enum err pool_batch_end(struct pool_batch *b);
+
+/* What a contribution is, for lists and pages. */
+struct contribution {
+	struct uuid id, member;
+	struct str rid;
+	int64_t item_no;
+	uint32_t member_no;
+	unsigned kind, licence;
+	struct str lang;
+	struct sha256 content_sha256;
+	int64_t bytes;
+	instant submitted_at;
+	uint64_t word, more;
+	struct str status;        /* pending, approved, rejected */
+	unsigned findings;        /* pii bits */
+	struct str facts;         /* JSON */
+	int64_t leaf;
+};
+/* The acting member's, newest first. */
+CH_CHECK enum err pool_list_mine(struct call *c, struct uuid coop, struct str kind, struct str cursor, int limit, struct contribution **out, size_t *n, struct str *next_cursor);
+/* The actor's own, or any for an admin; with the plain content when `content` is given. ERR_NOT_FOUND otherwise. */
+CH_CHECK enum err pool_read(struct call *c, struct uuid coop, struct uuid id, struct contribution *out, struct str *content);
+/* Admin: what waits for a decision, oldest first, and deciding. */
+CH_CHECK enum err pool_queue(struct call *c, struct uuid coop, struct str cursor, int limit, struct contribution **out, size_t *n, struct str *next_cursor);
+CH_CHECK enum err pool_moderate(struct call *c, struct uuid coop, struct uuid id, bool approve, struct str reason, struct contribution *out);
+
+/* ---- What releases read ---- */
+
+#define POOL_SEGMENT 4096 /* items a segment */
+/* Brings the packed segments up to date with the rows; inside a transaction. Returns how many were packed. */
+CH_CHECK enum err pool_pack(struct call *c, struct uuid coop, int64_t *packed);
+/* One segment's columns; views valid during the callback. */
+struct pool_segment {
+	int no;                     /* its first item is no * POOL_SEGMENT */
+	size_t n;                   /* items in it */
+	const uint8_t (*ids)[16];
+	const uint32_t *members;
+	const uint64_t *words;
+	const uint64_t *more;
+	const uint8_t (*hashes)[32];
+	const uint32_t *shards;
+};
+typedef enum err (*pool_segment_fn)(void *arg, const struct pool_segment *s);
+/* All segments in order, streamed by COPY BINARY; inside, after pool_pack. */
+CH_CHECK enum err pool_scan(struct call *c, struct uuid coop, pool_segment_fn fn, void *arg);
+/* The sealed contents of one shard key, in order of id, streamed; inside. */
+typedef enum err (*pool_content_fn)(void *arg, const uint8_t id[16], struct str sealed);
+CH_CHECK enum err pool_scan_content(struct call *c, struct uuid coop, uint32_t shard, pool_content_fn fn, void *arg);
+/* Opens what pool_scan_content gave: `context` that content is sealed with, for a contribution. */
+void pool_seal_context(struct uuid coop, const uint8_t id[16], uint8_t out[32]);
+/* The shard keys of a co-op, by number (index = no). */
+struct shard_key { unsigned kind, licence; int month; /* year * 12 + month - 1 */ };
+CH_CHECK enum err pool_shard_keys(struct call *c, struct uuid coop, struct shard_key **out, size_t *n);
+
+#endif

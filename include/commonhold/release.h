@@ -1,0 +1,90 @@
+/* release.h - a release from its schedule to its publication: freeze, ballot, build, publish.
+ *
+ * scheduled -> frozen -> notice -> open -> passed -> cooling_off -> building -> published -> superseded | withdrawn; also failed, expired, cancelled. Each arrow is a row of a table
+ * with its guard and sentence (release.c). Freezing decides every item at the cut-off and the ballot is about the digest of that set. Building decides again inside its own
+ * transaction, with grants up to the cut-off and withdrawals up to now, so it can only remove; the artefact is a function of what was decided: the same bytes after any crash.
+ */
+#ifndef COMMONHOLD_RELEASE_H
+#define COMMONHOLD_RELEASE_H
+
+#include "call.h"
+#include "coop.h"
+#include "job.h"
+#include "ledger.h"
+
+#define RELEASE_STATES(X) \
+	X(SCHEDULED, "scheduled") X(FROZEN, "frozen") X(NOTICE, "notice") X(OPEN, "open") X(PASSED, "passed") X(FAILED, "failed") \
+	X(COOLING_OFF, "cooling_off") X(BUILDING, "building") X(PUBLISHED, "published") X(SUPERSEDED, "superseded") X(WITHDRAWN, "withdrawn") \
+	X(EXPIRED, "expired") X(CANCELLED, "cancelled")
+enum release_state {
+#define X(name, text) RELEASE_##name,
+	RELEASE_STATES(X)
+#undef X
+	RELEASE_STATE_COUNT
+};
+const char *release_state_name(enum release_state s);
+
+struct release {
+	struct uuid id, coop, ballot, previous;
+	int charter;
+	enum release_state state;
+	instant cutoff_at, state_at, frozen_at, build_after, published_at;
+	struct str version, spec, failure;
+	int64_t candidates, included, contributors, built_items;
+	struct sha256 candidates_sha256, manifest_sha256;
+	int64_t leaf;
+};
+
+/* Makes the next release of the co-op's cadence known (job "release.schedule"): one per cut-off. `out` may be NULL. */
+CH_CHECK enum err release_schedule_next(struct call *c, struct uuid coop, struct release *out);
+/* The cut-offs of a charter after an instant, by RFC 5545 (libical). Pure. */
+CH_CHECK enum err cadence_after(struct arena *a, struct str rrule, instant start, instant after, size_t max, instant **out, size_t *n, struct error *e);
+/* Freezes at the cut-off (job "release.freeze"), opens the notice and creates the ballot. Repeating it changes nothing. */
+CH_CHECK enum err release_freeze(struct call *c, struct uuid coop, struct uuid release);
+/* What the ballot decided (job "release.decided"). */
+CH_CHECK enum err release_decided(struct call *c, struct uuid coop, struct uuid release, bool passed);
+/* Builds, verifies as an outsider would, logs, publishes (job "release.build"). Resumes after a crash at any point. */
+CH_CHECK enum err release_build(struct call *c, struct uuid coop, struct uuid release);
+/* Admin: cancel before it is built. */
+CH_CHECK enum err release_cancel(struct call *c, struct uuid coop, struct uuid release, struct str reason, struct release *out);
+
+CH_CHECK enum err release_read(struct call *c, struct uuid coop, struct uuid release, struct release *out);
+/* By version or id or "latest". */
+CH_CHECK enum err release_find(struct call *c, struct uuid coop, struct str name, struct release *out);
+CH_CHECK enum err release_list(struct call *c, struct uuid coop, struct str state, struct str cursor, int limit, struct release **out, size_t *n, struct str *next_cursor);
+/* Counts by outcome and reason at a stage ("frozen", "built"). */
+struct reason_count { struct str reason; int64_t items; };
+CH_CHECK enum err release_reasons(struct call *c, struct uuid coop, struct uuid release, const char *stage, struct reason_count **out, size_t *n);
+/* What the next release would hold if it were cut now: counts, without writing anything. */
+struct preview { int64_t candidates, included, contributors; struct reason_count *reasons; size_t n_reasons; };
+CH_CHECK enum err release_preview(struct call *c, struct uuid coop, struct preview *out);
+
+/* Files of a built release. */
+struct release_file { struct str path; int64_t size; struct sha256 sha256; int64_t rows; };
+CH_CHECK enum err release_files(struct call *c, struct uuid coop, struct uuid release, struct release_file **out, size_t *n);
+/* Where a published release lies on disk. */
+struct str release_dir(struct arena *a, struct uuid coop, struct uuid release);
+
+/* The decision on one contribution in one release (or, with a nil release, if the next were cut now), explained in words. The actor's own items, or any for an admin. */
+struct decision_line { struct str text; struct str reason; struct str gate; bool determining; struct str who; /* who can change it */ };
+struct decision {
+	enum policy_outcome outcome;
+	struct release release;          /* nil id for the preview */
+	struct decision_line *lines;
+	size_t n_lines;
+	struct str *fixes;               /* each a sentence: what, by whom */
+	size_t n_fixes;
+	instant retry_at;                /* INSTANT_NONE when time alone does not help */
+	uint16_t duties;
+	struct sha256 policy, snapshot, engine, trace;
+};
+CH_CHECK enum err release_explain(struct call *c, struct uuid coop, struct uuid contribution, struct uuid release, struct decision *out);
+/* In which published releases a contribution is, and the decision in those where it is not. */
+struct item_release { struct release release; enum policy_outcome outcome; uint64_t reasons; };
+CH_CHECK enum err release_of_item(struct call *c, struct uuid coop, struct uuid contribution, struct item_release **out, size_t *n);
+/* The same for a page of items and the latest release: outcomes by position. */
+CH_CHECK enum err release_outcomes(struct call *c, struct uuid coop, struct uuid release, const int64_t *item_nos, size_t n, uint64_t *reasons);
+
+extern const struct job_kind release_jobs[];
+
+#endif
