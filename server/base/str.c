@@ -1,5 +1,6 @@
 #include "commonhold/str.h"
 #include "commonhold/arena.h"
+#include "server/base/utf8.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -91,34 +92,14 @@ bool str_to_i64(struct str s, int64_t min, int64_t max, int64_t *out)
 	return true;
 }
 
-/* Length of the well-formed sequence at p (RFC 3629 table), or 0. */
-static size_t utf8_sequence(const unsigned char *p, size_t n)
-{
-	unsigned char c = p[0];
-	if (c < 0x80)
-		return c != 0;
-	if (c >= 0xc2 && c <= 0xdf)
-		return n >= 2 && (p[1] & 0xc0) == 0x80 ? 2 : 0;
-	if (c >= 0xe0 && c <= 0xef) {
-		unsigned char low = c == 0xe0 ? 0xa0 : 0x80, high = c == 0xed ? 0x9f : 0xbf;
-		return n >= 3 && p[1] >= low && p[1] <= high && (p[2] & 0xc0) == 0x80 ? 3 : 0;
-	}
-	if (c >= 0xf0 && c <= 0xf4) {
-		unsigned char low = c == 0xf0 ? 0x90 : 0x80, high = c == 0xf4 ? 0x8f : 0xbf;
-		return n >= 4 && p[1] >= low && p[1] <= high && (p[2] & 0xc0) == 0x80 && (p[3] & 0xc0) == 0x80 ? 4 : 0;
-	}
-	return 0;
-}
-
 bool str_is_utf8(struct str s)
 {
-	const unsigned char *p = (const unsigned char *)s.p;
-	size_t i = 0;
-	while (i < s.n) {
-		size_t n = utf8_sequence(p + i, s.n - i);
+	const char *p = s.p, *end = s.p + s.n;
+	while (s.n && (p = utf8_skip_plain(p, end)) != end) {
+		size_t n = utf8_sequence(p, end);
 		if (n == 0)
 			return false;
-		i += n;
+		p += n;
 	}
 	return true;
 }
