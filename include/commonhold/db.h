@@ -99,6 +99,12 @@ void db_rollback(struct call *c);
 void db_release(struct call *c);
 /* Enters a co-op: sets c->coop and tells an open transaction, so that row-level security shows that co-op's rows and no others. */
 CH_CHECK enum err db_enter_coop(struct call *c, struct uuid coop);
+/* The usual start of an operation on a co-op's rows. */
+static inline CH_CHECK enum err db_begin_in(struct call *c, struct uuid coop, enum db_mode mode)
+{
+	TRY(db_enter_coop(c, coop));
+	return db_begin(c, mode);
+}
 /* Runs one statement inside the open transaction. `out` may be NULL. */
 CH_CHECK enum err db_run(struct call *c, const struct db_stmt *s, struct rows *out, const struct db_arg *args, size_t n);
 #define db_query(c, stmt, rows, ...) db_run((c), &(stmt), (rows), (struct db_arg[]){ __VA_ARGS__ }, CH_LEN(((struct db_arg[]){ __VA_ARGS__ })))
