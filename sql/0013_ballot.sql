@@ -49,7 +49,9 @@ CREATE TABLE vote (
 	member_id uuid NOT NULL,
 	choice    text NOT NULL,
 	at        timestamptz NOT NULL,
+	salt      bytea NOT NULL,                       -- of the commitment to this vote in the log
 	PRIMARY KEY (coop_id, seq),
+	CONSTRAINT vote_salt_has_32_bytes CHECK (length(salt) = 32),
 	CONSTRAINT only_people_on_the_roll_vote FOREIGN KEY (coop_id, ballot_id, member_id) REFERENCES ballot_roll,
 	CONSTRAINT vote_choice_is_known CHECK (choice IN ('for', 'against', 'abstain', 'none'))
 );

@@ -11,6 +11,10 @@
 #include "job.h"
 
 enum ballot_state { BALLOT_NOTICE, BALLOT_OPEN, BALLOT_PASSED, BALLOT_FAILED, BALLOT_CANCELLED };
+const char *ballot_state_name(enum ballot_state s);
+CH_CHECK bool ballot_state_parse(struct str text, enum ballot_state *out);
+/* Every state can be reached and every edge has its leaf and its sentence; checked at start. */
+bool ballot_table_ok(void);
 
 struct ballot_tally { int roll, yes, no, abstain, undecided; };
 
@@ -41,7 +45,7 @@ struct ballot_draft {
 };
 /* Creates it in notice (or opens it at once when opens_at has come); inside. */
 CH_CHECK enum err ballot_create(struct call *c, struct uuid coop, const struct ballot_draft *in, struct uuid *id);
-/* Casts, changes or (choice "none") takes back the acting member's vote. Closes the ballot when nothing can change the outcome any more. */
+/* Casts, changes or (choice "none") takes back the acting member's vote. As long as votes may change until the close, no ballot closes early. */
 CH_CHECK enum err ballot_cast_vote(struct call *c, struct uuid coop, struct uuid ballot, struct str choice, struct ballot *out);
 CH_CHECK enum err ballot_read(struct call *c, struct uuid coop, struct uuid ballot, struct ballot *out);
 CH_CHECK enum err ballot_list(struct call *c, struct uuid coop, struct str state, struct str cursor, int limit, struct ballot **out, size_t *n, struct str *next_cursor);

@@ -57,4 +57,9 @@ enum err fail_reason(struct call *c, enum err code, const char *reason, const ch
 /* A fault at a field (JSON Pointer literal); returns ERR_INVALID. */
 enum err fail_field(struct call *c, const char *pointer, const char *fmt, ...) CH_PRINTF(3, 4);
 
+/* The cursor of lists that are ordered by (instant, id), newest first: opaque to clients. An absent cursor reads as INSTANT_NONE and the nil id. */
+struct page_cursor { instant at; struct uuid id; };
+CH_CHECK enum err page_cursor_read(struct call *c, struct str text, struct page_cursor *out);
+struct str page_cursor_write(struct arena *a, instant at, struct uuid id);
+
 #endif
