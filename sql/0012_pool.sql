@@ -49,6 +49,7 @@ CREATE TABLE contribution_content (
 	coop_id uuid NOT NULL,
 	shard   integer NOT NULL,
 	id      uuid NOT NULL,
+	lang    text NOT NULL,                          -- copied from contribution: releases need it and nothing else of that row
 	sealed  bytea NOT NULL,                         -- XChaCha20-Poly1305 under the member's key, bound to co-op and id
 	PRIMARY KEY (coop_id, shard, id)
 );

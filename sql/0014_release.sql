@@ -54,12 +54,14 @@ CREATE TABLE release_segment (
 	stage      text NOT NULL,                       -- frozen, built
 	no         integer NOT NULL,                    -- pool_segment.no
 	items      integer NOT NULL,
-	reasons    bytea NOT NULL,                      -- 8 bytes, little-endian, an item: every reason at every gate
+	sets       bytea NOT NULL,                      -- the distinct sets of reasons in it, 8 bytes little-endian each
+	codes      bytea NOT NULL,                      -- 2 bytes little-endian an item: position of its set
 	PRIMARY KEY (coop_id, release_id, stage, no),
 	FOREIGN KEY (coop_id, release_id) REFERENCES release,
 	CONSTRAINT release_stage_is_known CHECK (stage IN ('frozen', 'built')),
-	CONSTRAINT eight_bytes_an_item CHECK (length(reasons) = items * 8)
+	CONSTRAINT two_bytes_an_item CHECK (length(codes) = items * 2)
 );
+ALTER TABLE release_segment ALTER COLUMN codes SET STORAGE EXTERNAL;
 COMMENT ON TABLE release_segment IS 'The decision on every item of the pool, with all its reasons: at the cut-off, and in the transaction that published.';
 
 CREATE TABLE release_reason (

@@ -78,8 +78,8 @@ struct pool_segment {
 typedef enum err (*pool_segment_fn)(void *arg, const struct pool_segment *s);
 /* All segments in order, streamed by COPY BINARY; inside, after pool_pack. */
 CH_CHECK enum err pool_scan(struct call *c, struct uuid coop, pool_segment_fn fn, void *arg);
-/* The sealed contents of one shard key, in order of id, streamed; inside. */
-typedef enum err (*pool_content_fn)(void *arg, const uint8_t id[16], struct str sealed);
+/* The sealed contents of one shard key, in order of id, with the language tag that stands beside them, streamed; inside. */
+typedef enum err (*pool_content_fn)(void *arg, const uint8_t id[16], struct str lang, struct str sealed);
 CH_CHECK enum err pool_scan_content(struct call *c, struct uuid coop, uint32_t shard, pool_content_fn fn, void *arg);
 /* Opens what pool_scan_content gave: `context` that content is sealed with, for a contribution. */
 void pool_seal_context(struct uuid coop, const uint8_t id[16], uint8_t out[32]);
