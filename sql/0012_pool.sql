@@ -93,7 +93,7 @@ ALTER TABLE pool_segment ALTER COLUMN ids SET STORAGE EXTERNAL, ALTER COLUMN mem
 	ALTER COLUMN mores SET STORAGE EXTERNAL, ALTER COLUMN hashes SET STORAGE EXTERNAL, ALTER COLUMN shards SET STORAGE EXTERNAL;
 COMMENT ON TABLE pool_segment IS 'The pool''s policy columns, packed 4096 items to a row: what freezing a release reads. Derived from contribution.';
 
--- Whatever changes or removes a contribution makes its segment stale, in the same transaction.
+-- Whatever changes a contribution makes its segment stale, in the same transaction.
 CREATE FUNCTION pool_segment_stale() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
 	UPDATE pool_segment s SET dirty = true
@@ -102,7 +102,8 @@ BEGIN
 	RETURN NULL;
 END $$;
 CREATE TRIGGER contribution_update_stales_segment AFTER UPDATE ON contribution REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION pool_segment_stale();
-CREATE TRIGGER contribution_delete_stales_segment AFTER DELETE ON contribution REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION pool_segment_stale();
+-- Erasure empties a row and leaves it as a tombstone: positions in the pool are for ever.
+CREATE TRIGGER contribution_rows_stay BEFORE DELETE ON contribution FOR EACH ROW EXECUTE FUNCTION commonhold_append_only();
 
 DO $$
 DECLARE t text;

@@ -59,7 +59,10 @@ CH_CHECK enum err pool_read(struct call *c, struct uuid coop, struct uuid id, st
 CH_CHECK enum err pool_queue(struct call *c, struct uuid coop, struct str cursor, int limit, struct contribution **out, size_t *n, struct str *next_cursor);
 CH_CHECK enum err pool_moderate(struct call *c, struct uuid coop, struct uuid id, bool approve, struct str reason, struct contribution *out);
 
-/* ---- What releases read ---- */
+/* ---- What releases read ----
+ *
+ * A contribution's row is never deleted: erasure empties it and sets its tombstone bit. Item numbers are dense, so that the position of an item in the pool is its item
+ * number, for ever, and a decision can be stored as a code at that position. */
 
 #define POOL_SEGMENT 4096 /* items a segment */
 /* Brings the packed segments up to date with the rows; inside a transaction. Returns how many were packed. */
