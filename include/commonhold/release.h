@@ -31,7 +31,7 @@ struct release {
 	instant cutoff_at, state_at, frozen_at, build_after, published_at;
 	struct str version, spec, failure;
 	int64_t candidates, included, contributors, built_items;
-	struct sha256 candidates_sha256, manifest_sha256;
+	struct sha256 candidates_sha256, manifest_sha256, seed;
 	int64_t leaf;
 };
 

@@ -1,0 +1,343 @@
+#include "commonhold/ballot.h"
+#include "commonhold/ledger.h"
+
+#include "release_internal.h"
+
+#define RELEASE_COLUMNS \
+	"id, charter, state, cutoff_at, state_at, frozen_at, build_after, published_at, ballot_id, previous_id, version, spec, failure, candidates, included, contributors, " \
+	"built_items, candidates_sha256, manifest_sha256, leaf, seed"
+
+SQL(release_by_id, "SELECT " RELEASE_COLUMNS " FROM release WHERE coop_id = $1 AND id = $2");
+SQL(release_for_update, "SELECT " RELEASE_COLUMNS " FROM release WHERE coop_id = $1 AND id = $2 FOR UPDATE");
+SQL(release_by_version, "SELECT " RELEASE_COLUMNS " FROM release WHERE coop_id = $1 AND version = $2");
+SQL(release_newest, "SELECT " RELEASE_COLUMNS " FROM release WHERE coop_id = $1 AND state = 'published' ORDER BY published_at DESC LIMIT 1");
+SQL(release_page,
+	"SELECT " RELEASE_COLUMNS " FROM release WHERE coop_id = $1 AND ($2::text IS NULL OR state = $2) AND ($3::timestamptz IS NULL OR (cutoff_at, id) < ($3, $4)) "
+	"ORDER BY cutoff_at DESC, id DESC LIMIT $5");
+SQL(release_last_cutoff, "SELECT max(cutoff_at) FROM release WHERE coop_id = $1");
+SQL(release_insert,
+	"INSERT INTO release (coop_id, id, charter, cutoff_at, state, state_at, spec, seed) VALUES ($1, $2, $3, $4, 'scheduled', commonhold_now(), $5, $6) "
+	"ON CONFLICT ON CONSTRAINT one_release_per_cutoff DO NOTHING");
+SQL(release_set_state, "UPDATE release SET state = $3, state_at = commonhold_now() WHERE coop_id = $1 AND id = $2");
+SQL(release_note_event, "INSERT INTO release_event (coop_id, release_id, from_state, to_state, at, reason) VALUES ($1, $2, $3, $4, commonhold_now(), $5)");
+SQL(release_set_build_after, "UPDATE release SET build_after = $3 WHERE coop_id = $1 AND id = $2");
+SQL(release_set_failure, "UPDATE release SET failure = $3 WHERE coop_id = $1 AND id = $2");
+SQL(coop_ids, "SELECT id FROM coop ORDER BY id");
+
+/* The life of a release. */
+static const struct release_edge { enum release_state from, to; const char *leaf, *sentence; } edges[] = {
+	{ RELEASE_SCHEDULED, RELEASE_FROZEN, "release.frozen", "The cut-off has come: what may be in it is decided and fixed." },
+	{ RELEASE_FROZEN, RELEASE_NOTICE, "release.noticed", "Everybody can see what would be released; voting begins after the notice." },
+	{ RELEASE_FROZEN, RELEASE_FAILED, "release.failed", "Nothing may be released." },
+	{ RELEASE_NOTICE, RELEASE_OPEN, "release.opened", "The ballot is open." },
+	{ RELEASE_NOTICE, RELEASE_PASSED, "release.passed", "The ballot passed." },
+	{ RELEASE_NOTICE, RELEASE_FAILED, "release.failed", "The ballot did not pass." },
+	{ RELEASE_OPEN, RELEASE_PASSED, "release.passed", "The ballot passed." },
+	{ RELEASE_OPEN, RELEASE_FAILED, "release.failed", "The ballot did not pass." },
+	{ RELEASE_PASSED, RELEASE_COOLING_OFF, "release.cooling_off", "There is time for second thoughts before it is built." },
+	{ RELEASE_COOLING_OFF, RELEASE_BUILDING, "release.building", "It is being built." },
+	{ RELEASE_COOLING_OFF, RELEASE_EXPIRED, "release.expired", "It passed, but was not built within 90 days." },
+	{ RELEASE_BUILDING, RELEASE_PUBLISHED, "release.published", "It is published." },
+	{ RELEASE_BUILDING, RELEASE_FAILED, "release.failed", "So much was withdrawn since the notice that it was stopped." },
+	{ RELEASE_BUILDING, RELEASE_EXPIRED, "release.expired", "It passed, but was not built within 90 days." },
+	{ RELEASE_PUBLISHED, RELEASE_SUPERSEDED, "release.superseded", "A newer release has taken its place." },
+	{ RELEASE_PUBLISHED, RELEASE_WITHDRAWN, "release.withdrawn", "It was withdrawn." },
+	{ RELEASE_SUPERSEDED, RELEASE_WITHDRAWN, "release.withdrawn", "It was withdrawn." },
+	{ RELEASE_SCHEDULED, RELEASE_CANCELLED, "release.cancelled", "It was cancelled." },
+	{ RELEASE_FROZEN, RELEASE_CANCELLED, "release.cancelled", "It was cancelled." },
+	{ RELEASE_NOTICE, RELEASE_CANCELLED, "release.cancelled", "It was cancelled." },
+	{ RELEASE_OPEN, RELEASE_CANCELLED, "release.cancelled", "It was cancelled." },
+	{ RELEASE_PASSED, RELEASE_CANCELLED, "release.cancelled", "It was cancelled." },
+	{ RELEASE_COOLING_OFF, RELEASE_CANCELLED, "release.cancelled", "It was cancelled." },
+};
+
+static const char *const state_names[] = {
+#define X(name, text) [RELEASE_##name] = text,
+	RELEASE_STATES(X)
+#undef X
+};
+
+const char *release_state_name(enum release_state s)
+{
+	return (unsigned)s < RELEASE_STATE_COUNT ? state_names[s] : "unknown";
+}
+
+bool release_state_parse(struct str text, enum release_state *out)
+{
+	for (size_t i = 0; i < RELEASE_STATE_COUNT; i++) {
+		if (str_is(text, state_names[i])) {
+			*out = (enum release_state)i;
+			return true;
+		}
+	}
+	return false;
+}
+
+bool release_table_ok(void)
+{
+	bool reached[RELEASE_STATE_COUNT] = { [RELEASE_SCHEDULED] = true };
+	for (size_t i = 0; i < CH_LEN(edges); i++) {
+		if (edges[i].from == edges[i].to || !edges[i].leaf || !edges[i].sentence[0])
+			return false;
+		for (size_t j = 0; j < i; j++)
+			if (edges[j].from == edges[i].from && edges[j].to == edges[i].to)
+				return false;
+		reached[edges[i].to] = true;
+	}
+	for (size_t i = 0; i < RELEASE_STATE_COUNT; i++)
+		if (!reached[i])
+			return false;
+	return true;
+}
+
+static struct sha256 hash_column(const struct rows *r, int i, int col)
+{
+	struct sha256 h = { { 0 } };
+	struct str b = row_bytes(r, i, col);
+	if (b.n == sizeof(h.b))
+		memcpy(h.b, b.p, b.n);
+	return h;
+}
+
+static enum err release_row(struct call *c, struct uuid coop, const struct rows *r, int i, struct release *out)
+{
+	*out = (struct release){
+		.coop = coop, .id = row_uuid(r, i, 0), .charter = (int)row_int(r, i, 1), .cutoff_at = row_time(r, i, 3), .state_at = row_time(r, i, 4),
+		.frozen_at = row_time(r, i, 5), .build_after = row_time(r, i, 6), .published_at = row_time(r, i, 7), .ballot = row_uuid(r, i, 8),
+		.previous = row_uuid(r, i, 9), .version = row_str(r, i, 10), .spec = row_str(r, i, 11), .failure = row_str(r, i, 12), .candidates = row_int(r, i, 13),
+		.included = row_int(r, i, 14), .contributors = row_int(r, i, 15), .built_items = row_int(r, i, 16), .candidates_sha256 = hash_column(r, i, 17),
+		.manifest_sha256 = hash_column(r, i, 18), .leaf = row_null(r, i, 19) ? -1 : row_int(r, i, 19), .seed = hash_column(r, i, 20),
+	};
+	return release_state_parse(row_str(r, i, 2), &out->state) ? ERR_OK : fail(c, ERR_CORRUPT, "A release is in a state that is not known.");
+}
+
+static enum err release_one(struct call *c, const struct db_stmt *s, struct uuid coop, struct db_arg second, struct release *out)
+{
+	struct rows r;
+	TRY(db_run_one(c, s, &r, (struct db_arg[]){ A_UUID(coop), second }, 2));
+	return release_row(c, coop, &r, 0, out);
+}
+
+enum err release_get(struct call *c, struct uuid coop, struct uuid id, struct release *out)
+{
+	return release_one(c, &release_by_id, coop, A_UUID(id), out);
+}
+
+enum err release_take(struct call *c, struct uuid coop, struct uuid id, struct release *out)
+{
+	return release_one(c, &release_for_update, coop, A_UUID(id), out);
+}
+
+enum err release_latest(struct call *c, struct uuid coop, struct release *out)
+{
+	struct rows r;
+	TRY(db_one(c, release_newest, &r, A_UUID(coop)));
+	return release_row(c, coop, &r, 0, out);
+}
+
+enum err release_read(struct call *c, struct uuid coop, struct uuid release, struct release *out)
+{
+	TRY(db_begin_in(c, coop, DB_READ));
+	TRY(release_get(c, coop, release, out));
+	return db_commit(c);
+}
+
+enum err release_find(struct call *c, struct uuid coop, struct str name, struct release *out)
+{
+	struct uuid id;
+	TRY(db_begin_in(c, coop, DB_READ));
+	if (uuid_parse(name, &id))
+		TRY(release_get(c, coop, id, out));
+	else if (str_is(name, "latest"))
+		TRY(release_latest(c, coop, out));
+	else
+		TRY(release_one(c, &release_by_version, coop, A_STR(name), out));
+	return db_commit(c);
+}
+
+enum err release_list(struct call *c, struct uuid coop, struct str state, struct str cursor, int limit, struct release **out, size_t *n, struct str *next_cursor)
+{
+	struct page_cursor from;
+	struct rows r;
+	TRY(page_cursor_read(c, cursor, &from));
+	TRY(db_begin_in(c, coop, DB_READ));
+	TRY(db_query(c, release_page, &r, A_UUID(coop), A_STR(state), A_TIME(from.at), A_UUID_OR_NULL(from.id), A_INT(limit + 1)));
+	*n = (size_t)(r.n > limit ? limit : r.n);
+	*out = ARENA_ARRAY(c->arena, *n, struct release);
+	for (size_t i = 0; i < *n; i++)
+		TRY(release_row(c, coop, &r, (int)i, &(*out)[i]));
+	*next_cursor = STR_NONE;
+	if (r.n > limit)
+		*next_cursor = page_cursor_write(c->arena, (*out)[*n - 1].cutoff_at, (*out)[*n - 1].id);
+	return db_commit(c);
+}
+
+enum err release_move(struct call *c, struct release *r, enum release_state to, struct str facts)
+{
+	for (size_t i = 0; i < CH_LEN(edges); i++) {
+		if (edges[i].from != r->state || edges[i].to != to)
+			continue;
+		struct str id = uuid_format(c->arena, r->id);
+		if (!facts.p)
+			facts = str_fmt(c->arena, "{\"release\":\"%.*s\"}", STR_ARG(id));
+		TRY(db_exec(c, release_set_state, A_UUID(r->coop), A_UUID(r->id), A_Z(release_state_name(to))));
+		TRY(db_exec(c, release_note_event, A_UUID(r->coop), A_UUID(r->id), A_Z(release_state_name(r->state)), A_Z(release_state_name(to)), A_Z(edges[i].sentence)));
+		r->state = to;
+		r->state_at = clock_now();
+		return ledger_append(c, r->coop, &(struct leaf){ .type = edges[i].leaf, .data = facts }, &r->leaf);
+	}
+	return fail(c, ERR_STATE, "This release is %s and cannot become %s.", release_state_name(r->state), release_state_name(to));
+}
+
+enum err release_queue(struct call *c, const struct release *r, const char *kind, instant due)
+{
+	struct str coop = uuid_format(c->arena, r->coop), id = uuid_format(c->arena, r->id);
+	return job_queue(c, kind, id, str_fmt(c->arena, "{\"coop\":\"%.*s\",\"release\":\"%.*s\"}", STR_ARG(coop), STR_ARG(id)), due);
+}
+
+/* The first cut-off of the cadence that no release has yet. The announcement lead is the charter's: a cut-off nearer than that is left to the one after it. */
+static enum err next_cutoff(struct call *c, const struct charter *charter, instant last, instant *out)
+{
+	instant after = duration_add(clock_now(), charter->lead, 1);
+	if (last != INSTANT_NONE && last > after)
+		after = last;
+	instant *dates;
+	size_t n;
+	TRY(cadence_after(c->arena, charter->rrule, charter->cadence_start, after, 1, &dates, &n, &c->error));
+	*out = n ? dates[0] : INSTANT_NONE;
+	return ERR_OK;
+}
+
+enum err release_schedule_next(struct call *c, struct uuid coop, struct release *out)
+{
+	struct charter charter;
+	struct rows r;
+	instant cutoff;
+	TRY(db_begin_in(c, coop, DB_WRITE));
+	TRY(charter_current(c, coop, &charter));
+	TRY(db_query(c, release_last_cutoff, &r, A_UUID(coop)));
+	instant last = row_time(&r, 0, 0);
+	if (last != INSTANT_NONE && last > clock_now() && !out)
+		return db_commit(c);
+	TRY(next_cutoff(c, &charter, last, &cutoff));
+	if (cutoff == INSTANT_NONE)
+		return out ? fail(c, ERR_REFUSED, "The charter's cadence has no further date.") : db_commit(c);
+	struct release next = { .id = uuid_new(), .coop = coop, .charter = charter.version, .cutoff_at = cutoff, .state = RELEASE_SCHEDULED };
+	uint8_t seed[32];
+	random_bytes(seed, sizeof(seed));
+	TRY(db_query(c, release_insert, &r, A_UUID(coop), A_UUID(next.id), A_INT(charter.version), A_TIME(cutoff), A_STR(release_spec_json(c->arena, &charter, cutoff)),
+		A_BYTES(str_make(seed, sizeof(seed)))));
+	if (r.affected == 1) {
+		struct str id = uuid_format(c->arena, next.id), when = clock_format(c->arena, cutoff);
+		TRY(ledger_append(c, coop, &(struct leaf){ .type = "release.scheduled",
+			.data = str_fmt(c->arena, "{\"cutoff\":\"%.*s\",\"release\":\"%.*s\"}", STR_ARG(when), STR_ARG(id)) }, NULL));
+		TRY(release_queue(c, &next, "release.freeze", cutoff));
+	}
+	if (out)
+		*out = next;
+	return db_commit(c);
+}
+
+enum err release_decided(struct call *c, struct uuid coop, struct uuid release, bool passed)
+{
+	struct release r;
+	struct charter charter;
+	TRY(db_begin_in(c, coop, DB_WRITE));
+	TRY(release_take(c, coop, release, &r));
+	if (r.state != RELEASE_NOTICE && r.state != RELEASE_OPEN)
+		return db_commit(c);
+	if (!passed) {
+		TRY(release_move(c, &r, RELEASE_FAILED, STR_NONE));
+		TRY(db_exec(c, release_set_failure, A_UUID(coop), A_UUID(release), A_Z("The ballot did not pass.")));
+		return db_commit(c);
+	}
+	TRY(charter_version(c, coop, r.charter, &charter));
+	TRY(release_move(c, &r, RELEASE_PASSED, STR_NONE));
+	TRY(release_move(c, &r, RELEASE_COOLING_OFF, STR_NONE));
+	instant after = duration_add(clock_now(), charter.cooling_off, 1);
+	TRY(db_exec(c, release_set_build_after, A_UUID(coop), A_UUID(release), A_TIME(after)));
+	TRY(release_queue(c, &r, "release.build", after));
+	return db_commit(c);
+}
+
+enum err release_cancel(struct call *c, struct uuid coop, struct uuid release, struct str reason, struct release *out)
+{
+	TRY(db_begin_in(c, coop, DB_WRITE));
+	TRY(release_take(c, coop, release, out));
+	bool balloting = out->state == RELEASE_NOTICE || out->state == RELEASE_OPEN;
+	TRY(release_move(c, out, RELEASE_CANCELLED, STR_NONE));
+	TRY(db_exec(c, release_set_failure, A_UUID(coop), A_UUID(release), A_STR(reason)));
+	out->failure = reason;
+	if (balloting && !uuid_is_nil(out->ballot))
+		TRY(ballot_cancel(c, coop, out->ballot, reason));
+	return db_commit(c);
+}
+
+/* The ballot has opened: the release says so. */
+static enum err release_opened(struct call *c, struct uuid coop, struct uuid release)
+{
+	struct release r;
+	TRY(db_begin_in(c, coop, DB_WRITE));
+	TRY(release_take(c, coop, release, &r));
+	if (r.state == RELEASE_NOTICE)
+		TRY(release_move(c, &r, RELEASE_OPEN, STR_NONE));
+	return db_commit(c);
+}
+
+static enum err job_ids(struct call *c, const struct json *args, const char *which, struct uuid *coop, struct uuid *id)
+{
+	if (uuid_parse(json_member_text(args, "coop"), coop) && uuid_parse(json_member_text(args, which), id))
+		return ERR_OK;
+	return fail(c, ERR_INTERNAL, "A release's job names no release.");
+}
+
+static enum err job_freeze(struct call *c, const struct json *args)
+{
+	struct uuid coop, id;
+	TRY(job_ids(c, args, "release", &coop, &id));
+	TRY(release_freeze(c, coop, id));
+	return release_schedule_next(c, coop, NULL);
+}
+
+static enum err job_opened(struct call *c, const struct json *args)
+{
+	struct uuid coop, id;
+	TRY(job_ids(c, args, "release", &coop, &id));
+	return release_opened(c, coop, id);
+}
+
+static enum err job_decided(struct call *c, const struct json *args)
+{
+	struct uuid coop, id;
+	TRY(job_ids(c, args, "subject", &coop, &id));
+	return release_decided(c, coop, id, json_bool(json_get(args, "passed"), false));
+}
+
+static enum err job_build(struct call *c, const struct json *args)
+{
+	struct uuid coop, id;
+	TRY(job_ids(c, args, "release", &coop, &id));
+	return release_build(c, coop, id);
+}
+
+/* Keeps every co-op's next release scheduled: new co-ops, amended cadences, missed dates. */
+static enum err job_schedule(struct call *c, const struct json *args)
+{
+	struct rows r;
+	(void)args;
+	TRY(db_begin(c, DB_READ));
+	TRY(db_query0(c, coop_ids, &r));
+	TRY(db_commit(c));
+	for (int i = 0; i < r.n; i++)
+		TRY(release_schedule_next(c, row_uuid(&r, i, 0), NULL));
+	return ERR_OK;
+}
+
+const struct job_kind release_jobs[] = {
+	{ "release.schedule", job_schedule, 5, 120 },
+	{ "release.freeze", job_freeze, 20, 600 },
+	{ "release.opened", job_opened, 20, 60 },
+	{ "release.decided", job_decided, 20, 60 },
+	{ "release.build", job_build, 20, 900 },
+	JOB_TABLE_END,
+};

@@ -1,0 +1,112 @@
+/* release_internal.h - what the files of release/ share. */
+#ifndef COMMONHOLD_RELEASE_INTERNAL_H
+#define COMMONHOLD_RELEASE_INTERNAL_H
+
+#include "commonhold/db.h"
+#include "commonhold/pool.h"
+#include "commonhold/release.h"
+
+/* ---- release.c ---- */
+
+/* Locks a release for a change; inside. */
+CH_CHECK enum err release_take(struct call *c, struct uuid coop, struct uuid id, struct release *out);
+/* The one place where a release changes state: along an edge of the table, with its event and its leaf. `facts` is the leaf's JSON object (absent: only the id). Inside. */
+CH_CHECK enum err release_move(struct call *c, struct release *r, enum release_state to, struct str facts);
+/* Queues a job for a release; inside. */
+CH_CHECK enum err release_queue(struct call *c, const struct release *r, const char *kind, instant due);
+/* Every state can be reached and every edge is whole; checked at start. */
+bool release_table_ok(void);
+CH_CHECK bool release_state_parse(struct str text, enum release_state *out);
+/* Reads inside an open transaction. */
+CH_CHECK enum err release_get(struct call *c, struct uuid coop, struct uuid id, struct release *out);
+/* The newest published one that is still current; ERR_NOT_FOUND when there is none. Inside. */
+CH_CHECK enum err release_latest(struct call *c, struct uuid coop, struct release *out);
+
+/* ---- decide.c: the policy engine over a whole pool ---- */
+
+/* The pool in columns, with the decision on each item. Position is item number. Memory of the call's arena, through defers. */
+struct decided {
+	struct uuid coop;
+	struct charter charter;            /* that the specification is from */
+	struct policy_spec spec;
+	const struct policy_program *program;
+	struct policy_facts facts;
+	struct policy_rows *rows;
+	size_t n;                          /* items */
+	uint64_t *words;                   /* packed policy words */
+	uint64_t *more;                    /* second words; NULL when no rule looks at them */
+	uint32_t *members;                 /* member numbers */
+	uint32_t *shards;                  /* shard key numbers */
+	uint8_t (*ids)[16];
+	uint8_t (*hashes)[32];             /* content hashes */
+	policy_reasons *reasons;           /* every reason at every gate */
+	uint8_t *outcomes;                 /* enum policy_outcome */
+	struct policy_set_report report;
+	struct policy_mem *mem;            /* of the engine: the same life */
+};
+
+/* What a release is decided by: the charter's words as the engine's specification. `id` and seed make cap orders and target scopes; both instants as in policy.h. */
+CH_CHECK enum err release_spec(struct call *c, const struct charter *charter, const struct release *r, instant cutoff, instant at, struct policy_spec *out);
+/* The specification as canonical JSON, for policy.json and release.spec. */
+struct str release_spec_json(struct arena *a, const struct charter *charter, instant cutoff);
+/* Loads facts, packs and scans the pool, decides, applies the set rules. Inside a DB_SERIAL transaction. `cutoff` and `at` as in policy.h: freezing passes the same. */
+CH_CHECK enum err decide_pool(struct call *c, struct uuid coop, const struct release *r, instant cutoff, instant at, struct decided *out);
+/* The digest of the candidate set: SHA-256 over the program's digest and, in order of item number, id and content hash of each item that is in. */
+struct sha256 decided_digest(struct call *c, const struct decided *d);
+static inline bool outcome_is_in(uint8_t outcome) { return outcome <= POLICY_CONDITIONAL; }
+/* Distinct members among the items that are in. */
+int64_t decided_contributors(struct call *c, const struct decided *d);
+/* Stores decisions and counts of a stage ("frozen", "built"), replacing what a former attempt stored; inside. */
+CH_CHECK enum err decided_store(struct call *c, const struct release *r, const char *stage, const struct decided *d);
+/* Reads the stored reasons of a stage back, by position; *n is 0 when there are none. Inside. */
+CH_CHECK enum err decided_load(struct call *c, struct uuid coop, struct uuid release, const char *stage, policy_reasons **reasons, size_t *n);
+/* Facts, program and rows alone, for explaining single items. Inside. */
+CH_CHECK enum err decide_prepare(struct call *c, struct uuid coop, const struct release *r, instant cutoff, instant at, struct decided *out);
+
+/* ---- artefact.c and its parts ---- */
+
+/* All that the files of an artefact are made from. */
+struct artefact {
+	struct call *c;
+	const struct release *release;
+	const struct decided *d;
+	struct coop coop;
+	struct str dir;                 /* where it is staged */
+	struct str version;
+	const struct release *previous; /* NULL for the first */
+	struct sign_key key;            /* the co-op's */
+	struct str origin;              /* of its log */
+	struct file_entry *files;       /* newest last */
+	size_t n_files, cap_files;
+	struct sha256 policy_sha256, report_sha256;
+	int64_t rows, contributors;
+	int64_t rows_by_kind[POLICY_KIND_COUNT];
+	int64_t rows_by_licence[POLICY_LICENCE_MAX];
+};
+/* One file of the artefact. */
+struct file_entry {
+	struct str path;
+	int64_t size;
+	struct sha256 sha256;
+	bool shard;                     /* then also: */
+	int64_t raw_size, rows;
+	struct sha256 raw_sha256, rids_root, input;
+};
+struct file_entry *artefact_add(struct artefact *a);
+/* Writes a small file into the staging folder and notes it. */
+CH_CHECK enum err artefact_write(struct artefact *a, const char *path, struct str content, bool listed);
+/* data/<kind>/…: cuts the included items into shards by kind, licence and month; reuses those whose input did not change. */
+CH_CHECK enum err shards_write(struct artefact *a);
+/* README.md, croissant.json, LICENSES/, TERMS.md, policy.json, report.json, tombstones.jsonl. */
+CH_CHECK enum err documents_write(struct artefact *a);
+/* manifest.json, manifest.dsse.json. */
+CH_CHECK enum err manifest_write(struct artefact *a, struct sha256 *manifest);
+/* checkpoint, release.tlog-proof, SHA256SUMS, SHA256SUMS.minisig; after the release's leaf is in the log. Inside. */
+CH_CHECK enum err seals_write(struct artefact *a, int64_t leaf);
+
+/* ---- words for people ---- */
+struct str size_words(struct arena *a, int64_t bytes);
+const char *licence_spdx(unsigned licence);
+struct str month_text(struct arena *a, int month /* year * 12 + month - 1 */);
+
+#endif
