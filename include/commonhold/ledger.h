@@ -15,7 +15,7 @@
 /* RFC 6962: H(0x00 || leaf), H(0x01 || left || right). */
 struct sha256 merkle_leaf(struct str leaf);
 struct sha256 merkle_node(struct sha256 left, struct sha256 right);
-struct sha256 merkle_root(const struct sha256 *leaf_hashes, size_t n, struct arena *a);
+struct sha256 merkle_root(const struct sha256 *leaf_hashes, size_t n);
 /* The same for leaves that stream by: constant memory. Zero-initialise; add leaf hashes in order; the root may be asked for at any time. */
 struct merkle_builder {
 	struct sha256 stack[64]; /* roots of the perfect subtrees that make up the leaves so far, largest first */
