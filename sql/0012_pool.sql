@@ -4,7 +4,7 @@ CREATE TABLE pool_head (
 	coop_id   uuid PRIMARY KEY REFERENCES coop,
 	next_item bigint NOT NULL DEFAULT 0             -- the next item number
 );
-COMMENT ON TABLE pool_head IS 'Hands out item numbers: dense per co-op, in order of commit.';
+COMMENT ON TABLE pool_head IS 'Hands out item numbers: dense per co-op, in order of commit. Its row is the lock of the pool: submitting, moderating and packing take it first.';
 
 CREATE TABLE shard_key (
 	coop_id uuid NOT NULL REFERENCES coop,
@@ -93,15 +93,37 @@ ALTER TABLE pool_segment ALTER COLUMN ids SET STORAGE EXTERNAL, ALTER COLUMN mem
 	ALTER COLUMN mores SET STORAGE EXTERNAL, ALTER COLUMN hashes SET STORAGE EXTERNAL, ALTER COLUMN shards SET STORAGE EXTERNAL;
 COMMENT ON TABLE pool_segment IS 'The pool''s policy columns, packed 4096 items to a row: what freezing a release reads. Derived from contribution.';
 
--- Whatever changes a contribution makes its segment stale, in the same transaction.
+-- Whatever changes a contribution makes its segment stale, in the same transaction. The lock keeps a packer out that read the rows before the change: it updates the row of
+-- pool_head, so that it also fails a change that was made under an older snapshot.
 CREATE FUNCTION pool_segment_stale() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
+	PERFORM 1 FROM pool_head h WHERE h.coop_id IN (SELECT coop_id FROM changed) ORDER BY h.coop_id FOR UPDATE;
 	UPDATE pool_segment s SET dirty = true
 		FROM (SELECT DISTINCT coop_id, (item_no >> 12)::integer AS no FROM changed) c
 		WHERE s.coop_id = c.coop_id AND s.no = c.no AND NOT s.dirty;
 	RETURN NULL;
 END $$;
 CREATE TRIGGER contribution_update_stales_segment AFTER UPDATE ON contribution REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION pool_segment_stale();
+
+-- Approved (bits 9-10 of the word) and neither tombstoned nor about to be erased (bits 12, 13): an item that later items of the same content are duplicates of.
+CREATE FUNCTION pool_item_stands(word bigint) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT (word & 13824) = 512';
+-- An item is marked as a duplicate (bit 16) exactly while an item of the same content with a lower number stands. Submission marks what it writes; this keeps the marks
+-- right when an item begins or ceases to stand.
+CREATE FUNCTION pool_settle_duplicates() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	UPDATE contribution c SET word = c.word # 65536
+		FROM (SELECT i.coop_id, i.content_sha256, min(i.item_no) FILTER (WHERE pool_item_stands(i.word)) AS first
+			FROM contribution i
+			JOIN (SELECT DISTINCT b.coop_id, b.content_sha256 FROM before b JOIN after a USING (coop_id, id)
+				WHERE pool_item_stands(a.word) <> pool_item_stands(b.word)) t USING (coop_id, content_sha256)
+			GROUP BY i.coop_id, i.content_sha256) g
+		WHERE c.coop_id = g.coop_id AND c.content_sha256 = g.content_sha256
+		AND ((c.word & 65536) <> 0) <> (c.item_no > g.first AND g.first IS NOT NULL);
+	RETURN NULL;
+END $$;
+CREATE TRIGGER contribution_update_settles_duplicates AFTER UPDATE ON contribution REFERENCING OLD TABLE AS before NEW TABLE AS after
+	FOR EACH STATEMENT EXECUTE FUNCTION pool_settle_duplicates();
+
 -- Erasure empties a row and leaves it as a tombstone: positions in the pool are for ever.
 CREATE TRIGGER contribution_rows_stay BEFORE DELETE ON contribution FOR EACH ROW EXECUTE FUNCTION commonhold_append_only();
 

@@ -16,22 +16,31 @@ struct receipt {
 	struct str rid;             /* dc:<coop>:<uuid> */
 	struct sha256 content_sha256;
 	struct str status;          /* approved, pending, rejected */
-	struct str *reasons;        /* why it waits: "pii: e-mail", "duplicate of your own …" */
+	struct str *reasons;        /* why it waits, or what it equals: sentences */
 	size_t n_reasons;
-	bool duplicate;             /* the same content was there already: nothing was written */
+	bool duplicate;             /* the member had contributed the same content already: nothing was written, this is the first receipt */
+	instant submitted_at;       /* of the first submission */
 	int64_t leaf;               /* index in the co-op's log */
-	struct str proof;           /* c2sp.org/tlog-proof@v1; single submissions only */
+	struct str proof;           /* c2sp.org/tlog-proof@v1 of that leaf; single submissions and pool_receipt only */
 };
 
-/* Submits one contribution (schemas/contribution.json) for the acting member. */
+/* Submits one contribution (schemas/contribution.json) for the acting member. Text is taken as it is: nothing is normalised (NFC or otherwise), since the contributor sees the very
+ * bytes that will be released. The same content from the same member answers the first receipt. ERR_INVALID and ERR_REFUSED name the field. */
 CH_CHECK enum err pool_submit(struct call *c, struct uuid coop, const struct json *submission, struct receipt *out);
+/* The receipt of a contribution as it stands now, with a fresh inclusion proof; the actor's own, or any for an admin. */
+CH_CHECK enum err pool_receipt(struct call *c, struct uuid coop, struct uuid id, struct receipt *out);
 
-/* A batch: many submissions of one member, each decided by itself, written in groups of up to 4096 in one transaction by COPY. Lines are given as they come; verdicts come back in order
- * through `verdict`, after their group is committed. Constant memory. */
+/* A batch: many submissions of one member, each decided by itself, written in groups of up to POOL_GROUP lines, a transaction each, so that whatever ends a batch early leaves whole
+ * groups. Lines are given as they come and copied; blank ones are skipped; verdicts come back in order through `verdict`, on the caller's thread, after their group is
+ * committed. Two threads parse, check and seal while the caller's thread writes. Constant memory. An error of `verdict` ends the batch with that error. */
+#define POOL_GROUP 4096                /* lines a transaction */
+#define POOL_GROUP_BYTES (6 * MIB)     /* text of a group, from which it is closed early */
 struct pool_batch;
+/* What became of a line. error and receipt live until the callback returns; one of them is NULL. */
 struct verdict { int64_t line; enum err err; const struct error *error; const struct receipt *receipt; };
 CH_CHECK enum err pool_batch_begin(struct call *c, struct uuid coop, enum err (*verdict)(void *arg, const struct verdict *v), void *arg, struct pool_batch **out);
 CH_CHECK enum err pool_batch_line(struct pool_batch *b, struct str line);
+/* Writes what is left, packs full segments and ends the threads. A batch that is not ended drops what was not written when the call's arena is reset. */
 CH_CHECK enum err pool_batch_end(struct pool_batch *b);
 
 /* What a contribution is, for lists and pages. */
@@ -48,8 +57,9 @@ struct contribution {
 	uint64_t word, more;
 	struct str status;        /* pending, approved, rejected */
 	unsigned findings;        /* pii bits */
-	struct str facts;         /* JSON */
+	struct str facts;         /* canonical JSON: its circumstances, with the server's own processing steps */
 	int64_t leaf;
+	struct str contributor;   /* for the moderators' queue: the member's pseudonym */
 };
 /* The acting member's, newest first. */
 CH_CHECK enum err pool_list_mine(struct call *c, struct uuid coop, struct str kind, struct str cursor, int limit, struct contribution **out, size_t *n, struct str *next_cursor);
@@ -65,7 +75,10 @@ CH_CHECK enum err pool_moderate(struct call *c, struct uuid coop, struct uuid id
  * number, for ever, and a decision can be stored as a code at that position. */
 
 #define POOL_SEGMENT 4096 /* items a segment */
-/* Brings the packed segments up to date with the rows; inside a transaction. Returns how many were packed. */
+/* Takes the pool's lock of a co-op until the end of the transaction: before changing rows of contribution, so that everybody takes the locks in the same order. Inside. */
+CH_CHECK enum err pool_lock(struct call *c, struct uuid coop);
+/* Brings the packed segments up to date with the rows; inside a transaction of DB_WRITE. Returns how many were packed. Under a snapshot (DB_SERIAL) it does nothing: pool_scan
+ * needs no packed segments, they only make it fast. */
 CH_CHECK enum err pool_pack(struct call *c, struct uuid coop, int64_t *packed);
 /* One segment's columns; views valid during the callback. */
 struct pool_segment {
@@ -79,8 +92,11 @@ struct pool_segment {
 	const uint32_t *shards;
 };
 typedef enum err (*pool_segment_fn)(void *arg, const struct pool_segment *s);
-/* All segments in order, streamed by COPY BINARY; inside, after pool_pack. */
+/* All segments in order, streamed by COPY BINARY; what is not packed is read from the rows, so that the answer is that of the transaction's snapshot. Inside. */
 CH_CHECK enum err pool_scan(struct call *c, struct uuid coop, pool_segment_fn fn, void *arg);
+/* The same for some columns; the others are NULL. What is not asked for is not read: members and words alone stream six times as fast. */
+enum pool_column { POOL_IDS = 1, POOL_MEMBERS = 2, POOL_WORDS = 4, POOL_MORE = 8, POOL_HASHES = 16, POOL_SHARDS = 32, POOL_COLUMNS_ALL = 63 };
+CH_CHECK enum err pool_scan_columns(struct call *c, struct uuid coop, unsigned columns, pool_segment_fn fn, void *arg);
 /* The sealed contents of one shard key, in order of id, with the language tag that stands beside them, streamed; inside. */
 typedef enum err (*pool_content_fn)(void *arg, const uint8_t id[16], struct str lang, struct str sealed);
 CH_CHECK enum err pool_scan_content(struct call *c, struct uuid coop, uint32_t shard, pool_content_fn fn, void *arg);
@@ -89,5 +105,8 @@ void pool_seal_context(struct uuid coop, const uint8_t id[16], uint8_t out[32]);
 /* The shard keys of a co-op, by number (index = no). */
 struct shard_key { unsigned kind, licence; int month; /* year * 12 + month - 1 */ };
 CH_CHECK enum err pool_shard_keys(struct call *c, struct uuid coop, struct shard_key **out, size_t *n);
+
+/* The number of a language in the packed second word, for charter rules: by its ISO 639-1 code or the first part of a BCP 47 tag; 0 when not said or not in the table. */
+unsigned pool_language_no(struct str tag);
 
 #endif
