@@ -45,7 +45,7 @@ struct pii_finding {
 struct pii_report {
 	unsigned mask;                             /* 1 << kind for every kind found */
 	uint32_t count[PII_KIND_COUNT];            /* findings of each kind, also beyond those kept */
-	struct pii_finding finding[PII_FINDINGS];  /* the first ones, in order of reading */
+	struct pii_finding finding[PII_FINDINGS];  /* the first ones */
 	size_t kept;                               /* of them filled */
 };
 
