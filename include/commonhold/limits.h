@@ -7,6 +7,7 @@
 
 #define LIMIT_REQUEST_ARENA (16 * MIB)    /* one request's memory: body, parsed tree and answer of the largest buffered route */
 #define LIMIT_JOB_ARENA (64 * MIB)        /* one job's memory; streams keep their own windows */
+#define LIMIT_DECIDE_ARENA ((size_t)4096 * MIB) /* deciding a whole pool: about 90 bytes an item and 200 a member; some 40 million items */
 #define LIMIT_RESPONSE (8 * MIB)          /* a buffered answer; more is streamed */
 #define LIMIT_BODY_SMALL (64 * KIB)       /* ordinary API bodies and forms */
 #define LIMIT_BODY_CHARTER (512 * KIB)    /* a charter with its bylaws */

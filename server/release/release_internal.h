@@ -41,21 +41,23 @@ struct decided {
 	uint8_t (*hashes)[32];             /* content hashes */
 	policy_reasons *reasons;           /* every reason at every gate */
 	uint8_t *outcomes;                 /* enum policy_outcome */
-	struct policy_set_report report;
-	struct policy_mem *mem;            /* of the engine: the same life */
+	struct policy_set_report report;   /* counts by outcome and reason, contributors */
+	struct arena *arena;               /* all of this, freed with the call */
+	struct policy_mem mem;             /* the same for the engine */
 };
 
 /* What a release is decided by: the charter's words as the engine's specification. `id` and seed make cap orders and target scopes; both instants as in policy.h. */
-CH_CHECK enum err release_spec(struct call *c, const struct charter *charter, const struct release *r, instant cutoff, instant at, struct policy_spec *out);
+void release_spec(const struct charter *charter, const struct release *r, instant cutoff, instant at, struct policy_spec *out);
 /* The specification as canonical JSON, for policy.json and release.spec. */
 struct str release_spec_json(struct arena *a, const struct charter *charter, instant cutoff);
-/* Loads facts, packs and scans the pool, decides, applies the set rules. Inside a DB_SERIAL transaction. `cutoff` and `at` as in policy.h: freezing passes the same. */
-CH_CHECK enum err decide_pool(struct call *c, struct uuid coop, const struct release *r, instant cutoff, instant at, struct decided *out);
+/* Loads facts, packs and scans the pool, decides, applies the set rules. Inside a transaction that sees one state of the co-op. `cutoff` and `at` as in policy.h: freezing
+ * passes the same. `frozen` (or NULL) are the reasons stored at freezing: whatever was out then stays out. */
+CH_CHECK enum err decide_pool(struct call *c, struct uuid coop, const struct release *r, instant cutoff, instant at, const policy_reasons *frozen, size_t n_frozen,
+	struct decided *out);
 /* The digest of the candidate set: SHA-256 over the program's digest and, in order of item number, id and content hash of each item that is in. */
-struct sha256 decided_digest(struct call *c, const struct decided *d);
+struct sha256 decided_digest(const struct decided *d);
 static inline bool outcome_is_in(uint8_t outcome) { return outcome <= POLICY_CONDITIONAL; }
-/* Distinct members among the items that are in. */
-int64_t decided_contributors(struct call *c, const struct decided *d);
+static inline int64_t decided_included(const struct decided *d) { return (int64_t)(d->report.outcomes[POLICY_INCLUDE] + d->report.outcomes[POLICY_CONDITIONAL]); }
 /* Stores decisions and counts of a stage ("frozen", "built"), replacing what a former attempt stored; inside. */
 CH_CHECK enum err decided_store(struct call *c, const struct release *r, const char *stage, const struct decided *d);
 /* Reads the stored reasons of a stage back, by position; *n is 0 when there are none. Inside. */

@@ -1,0 +1,72 @@
+#include "commonhold/ballot.h"
+
+#include "release_internal.h"
+
+SQL(release_set_frozen,
+	"UPDATE release SET frozen_at = commonhold_now(), candidates = $3, included = $4, contributors = $5, candidates_sha256 = $6 WHERE coop_id = $1 AND id = $2");
+SQL(release_set_ballot, "UPDATE release SET ballot_id = $3 WHERE coop_id = $1 AND id = $2");
+SQL(release_set_failure, "UPDATE release SET failure = $3 WHERE coop_id = $1 AND id = $2");
+
+static struct str frozen_facts(struct call *c, const struct release *r)
+{
+	struct str id = uuid_format(c->arena, r->id), digest = sha256_hex(c->arena, r->candidates_sha256);
+	return str_fmt(c->arena, "{\"candidates\":%lld,\"candidates_sha256\":\"%.*s\",\"included\":%lld,\"release\":\"%.*s\"}", (long long)r->candidates, STR_ARG(digest),
+		(long long)r->included, STR_ARG(id));
+}
+
+static struct str date_words(struct arena *a, instant t)
+{
+	static const char *const months[] = { "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December" };
+	struct civil v = clock_civil(t);
+	return str_fmt(a, "%d %s %d", v.day, months[v.month - 1], v.year);
+}
+
+/* The members or admins are asked about exactly the set that was frozen. */
+static enum err ask(struct call *c, struct release *r, const struct decided *d)
+{
+	struct ballot_rule rule;
+	TRY(charter_rule(c->arena, &d->charter, "gate", &rule, &c->error));
+	const struct json *json;
+	TRY(json_parse(c->arena, rule.json, &json, &c->error));
+	struct str when = date_words(c->arena, r->cutoff_at);
+	instant opens = duration_add(clock_now(), d->charter.notice, 1);
+	struct ballot_draft draft = {
+		.kind = "release", .subject = r->id, .digest = r->candidates_sha256, .rule = json, .charter = d->charter.version, .opens_at = opens,
+		.closes_at = duration_add(opens, d->charter.voting, 1),
+		.title = str_fmt(c->arena, "Release of %.*s", STR_ARG(when)),
+		.question = str_fmt(c->arena, "Shall the %lld contributions by %lld members that were fixed on %.*s be released?", (long long)r->included,
+			(long long)r->contributors, STR_ARG(when)),
+	};
+	TRY(ballot_create(c, r->coop, &draft, &r->ballot));
+	TRY(db_exec(c, release_set_ballot, A_UUID(r->coop), A_UUID(r->id), A_UUID(r->ballot)));
+	return release_queue(c, r, "release.opened", opens);
+}
+
+enum err release_freeze(struct call *c, struct uuid coop, struct uuid release)
+{
+	struct release r;
+	struct decided d;
+	TRY(db_begin_in(c, coop, DB_SERIAL));
+	TRY(release_take(c, coop, release, &r));
+	if (r.state != RELEASE_SCHEDULED)
+		return db_commit(c);
+	if (clock_now() < r.cutoff_at)
+		return fail(c, ERR_STATE, "The cut-off has not come yet.");
+	TRY(decide_pool(c, coop, &r, r.cutoff_at, r.cutoff_at, NULL, 0, &d));
+	r.candidates = (int64_t)d.n;
+	r.included = decided_included(&d);
+	r.contributors = (int64_t)d.report.contributors;
+	r.candidates_sha256 = decided_digest(&d);
+	TRY(db_exec(c, release_set_frozen, A_UUID(coop), A_UUID(release), A_I64(r.candidates), A_I64(r.included), A_I64(r.contributors),
+		A_BYTES(str_make(r.candidates_sha256.b, 32))));
+	TRY(decided_store(c, &r, "frozen", &d));
+	TRY(release_move(c, &r, RELEASE_FROZEN, frozen_facts(c, &r)));
+	if (r.included == 0) {
+		TRY(db_exec(c, release_set_failure, A_UUID(coop), A_UUID(release), A_Z("At the cut-off there was nothing that may be released.")));
+		TRY(release_move(c, &r, RELEASE_FAILED, STR_NONE));
+		return db_commit(c);
+	}
+	TRY(ask(c, &r, &d));
+	TRY(release_move(c, &r, RELEASE_NOTICE, STR_NONE));
+	return db_commit(c);
+}

@@ -1,0 +1,79 @@
+#include "release_internal.h"
+
+/* A duration as microseconds, counted from the epoch: months and years as the calendar has them there. */
+static int64_t duration_length(struct duration d)
+{
+	return duration_add(0, d, 1);
+}
+
+void release_spec(const struct charter *charter, const struct release *r, instant cutoff, instant at, struct policy_spec *out)
+{
+	policy_spec_init(out);
+	out->uses = charter->release_uses;
+	out->uses_conditional = charter->release_uses_conditional;
+	out->audience = charter->release_audience;
+	out->audience_duties = policy_audience_duties(charter->release_audience);
+	out->licence_mode = (uint8_t)charter->licence_mode;
+	out->purposes = charter->release_purposes;
+	out->outputs = charter->outputs;
+	out->kinds = charter->kinds;
+	out->delegation_depth = (uint8_t)charter->delegation_depth;
+	out->delegation_cap = charter->delegation_cap;
+	out->k_contributors = charter->k_contributors;
+	out->volume_cap = POLICY_NO_CAP;
+	out->cutoff = cutoff;
+	out->instant = at;
+	out->embargo = duration_length(charter->embargo);
+	out->retention = duration_length(charter->retention_raw);
+	out->defaults = charter->defaults;
+	out->n_defaults = charter->n_defaults;
+	out->rules = charter->rules;
+	out->n_rules = charter->n_rules;
+	out->nodes = charter->nodes;
+	out->n_nodes = charter->n_nodes;
+	memset(out->regions, 0xff, sizeof(out->regions));
+	if (r) {
+		memcpy(&out->release_id, r->id.b, sizeof(out->release_id));
+		memcpy(out->seed, r->seed.b, sizeof(out->seed));
+	}
+}
+
+static void write_names(struct json_writer *w, const char *key, uint64_t bits, unsigned count, const char *(*name)(unsigned))
+{
+	jw_key(w, key);
+	jw_array(w);
+	for (unsigned i = 0; i < count; i++)
+		if (bits >> i & 1)
+			jw_z(w, name(i));
+	jw_end_array(w);
+}
+
+const char *licence_spdx(unsigned licence)
+{
+	return policy_licence_get(licence)->spdx;
+}
+
+struct str release_spec_json(struct arena *a, const struct charter *charter, instant cutoff)
+{
+	struct buf b;
+	struct json_writer w;
+	buf_init(&b, LIMIT_BODY_SMALL);
+	jw_init(&w, &b);
+	jw_object(&w);
+	jw_kz(&w, "audience", policy_audience_name(charter->release_audience));
+	jw_kint(&w, "charter", charter->version);
+	jw_kstr(&w, "charter_sha256", sha256_hex(a, charter->digest));
+	jw_kstr(&w, "cutoff", clock_format(a, cutoff));
+	jw_kz(&w, "engine", POLICY_ENGINE);
+	jw_kint(&w, "k_contributors", charter->k_contributors);
+	write_names(&w, "kinds", charter->kinds, POLICY_KIND_COUNT, policy_kind_name);
+	jw_kz(&w, "mode", charter->licence_mode == POLICY_ADAPTATION ? "adaptation" : "collection");
+	write_names(&w, "output_licences", charter->outputs, POLICY_LICENCE_COUNT, licence_spdx);
+	write_names(&w, "purposes", charter->release_purposes, POLICY_PURPOSE_COUNT, policy_purpose_name);
+	write_names(&w, "uses", charter->release_uses, POLICY_USE_COUNT, policy_use_name);
+	write_names(&w, "uses_conditional", charter->release_uses_conditional, POLICY_USE_COUNT, policy_use_name);
+	jw_end_object(&w);
+	struct str text = str_copy(a, buf_str(&b));
+	buf_release(&b);
+	return text;
+}
