@@ -21,6 +21,9 @@ struct charter {
 	const struct json *json;    /* parsed */
 	instant adopted_at;
 	struct str name, domain, region;
+	struct str *languages;      /* BCP 47, main one first */
+	size_t n_languages;
+	struct str bylaws;          /* Markdown; may be empty */
 	bool share_by_default;      /* sharing */
 	uint8_t kinds;              /* accepted kinds, bits of policy_kind */
 	unsigned licence_default;   /* policy_licence_no */
@@ -44,14 +47,20 @@ struct charter {
 	struct duration retention_raw, retention_access_log, retention_backups, retention_quarantine, embargo; /* all zero: none */
 	struct str admission;       /* open, approval, invitation */
 	struct duration checkup_every, window, grace;
-	struct policy_statement *defaults; /* layer 5, from ai_preferences */
+	struct str attribution;     /* a new member's: anonymous, pseudonym, public */
+	struct policy_statement *defaults; /* layer 5: ai_preferences, and what sharing by default adds for uses that they leave open; declared when the charter was adopted */
 	size_t n_defaults;
+	uint16_t ai_allow, ai_allow_if, ai_deny; /* the same by use, as bits, without what sharing adds */
+	uint16_t member_may_change; /* uses about which a member may be more generous than the co-op */
 	struct policy_rule *rules;  /* charter predicates */
 	size_t n_rules;
 	struct policy_node *nodes;
 	size_t n_nodes;
 	int delegation_depth;
-	unsigned delegation_cap;
+	unsigned delegation_cap;    /* 0: none */
+	bool delegate_coop, delegate_topic, delegate_target; /* scopes that may be delegated */
+	struct str delegation_profile; /* ch, de, custom */
+	int benefit_contributors, benefit_commons; /* per cent */
 };
 
 /* Fills defaults in, checks against schemas/charter.json and for contradictions between fields (a default licence that is not allowed, a notice under P7D, a rule with a zero
