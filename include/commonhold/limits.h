@@ -18,6 +18,7 @@
 #define LIMIT_HEADERS 63                  /* the HTTP engine drops what comes after its 64th header silently */
 #define LIMIT_HEADER_BYTES (16 * KIB)     /* request line and headers, the engine's own buffer */
 #define LIMIT_PATH_PARAMS 6               /* deepest route has four */
+#define LIMIT_MANIFEST (32 * MIB)         /* a manifest of the 100,000 files that its schema allows */
 #define LIMIT_PAGE 200                    /* rows in one page of a list */
 #define LIMIT_PAGE_DEFAULT 50
 #define LIMIT_TOKEN (8 * KIB)             /* a JWT; longer ones are refused before they are decoded */

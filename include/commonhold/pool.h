@@ -97,9 +97,9 @@ CH_CHECK enum err pool_scan(struct call *c, struct uuid coop, pool_segment_fn fn
 /* The same for some columns; the others are NULL. What is not asked for is not read: members and words alone stream six times as fast. */
 enum pool_column { POOL_IDS = 1, POOL_MEMBERS = 2, POOL_WORDS = 4, POOL_MORE = 8, POOL_HASHES = 16, POOL_SHARDS = 32, POOL_COLUMNS_ALL = 63 };
 CH_CHECK enum err pool_scan_columns(struct call *c, struct uuid coop, unsigned columns, pool_segment_fn fn, void *arg);
-/* The sealed contents of one shard key, in order of id, with the language tag that stands beside them, streamed; inside. */
+/* The sealed contents of one shard key with ids from `first` to `last`, in order of id, with the language tag that stands beside them, streamed; inside. */
 typedef enum err (*pool_content_fn)(void *arg, const uint8_t id[16], struct str lang, struct str sealed);
-CH_CHECK enum err pool_scan_content(struct call *c, struct uuid coop, uint32_t shard, pool_content_fn fn, void *arg);
+CH_CHECK enum err pool_scan_content(struct call *c, struct uuid coop, uint32_t shard, const uint8_t first[16], const uint8_t last[16], pool_content_fn fn, void *arg);
 /* Opens what pool_scan_content gave: `context` that content is sealed with, for a contribution. */
 void pool_seal_context(struct uuid coop, const uint8_t id[16], uint8_t out[32]);
 /* The shard keys of a co-op, by number (index = no). */

@@ -11,6 +11,9 @@
 #include "error.h"
 #include "str.h"
 
+/* Media type of the manifest inside its DSSE envelope. */
+#define RELEASE_PAYLOAD_TYPE "application/vnd.commonhold.manifest+json"
+
 /* One thing that was looked at. */
 struct verify_check {
 	const char *id;           /* stable name: "files", "sums_signature", "manifest", "envelope", "rows", … */

@@ -71,7 +71,7 @@ CH_CHECK enum err decide_prepare(struct call *c, struct uuid coop, const struct 
 struct artefact {
 	struct call *c;
 	const struct release *release;
-	const struct decided *d;
+	struct decided *d;
 	struct coop coop;
 	struct str dir;                 /* where it is staged */
 	struct str version;
@@ -97,6 +97,8 @@ struct file_entry {
 struct file_entry *artefact_add(struct artefact *a);
 /* Writes a small file into the staging folder and notes it. */
 CH_CHECK enum err artefact_write(struct artefact *a, const char *path, struct str content, bool listed);
+/* The same for JSON, put into canonical form; hands out the digest of what was written when asked. */
+CH_CHECK enum err artefact_write_canonical(struct artefact *a, const char *path, struct str json, bool listed, struct sha256 *digest);
 /* data/<kind>/…: cuts the included items into shards by kind, licence and month; reuses those whose input did not change. */
 CH_CHECK enum err shards_write(struct artefact *a);
 /* README.md, croissant.json, LICENSES/, TERMS.md, policy.json, report.json, tombstones.jsonl. */

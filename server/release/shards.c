@@ -1,0 +1,408 @@
+#include "commonhold/gzip.h"
+#include "commonhold/keyring.h"
+
+#include "release_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Rows that a shard aims at. A group is cut by leading bits of its random ids, so that its parts stay what they are while it grows within a factor of two. */
+#define SHARD_ROWS 32768
+#define SHARD_LEVEL 6     /* gzip's own default */
+
+SQL(member_names, "SELECT number, id, attribution, pseudonym, public_name FROM membership WHERE coop_id = $1 ORDER BY number");
+SQL(shard_known,
+	"SELECT f.release_id, f.path, f.size, f.sha256, f.raw_size, f.raw_sha256, f.rows, f.rids_root FROM release_file f JOIN release r USING (coop_id) "
+	"WHERE f.coop_id = $1 AND f.input_sha256 = $2 AND r.id = f.release_id AND r.state IN ('published', 'superseded') LIMIT 1");
+
+/* What rows need of the members: who is named how, and the keys of their content. By member number. */
+struct people {
+	struct str *attribution;   /* JSON: a string or null */
+	struct seal_key *keys;
+	bool *has_key;
+	size_t n;
+};
+
+static struct str json_string(struct arena *a, struct str s)
+{
+	struct buf b;
+	struct json_writer w;
+	buf_init(&b, LIMIT_BODY_SMALL);
+	jw_init(&w, &b);
+	jw_str(&w, s);
+	struct str text = str_copy(a, buf_str(&b));
+	buf_release(&b);
+	return text;
+}
+
+static enum err people_load(struct artefact *a, struct people *p)
+{
+	struct call *c = a->c;
+	struct arena *arena = a->d->arena;
+	struct rows r;
+	TRY(db_query(c, member_names, &r, A_UUID(a->release->coop)));
+	p->n = a->d->facts.n_members;
+	p->attribution = ARENA_ARRAY(arena, p->n, struct str);
+	p->keys = ARENA_ARRAY(arena, p->n, struct seal_key);
+	p->has_key = ARENA_ARRAY(arena, p->n, bool);
+	bool *wanted = ARENA_ARRAY(arena, p->n, bool);
+	for (size_t i = 0; i < a->d->n; i++)
+		if (outcome_is_in(a->d->outcomes[i]))
+			wanted[a->d->members[i]] = true;
+	struct uuid *ids = ARENA_ARRAY(arena, p->n, struct uuid);
+	size_t *numbers = ARENA_ARRAY(arena, p->n, size_t), n = 0;
+	for (int i = 0; i < r.n; i++) {
+		size_t number = (size_t)row_int(&r, i, 0);
+		if (number >= p->n || !wanted[number])
+			continue;
+		struct str how = row_str(&r, i, 2);
+		struct str name = str_is(how, "anonymous") ? STR_NONE : str_is(how, "public") ? row_str(&r, i, 4) : row_str(&r, i, 3);
+		p->attribution[number] = json_string(arena, name);
+		numbers[n] = number;
+		ids[n++] = row_uuid(&r, i, 1);
+	}
+	struct seal_key *keys = ARENA_ARRAY(arena, n, struct seal_key);
+	bool *present = ARENA_ARRAY(arena, n, bool);
+	TRY(keyring_get(c, a->release->coop, ids, n, keys, present));
+	for (size_t i = 0; i < n; i++) {
+		p->keys[numbers[i]] = keys[i];
+		p->has_key[numbers[i]] = present[i];
+	}
+	secret_wipe(keys, n * sizeof(*keys));
+	a->contributors = (int64_t)n;
+	return ERR_OK;
+}
+
+/* The included items of one shard key, in order of id. */
+struct group {
+	uint32_t key;           /* shard key number */
+	uint32_t *items;        /* positions */
+	size_t n;
+};
+
+static int by_id(const void *x, const void *y, void *arg)
+{
+	const struct decided *d = arg;
+	return memcmp(d->ids[*(const uint32_t *)x], d->ids[*(const uint32_t *)y], 16);
+}
+
+/* Counting sort by shard key, then each group by id. */
+static void groups_make(struct artefact *a, size_t n_keys, struct group **out)
+{
+	struct decided *d = a->d;
+	struct group *groups = ARENA_ARRAY(d->arena, n_keys, struct group);
+	size_t total = 0;
+	for (size_t i = 0; i < d->n; i++) {
+		if (outcome_is_in(d->outcomes[i])) {
+			groups[d->shards[i]].n++;
+			total++;
+		}
+	}
+	uint32_t *items = ARENA_ARRAY(d->arena, total, uint32_t);
+	for (size_t k = 0; k < n_keys; k++) {
+		groups[k].key = (uint32_t)k;
+		groups[k].items = items;
+		items += groups[k].n;
+		groups[k].n = 0;
+	}
+	for (size_t i = 0; i < d->n; i++)
+		if (outcome_is_in(d->outcomes[i]))
+			groups[d->shards[i]].items[groups[d->shards[i]].n++] = (uint32_t)i;
+	for (size_t k = 0; k < n_keys; k++)
+		qsort_r(groups[k].items, groups[k].n, sizeof(uint32_t), by_id, d);
+	*out = groups;
+}
+
+/* How many leading bits of the id cut a group of n rows. */
+static unsigned cut_bits(size_t n)
+{
+	unsigned bits = 0;
+	while (bits < 12 && (n >> bits) > SHARD_ROWS)
+		bits++;
+	return bits;
+}
+
+static unsigned part_of(const uint8_t id[16], unsigned bits)
+{
+	return bits ? ((unsigned)id[0] << 8 | id[1]) >> (16 - bits) : 0;
+}
+
+struct str month_text(struct arena *a, int month)
+{
+	return str_fmt(a, "%04d-%02d", month / 12, month % 12 + 1);
+}
+
+static struct str shard_path(struct artefact *a, const struct shard_key *key, unsigned part, unsigned parts)
+{
+	struct arena *arena = a->d->arena;
+	struct str licence = str_lower(arena, str_of(licence_spdx(key->licence)));
+	struct str month = month_text(arena, key->month);
+	return str_fmt(arena, "data/%s/%.*s-%.*s-%05u-of-%05u.jsonl.gz", policy_kind_name(key->kind), STR_ARG(licence), STR_ARG(month), part, parts);
+}
+
+/* The digest of everything that a shard's bytes depend on. */
+static struct sha256 shard_input(struct artefact *a, const struct people *people, const struct shard_key *key, const uint32_t *items, size_t n)
+{
+	const struct decided *d = a->d;
+	struct arena_mark mark = arena_mark(d->arena);
+	struct hasher *h = hasher_new(d->arena);
+	struct str head = str_fmt(d->arena, "commonhold/shard/1 %.*s %u %u %d %d\n", STR_ARG(a->coop.key_name), key->kind, key->licence, key->month, SHARD_LEVEL);
+	hasher_add(h, head.p, head.n);
+	for (size_t i = 0; i < n; i++) {
+		uint32_t at = items[i];
+		struct str name = people->attribution[d->members[at]];
+		hasher_add(h, d->ids[at], 16);
+		hasher_add(h, d->hashes[at], 32);
+		hasher_add(h, name.p, name.n);
+		hasher_add(h, "\n", 1);
+	}
+	struct sha256 out = hasher_end(h);
+	arena_rewind(d->arena, mark);
+	return out;
+}
+
+static bool file_is_there(const char *path, int64_t size)
+{
+	struct stat st;
+	return lstat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == size;
+}
+
+static struct sha256 hash_column(const struct rows *r, int col)
+{
+	struct sha256 h = { { 0 } };
+	struct str b = row_bytes(r, 0, col);
+	if (b.n == 32)
+		memcpy(h.b, b.p, 32);
+	return h;
+}
+
+/* A published shard made from the same input is the same file: link it in. */
+static enum err shard_reuse(struct artefact *a, struct file_entry *f, bool *reused)
+{
+	struct call *c = a->c;
+	struct rows r;
+	*reused = false;
+	TRY(db_query(c, shard_known, &r, A_UUID(a->release->coop), A_BYTES(str_make(f->input.b, 32))));
+	if (r.n == 0)
+		return ERR_OK;
+	struct str dir = release_dir(c->arena, a->release->coop, row_uuid(&r, 0, 0));
+	struct str from = str_fmt(c->arena, "%.*s/%.*s", STR_ARG(dir), STR_ARG(row_str(&r, 0, 1)));
+	struct str to = str_fmt(c->arena, "%.*s/%.*s", STR_ARG(a->dir), STR_ARG(f->path));
+	f->size = row_int(&r, 0, 2);
+	if (!file_is_there(from.p, f->size) || link(from.p, to.p) != 0)
+		return ERR_OK;
+	f->sha256 = hash_column(&r, 3);
+	f->raw_size = row_int(&r, 0, 4);
+	f->raw_sha256 = hash_column(&r, 5);
+	f->rows = row_int(&r, 0, 6);
+	f->rids_root = hash_column(&r, 7);
+	*reused = true;
+	return ERR_OK;
+}
+
+/* One shard, or rather all parts of one group, being written in one pass over the group's sealed contents. */
+struct pouring {
+	struct artefact *a;
+	const struct people *people;
+	const struct shard_key *key;
+	const uint32_t *items;      /* of the part, by id */
+	size_t n, at;
+	struct gz_writer *out;
+	struct merkle_builder rids;
+	struct buf plain;           /* one content, opened */
+	struct buf line;            /* one row */
+	struct str before_lang;     /* the constant parts of a row */
+	struct str after_lang;
+	struct str rid_prefix;
+};
+
+/* A row is put together from its sorted members around the stored bytes: nothing is parsed. */
+static void row_text(struct pouring *p, const struct decided *d, uint32_t at, struct str lang, struct str rid)
+{
+	struct buf *b = &p->line;
+	buf_clear(b);
+	buf_add_z(b, "{\"attribution\":");
+	buf_add_str(b, p->people->attribution[d->members[at]]);
+	buf_add_z(b, ",\"content\":");
+	buf_add_str(b, buf_str(&p->plain));
+	buf_add_str(b, p->before_lang);
+	buf_add_str(b, lang);
+	buf_add_str(b, p->after_lang);
+	buf_add_str(b, rid);
+	buf_add_z(b, "\"}],\"rid\":\"");
+	buf_add_str(b, rid);
+	buf_add_z(b, "\",\"source_coop\":\"");
+	buf_add_str(b, p->a->coop.key_name);
+	buf_add_z(b, "\"}\n");
+}
+
+static struct str rid_text(struct pouring *p, const uint8_t id[16], char out[64])
+{
+	static const char digits[] = "0123456789abcdef";
+	size_t n = p->rid_prefix.n;
+	memcpy(out, p->rid_prefix.p, n);
+	for (size_t i = 0; i < 16; i++) {
+		if (i == 4 || i == 6 || i == 8 || i == 10)
+			out[n++] = '-';
+		out[n++] = digits[id[i] >> 4];
+		out[n++] = digits[id[i] & 15];
+	}
+	return str_make(out, n);
+}
+
+static enum err pour_row(struct pouring *p, uint32_t at, struct str lang, struct str sealed)
+{
+	struct artefact *a = p->a;
+	const struct decided *d = a->d;
+	uint32_t member = d->members[at];
+	uint8_t context[32];
+	char rid_bytes[64];
+	if (!p->people->has_key[member])
+		return fail(a->c, ERR_GONE, "A contributor's key is gone, but their item is still in the release.");
+	buf_clear(&p->plain);
+	char *to = sealed.n >= SEAL_OVERHEAD ? buf_reserve(&p->plain, sealed.n - SEAL_OVERHEAD) : NULL;
+	pool_seal_context(a->release->coop, d->ids[at], context);
+	if (!to || !unseal_into(&p->people->keys[member], str_make(context, sizeof(context)), sealed, (uint8_t *)to))
+		return fail(a->c, ERR_CORRUPT, "A sealed contribution cannot be opened with its contributor's key.");
+	p->plain.n = sealed.n - SEAL_OVERHEAD;
+	struct sha256 h = sha256(buf_str(&p->plain));
+	if (memcmp(h.b, d->hashes[at], 32) != 0)
+		return fail(a->c, ERR_CORRUPT, "A contribution's content does not match its hash.");
+	struct str rid = rid_text(p, d->ids[at], rid_bytes);
+	row_text(p, d, at, lang, rid);
+	if (p->line.failed)
+		return fail(a->c, ERR_TOO_LARGE, "A row is larger than a row may be.");
+	merkle_add(&p->rids, merkle_leaf(rid));
+	gz_writer_add(p->out, p->line.p, p->line.n);
+	return ERR_OK;
+}
+
+/* Both the stored contents and the part's items come in order of id: a merge. */
+static enum err pour(void *arg, const uint8_t id[16], struct str lang, struct str sealed)
+{
+	struct pouring *p = arg;
+	if (p->at == p->n || memcmp(p->a->d->ids[p->items[p->at]], id, 16) != 0)
+		return ERR_OK;
+	return pour_row(p, p->items[p->at++], lang, sealed);
+}
+
+static void pouring_texts(struct pouring *p)
+{
+	struct arena *arena = p->a->d->arena;
+	const char *licence = licence_spdx(p->key->licence);
+	struct str month = month_text(arena, p->key->month);
+	p->before_lang = str_fmt(arena, ",\"created_month\":\"%.*s\",\"kind\":\"%s\",\"lang\":\"", STR_ARG(month), policy_kind_name(p->key->kind));
+	p->after_lang = str_fmt(arena, "\",\"licence\":\"%s\",\"origins\":[{\"coop\":\"%.*s\",\"licence\":\"%s\",\"rid\":\"", licence, STR_ARG(p->a->coop.key_name), licence);
+	p->rid_prefix = str_fmt(arena, "dc:%.*s:", STR_ARG(p->a->coop.key_name));
+}
+
+static enum err shard_pour(struct pouring *p, struct file_entry *f, const uint8_t first[16], const uint8_t last[16])
+{
+	struct artefact *a = p->a;
+	struct call *c = a->c;
+	struct gz_result result;
+	struct str path = str_fmt(c->arena, "%.*s/%.*s", STR_ARG(a->dir), STR_ARG(f->path));
+	TRY(gz_writer_open(&p->out, path.p, SHARD_LEVEL, 0, &c->error));
+	buf_init(&p->plain, LIMIT_BODY_ITEM);
+	buf_init(&p->line, LIMIT_BODY_ITEM + LIMIT_BODY_SMALL);
+	enum err e = pool_scan_content(c, a->release->coop, a->d->shards[p->items[0]], first, last, pour, p);
+	secret_wipe(p->plain.p, p->plain.p ? p->plain.cap : 0);
+	buf_release(&p->plain);
+	buf_release(&p->line);
+	if (e == ERR_OK && p->at != p->n)
+		e = fail(c, ERR_CORRUPT, "The content of a contribution is missing.");
+	if (e != ERR_OK) {
+		gz_writer_abort(p->out);
+		return e;
+	}
+	TRY(gz_writer_close(p->out, &result, &c->error));
+	f->size = result.size;
+	f->sha256 = result.sha256;
+	f->raw_size = result.raw_size;
+	f->raw_sha256 = result.raw_sha256;
+	f->rows = (int64_t)p->n;
+	f->rids_root = merkle_builder_root(&p->rids);
+	return ERR_OK;
+}
+
+/* The ids that a part may hold: its leading bits, then zeros or ones. */
+static void part_range(unsigned part, unsigned bits, uint8_t first[16], uint8_t last[16])
+{
+	unsigned low = part << (16 - bits), high = low | ((1u << (16 - bits)) - 1);
+	memset(first, 0x00, 16);
+	memset(last, 0xff, 16);
+	if (bits) {
+		first[0] = (uint8_t)(low >> 8);
+		first[1] = (uint8_t)low;
+		last[0] = (uint8_t)(high >> 8);
+		last[1] = (uint8_t)high;
+	}
+}
+
+static enum err part_write(struct artefact *a, const struct people *people, const struct shard_key *key, const uint32_t *items, size_t n, unsigned part, unsigned bits)
+{
+	struct file_entry *f = artefact_add(a);
+	uint8_t first[16], last[16];
+	bool reused;
+	f->shard = true;
+	f->path = shard_path(a, key, part, 1u << bits);
+	f->input = shard_input(a, people, key, items, n);
+	a->rows += (int64_t)n;
+	a->rows_by_kind[key->kind] += (int64_t)n;
+	a->rows_by_licence[key->licence] += (int64_t)n;
+	TRY(shard_reuse(a, f, &reused));
+	if (reused)
+		return ERR_OK;
+	struct pouring p = { .a = a, .people = people, .key = key, .items = items, .n = n };
+	pouring_texts(&p);
+	part_range(part, bits, first, last);
+	return shard_pour(&p, f, first, last);
+}
+
+static enum err group_write(struct artefact *a, const struct people *people, const struct shard_key *key, const struct group *g)
+{
+	unsigned bits = cut_bits(g->n);
+	for (size_t from = 0; from < g->n;) {
+		unsigned part = part_of(a->d->ids[g->items[from]], bits);
+		size_t to = from + 1;
+		while (to < g->n && part_of(a->d->ids[g->items[to]], bits) == part)
+			to++;
+		TRY(part_write(a, people, key, g->items + from, to - from, part, bits));
+		from = to;
+	}
+	return ERR_OK;
+}
+
+static enum err make_folders(struct artefact *a)
+{
+	struct call *c = a->c;
+	for (unsigned kind = 0; kind <= POLICY_KIND_COUNT; kind++) {
+		struct str path = kind == 0 ? str_fmt(c->arena, "%.*s/data", STR_ARG(a->dir)) : str_fmt(c->arena, "%.*s/data/%s", STR_ARG(a->dir), policy_kind_name(kind - 1));
+		bool needed = kind == 0;
+		for (size_t i = 0; !needed && i < a->d->n; i++)
+			needed = outcome_is_in(a->d->outcomes[i]) && (a->d->words[i] & 7) == kind - 1;
+		if (needed && mkdir(path.p, 0755) != 0 && errno != EEXIST)
+			return fail(c, ERR_IO, "The release's folder cannot be made: %s.", strerrorname_np(errno));
+	}
+	return ERR_OK;
+}
+
+enum err shards_write(struct artefact *a)
+{
+	struct people people;
+	struct shard_key *keys;
+	struct group *groups;
+	size_t n;
+	TRY(people_load(a, &people));
+	TRY(pool_shard_keys(a->c, a->release->coop, &keys, &n));
+	TRY(make_folders(a));
+	groups_make(a, n, &groups);
+	enum err e = ERR_OK;
+	for (size_t k = 0; e == ERR_OK && k < n; k++)
+		if (groups[k].n)
+			e = group_write(a, &people, &keys[k], &groups[k]);
+	secret_wipe(people.keys, people.n * sizeof(*people.keys));
+	return e;
+}
