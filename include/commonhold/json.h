@@ -48,11 +48,12 @@ static inline struct str json_member_text(const struct json *o, const char *key)
 #define json_each(item, container) for (const struct json *item = (container) ? (container)->child : NULL; item; item = item->next)
 /* The JSON Pointer of a value, from its root. */
 struct str json_pointer(struct arena *a, const struct json *v);
-/* Same value, whatever the order of members; numbers compare by canonical form. */
+/* Same value, whatever the order of members; numbers compare by their exact decimal value (1 equals 1.0). */
 bool json_equal(const struct json *a, const struct json *b);
 
 /* Canonical form (RFC 8785) of a tree: members sorted by UTF-16 code units, shortest strings, ES6 numbers; except that a number
- * that is not an integer within +-2^53 is written with the text that came in (release.md), when exact_numbers is set. */
+ * that is not written as an integer within +-2^53 keeps the text that came in (release.md), when exact_numbers is set. Without it a number beyond
+ * doubles (1e400) has no form: the buffer is then marked failed. */
 void json_canonical(struct buf *out, const struct json *v, bool exact_numbers);
 
 /* Writing. A writer appends to a buf and puts the commas; strings are escaped; text that is not UTF-8 gets U+FFFD. */
@@ -95,7 +96,8 @@ struct json_schema;
  * NULL when there are none. */
 CH_CHECK enum err json_schema_compile(struct arena *a, const struct json *document, const struct json_schema *(*resolve)(void *arg, struct str file), void *arg,
 	const struct json_schema **out, struct error *e);
-/* Adds a fault with its JSON Pointer for everything that is wrong (ERR_INVALID). `a` is for the faults and scratch. Thread-safe. */
+/* Adds a fault with its JSON Pointer for everything that is wrong (ERR_INVALID), up to LIMIT_FAULTS. ERR_TOO_LARGE when checking would take too
+ * long. `a` is for the faults and scratch. Thread-safe. */
 CH_CHECK enum err json_schema_check(struct arena *a, const struct json_schema *s, const struct json *v, struct error *e);
 
 #endif

@@ -210,6 +210,11 @@ void json_canonical(struct buf *out, const struct json *v, bool exact_numbers)
 	put_tree(out, v, exact_numbers ? NUMBER_EXACT : NUMBER_ES6, true);
 }
 
+void json_put_comparable(struct buf *out, const struct json *v)
+{
+	put_tree(out, v, NUMBER_VALUE, true);
+}
+
 bool json_equal(const struct json *a, const struct json *b)
 {
 	if (a == b || !a || !b)
@@ -218,11 +223,13 @@ bool json_equal(const struct json *a, const struct json *b)
 		return false;
 	if (a->type == JSON_STRING)
 		return str_eq(a->text, b->text);
+	if (a->type == JSON_NUMBER && str_eq(a->text, b->text))
+		return true;
 	struct buf left, right;
 	buf_init(&left, LIMIT_JOB_ARENA);
 	buf_init(&right, LIMIT_JOB_ARENA);
-	put_tree(&left, a, NUMBER_VALUE, true);
-	put_tree(&right, b, NUMBER_VALUE, true);
+	json_put_comparable(&left, a);
+	json_put_comparable(&right, b);
 	bool same = !left.failed && !right.failed && str_eq(buf_str(&left), buf_str(&right));
 	buf_release(&left);
 	buf_release(&right);
