@@ -309,7 +309,6 @@ struct policy_spec {
 #define POLICY_TOGGLES_MAX 8    /* four kinds, and room for two of each at once */
 #define POLICY_RULES_MAX 64     /* a charter that people can read */
 #define POLICY_NODES_MAX 1024   /* sixteen tests a rule */
-#define POLICY_DEPTH_NODES 16   /* levels of one predicate */
 
 /* A specification that allows nothing by mistake and asks for nothing: fill in the rest. */
 void policy_spec_init(struct policy_spec *spec);
@@ -351,16 +350,20 @@ enum policy_status policy_rows_build(const struct policy_program *program, const
                                      struct policy_mem *mem, struct policy_rows **out,
                                      struct policy_faults *faults);
 
-/* The facts given at build time were changed in place for `member` (its struct, or statements of it
- * whose number did not change): bring the rows up to date. Lists in `touched` the members whose rows
- * changed (at most `cap`; the return value is how many there are). Much cheaper than a build. New
- * statements go through policy_rows_add(). */
+/* The facts given at build time were changed in place for `member` (its struct, or statements of it whose
+ * selector and number did not change): bring the rows up to date. Lists in `touched` the members whose
+ * rows were decided afresh (at most `cap`); returns how many there are. Much cheaper than a build. */
 size_t policy_rows_update(struct policy_rows *rows, uint32_t member, uint32_t *touched, size_t cap);
-/* The same after one more statement, which the rows keep a copy of. POLICY_NO_ROOM when the rows' spare
- * places (POLICY_ROWS_SPARE) are used up: build afresh. */
+/* The same after edges were changed in place (accepted, revoked, ended). */
+size_t policy_rows_update_edges(struct policy_rows *rows, uint32_t *touched, size_t cap);
+/* The same after one more statement of layers 0-4, of which the rows keep a copy (its verbatim text stays the
+ * caller's). `item` is the item's fact when the statement names an item that has none yet, else NULL.
+ * POLICY_NO_ROOM when the spare places are used up: build afresh. POLICY_INVALID: it is not sound, and
+ * nothing changed. */
 enum policy_status policy_rows_add(struct policy_rows *rows, const struct policy_statement *statement,
-                                   uint32_t *touched, size_t cap, size_t *n_touched);
-#define POLICY_ROWS_SPARE 1024
+                                   const struct policy_item_fact *item, uint32_t *touched, size_t cap,
+                                   size_t *n_touched);
+#define POLICY_ROWS_SPARE 1024 /* statements that can be added before the next build */
 
 /* What one member's row says for one kind. */
 struct policy_row {

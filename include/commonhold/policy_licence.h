@@ -54,9 +54,6 @@ struct policy_licence {
 	uint16_t duties;      /* bits of enum policy_duty that come with it */
 	bool shares;          /* a copy may be passed on unchanged (collection mode) */
 	bool credit;          /* needs complete attribution */
-	uint32_t pass;        /* outputs with YES, CARRY, TEXT or BESIDE, as bits */
-	uint32_t waiver;      /* outputs with WAIVER */
-	uint32_t review;      /* outputs with REVIEW */
 };
 /* The row of a licence; that of UNKNOWN for an index out of range. */
 const struct policy_licence *policy_licence_get(unsigned licence);
@@ -65,6 +62,10 @@ unsigned policy_licence_find(const char *spdx, size_t len);
 /* The cell, and where it comes from; NO and "" for indices out of range. */
 enum policy_cell policy_licence_cell(unsigned in, unsigned out);
 const char *policy_licence_source(unsigned in, unsigned out);
+
+/* Outputs whose cell for this licence is one of `marks` (bits of enum policy_cell), as bits. */
+uint32_t policy_licence_outputs(unsigned licence, unsigned marks);
+#define POLICY_CELLS_PASS 0x1eu /* YES, CARRY, TEXT, BESIDE */
 
 /* Output licences open to a pool that holds these licences (bits): AND of the originals' masks. The empty
  * pool is open to all. */
