@@ -28,6 +28,7 @@ POLICY_SRC := $(wildcard policy/*.c)
 SERVER_SRC := $(filter-out server/main.c,$(wildcard server/*.c server/*/*.c))
 ASSET_FILES := $(sort $(wildcard sql/*.sql sql/*/*.sql schemas/*.json templates/*/*.mustache templates/static/* policy/*.tsv))
 UNIT := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
+UNIT_SHARED := $(filter-out $(UNIT:%=tests/unit/%.c),$(wildcard tests/unit/*.c))
 
 POLICY_OBJ := $(POLICY_SRC:%.c=$(BUILD)/%.o)
 SERVER_OBJ := $(SERVER_SRC:%.c=$(BUILD)/%.o) $(BUILD)/assets.o
@@ -64,7 +65,10 @@ asan:
 	@$(MAKE) --no-print-directory BUILD=build/asan OPT="-O1 -g -fno-omit-frame-pointer" \
 		SAN="-fsanitize=address,undefined -fno-sanitize-recover=undefined" HARDEN="-fPIE" all
 
-$(BUILD)/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/libcommonhold.a $(BUILD)/libcommonhold-policy.a
+# What the tests share, such as fixture.c; each takes from it what it uses.
+$(BUILD)/unit/libshared.a: $(UNIT_SHARED:%.c=$(BUILD)/%.o)
+	@mkdir -p $(@D) && rm -f $@ && ar rcs $@ $^
+$(BUILD)/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/unit/libshared.a $(BUILD)/libcommonhold.a $(BUILD)/libcommonhold-policy.a
 	@mkdir -p $(@D)
 	@echo "  LINK $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
