@@ -72,6 +72,7 @@ struct response {
 	struct buf headers;       /* extra header lines, set by response_header */
 	const char *content_type; /* "application/json" unless set; NULL with an empty body */
 	bool streamed;            /* the handler took over with stream_begin */
+	bool fault;               /* a header was unfit to be sent: the answer becomes ERR_INTERNAL */
 };
 /* CR, LF and other controls in the value make it ERR_INTERNAL: no header injection. */
 void response_header(struct response *rs, const char *name, struct str value);
@@ -95,6 +96,8 @@ void response_flash(struct request *rq, struct response *rs, struct str message)
 /* A paced stream: headers at once, then chunks. For NDJSON verdicts, feeds, exports. Caps on concurrency: LIMIT_STREAMS. */
 CH_CHECK enum err stream_begin(struct request *rq, struct response *rs, int status, const char *content_type, int64_t content_length /* -1: chunked */);
 CH_CHECK enum err stream_write(struct request *rq, const void *p, size_t n);
+/* Sends what is pending, for a reader who waits for it; otherwise data go out in writes of 32 KiB and more. */
+CH_CHECK enum err stream_flush(struct request *rq);
 CH_CHECK enum err stream_end(struct request *rq);
 /* Sends a file (or its Range) with Accept-Ranges, ETag, Last-Modified and If-Range handling; 416 when out of range. `fd` is closed by the call's arena. */
 CH_CHECK enum err response_file(struct request *rq, struct response *rs, int fd, int64_t size, const char *content_type, struct str etag);
@@ -121,6 +124,8 @@ struct route {
 #define ROUTE_IDEMPOTENT 2u    /* honours Idempotency-Key: the first answer is stored and repeated */
 #define ROUTE_STREAM_BODY 4u   /* the handler reads the body itself */
 #define ROUTE_EXPENSIVE 8u     /* counts tenfold against the rate limit: password hashing, exports */
+#define ROUTE_FREE 16u          /* not counted against the rate limit */
+#define ROUTE_NO_AUTH 32u       /* nobody is asked who they are, not even when they say so: no database trip */
 #define ROUTE_TABLE_END { .method = NULL }
 
 /* What a request claims about its caller. */

@@ -30,6 +30,8 @@
 #define LIMIT_DB_POOL 8                   /* database connections behind them; more only raises the tail on few cores */
 #define LIMIT_DB_WAIT_MS 3000             /* how long a request waits for a connection before 503 */
 #define LIMIT_STREAMS 16                  /* concurrent long answers: a quarter of the workers */
+#define LIMIT_PACE (4 * KIB)              /* bytes a second that a client must move once its first grace is over; nginx waits for slower ones */
+#define LIMIT_FORM_FIELDS 500             /* fields and files of one form */
 #define LIMIT_DRAIN_MS 20000              /* how long a stop waits for requests in flight */
 
 #endif

@@ -1,0 +1,131 @@
+/* The rate limit: a generic cell rate algorithm per account, or per address where there is none. Each process counts for itself, which costs no database trip; expensive
+ * routes (password hashing, exports) are counted in the database as well, over all processes, so that guessing does not get cheaper with every server added.
+ */
+#include "server/web/web.h"
+
+#include "commonhold/db.h"
+
+#include <pthread.h>
+
+enum { SETS = 4096, WAYS = 4, LOCKS = 64 };
+
+#define WINDOW_US (60 * CLOCK_SECOND)
+
+SQL(rate_limit_count,
+	"INSERT INTO rate_limit (bucket, window_start, used) VALUES ($1, date_trunc('minute', commonhold_now()), $2) "
+	"ON CONFLICT (bucket, window_start) DO UPDATE SET used = rate_limit.used + excluded.used RETURNING used");
+SQL(rate_limit_forget, "DELETE FROM rate_limit WHERE window_start < commonhold_now() - interval '10 minutes'");
+
+/* One caller. The table is a cache with a fixed number of places: who has been quiet longest makes room. */
+struct caller {
+	uint64_t key;  /* keyed digest of the account or address; 0 when empty */
+	int64_t until; /* when the caller's debt will be paid (clock_tick) */
+};
+
+struct ratelimit {
+	int per_minute;
+	pthread_mutex_t lock[LOCKS];
+	struct caller callers[SETS][WAYS];
+};
+
+enum err ratelimit_new(struct arena *a, int per_minute, struct ratelimit **out, struct error *e)
+{
+	*out = NULL;
+	if (per_minute <= 0)
+		return ERR_OK;
+	struct ratelimit *l = ARENA_NEW(a, struct ratelimit);
+	if (!l)
+		return error_set(e, ERR_NO_MEMORY, "%s", err_text(ERR_NO_MEMORY));
+	l->per_minute = per_minute;
+	for (int i = 0; i < LOCKS; i++)
+		pthread_mutex_init(&l->lock[i], NULL);
+	*out = l;
+	return ERR_OK;
+}
+
+/* An IPv6 caller has at least a /64 to choose addresses from: the first four groups count. */
+static struct str address_network(struct str address)
+{
+	size_t groups = 0;
+	for (size_t i = 0; i < address.n; i++) {
+		if (address.p[i] == ':' && ++groups == 4)
+			return str_sub(address, 0, i);
+	}
+	return address;
+}
+
+static struct sha256 caller_digest(const struct exchange *x)
+{
+	const struct actor *actor = &x->call.actor;
+	struct str secret = str_make(x->server->secret, sizeof(x->server->secret));
+	bool account = !uuid_is_nil(actor->account);
+	return hmac_sha256(secret, account ? str_make(actor->account.b, sizeof(actor->account.b)) : address_network(x->address));
+}
+
+static struct caller *caller_find(struct caller set[WAYS], uint64_t key)
+{
+	struct caller *quietest = &set[0];
+	for (int i = 0; i < WAYS; i++) {
+		if (set[i].key == key)
+			return &set[i];
+		if (set[i].until < quietest->until)
+			quietest = &set[i];
+	}
+	*quietest = (struct caller){ .key = key };
+	return quietest;
+}
+
+static enum err refuse(struct exchange *x, int64_t wait_us)
+{
+	x->retry_after = (wait_us + CLOCK_SECOND - 1) / CLOCK_SECOND;
+	if (x->retry_after < 1)
+		x->retry_after = 1;
+	return fail(&x->call, ERR_TOO_MANY, "Too many requests. Wait %lld seconds.", (long long)x->retry_after);
+}
+
+static enum err take_here(struct exchange *x, uint64_t key, int cost)
+{
+	struct ratelimit *l = x->server->limiter;
+	size_t set = (size_t)(key % SETS);
+	int64_t now = clock_tick(), step = WINDOW_US / l->per_minute, wait = 0;
+	pthread_mutex_lock(&l->lock[set % LOCKS]);
+	struct caller *caller = caller_find(l->callers[set], key);
+	int64_t until = (caller->until > now ? caller->until : now) + cost * step;
+	if (until - now > WINDOW_US)
+		wait = until - now - WINDOW_US;
+	else
+		caller->until = until;
+	int64_t debt = caller->until > now ? caller->until - now : 0;
+	pthread_mutex_unlock(&l->lock[set % LOCKS]);
+	x->rate_limit = l->per_minute;
+	x->rate_left = (WINDOW_US - debt) / step;
+	x->rate_reset = (debt + CLOCK_SECOND - 1) / CLOCK_SECOND;
+	return wait ? refuse(x, wait) : ERR_OK;
+}
+
+static enum err take_everywhere(struct exchange *x, const struct sha256 *digest, int cost)
+{
+	struct call *c = &x->call;
+	struct rows rows;
+	struct str bucket = str_hex(c->arena, digest->b, 16);
+	TRY(db_begin(c, DB_WRITE));
+	if (digest->b[31] == 0 || x->started % 64 == 0)
+		TRY(db_queue_run(c, &rate_limit_forget, NULL, 0));
+	TRY(db_one(c, rate_limit_count, &rows, A_STR(bucket), A_INT(cost)));
+	int64_t used = row_int(&rows, 0, 0);
+	TRY(db_commit(c));
+	return used > x->server->limiter->per_minute ? refuse(x, WINDOW_US / 2) : ERR_OK;
+}
+
+enum err ratelimit_take(struct exchange *x, int cost)
+{
+	if (!x->server->limiter || (x->rq.route->flags & ROUTE_FREE))
+		return ERR_OK;
+	struct sha256 digest = caller_digest(x);
+	uint64_t key;
+	memcpy(&key, digest.b, sizeof(key));
+	TRY(take_here(x, key | 1, cost));
+	if (cost > 1 && db_content_pool())
+		return take_everywhere(x, &digest, cost);
+	return ERR_OK;
+}
