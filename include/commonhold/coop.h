@@ -100,6 +100,8 @@ struct coop {
 /* Founds a co-op: keys, charter 1, the founder as its first admin, leaf 0 of the log. `draft` as charter_check. */
 CH_CHECK enum err coop_found(struct call *c, struct str slug, const struct json *draft, struct coop *out);
 CH_CHECK enum err coop_read(struct call *c, struct uuid id, struct coop *out);
+/* The same inside an open transaction. */
+CH_CHECK enum err coop_get(struct call *c, struct uuid id, struct coop *out);
 /* By slug or key name; inside. ERR_NOT_FOUND. */
 CH_CHECK enum err coop_find(struct call *c, struct str name, struct coop *out);
 /* The directory, newest last, filtered by what is given (absent: any). */

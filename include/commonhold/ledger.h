@@ -64,6 +64,8 @@ struct leaf {
 CH_CHECK enum err ledger_append(struct call *c, struct uuid coop, const struct leaf *leaf, int64_t *index);
 /* Appends many at once (a batch of contributions): one lock, one stream; gives the first index. */
 CH_CHECK enum err ledger_append_many(struct call *c, struct uuid coop, const char *type, const struct str *data, size_t n, int64_t *first);
+/* Locks the co-op's log until the open transaction ends: nothing can be said, withdrawn or submitted in the meantime, since every such act appends a leaf. For publishing. */
+CH_CHECK enum err ledger_lock(struct call *c, struct uuid coop);
 /* The commitment to something deletable: SHA-256(salt32 || content hash). */
 struct sha256 ledger_commitment(const uint8_t salt[32], struct sha256 content);
 /* Signed checkpoint of all leaves committed so far. Opens its own transaction. */

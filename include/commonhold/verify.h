@@ -8,6 +8,7 @@
 #define COMMONHOLD_VERIFY_H
 
 #include "arena.h"
+#include "crypto.h"
 #include "error.h"
 #include "str.h"
 
@@ -25,6 +26,8 @@ struct verify_check {
 struct verify_options {
 	const uint8_t *public_key; /* 32 bytes that the reader got elsewhere; NULL: the manifest's own key, and the result says so */
 	bool staged;               /* before the release has entered the log: SHA256SUMS, its signature, checkpoint and proof may be absent and are then not looked at */
+	bool (*known)(void *arg, struct str path, struct sha256 sha256); /* rows of a shard with these bytes were checked before: its file hash is checked, its rows are not read again; may be NULL */
+	void *arg;                 /* for known */
 };
 
 struct verify_result {

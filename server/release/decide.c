@@ -38,9 +38,27 @@ static void *engine_alloc(void *arena, size_t size)
 	return arena_alloc(arena, size);
 }
 
-static void free_arena(void *arena)
+/* A large arena that goes with the call, or earlier. */
+static void free_slot(void *slot)
 {
-	arena_free(arena);
+	arena_free(*(struct arena **)slot);
+}
+
+static struct arena **large_arena(struct call *c)
+{
+	struct arena **slot = ARENA_NEW(c->arena, struct arena *);
+	*slot = arena_new(LIMIT_DECIDE_ARENA);
+	if (!*slot)
+		return NULL;
+	arena_defer(c->arena, free_slot, slot);
+	return slot;
+}
+
+void decided_release(struct decided *d)
+{
+	arena_free(*d->slot);
+	*d->slot = NULL;
+	*d = (struct decided){ 0 };
 }
 
 /* A fault here is a fault of ours: charters and statements are checked when they are written. What it touches is held with ENGINE_ERROR. */
@@ -48,7 +66,7 @@ static enum err engine_failed(struct call *c, enum policy_status status, const s
 {
 	if (status == POLICY_NO_MEMORY)
 		return fail(c, ERR_NO_MEMORY, "The pool is too large to decide on with the memory allowed.");
-	if (faults->n && faults->at)
+	if (faults && faults->n)
 		return fail(c, ERR_INTERNAL, "The policy engine refused the release's specification: %s %s.", policy_fault_where(faults->at[0].code), policy_fault_text(faults->at[0].code));
 	return fail(c, ERR_INTERNAL, "The policy engine refused the release's specification.");
 }
@@ -72,10 +90,10 @@ enum err decide_prepare(struct call *c, struct uuid coop, const struct release *
 {
 	struct policy_fault places[8];
 	struct policy_faults faults = { places, CH_LEN(places), 0 };
-	*d = (struct decided){ .coop = coop, .arena = arena_new(LIMIT_DECIDE_ARENA) };
-	if (!d->arena)
+	*d = (struct decided){ .coop = coop, .slot = large_arena(c) };
+	if (!d->slot)
 		return fail(c, ERR_NO_MEMORY, "There is no memory to decide on the pool.");
-	arena_defer(c->arena, free_arena, d->arena);
+	d->arena = *d->slot;
 	d->mem = (struct policy_mem){ engine_alloc, d->arena };
 	if (r)
 		TRY(charter_version(c, coop, r->charter, &d->charter));
@@ -91,17 +109,17 @@ enum err decide_prepare(struct call *c, struct uuid coop, const struct release *
 	return status == POLICY_OK ? ERR_OK : engine_failed(c, status, &faults);
 }
 
-static bool columns_make(struct decided *d)
+static bool columns_make(struct decided *d, bool identities)
 {
 	d->words = ARENA_ARRAY(d->arena, d->n, uint64_t);
 	d->more = policy_program_needs_more(d->program) ? ARENA_ARRAY(d->arena, d->n, uint64_t) : NULL;
 	d->members = ARENA_ARRAY(d->arena, d->n, uint32_t);
 	d->shards = ARENA_ARRAY(d->arena, d->n, uint32_t);
-	d->ids = arena_array(d->arena, d->n, 16);
-	d->hashes = arena_array(d->arena, d->n, 32);
+	d->ids = identities || d->spec.volume_cap != POLICY_NO_CAP ? arena_array(d->arena, d->n, 16) : NULL;
+	d->hashes = identities ? arena_array(d->arena, d->n, 32) : NULL;
 	d->reasons = ARENA_ARRAY(d->arena, d->n, policy_reasons);
 	d->outcomes = ARENA_ARRAY(d->arena, d->n, uint8_t);
-	return d->words && d->members && d->shards && d->ids && d->hashes && d->reasons && d->outcomes;
+	return d->words && d->members && d->shards && (d->hashes || !identities) && d->reasons && d->outcomes;
 }
 
 struct scan { struct decided *d; size_t seen; struct call *c; };
@@ -117,8 +135,10 @@ static enum err decide_segment(void *arg, const struct pool_segment *s)
 	memcpy(d->words + base, s->words, s->n * sizeof(*s->words));
 	memcpy(d->members + base, s->members, s->n * sizeof(*s->members));
 	memcpy(d->shards + base, s->shards, s->n * sizeof(*s->shards));
-	memcpy(d->ids + base, s->ids, s->n * sizeof(*s->ids));
-	memcpy(d->hashes + base, s->hashes, s->n * sizeof(*s->hashes));
+	if (d->ids)
+		memcpy(d->ids + base, s->ids, s->n * sizeof(*s->ids));
+	if (d->hashes)
+		memcpy(d->hashes + base, s->hashes, s->n * sizeof(*s->hashes));
 	if (d->more)
 		memcpy(d->more + base, s->more, s->n * sizeof(*s->more));
 	struct policy_batch batch = { d->words + base, d->members + base, d->more ? d->more + base : NULL, s->n, (uint32_t)base };
@@ -127,14 +147,14 @@ static enum err decide_segment(void *arg, const struct pool_segment *s)
 	return ERR_OK;
 }
 
-static enum err scan_pool(struct call *c, struct decided *d)
+static enum err scan_pool(struct call *c, struct decided *d, bool identities)
 {
 	int64_t packed;
 	struct rows r;
 	TRY(pool_pack(c, d->coop, &packed));
 	TRY(db_one(c, pool_size, &r, A_UUID(d->coop)));
 	d->n = (size_t)row_int(&r, 0, 0);
-	if (!columns_make(d))
+	if (!columns_make(d, identities))
 		return fail(c, ERR_NO_MEMORY, "The pool is too large to decide on with the memory allowed.");
 	struct scan scan = { d, 0, c };
 	TRY(pool_scan(c, d->coop, decide_segment, &scan));
@@ -152,19 +172,28 @@ static void keep_frozen(struct decided *d, const policy_reasons *frozen, size_t 
 	policy_outcomes(d->reasons + both, d->n - both, d->outcomes + both);
 }
 
-enum err decide_pool(struct call *c, struct uuid coop, const struct release *r, instant cutoff, instant at, const policy_reasons *frozen, size_t n_frozen,
+static enum err decide(struct call *c, struct uuid coop, const struct release *r, instant cutoff, instant at, const policy_reasons *frozen, size_t n_frozen, bool identities,
 	struct decided *d)
 {
 	TRY(decide_prepare(c, coop, r, cutoff, at, d));
-	TRY(scan_pool(c, d));
+	TRY(scan_pool(c, d, identities));
 	if (frozen)
 		keep_frozen(d, frozen, n_frozen);
 	struct policy_set set = { .words = d->words, .members = d->members, .ids = (const uint8_t (*)[16])d->ids, .n = d->n, .n_members = d->facts.n_members };
 	struct arena_mark mark = arena_mark(d->arena);
 	enum policy_status status = policy_apply_set_rules(d->program, &set, d->reasons, d->outcomes, &d->mem, &d->report);
 	arena_rewind(d->arena, mark);
-	struct policy_faults none = { 0 };
-	return status == POLICY_OK ? ERR_OK : engine_failed(c, status, &none);
+	return status == POLICY_OK ? ERR_OK : engine_failed(c, status, NULL);
+}
+
+enum err decide_pool(struct call *c, struct uuid coop, const struct release *r, instant cutoff, instant at, const policy_reasons *frozen, size_t n_frozen, struct decided *d)
+{
+	return decide(c, coop, r, cutoff, at, frozen, n_frozen, true, d);
+}
+
+enum err decide_outcomes(struct call *c, struct uuid coop, const struct release *r, instant cutoff, instant at, const policy_reasons *frozen, size_t n_frozen, struct decided *d)
+{
+	return decide(c, coop, r, cutoff, at, frozen, n_frozen, false, d);
 }
 
 struct sha256 decided_digest(const struct decided *d)
@@ -255,7 +284,7 @@ enum err decided_store(struct call *c, const struct release *r, const char *stag
 	return ERR_OK;
 }
 
-struct loading { struct arena *arena; policy_reasons *reasons; size_t n, cap; struct call *c; };
+struct loading { policy_reasons *reasons; size_t n, cap; struct call *c; };
 
 static enum err load_segment(void *arg, const struct copy_field *f, int n)
 {
@@ -281,11 +310,11 @@ enum err decided_load(struct call *c, struct uuid coop, struct uuid release, con
 {
 	struct rows r;
 	TRY(db_one(c, stored_size, &r, A_UUID(coop), A_UUID(release), A_Z(stage)));
-	struct loading l = { .cap = (size_t)row_int(&r, 0, 0), .c = c, .arena = arena_new(LIMIT_DECIDE_ARENA) };
-	if (!l.arena)
+	struct arena **slot = large_arena(c);
+	if (!slot)
 		return fail(c, ERR_NO_MEMORY, "There is no memory to read a release's decisions.");
-	arena_defer(c->arena, free_arena, l.arena);
-	l.reasons = ARENA_ARRAY(l.arena, l.cap, policy_reasons);
+	struct loading l = { .cap = (size_t)row_int(&r, 0, 0), .c = c };
+	l.reasons = ARENA_ARRAY(*slot, l.cap, policy_reasons);
 	if (!l.reasons)
 		return fail(c, ERR_NO_MEMORY, "There is no memory to read a release's decisions.");
 	struct db_arg args[] = { A_UUID(coop), A_UUID(release), A_Z(stage) };

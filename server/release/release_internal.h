@@ -42,7 +42,8 @@ struct decided {
 	policy_reasons *reasons;           /* every reason at every gate */
 	uint8_t *outcomes;                 /* enum policy_outcome */
 	struct policy_set_report report;   /* counts by outcome and reason, contributors */
-	struct arena *arena;               /* all of this, freed with the call */
+	struct arena *arena;               /* all of this, freed with the call or by decided_release */
+	struct arena **slot;               /* where the call's defer finds it */
 	struct policy_mem mem;             /* the same for the engine */
 };
 
@@ -54,6 +55,9 @@ struct str release_spec_json(struct arena *a, const struct charter *charter, ins
  * passes the same. `frozen` (or NULL) are the reasons stored at freezing: whatever was out then stays out. */
 CH_CHECK enum err decide_pool(struct call *c, struct uuid coop, const struct release *r, instant cutoff, instant at, const policy_reasons *frozen, size_t n_frozen,
 	struct decided *out);
+/* The same without ids and content hashes, for counting and comparing: a third of the memory. */
+CH_CHECK enum err decide_outcomes(struct call *c, struct uuid coop, const struct release *r, instant cutoff, instant at, const policy_reasons *frozen, size_t n_frozen,
+	struct decided *out);
 /* The digest of the candidate set: SHA-256 over the program's digest and, in order of item number, id and content hash of each item that is in. */
 struct sha256 decided_digest(const struct decided *d);
 static inline bool outcome_is_in(uint8_t outcome) { return outcome <= POLICY_CONDITIONAL; }
@@ -62,6 +66,8 @@ static inline int64_t decided_included(const struct decided *d) { return (int64_
 CH_CHECK enum err decided_store(struct call *c, const struct release *r, const char *stage, const struct decided *d);
 /* Reads the stored reasons of a stage back, by position; *n is 0 when there are none. Inside. */
 CH_CHECK enum err decided_load(struct call *c, struct uuid coop, struct uuid release, const char *stage, policy_reasons **reasons, size_t *n);
+/* Gives the memory back before the call ends. */
+void decided_release(struct decided *d);
 /* Facts, program and rows alone, for explaining single items. Inside. */
 CH_CHECK enum err decide_prepare(struct call *c, struct uuid coop, const struct release *r, instant cutoff, instant at, struct decided *out);
 
@@ -73,6 +79,7 @@ struct artefact {
 	const struct release *release;
 	struct decided *d;
 	struct coop coop;
+	const char *base_url;           /* of the instance */
 	struct str dir;                 /* where it is staged */
 	struct str version;
 	const struct release *previous; /* NULL for the first */
@@ -90,6 +97,7 @@ struct file_entry {
 	struct str path;
 	int64_t size;
 	struct sha256 sha256;
+	bool checked;                   /* its rows were checked as an outsider would, now or when they were first published */
 	bool shard;                     /* then also: */
 	int64_t raw_size, rows;
 	struct sha256 raw_sha256, rids_root, input;

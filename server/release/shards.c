@@ -198,6 +198,7 @@ static enum err shard_reuse(struct artefact *a, struct file_entry *f, bool *reus
 	f->raw_sha256 = hash_column(&r, 5);
 	f->rows = row_int(&r, 0, 6);
 	f->rids_root = hash_column(&r, 7);
+	f->checked = true;
 	*reused = true;
 	return ERR_OK;
 }
