@@ -20,7 +20,7 @@ struct gz_result {
 	struct sha256 raw_sha256; /* of what was given */
 };
 
-/* Creates the file (it must not exist). `level` is libdeflate's, 1 to 12; `threads` compress (0: one per core, at most 8). Memory: about 2 MiB and
+/* Creates the file (it must not exist). `level` is libdeflate's, 1 to 12; `threads` compress (0: one per core, at most 8). Memory: about 4 MiB and
  * 2 MiB more per thread. */
 CH_CHECK enum err gz_writer_open(struct gz_writer **out, const char *path, int level, int threads, struct error *e);
 /* Adds bytes. Errors are kept and said by gz_writer_close. */

@@ -59,8 +59,10 @@ struct leaf {
 	struct str data;    /* JSON object with the facts; put into canonical form here */
 	struct uuid by;     /* the member who acted, where the public may know; nil: not said */
 };
+/* Longest entry: the format allows 65,535 bytes, but a bundle of 256 must fit one answer (LIMIT_RESPONSE). */
+#define LEDGER_ENTRY_MAX 32000
 /* Appends inside the open transaction; hands out the leaf's index. The co-op's log stays locked until that transaction ends: append as late in it as possible.
- * An entry longer than 65,535 bytes is ERR_TOO_LARGE. */
+ * An entry longer than LEDGER_ENTRY_MAX is ERR_TOO_LARGE; data that is no JSON object is ERR_INVALID. */
 CH_CHECK enum err ledger_append(struct call *c, struct uuid coop, const struct leaf *leaf, int64_t *index);
 /* Appends many at once (a batch of contributions): one lock, one stream; gives the first index. */
 CH_CHECK enum err ledger_append_many(struct call *c, struct uuid coop, const char *type, const struct str *data, size_t n, int64_t *first);
@@ -70,13 +72,23 @@ CH_CHECK enum err ledger_lock(struct call *c, struct uuid coop);
 struct sha256 ledger_commitment(const uint8_t salt[32], struct sha256 content);
 /* Signed checkpoint of all leaves committed so far. Opens its own transaction. */
 CH_CHECK enum err ledger_checkpoint(struct call *c, struct uuid coop, struct str *note);
-/* Inside an open transaction. The inclusion proof carries the leaf's entry. ERR_NOT_FOUND for a leaf or size that is not there. */
+/* Inside an open transaction, but not the one that appended: a checkpoint is a promise for ever, and leaves that are not committed may still be rolled back (ERR_STATE).
+ * The inclusion proof carries the leaf's entry. ERR_NOT_FOUND for a leaf or size that is not there. */
 CH_CHECK enum err ledger_prove_inclusion(struct call *c, struct uuid coop, int64_t index, struct str *tlog_proof);
 CH_CHECK enum err ledger_prove_consistency(struct call *c, struct uuid coop, int64_t from, int64_t to, struct sha256 **path, size_t *n);
 /* How many leaves there are, and the root over them. */
 CH_CHECK enum err ledger_head(struct call *c, struct uuid coop, int64_t *size, struct sha256 *root);
-/* A tile (path after "tile/": "0/x001/234.p/7", "entries/000") as bytes. */
-CH_CHECK enum err ledger_tile(struct call *c, struct uuid coop, struct str path, struct str *bytes);
+/* A tile or a bundle of entries as bytes. ERR_NOT_FOUND when the log has not come so far. */
+CH_CHECK enum err ledger_tile(struct call *c, struct uuid coop, struct tile_path path, struct str *bytes);
+/* Leaves from the newest down, for people: those below `before` (INT64_MAX: from the top), at most `limit`. */
+struct log_entry {
+	int64_t index;
+	instant at;
+	struct str type;     /* "release.published" */
+	struct str entry;    /* the leaf's bytes */
+	struct sha256 hash;  /* of the leaf */
+};
+CH_CHECK enum err ledger_entries(struct call *c, struct uuid coop, int64_t before, int limit, struct log_entry **out, size_t *n);
 /* Opens the log of a co-op that is being founded, inside the founding transaction: makes the co-op's signing key (sealed, in the keys database) and the empty log. Repeating
  * it after a rolled-back founding finds the same key. */
 CH_CHECK enum err ledger_key_new(struct call *c, struct uuid coop, uint8_t public_key[32]);

@@ -1,0 +1,208 @@
+/* Appending: under the lock of the log's head, leaves are hashed and inserted, tiles that become full are kept, and the head moves on. */
+#include "server/ledger/ledger.h"
+#include "commonhold/json.h"
+
+/* Leaves in one statement: a multiple of a tile, and small enough for the arena of a request. */
+#define CHUNK 4096
+/* Up to here the statements travel with whatever comes next; more are sent at once, so that their memory can be given back. */
+#define QUEUE_MAX 64
+
+SQL(head_read, "SELECT origin, size, frontier, coalesce(xmin = pg_current_xact_id_if_assigned()::xid, false) FROM log_head WHERE coop_id = $1");
+SQL(head_lock, "SELECT origin, size, frontier, coalesce(xmin = pg_current_xact_id_if_assigned()::xid, false) FROM log_head WHERE coop_id = $1 FOR UPDATE");
+SQL(head_move, "UPDATE log_head SET size = $2, frontier = $3 WHERE coop_id = $1");
+SQL(leaf_insert,
+	"INSERT INTO log_leaf (coop_id, idx, at, type, entry, hash)"
+	" SELECT $1, $2 + leaf.no - 1, $3, $4, leaf.entry, leaf.hash FROM unnest($5::bytea[], $6::bytea[]) WITH ORDINALITY AS leaf (entry, hash, no)");
+SQL(tile_insert,
+	"INSERT INTO log_tile (coop_id, level, n, root, hashes)"
+	" SELECT $1, $2, $3 + tile.no - 1, tile.root, tile.hashes FROM unnest($4::bytea[], $5::bytea[]) WITH ORDINALITY AS tile (root, hashes, no)");
+SQL(leaf_hashes, "SELECT hash FROM log_leaf WHERE coop_id = $1 AND idx >= $2 AND idx < $3 ORDER BY idx");
+SQL(tile_roots, "SELECT root FROM log_tile WHERE coop_id = $1 AND level = $2 AND n >= $3 AND n < $4 ORDER BY n");
+
+enum err log_enter(struct call *c, struct uuid coop)
+{
+	if (uuid_is_nil(c->coop))
+		return db_enter_coop(c, coop);
+	return uuid_eq(c->coop, coop) ? ERR_OK : fail(c, ERR_INTERNAL, "The log of one co-op was asked for within another.");
+}
+
+static enum err frontier_read(struct call *c, struct str frontier, struct log_head *head)
+{
+	head->builder = (struct merkle_builder){ .size = head->size, .depth = (unsigned)__builtin_popcountll(head->size) };
+	if (frontier.n != (size_t)head->builder.depth * 32)
+		return fail(c, ERR_CORRUPT, "The head of the log does not fit its size.");
+	if (frontier.n)
+		memcpy(head->builder.stack, frontier.p, frontier.n);
+	return ERR_OK;
+}
+
+enum err log_head_read(struct call *c, struct uuid coop, bool lock, struct log_head *out)
+{
+	struct rows rows;
+	TRY(log_enter(c, coop));
+	TRY(db_run(c, lock ? &head_lock : &head_read, &rows, (struct db_arg[]){ A_UUID(coop) }, 1));
+	if (rows.n != 1)
+		return fail(c, ERR_NOT_FOUND, "This co-op has no log.");
+	out->origin = row_str(&rows, 0, 0);
+	out->size = (uint64_t)row_int(&rows, 0, 1);
+	out->uncommitted = row_bool(&rows, 0, 3);
+	return frontier_read(c, row_bytes(&rows, 0, 2), out);
+}
+
+enum err log_hashes(struct call *c, struct uuid coop, unsigned level, uint64_t first, unsigned count, struct sha256 *out)
+{
+	struct rows rows;
+	int64_t begin = (int64_t)first, end = begin + count;
+	if (level == 0)
+		TRY(db_query(c, leaf_hashes, &rows, A_UUID(coop), A_I64(begin), A_I64(end)));
+	else
+		TRY(db_query(c, tile_roots, &rows, A_UUID(coop), A_INT((int)level - 1), A_I64(begin), A_I64(end)));
+	if (rows.n != (int)count)
+		return fail(c, ERR_CORRUPT, "The log has lost hashes.");
+	for (int i = 0; i < rows.n; i++) {
+		struct str hash = row_bytes(&rows, i, 0);
+		if (hash.n != 32)
+			return fail(c, ERR_CORRUPT, "The log has a hash of the wrong length.");
+		memcpy(out[i].b, hash.p, 32);
+	}
+	return ERR_OK;
+}
+
+/* {"at","by","data","t"} in canonical form: the members are written in their order. */
+static enum err entry_write(struct call *c, const struct leaf *leaf, instant at, struct buf *out)
+{
+	const struct json *data;
+	buf_clear(out);
+	if (json_parse(c->arena, leaf->data, &data, &c->error) != ERR_OK || data->type != JSON_OBJECT)
+		return fail(c, ERR_INVALID, "The facts of a leaf must be a JSON object.");
+	struct json_writer w;
+	jw_init(&w, out);
+	jw_object(&w);
+	jw_kstr(&w, "at", clock_format(c->arena, at));
+	if (!uuid_is_nil(leaf->by))
+		jw_kstr(&w, "by", uuid_format(c->arena, leaf->by));
+	jw_key(&w, "data");
+	jw_raw(&w, STR("")); /* the writer's place for the value, which json_canonical puts there */
+	json_canonical(out, data, true);
+	jw_kz(&w, "t", leaf->type);
+	jw_end_object(&w);
+	if (out->failed || out->n > LEDGER_ENTRY_MAX)
+		return fail(c, ERR_TOO_LARGE, "The leaf is longer than %d bytes.", LEDGER_ENTRY_MAX);
+	return ERR_OK;
+}
+
+/* The entry in the arena; what it took to make it is given back. `scratch` keeps its memory from leaf to leaf. */
+static enum err entry_make(struct call *c, const struct leaf *leaf, instant at, struct buf *scratch, struct str *out)
+{
+	struct arena_mark mark = arena_mark(c->arena);
+	TRY(entry_write(c, leaf, at, scratch));
+	arena_rewind(c->arena, mark);
+	*out = str_copy(c->arena, buf_str(scratch));
+	return ERR_OK;
+}
+
+static void scratch_release(void *scratch)
+{
+	buf_release(scratch);
+}
+
+static struct buf *scratch_new(struct arena *a)
+{
+	struct buf *scratch = ARENA_NEW(a, struct buf);
+	buf_init(scratch, LEDGER_ENTRY_MAX + 1024);
+	arena_defer(a, scratch_release, scratch);
+	return scratch;
+}
+
+/* A run of new hashes at one level of tiles. */
+struct run {
+	unsigned level;
+	uint64_t first;              /* index of the first of them */
+	const struct sha256 *hashes; /* new ones */
+	size_t n;
+};
+
+/* The full tiles that a run completes: inserts them and hands out their roots as the run of the level above. */
+static enum err tiles_keep(struct call *c, struct uuid coop, const struct run *run, struct run *above)
+{
+	uint64_t begin = run->first / TILE_HASHES, end = (run->first + run->n) / TILE_HASHES;
+	size_t tiles = (size_t)(end - begin), old = run->first % TILE_HASHES;
+	*above = (struct run){ run->level + 1, begin, NULL, tiles };
+	if (tiles == 0)
+		return ERR_OK;
+	struct sha256 *all = ARENA_ARRAY(c->arena, tiles * TILE_HASHES, struct sha256), *roots = ARENA_ARRAY(c->arena, tiles, struct sha256);
+	struct str *root_bytes = ARENA_ARRAY(c->arena, tiles, struct str), *tile_bytes = ARENA_ARRAY(c->arena, tiles, struct str);
+	if (old)
+		TRY(log_hashes(c, coop, run->level, begin * TILE_HASHES, (unsigned)old, all));
+	memcpy(all + old, run->hashes, (tiles * TILE_HASHES - old) * sizeof(*all));
+	for (size_t i = 0; i < tiles; i++) {
+		roots[i] = merkle_root(all + i * TILE_HASHES, TILE_HASHES);
+		root_bytes[i] = str_make(roots[i].b, 32);
+		tile_bytes[i] = str_make(all + i * TILE_HASHES, TILE_HASHES * 32);
+	}
+	above->hashes = roots;
+	return db_exec(c, tile_insert, A_UUID(coop), A_INT((int)run->level), A_I64((int64_t)begin), A_BYTEAS(root_bytes, tiles), A_BYTEAS(tile_bytes, tiles));
+}
+
+static enum err leaves_insert(struct call *c, struct uuid coop, uint64_t first, instant at, const char *type, const struct str *entries, const struct str *hashes, size_t n)
+{
+	const struct db_arg args[] = { A_UUID(coop), A_I64((int64_t)first), A_TIME(at), A_Z(type), A_BYTEAS(entries, n), A_BYTEAS(hashes, n) };
+	return n <= QUEUE_MAX ? db_queue_run(c, &leaf_insert, args, CH_LEN(args)) : db_run(c, &leaf_insert, NULL, args, CH_LEN(args));
+}
+
+/* Up to CHUNK leaves: inserts them, grows the head and keeps full tiles, level by level. */
+static enum err chunk_append(struct call *c, struct uuid coop, struct log_head *head, instant at, const struct leaf *leaves, size_t n)
+{
+	struct str *entries = ARENA_ARRAY(c->arena, n, struct str), *hash_bytes = ARENA_ARRAY(c->arena, n, struct str);
+	struct sha256 *hashes = ARENA_ARRAY(c->arena, n, struct sha256);
+	struct run run = { 0, head->size, hashes, n }, above;
+	struct buf *scratch = scratch_new(c->arena);
+	for (size_t i = 0; i < n; i++) {
+		TRY(entry_make(c, &leaves[i], at, scratch, &entries[i]));
+		hashes[i] = merkle_leaf(entries[i]);
+		hash_bytes[i] = str_make(hashes[i].b, 32);
+		merkle_add(&head->builder, hashes[i]);
+	}
+	TRY(leaves_insert(c, coop, head->size, at, leaves->type, entries, hash_bytes, n));
+	head->size += n;
+	while (run.n && run.level < TILE_LEVELS) {
+		TRY(tiles_keep(c, coop, &run, &above));
+		run = above;
+	}
+	return ERR_OK;
+}
+
+static enum err head_store(struct call *c, struct uuid coop, const struct log_head *head)
+{
+	struct str frontier = str_make(head->builder.stack, (size_t)head->builder.depth * 32);
+	return db_queue(c, head_move, A_UUID(coop), A_I64((int64_t)head->size), A_BYTES(frontier));
+}
+
+enum err ledger_append(struct call *c, struct uuid coop, const struct leaf *leaf, int64_t *index)
+{
+	struct log_head head;
+	TRY(log_head_read(c, coop, true, &head));
+	*index = (int64_t)head.size;
+	/* The clock is read under the lock, so that the log's instants are in its order. */
+	TRY(chunk_append(c, coop, &head, clock_now(), leaf, 1));
+	return head_store(c, coop, &head);
+}
+
+enum err ledger_append_many(struct call *c, struct uuid coop, const char *type, const struct str *data, size_t n, int64_t *first)
+{
+	struct log_head head;
+	TRY(log_head_read(c, coop, true, &head));
+	*first = (int64_t)head.size;
+	instant at = clock_now();
+	for (size_t done = 0; done < n; done += CHUNK) {
+		size_t count = n - done < CHUNK ? n - done : CHUNK;
+		struct arena_mark mark = arena_mark(c->arena);
+		struct leaf *leaves = ARENA_ARRAY(c->arena, count, struct leaf);
+		for (size_t i = 0; i < count; i++)
+			leaves[i] = (struct leaf){ .type = type, .data = data[done + i] };
+		TRY(chunk_append(c, coop, &head, at, leaves, count));
+		if (count > QUEUE_MAX)
+			arena_rewind(c->arena, mark);
+	}
+	return n ? head_store(c, coop, &head) : ERR_OK;
+}

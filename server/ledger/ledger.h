@@ -1,0 +1,27 @@
+/* ledger.h - what the files of ledger/ share: the head of a log and the hashes behind it. */
+#ifndef COMMONHOLD_LEDGER_LEDGER_H
+#define COMMONHOLD_LEDGER_LEDGER_H
+
+#include "commonhold/db.h"
+#include "commonhold/ledger.h"
+
+#define TILE_HASHES 256
+#define TILE_BITS 8
+#define TILE_LEVELS 8 /* 256^8 leaves are more than an index can count */
+
+/* The head of a log as read. */
+struct log_head {
+	struct str origin;
+	uint64_t size;
+	struct merkle_builder builder; /* over the leaves so far */
+	bool uncommitted;              /* this transaction has appended to it */
+};
+
+/* Reads the head; `lock` makes others that append wait until this transaction ends. ERR_NOT_FOUND when the log was never opened. */
+CH_CHECK enum err log_head_read(struct call *c, struct uuid coop, bool lock, struct log_head *out);
+/* Makes sure that row-level security shows this co-op's log. */
+CH_CHECK enum err log_enter(struct call *c, struct uuid coop);
+/* The hashes of a tile from the given place on: `count` of them, which must be there. Level 0 are leaves. */
+CH_CHECK enum err log_hashes(struct call *c, struct uuid coop, unsigned level, uint64_t first, unsigned count, struct sha256 *out);
+
+#endif
