@@ -2,7 +2,8 @@
  * start, rendered against a JSON tree.
  *
  * {{x}} always escapes & < > " '. {{{x}}} and {{&x}} are for html that our own code made (charts, cmark's output). Lambdas are not supported.
- * In a strict set (the product's own) an unknown partial fails at load.
+ * In a strict set (the product's own) an unknown partial fails at load. Absent, null, false, "" and [] are false; everything else, 0 too, is true.
+ * An object or a list has no text of its own.
  */
 #ifndef COMMONHOLD_TEMPLATE_H
 #define COMMONHOLD_TEMPLATE_H
