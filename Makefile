@@ -26,7 +26,7 @@ PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 
 POLICY_SRC := $(wildcard policy/*.c)
 SERVER_SRC := $(filter-out server/main.c,$(wildcard server/*.c server/*/*.c))
-ASSET_FILES := $(sort $(wildcard sql/*.sql sql/*/*.sql schemas/*.json templates/*/*.mustache templates/static/* licences/*.txt))
+ASSET_FILES := $(sort $(wildcard sql/*.sql sql/*/*.sql schemas/*.json templates/*.mustache templates/*/*.mustache templates/static/* licences/*.txt))
 UNIT := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 UNIT_SHARED := $(filter-out $(UNIT:%=tests/unit/%.c),$(wildcard tests/unit/*.c))
 

@@ -71,6 +71,13 @@ void decided_release(struct decided *d);
 /* Facts, program and rows alone, for explaining single items. Inside. */
 CH_CHECK enum err decide_prepare(struct call *c, struct uuid coop, const struct release *r, instant cutoff, instant at, struct decided *out);
 
+/* ---- read.c ---- */
+
+/* The number of an item that the actor may ask about: its own, or any for an admin; ERR_NOT_FOUND otherwise. Inside. */
+CH_CHECK enum err release_item(struct call *c, struct uuid coop, struct uuid contribution, int64_t *item_no);
+/* The stored reasons of one item; AFTER_CUTOFF where it came later. Inside. */
+CH_CHECK enum err release_stored_reasons(struct call *c, struct uuid coop, struct uuid release, const char *stage, int64_t item_no, uint64_t *reasons);
+
 /* ---- artefact.c and its parts ---- */
 
 /* All that the files of an artefact are made from. */

@@ -1,0 +1,116 @@
+#include "release_internal.h"
+
+#include <stdio.h>
+
+SQL(item_columns, "SELECT item_no, member_no, kind, word, more, content_sha256 FROM contribution WHERE coop_id = $1 AND id = $2");
+
+static const char *const who_words[] = {
+	[POLICY_FIXER_NOBODY] = "nobody", [POLICY_FIXER_MEMBER] = "you", [POLICY_FIXER_DELEGATE] = "your delegate", [POLICY_FIXER_COOP] = "the co-op",
+	[POLICY_FIXER_TIME] = "time",
+};
+
+static const char *who(unsigned fixer)
+{
+	return fixer < CH_LEN(who_words) ? who_words[fixer] : "nobody";
+}
+
+static struct str use_names(struct arena *a, uint16_t uses)
+{
+	struct str text = STR("");
+	for (unsigned u = 0; u < POLICY_USE_COUNT; u++)
+		if (uses >> u & 1)
+			text = str_fmt(a, "%.*s%s%s", STR_ARG(text), text.n ? ", " : "", policy_use_name(u));
+	return text;
+}
+
+/* One act of a counterfactual as a sentence. */
+static struct str step_words(struct arena *a, const struct policy_step *step)
+{
+	const struct policy_reason *reason = policy_reason_get(step->reason);
+	struct str uses = use_names(a, step->uses), until;
+	switch (step->act) {
+	case POLICY_ACT_ALLOW:
+		return str_fmt(a, "%s can allow %.*s", who(step->fixer), STR_ARG(uses));
+	case POLICY_ACT_LIFT:
+		return str_fmt(a, "%s can take back the denial that stands", who(step->fixer));
+	case POLICY_ACT_WAIT:
+		until = clock_format(a, step->until);
+		return step->until == INSTANT_NEVER ? STR("wait for the next release") : str_fmt(a, "wait until %.*s", STR_ARG(until));
+	default:
+		return str_fmt(a, "%s can settle this: %s", who(step->fixer), reason ? reason->message : "the reason given");
+	}
+}
+
+static struct str fix_words(struct arena *a, const struct policy_fix *fix)
+{
+	struct str text = STR("");
+	for (size_t i = 0; i < fix->n; i++)
+		text = str_fmt(a, "%.*s%s%.*s", STR_ARG(text), i ? ", and " : "", STR_ARG(step_words(a, &fix->steps[i])));
+	return text;
+}
+
+static void decision_lines(struct call *c, const struct decided *d, const struct policy_trace *trace, struct decision *out)
+{
+	out->lines = ARENA_ARRAY(c->arena, trace->n_causes, struct decision_line);
+	for (size_t i = 0; i < trace->n_causes; i++) {
+		const struct policy_cause *cause = &trace->causes[i];
+		const struct policy_reason *reason = policy_reason_get(cause->reason);
+		size_t n = policy_cause_text(d->program, trace, cause, NULL, 0);
+		char *text = arena_alloc(c->arena, n + 1);
+		policy_cause_text(d->program, trace, cause, text, n + 1);
+		out->lines[out->n_lines++] = (struct decision_line){ .text = str_make(text, n), .reason = str_of(reason->name), .gate = str_of(policy_gate_name(cause->gate)),
+			.determining = cause->determining, .who = str_of(who(reason->fixer)) };
+	}
+	out->fixes = ARENA_ARRAY(c->arena, trace->n_fixes, struct str);
+	for (size_t i = 0; i < trace->n_fixes; i++)
+		out->fixes[out->n_fixes++] = fix_words(c->arena, &trace->fixes[i]);
+}
+
+static enum err item_read(struct call *c, struct uuid coop, struct uuid contribution, struct policy_item_fact *fact, uint64_t *word, uint64_t *more)
+{
+	struct rows r;
+	TRY(db_one(c, item_columns, &r, A_UUID(coop), A_UUID(contribution)));
+	*fact = (struct policy_item_fact){ .item = (uint32_t)row_int(&r, 0, 0), .member = (uint32_t)row_int(&r, 0, 1), .kind = (uint8_t)row_int(&r, 0, 2),
+		.embargo_until = POLICY_EVER, .retain_until = POLICY_NEVER };
+	*word = (uint64_t)row_int(&r, 0, 3);
+	*more = (uint64_t)row_int(&r, 0, 4);
+	return ERR_OK;
+}
+
+enum err release_explain(struct call *c, struct uuid coop, struct uuid contribution, struct uuid release, struct decision *out)
+{
+	struct decided d;
+	struct policy_item_fact fact;
+	struct policy_trace trace;
+	uint64_t word, more, stored = 0;
+	int64_t item_no;
+	bool preview = uuid_is_nil(release);
+	*out = (struct decision){ .retry_at = INSTANT_NONE };
+	TRY(db_begin_in(c, coop, DB_READ));
+	TRY(release_item(c, coop, contribution, &item_no));
+	TRY(item_read(c, coop, contribution, &fact, &word, &more));
+	instant cutoff = clock_now(), at = cutoff;
+	if (!preview) {
+		TRY(release_get(c, coop, release, &out->release));
+		cutoff = out->release.cutoff_at;
+		bool built = out->release.state == RELEASE_PUBLISHED || out->release.state == RELEASE_SUPERSEDED || out->release.state == RELEASE_WITHDRAWN;
+		at = built ? out->release.published_at : cutoff > at ? cutoff : at;
+		if (out->release.state == RELEASE_SCHEDULED)
+			return fail(c, ERR_STATE, "This release has not been frozen yet; ask for the preview instead.");
+		TRY(release_stored_reasons(c, coop, release, built ? "built" : "frozen", item_no, &stored));
+	}
+	TRY(decide_prepare(c, coop, preview ? NULL : &out->release, cutoff, at, &d));
+	policy_reasons own = policy_decide_one(d.program, d.rows, fact.item, word, more, fact.member);
+	enum policy_status status = policy_explain(d.program, d.rows, fact.item, word, more, fact.member, stored & ~own, &d.mem, &trace);
+	if (status != POLICY_OK)
+		return fail(c, ERR_INTERNAL, "The decision cannot be explained just now.");
+	out->outcome = trace.outcome;
+	out->duties = trace.duties;
+	out->retry_at = trace.retry_at == POLICY_NEVER ? INSTANT_NONE : trace.retry_at;
+	memcpy(out->policy.b, trace.policy, 32);
+	memcpy(out->snapshot.b, trace.snapshot, 32);
+	memcpy(out->engine.b, trace.engine, 32);
+	memcpy(out->trace.b, trace.digest, 32);
+	decision_lines(c, &d, &trace, out);
+	return db_commit(c);
+}
