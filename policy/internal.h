@@ -224,9 +224,26 @@ struct policy__refs policy__author(const struct policy_rows *rows, enum policy__
 /* The row of one member for one kind, or of one sparse item (NULL for none), as the facts now stand. */
 struct policy_row policy__member_row(const struct policy_rows *rows, uint32_t member, unsigned kind,
                                      const struct policy__sparse *item);
-/* Hear everybody who has a say, for one purpose at one time. `ask` says whose delegate is heard. */
-void policy__hear_all(const struct policy_rows *rows, uint32_t member, const struct policy__sparse *item,
-                      unsigned ask, struct policy__hearing *h);
+/* One member's items of one kind, or one item, at one of the program's times; with a different speech when asking
+ * what would be if people had said something else. */
+struct policy__case {
+	const struct policy_rows *rows;     /* who and what */
+	uint32_t member;                    /* whose */
+	uint8_t kind;                       /* of which kind */
+	uint8_t time;                       /* which resolution of delegations */
+	const struct policy__sparse *item;  /* which item, or NULL */
+	policy__speech *speech;             /* NULL: as the facts have it */
+	const void *speech_ctx;             /* for speech */
+	struct policy__refs on_item;        /* statements about the item to hear instead; n = 0: those of the facts */
+};
+/* Hear everybody who has a say, for the purpose and instant of the hearing. `ask` says whose delegate is heard. */
+void policy__hear_all(const struct policy__case *c, unsigned ask, struct policy__hearing *h);
+/* The effect of every use of the release at an instant: the strictest over the purposes. Returns G4's reasons. */
+policy_reasons policy__effects(const struct policy__case *c, policy_instant at, uint8_t effects[POLICY_USE_COUNT],
+                               uint16_t *duties);
+/* G5 and G10: what effects (with row->duties) amount to, added to the row. */
+void policy__add_effects(const struct policy_program *program, const uint8_t effects[POLICY_USE_COUNT],
+                         struct policy_row *row);
 /* Whether delegates are heard for a member; whether the co-op's defaults are, at an instant. */
 bool policy__hears_delegate(const struct policy_rows *rows, uint32_t member);
 bool policy__hears_defaults(const struct policy_rows *rows, uint32_t member, policy_instant at);
@@ -245,5 +262,26 @@ void policy__resort_own(struct policy_rows *rows, uint32_t member);
 /* Membership, consent and the like: what does not depend on statements. */
 policy_reasons policy__member_reasons(const struct policy_program *program, const struct policy_member *member);
 bool policy__member_sound(const struct policy_member *member);
+
+/* ---- explain.c, counterfactual.c ------------------------------------------------------------------ */
+
+enum { POLICY__VOICES_MAX = 512 }; /* statements considered in one explanation; the rest are not listed */
+
+/* Everything that bears on one explanation. */
+struct policy__view {
+	const struct policy_program *program; /* the specification */
+	const struct policy_rows *rows;       /* the people */
+	const struct policy__sparse *item;    /* the item's own facts, or NULL */
+	struct policy_mem *mem;               /* the caller's */
+	struct policy_trace *trace;           /* what is being written */
+	bool has_people;                      /* false: the member's side is held as unsound, there is nobody to hear */
+	uint32_t refs[POLICY__VOICES_MAX];    /* statements that speak about the item at all */
+	uint8_t bucket[POLICY__VOICES_MAX];   /* enum policy__bucket of each */
+	size_t n_refs;                        /* how many */
+	uint8_t time_of[POLICY_USE_COUNT];    /* by use: the time at which the stricter effect was */
+	uint8_t purpose_of[POLICY_USE_COUNT]; /* by use: the purpose, as position, for which it was */
+};
+/* Write trace->fixes and trace->retry_at. */
+enum policy_status policy__find_fixes(struct policy__view *view);
 
 #endif

@@ -80,29 +80,30 @@ bool policy__hears_defaults(const struct policy_rows *rows, uint32_t member, pol
 	return m->defaults_accepted <= at && m->standing != POLICY_STANDING_GRACE;
 }
 
-static void hear(const struct policy_rows *rows, struct policy__hearing *h, enum policy__bucket bucket, uint32_t who)
+static void hear(const struct policy__case *c, struct policy__hearing *h, enum policy__bucket bucket, uint32_t who)
 {
-	struct policy__refs refs = policy__author(rows, bucket, who);
-	policy__hear(h, refs.at, refs.n, speech, rows);
+	struct policy__refs refs = policy__author(c->rows, bucket, who);
+	policy__hear(h, refs.at, refs.n, c->speech ? c->speech : speech, c->speech ? c->speech_ctx : c->rows);
 }
 
-void policy__hear_all(const struct policy_rows *rows, uint32_t member, const struct policy__sparse *item, unsigned ask,
-                      struct policy__hearing *h)
+void policy__hear_all(const struct policy__case *c, unsigned ask, struct policy__hearing *h)
 {
-	const struct policy_member *m = &rows->facts.members[member];
-	unsigned time = h->at == rows->program->times[0] ? 0 : 1;
-	hear(rows, h, POLICY__OWN, member);
-	if (item)
-		hear(rows, h, POLICY__ON_ITEM, item->item);
-	if (policy__hears_delegate(rows, member)) {
-		const struct policy_path *path = &rows->paths[time][ask][member];
+	const struct policy_rows *rows = c->rows;
+	const struct policy_member *m = &rows->facts.members[c->member];
+	hear(c, h, POLICY__OWN, c->member);
+	if (c->on_item.n)
+		policy__hear(h, c->on_item.at, c->on_item.n, c->speech, c->speech_ctx);
+	else if (c->item)
+		hear(c, h, POLICY__ON_ITEM, c->item->item);
+	if (policy__hears_delegate(rows, c->member)) {
+		const struct policy_path *path = &rows->paths[c->time][ask][c->member];
 		if (path->via == POLICY_VIA_DECIDED)
-			hear(rows, h, POLICY__DELEGATE, path->decider);
+			hear(c, h, POLICY__DELEGATE, path->decider);
 	}
 	if (m->group != 0)
-		hear(rows, h, POLICY__GROUP, m->group);
-	if (policy__hears_defaults(rows, member, h->at))
-		hear(rows, h, POLICY__DEFAULTS, 0);
+		hear(c, h, POLICY__GROUP, m->group);
+	if (policy__hears_defaults(rows, c->member, h->at))
+		hear(c, h, POLICY__DEFAULTS, 0);
 }
 
 static policy_reasons broken_chain(unsigned via)
@@ -135,55 +136,46 @@ static policy_reasons dropped_edge(unsigned dropped)
 
 /* G4. A chain that is broken holds whoever relied on it; an edge that does not count is a reason only when
  * nobody else has spoken either. */
-static policy_reasons delegation_reasons(const struct policy_rows *rows, const struct policy__hearing *h,
-                                         uint32_t member, unsigned time, unsigned use, unsigned effect)
+static policy_reasons delegation_reasons(const struct policy__case *c, const struct policy__hearing *h, unsigned use,
+                                         unsigned effect)
 {
+	const struct policy_rows *rows = c->rows;
 	if (!rows->edges_matter)
 		return 0;
-	const struct policy_path *path = &rows->paths[time][rows->ask_of[use]][member];
-	if (path->dropped == POLICY_VIA_FAULTY)
-		return POLICY_REASON(ENGINE_ERROR);
-	if (path->via == POLICY_VIA_DECIDED && policy__hears_delegate(rows, member)) {
+	const struct policy_path *path = &rows->paths[c->time][rows->ask_of[use]][c->member];
+	if (!policy__hears_delegate(rows, c->member))
+		return effect == POLICY__UNKNOWN && path->edge != POLICY_NO_EDGE ? POLICY_REASON(DELEGATION_EXPIRED) : 0;
+	if (path->via == POLICY_VIA_DECIDED) {
 		size_t who = path->decider == POLICY_BOARD ? rows->facts.n_members : path->decider;
 		if (rows->faulty[who] & 2)
 			return POLICY_REASON(ENGINE_ERROR);
 	}
 	const struct policy__said *item = &h->said[POLICY_LAYER_ITEM], *own = &h->said[POLICY_LAYER_SUBJECT];
 	uint16_t spoken = item->deny | item->allow_if | item->allow | own->deny | own->allow_if | own->allow;
-	bool alone = !(spoken >> use & 1);
-	policy_reasons reasons = 0;
-	if (!policy__hears_delegate(rows, member)) {
-		if (alone && effect == POLICY__UNKNOWN && path->edge != POLICY_NO_EDGE)
-			reasons |= POLICY_REASON(DELEGATION_EXPIRED);
-		return reasons;
-	}
-	if (alone)
-		reasons |= broken_chain(path->via);
+	policy_reasons reasons = spoken >> use & 1 ? 0 : broken_chain(path->via);
 	if (effect == POLICY__UNKNOWN && path->edge == POLICY_NO_EDGE)
 		reasons |= dropped_edge(path->dropped);
 	return reasons;
 }
 
-/* Effects of every use of the release at one time: the strictest over the purposes. */
-static policy_reasons effects_at(const struct policy_rows *rows, uint32_t member, unsigned kind,
-                                 const struct policy__sparse *item, unsigned time, uint8_t effects[POLICY_USE_COUNT],
-                                 uint16_t *duties)
+policy_reasons policy__effects(const struct policy__case *c, policy_instant at, uint8_t effects[POLICY_USE_COUNT],
+                               uint16_t *duties)
 {
-	const struct policy_program *program = rows->program;
+	const struct policy_program *program = c->rows->program;
 	policy_reasons reasons = 0;
 	memset(effects, POLICY__ALLOW, POLICY_USE_COUNT);
 	for (unsigned p = 0; p < program->n_purposes; p++)
-		for (unsigned ask = 0; ask < rows->n_asks; ask++) {
+		for (unsigned ask = 0; ask < c->rows->n_asks; ask++) {
 			struct policy__hearing h;
-			policy__hearing_init(&h, program, program->times[time], p, kind);
-			policy__hear_all(rows, member, item, ask, &h);
+			policy__hearing_init(&h, program, at, p, c->kind);
+			policy__hear_all(c, ask, &h);
 			for (unsigned use = 0; use < POLICY_USE_COUNT; use++) {
-				if (!(program->uses >> use & 1) || rows->ask_of[use] != ask)
+				if (!(program->uses >> use & 1) || c->rows->ask_of[use] != ask)
 					continue;
 				uint8_t layer;
 				bool tightened;
 				unsigned effect = policy__settle(&h, use, duties, &layer, &tightened);
-				reasons |= delegation_reasons(rows, &h, member, time, use, effect);
+				reasons |= delegation_reasons(c, &h, use, effect);
 				if (effect > effects[use])
 					effects[use] = (uint8_t)effect;
 			}
@@ -192,8 +184,8 @@ static policy_reasons effects_at(const struct policy_rows *rows, uint32_t member
 }
 
 /* G5 and G10: what effects amount to. */
-static void add_effects(const struct policy_program *program, const uint8_t effects[POLICY_USE_COUNT],
-                        struct policy_row *row)
+void policy__add_effects(const struct policy_program *program, const uint8_t effects[POLICY_USE_COUNT],
+                         struct policy_row *row)
 {
 	for (unsigned use = 0; use < POLICY_USE_COUNT; use++) {
 		if (!(program->uses >> use & 1))
@@ -247,8 +239,10 @@ struct policy_row policy__member_row(const struct policy_rows *rows, uint32_t me
 		row.reasons |= item_reasons(program, item);
 	uint8_t effects[2][POLICY_USE_COUNT];
 	uint16_t duties = 0;
-	for (unsigned time = 0; time < program->n_times; time++)
-		row.reasons |= effects_at(rows, member, kind, item, time, effects[time], &duties);
+	for (uint8_t time = 0; time < program->n_times; time++) {
+		const struct policy__case c = {.rows = rows, .member = member, .kind = (uint8_t)kind, .time = time, .item = item};
+		row.reasons |= policy__effects(&c, program->times[time], effects[time], &duties);
+	}
 	for (unsigned use = 0; program->n_times == 2 && use < POLICY_USE_COUNT; use++) {
 		if (effects[1][use] < effects[0][use])
 			row.reasons |= POLICY_REASON(AFTER_CUTOFF);
@@ -256,6 +250,6 @@ struct policy_row policy__member_row(const struct policy_rows *rows, uint32_t me
 			effects[0][use] = effects[1][use];
 	}
 	row.duties = duties;
-	add_effects(program, effects[0], &row);
+	policy__add_effects(program, effects[0], &row);
 	return row;
 }

@@ -447,8 +447,7 @@ void policy_recheck(const policy_reasons *frozen, const policy_reasons *now, siz
 	X(AFTER_CUTOFF, "after-cutoff", "permissions given after the cut-off count next time")    \
 	X(NOT_ACCEPTED, "default-not-accepted", "the member has not accepted the co-op's defaults") \
 	X(EXTERNAL_ALLOW, "external-allow", "a permission from outside counts as nothing")        \
-	X(LIFTED, "lifted-by-subject", "the subject's later act on this item lifts it")           \
-	X(FAULTY, "faulty", "it contradicts the schema")
+	X(LIFTED, "lifted-by-subject", "the subject's later act on this item lifts it")
 
 enum policy_override {
 #define X(sym, name, text) POLICY_BY_##sym,
@@ -478,21 +477,22 @@ struct policy_overridden {
 };
 /* What a person could do. */
 enum policy_act {
-	POLICY_ACT_ALLOW,       /* say allow for `uses` (member on the item or as default; fixer tells who) */
-	POLICY_ACT_LIFT,        /* take back the denial `statement` */
-	POLICY_ACT_CLEAR,       /* see to the fact behind `reason` (review, moderate, renew, credit, waive ...) */
-	POLICY_ACT_WAIT,        /* wait until `until` */
+	POLICY_ACT_ALLOW, /* the member: allow `uses` on this item */
+	POLICY_ACT_LIFT,  /* whoever said it (fixer): take back `statement` */
+	POLICY_ACT_CLEAR, /* see to the fact behind `reason`: review, moderate, renew, credit, waive ... */
+	POLICY_ACT_WAIT,  /* wait until `until`; POLICY_NEVER: for a later release */
 	POLICY_ACT_COUNT
 };
 struct policy_step {
 	uint8_t act;          /* enum policy_act */
 	uint8_t fixer;        /* enum policy_fixer: who can do it */
-	uint8_t reason;       /* the reason that it removes */
+	uint8_t reason;       /* the reason it is about */
 	uint16_t uses;        /* for ALLOW */
-	uint32_t statement;   /* for LIFT */
-	policy_instant until; /* for WAIT */
+	uint32_t statement;   /* for LIFT; else POLICY_NO_ROW */
+	policy_instant until; /* for WAIT; else POLICY_NEVER */
 };
-/* One smallest set of acts after which the item is in the release (INCLUDE or CONDITIONAL). */
+/* One smallest set of acts after which the next decision has the item in the release (INCLUDE or CONDITIONAL);
+ * no act of it can be left out. */
 struct policy_fix {
 	const struct policy_step *steps; /* the acts, all of them needed */
 	size_t n;                        /* how many */
@@ -522,7 +522,8 @@ struct policy_trace {
 	size_t n_path;                              /* how many */
 	const struct policy_fix *fixes;             /* the smallest sets of acts; none if nobody can */
 	size_t n_fixes;                             /* how many */
-	policy_instant retry_at;                    /* first instant at which time alone could help; POLICY_NEVER if none */
+	policy_instant retry_at;                    /* first instant from which a release would hold it if nobody does anything;
+	                                               POLICY_NEVER if time alone does not help */
 	uint8_t policy[32];                         /* digest of the specification */
 	uint8_t snapshot[32];                       /* the caller's snapshot token and the facts used, digested */
 	uint8_t engine[32];                         /* digest of the engine's version, registry and matrix */
