@@ -72,8 +72,8 @@ CH_CHECK enum err ledger_lock(struct call *c, struct uuid coop);
 struct sha256 ledger_commitment(const uint8_t salt[32], struct sha256 content);
 /* Signed checkpoint of all leaves committed so far. Opens its own transaction. */
 CH_CHECK enum err ledger_checkpoint(struct call *c, struct uuid coop, struct str *note);
-/* Inside an open transaction, but not the one that appended: a checkpoint is a promise for ever, and leaves that are not committed may still be rolled back (ERR_STATE).
- * The inclusion proof carries the leaf's entry. ERR_NOT_FOUND for a leaf or size that is not there. */
+/* Inside an open transaction. The inclusion proof carries the leaf's entry. ERR_NOT_FOUND for a leaf or size that is not there. A proof made in the transaction that appended
+ * must not leave the server before its commit: a checkpoint is a promise for ever, and until then the leaves may still be rolled back. */
 CH_CHECK enum err ledger_prove_inclusion(struct call *c, struct uuid coop, int64_t index, struct str *tlog_proof);
 CH_CHECK enum err ledger_prove_consistency(struct call *c, struct uuid coop, int64_t from, int64_t to, struct sha256 **path, size_t *n);
 /* How many leaves there are, and the root over them. */

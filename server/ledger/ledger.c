@@ -7,8 +7,8 @@
 /* Up to here the statements travel with whatever comes next; more are sent at once, so that their memory can be given back. */
 #define QUEUE_MAX 64
 
-SQL(head_read, "SELECT origin, size, frontier, coalesce(xmin = pg_current_xact_id_if_assigned()::xid, false) FROM log_head WHERE coop_id = $1");
-SQL(head_lock, "SELECT origin, size, frontier, coalesce(xmin = pg_current_xact_id_if_assigned()::xid, false) FROM log_head WHERE coop_id = $1 FOR UPDATE");
+SQL(head_read, "SELECT origin, size, frontier FROM log_head WHERE coop_id = $1");
+SQL(head_lock, "SELECT origin, size, frontier FROM log_head WHERE coop_id = $1 FOR UPDATE");
 SQL(head_move, "UPDATE log_head SET size = $2, frontier = $3 WHERE coop_id = $1");
 SQL(leaf_insert,
 	"INSERT INTO log_leaf (coop_id, idx, at, type, entry, hash)"
@@ -45,7 +45,6 @@ enum err log_head_read(struct call *c, struct uuid coop, bool lock, struct log_h
 		return fail(c, ERR_NOT_FOUND, "This co-op has no log.");
 	out->origin = row_str(&rows, 0, 0);
 	out->size = (uint64_t)row_int(&rows, 0, 1);
-	out->uncommitted = row_bool(&rows, 0, 3);
 	return frontier_read(c, row_bytes(&rows, 0, 2), out);
 }
 
@@ -176,6 +175,12 @@ static enum err head_store(struct call *c, struct uuid coop, const struct log_he
 {
 	struct str frontier = str_make(head->builder.stack, (size_t)head->builder.depth * 32);
 	return db_queue(c, head_move, A_UUID(coop), A_I64((int64_t)head->size), A_BYTES(frontier));
+}
+
+enum err ledger_lock(struct call *c, struct uuid coop)
+{
+	struct log_head head;
+	return log_head_read(c, coop, true, &head);
 }
 
 enum err ledger_append(struct call *c, struct uuid coop, const struct leaf *leaf, int64_t *index)

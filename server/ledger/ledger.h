@@ -14,7 +14,6 @@ struct log_head {
 	struct str origin;
 	uint64_t size;
 	struct merkle_builder builder; /* over the leaves so far */
-	bool uncommitted;              /* this transaction has appended to it */
 };
 
 /* Reads the head; `lock` makes others that append wait until this transaction ends. ERR_NOT_FOUND when the log was never opened. */

@@ -101,8 +101,6 @@ enum err ledger_origin(struct call *c, struct uuid coop, struct str *origin)
 static enum err head_sign(struct call *c, struct uuid coop, const struct log_head *head, struct str *note)
 {
 	struct sign_key key;
-	if (head->uncommitted)
-		return fail(c, ERR_STATE, "A checkpoint cannot promise leaves that are not committed yet.");
 	TRY(ledger_key(c, coop, &key));
 	*note = checkpoint_sign(c->arena, head->origin, head->size, merkle_builder_root(&head->builder), &key);
 	secret_wipe(&key, sizeof(key));
