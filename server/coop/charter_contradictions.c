@@ -38,7 +38,7 @@ static void check_licences(struct arena *a, const struct charter *c, struct erro
 		}
 		bool reached = false;
 		for (unsigned in = 1; in < POLICY_LICENCE_COUNT; in++)
-			reached |= (c->licences_allowed >> in & 1) && (policy_licence_get(in)->pass >> no & 1);
+			reached |= (c->licences_allowed >> in & 1) && (policy_licence_outputs(in, POLICY_CELLS_PASS) >> no & 1);
 		if (!reached)
 			error_fault(e, a, json_pointer(a, output), "None of the licences that members may choose can lead to this one.");
 	}
