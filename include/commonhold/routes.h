@@ -1,0 +1,16 @@
+/* routes.h - every module's table of routes; main puts them together (server/app.c). Tables end with ROUTE_TABLE_END. */
+#ifndef COMMONHOLD_ROUTES_H
+#define COMMONHOLD_ROUTES_H
+
+#include "http.h"
+
+extern const struct route web_routes[];      /* health, metrics, OpenAPI, schemas, static files */
+extern const struct route account_routes[], account_page_routes[];
+extern const struct route coop_routes[], coop_page_routes[];
+extern const struct route ledger_routes[], ledger_page_routes[];
+extern const struct route pool_routes[], pool_page_routes[];
+extern const struct route ballot_routes[], ballot_page_routes[];
+extern const struct route release_routes[], release_page_routes[];
+extern const struct route access_routes[], access_page_routes[];
+
+#endif

@@ -1,0 +1,228 @@
+#include "app.h"
+
+#include "commonhold/account.h"
+#include "commonhold/ballot.h"
+#include "commonhold/coop.h"
+#include "commonhold/crypto.h"
+#include "commonhold/db.h"
+#include "commonhold/ledger.h"
+#include "commonhold/log.h"
+#include "commonhold/release.h"
+#include "commonhold/routes.h"
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+/* The program's parts, in the order in which they are opened. */
+struct app {
+	struct instance_keys *keys;
+	struct cluster *cluster;      /* NULL with a database of the operator's own */
+	struct db_pool *content;
+	struct db_pool *keyring;
+	struct http_server *http;     /* NULL until app_serve */
+	struct job_runner *jobs;
+};
+
+static const struct route *const route_tables[] = {
+	web_routes, account_routes, coop_routes, ledger_routes, pool_routes, ballot_routes, release_routes, access_routes,
+	account_page_routes, coop_page_routes, ledger_page_routes, pool_page_routes, ballot_page_routes, release_page_routes, access_page_routes,
+	NULL,
+};
+
+static const struct job_kind *const job_tables[] = { ballot_jobs, release_jobs, NULL };
+
+static const struct job_tick ticks[] = {
+	{ "release.schedule", 3600 },
+	JOB_TICK_END,
+};
+
+const struct job_kind *const *app_jobs(void)
+{
+	return job_tables;
+}
+
+bool app_tables_ok(void)
+{
+	return ballot_table_ok() && release_table_ok() && membership_table_ok();
+}
+
+/* The same for every page and call: who is this, and which co-op is meant. */
+static enum err identify(struct call *c, const struct http_identity *who, struct coop_ref *coop)
+{
+	return coop_identify(c, who, coop);
+}
+
+static enum err ready(struct call *c)
+{
+	SQL(ping, "SELECT 1");
+	TRY(db_begin(c, DB_READ));
+	TRY(db_query0(c, ping, NULL));
+	return db_commit(c);
+}
+
+static void gauges(void)
+{
+	struct db_pool_stats s = db_pool_stats(db_content_pool());
+	metric_set("commonhold_db_connections", "", s.size);
+	metric_set("commonhold_db_connections_in_use", "", s.in_use);
+	metric_set("commonhold_db_waiting", "", s.waiting);
+	metric_set("commonhold_db_wait_timeouts_total", "", s.timeouts);
+	metric_set("commonhold_db_queries_total", "", s.queries);
+	job_metrics();
+}
+
+static enum err make_dir(const char *path, mode_t mode, struct error *e)
+{
+	if (mkdir(path, mode) != 0 && errno != EEXIST)
+		return error_set(e, ERR_CONFIG, "The folder %s cannot be made: %s. Set COMMONHOLD_DIR to one that can.", path, strerrorname_np(errno));
+	return ERR_OK;
+}
+
+static enum err open_database(struct app *a, struct error *e)
+{
+	const struct config *cf = config();
+	const char *url = cf->database_url, *keys_url = cf->keys_url;
+	struct arena *scratch = arena_new(64 * KIB);
+	if (!scratch)
+		return error_set(e, ERR_NO_MEMORY, "There is no memory to start with.");
+	if (!url[0]) {
+		enum err started = cluster_start(&a->cluster, cf->dir, e);
+		if (started != ERR_OK) {
+			arena_free(scratch);
+			return started;
+		}
+		url = cluster_url(a->cluster, false);
+		keys_url = cluster_url(a->cluster, true);
+	} else if (!keys_url[0]) {
+		keys_url = db_keys_url(scratch, url).p;
+	}
+	enum err opened = keys_url ? db_pool_open(&a->content, url, cf->db_pool_n, e) : error_set(e, ERR_CONFIG, "COMMONHOLD_DATABASE_URL is not a connection string.");
+	if (opened == ERR_OK)
+		opened = db_pool_open(&a->keyring, keys_url, 2, e);
+	arena_free(scratch);
+	TRY(opened);
+	db_use_pool(a->content, a->keyring);
+	return ERR_OK;
+}
+
+static enum err migrate(struct app *a, struct error *e)
+{
+	int content, keys;
+	TRY(db_migrate(a->content, false, &content, e));
+	TRY(db_migrate(a->keyring, true, &keys, e));
+	if (content + keys)
+		log_event(LOG_INFO, "database.migrated", LOG_N("content", content), LOG_N("keys", keys));
+	return ERR_OK;
+}
+
+/* The part of the base URL that names the host: what logs are called by. */
+static const char *host_of(const char *base_url)
+{
+	const char *at = strstr(base_url, "://");
+	return at ? at + 3 : base_url;
+}
+
+static void block_signals(void)
+{
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+enum err app_open(struct app **out, struct error *e)
+{
+	struct app *a = calloc(1, sizeof(*a));
+	*out = a;
+	if (!a)
+		return error_set(e, ERR_NO_MEMORY, "There is no memory to start with.");
+	block_signals();
+	TRY(config_load(e));
+	if (!crypto_start() || curl_global_init(CURL_GLOBAL_DEFAULT) != 0)
+		return error_set(e, ERR_INTERNAL, "The cryptographic libraries cannot be started.");
+	if (!app_tables_ok())
+		return error_set(e, ERR_INTERNAL, "A table of states has an edge that leads nowhere.");
+	TRY(make_dir(config()->dir, 0700, e));
+	TRY(make_dir(config()->releases_dir, 0755, e));
+	TRY(instance_keys_open(config()->key_dir, &a->keys, e));
+	instance_keys_use(a->keys);
+	ledger_use_host(host_of(config()->base_url));
+	TRY(open_database(a, e));
+	return migrate(a, e);
+}
+
+void app_close(struct app *a)
+{
+	if (!a)
+		return;
+	db_pool_close(a->content);
+	db_pool_close(a->keyring);
+	cluster_stop(a->cluster);
+	instance_keys_free(a->keys);
+	free(a);
+}
+
+enum err app_serve(struct app *a, struct error *e)
+{
+	const struct config *cf = config();
+	struct http_options options = {
+		.listen = cf->listen, .base_url = cf->base_url, .tables = route_tables, .workers = cf->workers_n, .request_timeout_ms = cf->request_timeout_n,
+		.rate_per_minute = cf->rate_limit_n, .trust_proxy = cf->trust_proxy_on, .metrics_token = cf->metrics_token[0] ? str_of(cf->metrics_token) : STR_NONE,
+		.secret = str_make(instance_seal_key(a->keys)->b, 32), .hooks = { identify, ready, gauges },
+	};
+	if (cf->job_workers_n > 0) {
+		job_ticks(ticks);
+		TRY(job_start(&a->jobs, job_tables, cf->job_workers_n, e));
+	}
+	return http_start(&a->http, &options, e);
+}
+
+int app_port(const struct app *a)
+{
+	return a->http ? http_port(a->http) : 0;
+}
+
+void app_drain(struct app *a)
+{
+	if (a->http)
+		http_stop(a->http);
+	if (a->jobs)
+		job_stop(a->jobs);
+	a->http = NULL;
+	a->jobs = NULL;
+}
+
+void app_wait(void)
+{
+	sigset_t set;
+	int which;
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigwait(&set, &which);
+}
+
+struct call *app_call(void)
+{
+	struct arena *arena = arena_new(LIMIT_JOB_ARENA);
+	if (!arena)
+		return NULL;
+	struct call *c = ARENA_NEW(arena, struct call);
+	c->arena = arena;
+	c->actor.kind = AUTH_SYSTEM;
+	c->locale = STR("en");
+	return c;
+}
+
+void app_call_end(struct call *c)
+{
+	if (!c)
+		return;
+	db_release(c);
+	arena_free(c->arena);
+}
