@@ -3,6 +3,8 @@
 #include "commonhold/contribution.h"
 #include "commonhold/packed.h"
 
+#define RULE_DEPTH 16 /* levels of one predicate: nobody reads more */
+
 /* The charter's predicates over items, compiled to policy_node: breadth first, so that children stand side by side after their parent and nothing recurses. */
 
 enum value_type { VALUE_WORD, VALUE_FLAG, VALUE_NUMBER, VALUE_INSTANT };
@@ -195,8 +197,8 @@ static void compile_place(struct compiler *k, size_t at)
 		compile_test(k, node, predicate);
 		return;
 	}
-	if (k->places[at].depth + 2 >= POLICY_DEPTH_NODES) { /* a list of words takes one more level */
-		error_fault(k->error, k->arena, json_pointer(k->arena, predicate), "Conditions may be nested at most %d deep.", POLICY_DEPTH_NODES - 2);
+	if (k->places[at].depth + 2 >= RULE_DEPTH) { /* a list of words takes one more level */
+		error_fault(k->error, k->arena, json_pointer(k->arena, predicate), "Conditions may be nested at most %d deep.", RULE_DEPTH - 2);
 		return;
 	}
 	node->op = all ? POLICY_NODE_ALL : any ? POLICY_NODE_ANY : POLICY_NODE_NOT;
