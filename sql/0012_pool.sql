@@ -111,6 +111,10 @@ CREATE FUNCTION pool_item_stands(word bigint) RETURNS boolean LANGUAGE sql IMMUT
 -- right when an item begins or ceases to stand.
 CREATE FUNCTION pool_settle_duplicates() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
+	-- The update below comes back here with nothing left to do.
+	IF NOT EXISTS (SELECT FROM before b JOIN after a USING (coop_id, id) WHERE pool_item_stands(a.word) <> pool_item_stands(b.word)) THEN
+		RETURN NULL;
+	END IF;
 	UPDATE contribution c SET word = c.word # 65536
 		FROM (SELECT i.coop_id, i.content_sha256, min(i.item_no) FILTER (WHERE pool_item_stands(i.word)) AS first
 			FROM contribution i

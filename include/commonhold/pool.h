@@ -106,7 +106,4 @@ void pool_seal_context(struct uuid coop, const uint8_t id[16], uint8_t out[32]);
 struct shard_key { unsigned kind, licence; int month; /* year * 12 + month - 1 */ };
 CH_CHECK enum err pool_shard_keys(struct call *c, struct uuid coop, struct shard_key **out, size_t *n);
 
-/* The number of a language in the packed second word, for charter rules: by its ISO 639-1 code or the first part of a BCP 47 tag; 0 when not said or not in the table. */
-unsigned pool_language_no(struct str tag);
-
 #endif

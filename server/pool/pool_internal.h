@@ -1,0 +1,87 @@
+/* pool_internal.h - what the files of the pool share: who contributes under which rules, one item made ready, and writing items.
+ *
+ * An item goes intake -> prepare -> write. Preparing is pure and runs on any thread; the others run inside the caller's transaction. Plain text never gets past prepare: what
+ * leaves it is sealed.
+ */
+#ifndef COMMONHOLD_POOL_INTERNAL_H
+#define COMMONHOLD_POOL_INTERNAL_H
+
+#include "commonhold/contribution.h"
+#include "commonhold/keyring.h"
+#include "commonhold/pii.h"
+#include "commonhold/policy.h"
+#include "commonhold/pool.h"
+
+#define ITEM_MODERATION(word) ((unsigned)((word) >> POLICY_ITEM_MODERATION_SHIFT & 3))
+#define ITEM_GONE (POLICY_ITEM_TOMBSTONED | POLICY_ITEM_ERASURE)
+
+/* What a charter says to those who submit; immutable, shared, kept from call to call. */
+struct intake_rules;
+struct intake_rules *intake_rules_ref(struct intake_rules *r);
+void intake_rules_unref(struct intake_rules *r);
+
+/* Who contributes, and under which rules. */
+struct intake {
+	struct uuid coop, member, account;
+	uint32_t member_no;         /* membership.number */
+	struct str coop_name;       /* the co-op's key name, as in rids */
+	unsigned licence;           /* for what does not say: own choice, else the charter's default */
+	bool has_public_name;       /* may be named publicly */
+	struct seal_key key;        /* the member's content key */
+	struct intake_rules *rules; /* held until the call's arena is reset */
+};
+/* The acting member's, inside. ERR_NOT_FOUND where the actor is no member, ERR_FORBIDDEN where the membership does not let them contribute. */
+CH_CHECK enum err intake_open(struct call *c, struct uuid coop, struct intake *out);
+
+/* The submission schemas, compiled once a process. */
+CH_CHECK enum err pool_schemas(const struct contribution_schemas **out, struct error *e);
+
+/* One contribution on its way into the tables. All memory is the arena's that item_prepare was given. */
+struct item {
+	struct uuid id;
+	struct sha256 hash;         /* of the canonical content */
+	uint8_t salt[32];           /* of the commitment in the log */
+	unsigned kind, licence;
+	size_t bytes;               /* of the canonical content */
+	uint64_t word, more;
+	unsigned findings;          /* kinds of personal data found, as bits */
+	uint16_t deny;              /* uses that the item's own preference string denies */
+	struct str lang, facts;
+	struct str preferences;     /* that string, word for word */
+	struct str sealed;          /* content under the member's key */
+	struct str leaf;            /* data of its leaf in the log, canonical JSON */
+	int64_t item_no, leaf_no;   /* where it was written */
+};
+/* Checks a submission and makes it ready. Faults go to `e` with memory from `a`. `scratch` may be reset afterwards. */
+CH_CHECK enum err item_prepare(struct arena *a, struct arena *scratch, const struct intake *in, instant at, const struct json *submission, struct item *out, struct error *e);
+
+/* What became of an item: written, or found to be there. */
+struct fate {
+	struct item *item;          /* what was to be written; NULL: nothing here (a bad line) */
+	bool duplicate;             /* the member has it already; the rest is of that one */
+	struct uuid id;
+	int64_t leaf;
+	uint64_t word;
+	unsigned findings;
+	instant submitted_at;
+	enum err err;               /* ERR_GONE: the member had it erased */
+};
+/* Writes items in their order; sets what is known of each in `fates`, whose items are set or NULL. Inside; the receipts hold once the transaction is committed. */
+CH_CHECK enum err items_write(struct call *c, const struct intake *in, instant at, struct fate *fates, size_t n);
+void receipt_of(struct arena *a, struct str coop_name, const struct fate *f, struct receipt *out);
+
+/* The number of a shard key, made if it is new. Inside, under the pool's lock. */
+CH_CHECK enum err shard_no(struct call *c, struct uuid coop, struct shard_key key, int *no);
+/* The key that an item written at `at` belongs to. */
+struct shard_key shard_key_of(unsigned kind, unsigned licence, instant at);
+
+/* ERR_FORBIDDEN unless the actor is an admin of the co-op (or the instance itself). Inside. Gives the admin's membership; nil for the instance. */
+CH_CHECK enum err pool_require_admin(struct call *c, struct uuid coop, struct uuid *member);
+/* "pending", "approved", "rejected" of a packed word; "erased" where the item is gone. */
+const char *item_status(uint64_t word);
+/* Sentences on why an item waits. */
+void item_reasons(struct arena *a, uint64_t word, unsigned findings, struct str **out, size_t *n);
+/* The content of an item, opened. Inside. ERR_GONE when it or its key is destroyed. */
+CH_CHECK enum err item_open(struct call *c, const struct contribution *item, struct uuid coop, int shard, struct str *content);
+
+#endif

@@ -1,0 +1,162 @@
+/* read.c - contributions as their owners and the admins see them. */
+#include "server/pool/pool_internal.h"
+
+#include "commonhold/db.h"
+
+/* In the order in which item_read reads them. */
+#define ITEM_COLUMNS \
+	"c.id, c.member_id, c.item_no, c.member_no, c.kind, c.licence, c.lang, c.content_sha256, c.bytes, c.submitted_at, c.word, c.more, c.findings, c.facts, c.leaf, " \
+	"(SELECT k.key_name FROM coop k WHERE k.id = c.coop_id), m.pseudonym, c.shard"
+#define ITEM_SHARD 17
+#define ITEM_FROM " FROM contribution c JOIN membership m ON m.coop_id = c.coop_id AND m.id = c.member_id "
+
+SQL(items_mine,
+	"SELECT " ITEM_COLUMNS ITEM_FROM
+	"WHERE c.coop_id = $1 AND c.member_no = (SELECT number FROM membership WHERE coop_id = $1 AND account_id = $2) "
+	"AND c.item_no < $3 AND ($4 < 0 OR c.kind = $4) ORDER BY c.item_no DESC LIMIT $5");
+SQL(item_find,
+	"SELECT " ITEM_COLUMNS ", m.account_id = $3, "
+	"(SELECT a.is_admin AND a.state IN ('active', 'due', 'grace') FROM membership a WHERE a.coop_id = $1 AND a.account_id = $3)"
+	ITEM_FROM "WHERE c.coop_id = $1 AND c.id = $2");
+#define ITEM_OWN 18
+#define ITEM_FOR_ADMIN 19
+/* The condition is that of the index contribution_waiting, to the letter. */
+SQL(items_waiting,
+	"SELECT " ITEM_COLUMNS ITEM_FROM
+	"WHERE c.coop_id = $1 AND (c.word >> 9 & 3) = 0 AND (c.word & 12288) = 0 AND c.item_no > $2 ORDER BY c.item_no LIMIT $3");
+SQL(admin_find, "SELECT id FROM membership WHERE coop_id = $1 AND account_id = $2 AND is_admin AND state IN ('active', 'due', 'grace')");
+SQL(content_find, "SELECT sealed FROM contribution_content WHERE coop_id = $1 AND shard = $2 AND id = $3");
+
+const char *item_status(uint64_t word)
+{
+	static const char *const names[] = { "pending", "approved", "rejected", "pending" };
+	return word & ITEM_GONE ? "erased" : names[ITEM_MODERATION(word)];
+}
+
+void item_reasons(struct arena *a, uint64_t word, unsigned findings, struct str **out, size_t *n)
+{
+	*n = 0;
+	*out = ARENA_ARRAY(a, PII_KIND_COUNT + 2, struct str);
+	if (word & POLICY_ITEM_DUPLICATE)
+		(*out)[(*n)++] = STR("Another member contributed the same content before; yours is kept, and released if theirs goes.");
+	if (ITEM_MODERATION(word) != POLICY_MODERATION_PENDING)
+		return;
+	for (unsigned k = 0; k < PII_KIND_COUNT; k++)
+		if (word & POLICY_ITEM_PII && findings >> k & 1)
+			(*out)[(*n)++] = str_fmt(a, "An admin looks at it first: it seems to hold %s.", pii_kind_text(k));
+	if (!(word & POLICY_ITEM_PII))
+		(*out)[(*n)++] = STR("An admin looks at every contribution first.");
+}
+
+static void item_read(struct call *c, const struct rows *r, int i, struct contribution *out)
+{
+	*out = (struct contribution){
+		.id = row_uuid(r, i, 0), .member = row_uuid(r, i, 1), .item_no = row_int(r, i, 2), .member_no = (uint32_t)row_int(r, i, 3), .kind = (unsigned)row_int(r, i, 4),
+		.licence = (unsigned)row_int(r, i, 5), .lang = row_str(r, i, 6), .bytes = row_int(r, i, 8), .submitted_at = row_time(r, i, 9),
+		.word = (uint64_t)row_int(r, i, 10), .more = (uint64_t)row_int(r, i, 11), .findings = (unsigned)row_int(r, i, 12), .facts = row_str(r, i, 13),
+		.leaf = row_int(r, i, 14), .contributor = row_str(r, i, 16),
+	};
+	struct str hash = row_bytes(r, i, 7);
+	memcpy(out->content_sha256.b, hash.p, hash.n == 32 ? 32 : 0);
+	out->rid = rid_format(c->arena, row_str(r, i, 15), out->id);
+	out->status = str_of(item_status(out->word));
+}
+
+/* Cursors of these lists are item numbers. */
+static enum err cursor_read(struct call *c, struct str cursor, int64_t first, int64_t *out)
+{
+	*out = first;
+	if (!cursor.p || str_to_i64(cursor, 0, INT64_MAX, out))
+		return ERR_OK;
+	error_fault(&c->error, c->arena, STR("query/cursor"), "This is not a cursor of this list.");
+	return ERR_INVALID;
+}
+
+static void page_of(struct call *c, const struct rows *r, int limit, struct contribution **out, size_t *n, struct str *next_cursor)
+{
+	*n = (size_t)(r->n > limit ? limit : r->n);
+	*out = ARENA_ARRAY(c->arena, *n, struct contribution);
+	for (size_t i = 0; i < *n; i++)
+		item_read(c, r, (int)i, &(*out)[i]);
+	*next_cursor = r->n > limit && *n ? str_fmt(c->arena, "%lld", (long long)(*out)[*n - 1].item_no) : STR_NONE;
+}
+
+enum err pool_list_mine(struct call *c, struct uuid coop, struct str kind, struct str cursor, int limit, struct contribution **out, size_t *n, struct str *next_cursor)
+{
+	struct rows r;
+	int64_t before;
+	int wanted = kind.p ? contribution_kind_find(kind) : -1;
+	if (kind.p && wanted < 0) {
+		error_fault(&c->error, c->arena, STR("query/kind"), "There is no such kind of contribution.");
+		return ERR_INVALID;
+	}
+	TRY(cursor_read(c, cursor, INT64_MAX, &before));
+	TRY(db_begin_in(c, coop, DB_READ));
+	TRY(db_query(c, items_mine, &r, A_UUID(coop), A_UUID(c->actor.account), A_I64(before), A_INT(wanted), A_INT(limit + 1)));
+	page_of(c, &r, limit, out, n, next_cursor);
+	return db_commit(c);
+}
+
+/* Finds an item that the actor may see: their own, or any for an admin and the instance itself. */
+static enum err item_visible(struct call *c, struct uuid coop, struct uuid id, struct contribution *out, int *shard)
+{
+	struct rows r;
+	TRY(db_one(c, item_find, &r, A_UUID(coop), A_UUID(id), A_UUID(c->actor.account)));
+	if (c->actor.kind != AUTH_SYSTEM && !row_bool(&r, 0, ITEM_OWN) && !row_bool(&r, 0, ITEM_FOR_ADMIN))
+		return fail(c, ERR_NOT_FOUND, "%s", err_text(ERR_NOT_FOUND));
+	item_read(c, &r, 0, out);
+	*shard = (int)row_int(&r, 0, ITEM_SHARD);
+	return ERR_OK;
+}
+
+enum err item_open(struct call *c, const struct contribution *item, struct uuid coop, int shard, struct str *content)
+{
+	struct rows r;
+	struct seal_key key;
+	bool present;
+	uint8_t context[32];
+	TRY(db_query(c, content_find, &r, A_UUID(coop), A_INT(shard), A_UUID(item->id)));
+	TRY(keyring_get(c, coop, &item->member, 1, &key, &present));
+	if (r.n == 0 || !present)
+		return fail(c, ERR_GONE, "The content of this contribution was erased.");
+	pool_seal_context(coop, item->id.b, context);
+	bool opened = unseal(c->arena, &key, str_make(context, sizeof(context)), row_bytes(&r, 0, 0), content);
+	secret_wipe(&key, sizeof(key));
+	return opened ? ERR_OK : fail(c, ERR_CORRUPT, "The stored content of a contribution cannot be opened.");
+}
+
+enum err pool_read(struct call *c, struct uuid coop, struct uuid id, struct contribution *out, struct str *content)
+{
+	int shard = 0;
+	TRY(db_begin_in(c, coop, DB_READ));
+	TRY(item_visible(c, coop, id, out, &shard));
+	if (content)
+		TRY(item_open(c, out, coop, shard, content));
+	return db_commit(c);
+}
+
+enum err pool_require_admin(struct call *c, struct uuid coop, struct uuid *member)
+{
+	struct rows r;
+	*member = (struct uuid){ 0 };
+	if (c->actor.kind == AUTH_SYSTEM)
+		return ERR_OK;
+	TRY(db_query(c, admin_find, &r, A_UUID(coop), A_UUID(c->actor.account)));
+	if (r.n == 0)
+		return fail(c, ERR_FORBIDDEN, "Only admins of the co-op do this.");
+	*member = row_uuid(&r, 0, 0);
+	return ERR_OK;
+}
+
+enum err pool_queue(struct call *c, struct uuid coop, struct str cursor, int limit, struct contribution **out, size_t *n, struct str *next_cursor)
+{
+	struct rows r;
+	struct uuid admin;
+	int64_t after;
+	TRY(cursor_read(c, cursor, -1, &after));
+	TRY(db_begin_in(c, coop, DB_READ));
+	TRY(pool_require_admin(c, coop, &admin));
+	TRY(db_query(c, items_waiting, &r, A_UUID(coop), A_I64(after), A_INT(limit + 1)));
+	page_of(c, &r, limit, out, n, next_cursor);
+	return db_commit(c);
+}
