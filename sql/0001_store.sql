@@ -75,35 +75,34 @@ CREATE TABLE job (
 	kind text NOT NULL CONSTRAINT job_kind_is_a_dotted_name CHECK (kind ~ '^[a-z0-9_]+(\.[a-z0-9_]+)*$'),
 	key text,
 	args text NOT NULL,
-	state text NOT NULL CONSTRAINT job_state_is_known CHECK (state IN ('waiting', 'running', 'done', 'dead')),
+	state text NOT NULL CONSTRAINT job_state_is_known CHECK (state IN ('waiting', 'running', 'dead')),
 	due timestamptz NOT NULL,
 	attempts integer NOT NULL DEFAULT 0,
 	lease_token uuid,
 	lease_until timestamptz,
 	again_due timestamptz,
 	queued_at timestamptz NOT NULL,
-	finished_at timestamptz,
+	died_at timestamptz,
 	last_error text,
 	CONSTRAINT running_job_has_a_lease CHECK ((state = 'running') = (lease_token IS NOT NULL AND lease_until IS NOT NULL)),
-	CONSTRAINT ended_job_says_when CHECK ((state IN ('done', 'dead')) = (finished_at IS NOT NULL))
+	CONSTRAINT dead_job_says_when CHECK ((state = 'dead') = (died_at IS NOT NULL))
 ) WITH (fillfactor = 70);
 CREATE UNIQUE INDEX job_with_a_key_is_single ON job (kind, key) WHERE key IS NOT NULL AND state IN ('waiting', 'running');
 CREATE INDEX job_ready ON job (due) WHERE state = 'waiting';
 CREATE INDEX job_leased ON job (lease_until) WHERE state = 'running';
-CREATE INDEX job_ended ON job (finished_at) WHERE state IN ('done', 'dead');
-COMMENT ON TABLE job IS 'What must act later, upward or on a schedule. Claimed with SKIP LOCKED under a lease';
+COMMENT ON TABLE job IS 'What must act later, upward or on a schedule. Claimed with SKIP LOCKED under a lease; gone when done';
 COMMENT ON COLUMN job.id IS 'Made by whoever queues it';
 COMMENT ON COLUMN job.kind IS 'Names the handler';
 COMMENT ON COLUMN job.key IS 'While a job of the kind with this key waits or runs there is no second one; NULL: any number';
 COMMENT ON COLUMN job.args IS 'JSON for the handler';
-COMMENT ON COLUMN job.state IS 'waiting, running (under a lease), done, dead (failed for the last time)';
+COMMENT ON COLUMN job.state IS 'waiting, running (under a lease), dead (failed for the last time)';
 COMMENT ON COLUMN job.due IS 'Not before this instant';
 COMMENT ON COLUMN job.attempts IS 'Runs begun';
 COMMENT ON COLUMN job.lease_token IS 'Of the run that holds it; a run whose token is no longer here has lost its lease';
 COMMENT ON COLUMN job.lease_until IS 'After this instant others may take it over';
 COMMENT ON COLUMN job.again_due IS 'Queued again under its key while it ran: when to run once more';
 COMMENT ON COLUMN job.queued_at IS 'When it was queued';
-COMMENT ON COLUMN job.finished_at IS 'When it was done or given up';
+COMMENT ON COLUMN job.died_at IS 'When it was given up';
 COMMENT ON COLUMN job.last_error IS 'What the last failed run said: code and message, without personal data';
 
 CREATE TABLE job_tick (

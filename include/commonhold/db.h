@@ -117,10 +117,12 @@ CH_CHECK enum err db_run_one(struct call *c, const struct db_stmt *s, struct row
 /* Queues a statement whose answer is not needed; sent with the next db_* call; its error surfaces there. For many small writes. */
 CH_CHECK enum err db_queue_run(struct call *c, const struct db_stmt *s, const struct db_arg *args, size_t n);
 #define db_queue(c, stmt, ...) db_queue_run((c), &(stmt), (struct db_arg[]){ __VA_ARGS__ }, CH_LEN(((struct db_arg[]){ __VA_ARGS__ })))
+#define db_queue0(c, stmt) db_queue_run((c), &(stmt), NULL, 0)
 /* The last statement of a transaction: commits in the same round trip. With db_begin before it, a whole transaction in one trip. */
 CH_CHECK enum err db_run_commit(struct call *c, const struct db_stmt *s, struct rows *out, const struct db_arg *args, size_t n);
 #define db_finish(c, stmt, rows, ...) \
 	db_run_commit((c), &(stmt), (rows), (struct db_arg[]){ __VA_ARGS__ }, CH_LEN(((struct db_arg[]){ __VA_ARGS__ })))
+#define db_finish0(c, stmt, rows) db_run_commit((c), &(stmt), (rows), NULL, 0)
 /* One statement in the keys database, a transaction of its own that neither needs nor touches the call's. */
 CH_CHECK enum err db_keys_run(struct call *c, const struct db_stmt *s, struct rows *out, const struct db_arg *args, size_t n);
 #define db_keys_query(c, stmt, rows, ...) \

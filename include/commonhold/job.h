@@ -19,10 +19,11 @@ struct job_kind {
 };
 #define JOB_TABLE_END { .kind = NULL }
 
-/* Queues a job inside the open transaction. A `key` makes it single: while a job of the kind with the key waits or runs, queueing it again changes nothing
- * (an earlier due time wins). */
+/* Queues a job inside the open transaction; `args_json` may be absent. A `key` makes it single: while a job of the kind with the key waits, queueing it again
+ * changes nothing (an earlier due time wins); while it runs, it will run once more when that run is over, since the run may have looked already. */
 CH_CHECK enum err job_queue(struct call *c, const char *kind, struct str key, struct str args_json, instant due);
-/* Prolongs the lease of the job this call runs for; ERR_STATE when it was lost. Uses a connection of its own. */
+/* Prolongs the lease of the job this call runs for; ERR_STATE when it was lost, ERR_UNAVAILABLE when the process must stop now: the handler then ends with that
+ * code, and the job is taken up again. Uses a connection of its own, and so may be called inside a transaction or a COPY. */
 CH_CHECK enum err job_extend(struct call *c);
 
 /* Starts `workers` threads over the handlers' tables (NULL-terminated list). */
@@ -34,10 +35,11 @@ void job_stop(struct job_runner *r);
 CH_CHECK enum err job_run_due(const struct job_kind *const *tables, int *ran, struct error *e);
 /* Wakes the workers, after a commit that queued something due. */
 void job_wake(void);
-/* Gauges for /metrics: waiting, running, dead by kind. */
+/* Gauges for /metrics: commonhold_jobs by kind and state (waiting, running, dead). */
 void job_metrics(void);
 
-/* Periodic duties (daily membership steps, schedules): a job kind queued again by a tick, once per period over all processes. */
+/* Periodic duties (daily membership steps, schedules): a job kind queued again by a tick, once per period over all processes. Periods are counted from the epoch, so
+ * that a day begins at midnight UTC. The table is read by every runner started, and job_run_due called, after this. */
 struct job_tick { const char *kind; int every_seconds; };
 #define JOB_TICK_END { .kind = NULL }
 void job_ticks(const struct job_tick *ticks);
