@@ -30,7 +30,7 @@ CREATE TABLE charter (
 	CONSTRAINT charter_digest_is_a_sha256 CHECK (length(digest) = 32)
 );
 COMMENT ON TABLE charter IS 'A version of a co-op''s charter as adopted; append-only.';
-CREATE TRIGGER charter_is_append_only BEFORE UPDATE OR DELETE ON charter FOR EACH ROW EXECUTE FUNCTION commonhold_append_only();
+CALL commonhold_make_append_only('charter');
 
 CREATE TABLE membership (
 	coop_id        uuid NOT NULL REFERENCES coop,
@@ -45,7 +45,7 @@ CREATE TABLE membership (
 	state_at       timestamptz NOT NULL,            -- since when it is in this state
 	attribution    text NOT NULL DEFAULT 'pseudonym',
 	pseudonym      text NOT NULL,                   -- random per co-op, collision-free
-	public_name    text,                            -- for attribution 'public'
+	public_name    text,                            -- for attribution 'public'; kept when another is chosen
 	contributed    bigint NOT NULL DEFAULT 0,       -- items in the pool, for pages
 	PRIMARY KEY (coop_id, id),
 	CONSTRAINT one_membership_per_account UNIQUE (coop_id, account_id),
@@ -73,7 +73,7 @@ CREATE TABLE membership_event (
 	FOREIGN KEY (coop_id, member_id) REFERENCES membership
 );
 COMMENT ON TABLE membership_event IS 'Every change of a membership; append-only.';
-CREATE TRIGGER membership_event_is_append_only BEFORE UPDATE OR DELETE ON membership_event FOR EACH ROW EXECUTE FUNCTION commonhold_append_only();
+CALL commonhold_make_append_only('membership_event');
 
 CREATE TABLE consent (
 	coop_id         uuid NOT NULL,
@@ -84,14 +84,15 @@ CREATE TABLE consent (
 	notice          integer NOT NULL,               -- charter version whose words the person was shown
 	defaults        boolean NOT NULL,               -- accepts the co-op's default statements (layer 5)
 	at              timestamptz NOT NULL,
-	expires_at      timestamptz NOT NULL,           -- at the latest the next checkup
+	expires_at      timestamptz NOT NULL,           -- at the latest the end of the grace after the next checkup
+	salt            bytea NOT NULL,                 -- of the commitment in the log's leaf
 	PRIMARY KEY (coop_id, seq),
 	FOREIGN KEY (coop_id, member_id) REFERENCES membership,
 	CONSTRAINT consent_state_is_known CHECK (state IN ('given', 'renewed', 'refused', 'withdrawn', 'revoked', 'invalidated'))
 );
 CREATE INDEX consent_of_member ON consent (coop_id, member_id, seq);
 COMMENT ON TABLE consent IS 'What a member consented to and when; append-only, the last row stands.';
-CREATE TRIGGER consent_is_append_only BEFORE UPDATE OR DELETE ON consent FOR EACH ROW EXECUTE FUNCTION commonhold_append_only();
+CALL commonhold_make_append_only('consent');
 
 CREATE TABLE statement (
 	coop_id     uuid NOT NULL,
@@ -113,6 +114,7 @@ CREATE TABLE statement (
 	external    boolean NOT NULL DEFAULT false,     -- came from a preference string of elsewhere
 	verbatim    text,                               -- the string as it came, with its vocabulary's revision
 	revision    text,
+	salt        bytea NOT NULL,                     -- of the commitment in the log's leaf
 	PRIMARY KEY (coop_id, seq),
 	FOREIGN KEY (coop_id, member_id) REFERENCES membership,
 	CONSTRAINT statement_effect_is_known CHECK (effect IN ('allow', 'allow_if', 'deny', 'none')),
@@ -124,7 +126,7 @@ CREATE TABLE statement (
 );
 CREATE INDEX statement_of_member ON statement (coop_id, member_id, seq);
 COMMENT ON TABLE statement IS 'What somebody entitled said about uses of a member''s items; append-only, a later one of the same kind replaces an earlier one.';
-CREATE TRIGGER statement_is_append_only BEFORE UPDATE OR DELETE ON statement FOR EACH ROW EXECUTE FUNCTION commonhold_append_only();
+CALL commonhold_make_append_only('statement');
 
 CREATE TABLE licence_choice (
 	coop_id   uuid NOT NULL,
@@ -137,7 +139,64 @@ CREATE TABLE licence_choice (
 );
 CREATE INDEX licence_choice_of_member ON licence_choice (coop_id, member_id, seq);
 COMMENT ON TABLE licence_choice IS 'The licence a member puts on new contributions; append-only, the last row stands. Granted licences are never taken back.';
-CREATE TRIGGER licence_choice_is_append_only BEFORE UPDATE OR DELETE ON licence_choice FOR EACH ROW EXECUTE FUNCTION commonhold_append_only();
+CALL commonhold_make_append_only('licence_choice');
+
+CREATE TABLE invitation (
+	coop_id      uuid NOT NULL REFERENCES coop,
+	email_sha256 bytea NOT NULL,                    -- SHA-256 of the address in lower case: the address itself is not kept
+	invited_by   uuid NOT NULL,                     -- membership of the admin
+	at           timestamptz NOT NULL,
+	used_at      timestamptz,                       -- when somebody joined with it
+	PRIMARY KEY (coop_id, email_sha256),
+	FOREIGN KEY (coop_id, invited_by) REFERENCES membership,
+	CONSTRAINT invitation_digest_is_a_sha256 CHECK (length(email_sha256) = 32)
+);
+COMMENT ON TABLE invitation IS 'Whom an admin has invited: whoever joins with this address is a member at once.';
+
+CREATE TABLE coop_count (
+	coop_id       uuid PRIMARY KEY REFERENCES coop,
+	members       bigint NOT NULL DEFAULT 0,        -- active, due or in grace
+	contributions bigint NOT NULL DEFAULT 0,        -- taken into the pool
+	releases      bigint NOT NULL DEFAULT 0         -- published
+);
+COMMENT ON TABLE coop_count IS 'Public figures of each co-op, for the directory. Kept by deferred triggers, so that its row is locked last and only briefly.';
+
+CREATE FUNCTION coop_count_begins() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	INSERT INTO coop_count (coop_id) VALUES (NEW.id);
+	RETURN NULL;
+END $$;
+COMMENT ON FUNCTION coop_count_begins() IS 'Trigger: a co-op that is founded is counted from then on.';
+CREATE TRIGGER coop_is_counted AFTER INSERT ON coop FOR EACH ROW EXECUTE FUNCTION coop_count_begins();
+
+CREATE FUNCTION membership_counts() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+	step integer := (NEW.state IN ('active', 'due', 'grace'))::integer;
+BEGIN
+	IF TG_OP = 'UPDATE' THEN
+		step := step - (OLD.state IN ('active', 'due', 'grace'))::integer;
+	END IF;
+	IF step <> 0 THEN
+		UPDATE coop_count SET members = members + step WHERE coop_id = NEW.coop_id;
+	END IF;
+	RETURN NULL;
+END $$;
+COMMENT ON FUNCTION membership_counts() IS 'Trigger: keeps coop_count.members.';
+CREATE CONSTRAINT TRIGGER members_are_counted_in AFTER INSERT ON membership DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION membership_counts();
+CREATE CONSTRAINT TRIGGER members_are_counted AFTER UPDATE OF state ON membership DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+	WHEN (OLD.state <> NEW.state) EXECUTE FUNCTION membership_counts();
+
+-- Whoever moves a membership holds the co-op's advisory lock (coop/membership.c), so this cannot be outrun.
+CREATE FUNCTION membership_keeps_an_admin() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	IF NOT EXISTS (SELECT FROM membership WHERE coop_id = OLD.coop_id AND is_admin AND state IN ('active', 'due', 'grace')) THEN
+		RAISE EXCEPTION 'the last admin stays' USING ERRCODE = 'CH002', CONSTRAINT = 'coop_keeps_an_admin';
+	END IF;
+	RETURN NULL;
+END $$;
+COMMENT ON FUNCTION membership_keeps_an_admin() IS 'Trigger: a co-op always has an admin in good standing.';
+CREATE TRIGGER coop_keeps_an_admin AFTER UPDATE ON membership FOR EACH ROW
+	WHEN (OLD.is_admin AND (NOT NEW.is_admin OR NEW.state NOT IN ('active', 'due', 'grace'))) EXECUTE FUNCTION membership_keeps_an_admin();
 
 -- A request sees the memberships of its co-op and the person's own.
 ALTER TABLE membership ENABLE ROW LEVEL SECURITY;
@@ -145,14 +204,44 @@ ALTER TABLE membership FORCE ROW LEVEL SECURITY;
 CREATE POLICY membership_of_coop_or_own ON membership
 	USING (coop_id = (SELECT commonhold_coop()) OR account_id = (SELECT commonhold_account()))
 	WITH CHECK (coop_id = (SELECT commonhold_coop()));
+CALL commonhold_wall_in('membership_event');
+CALL commonhold_wall_in('consent');
+CALL commonhold_wall_in('statement');
+CALL commonhold_wall_in('licence_choice');
 DO $$
-DECLARE t text;
 BEGIN
-	FOREACH t IN ARRAY ARRAY['membership_event', 'consent', 'statement', 'licence_choice'] LOOP
-		EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', t);
-		EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', t);
-		EXECUTE format('CREATE POLICY within_coop ON %I USING (coop_id = (SELECT commonhold_coop()))', t);
-		EXECUTE format('REVOKE UPDATE, DELETE ON %I FROM commonhold_app', t);
-	END LOOP;
-	REVOKE UPDATE, DELETE ON charter FROM commonhold_app;
+	IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'commonhold_app') THEN
+		REVOKE UPDATE, DELETE ON coop FROM commonhold_app;
+		REVOKE DELETE ON membership FROM commonhold_app;
+	END IF;
 END $$;
+CALL commonhold_wall_in('invitation');
+
+-- Who calls, and which co-op is meant: everything that a request needs to know before it begins, in one trip. The membership becomes visible once the account is told.
+CREATE FUNCTION commonhold_identify(secret bytea, bearer boolean, coop_name text)
+	RETURNS TABLE (caller uuid, account_id uuid, email text, name text, locale text, expires_at timestamptz, revoked boolean, touched_at timestamptz,
+		coop_id uuid, key_name text, slug text, member_id uuid, member_state text, member_is_admin boolean)
+	LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+	who record;
+	place record;
+	seat record;
+BEGIN
+	IF bearer THEN
+		SELECT t.id, t.account_id, a.email, a.name, a.locale, t.expires_at, t.revoked_at IS NOT NULL AS revoked, t.used_at AS touched_at INTO who
+			FROM token t JOIN account a ON a.id = t.account_id WHERE t.secret_hash = secret AND a.closed_at IS NULL;
+	ELSE
+		SELECT s.id, s.account_id, a.email, a.name, a.locale, s.expires_at, false AS revoked, s.seen_at AS touched_at INTO who
+			FROM session s JOIN account a ON a.id = s.account_id WHERE s.secret_hash = secret AND a.closed_at IS NULL;
+	END IF;
+	SELECT c.id, c.key_name, c.slug INTO place FROM coop c WHERE c.slug = coop_name OR c.key_name = coop_name;
+	SELECT NULL::uuid AS id, NULL::text AS state, NULL::boolean AS is_admin INTO seat;
+	IF who.account_id IS NOT NULL AND place.id IS NOT NULL THEN
+		PERFORM set_config('commonhold.account', who.account_id::text, true);
+		SELECT m.id, m.state, m.is_admin INTO seat FROM membership m WHERE m.coop_id = place.id AND m.account_id = who.account_id;
+	END IF;
+	RETURN QUERY SELECT who.id, who.account_id, who.email, who.name, who.locale, who.expires_at, who.revoked, who.touched_at,
+		place.id, place.key_name, place.slug, seat.id, seat.state, seat.is_admin;
+END $$;
+COMMENT ON FUNCTION commonhold_identify(bytea, boolean, text) IS 'The account of a session''s or token''s secret, the co-op of a name, and the membership of one in the other; NULLs where there is none.';

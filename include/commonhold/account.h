@@ -25,6 +25,8 @@ CH_CHECK enum err session_start_for(struct call *c, struct uuid account, struct 
 /* The actor of a session's or token's secret; ERR_UNAUTHENTICATED when unknown, ended or expired. Sets c->actor. */
 CH_CHECK enum err session_resume(struct call *c, struct str secret);
 CH_CHECK enum err token_resume(struct call *c, struct str secret);
+/* Notes the use of the actor's session or token, last noted at `seen`: at most once an hour, a transaction of its own. */
+CH_CHECK enum err session_touched(struct call *c, instant seen);
 /* Ends the actor's own session, or another one of theirs. */
 CH_CHECK enum err session_end(struct call *c, struct uuid session);
 struct session_row { struct uuid id; instant created_at, seen_at, expires_at; struct str agent; bool current; };

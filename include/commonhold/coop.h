@@ -68,9 +68,16 @@ struct charter {
 CH_CHECK enum err charter_check(struct arena *a, const struct json *draft, struct str *document, struct error *e);
 /* Reads a canonical document into the typed form. Pure. */
 CH_CHECK enum err charter_parse(struct arena *a, struct str document, struct charter *out, struct error *e);
-/* The version in force, or a given one; inside. */
+/* The version in force, or a given one; inside. Parsed once and kept while it is in use: what `out` points to lives as long as the call's arena. */
 CH_CHECK enum err charter_current(struct call *c, struct uuid coop, struct charter *out);
 CH_CHECK enum err charter_version(struct call *c, struct uuid coop, int version, struct charter *out);
+/* Adopts a checked document as the next version; inside. `ballot` passed it (nil: the founding version). Leaf "charter.adopted". */
+CH_CHECK enum err charter_adopt(struct call *c, struct uuid coop, struct str document, struct uuid ballot, struct uuid by, int *version);
+/* The versions of a co-op, newest first. */
+struct charter_row { int version; struct sha256 digest; struct uuid ballot; instant adopted_at; };
+CH_CHECK enum err charter_list(struct call *c, struct uuid coop, struct charter_row **out, size_t *n);
+/* One version (0: the one in force) as an operation of its own. */
+CH_CHECK enum err charter_view(struct call *c, struct uuid coop, int version, struct charter *out);
 /* The rule of a kind of ballot ("gate", "amendment", "merge", "toggle", …) as canonical JSON and compiled for policy_ballot_decide. */
 struct ballot_rule { struct str json; struct policy_quorum nodes[POLICY_QUORUM_MAX]; size_t n; };
 CH_CHECK enum err charter_rule(struct arena *a, const struct charter *charter, const char *which, struct ballot_rule *out, struct error *e);
@@ -108,6 +115,11 @@ CH_CHECK enum err coop_find(struct call *c, struct str name, struct coop *out);
 struct coop_filter { struct str domain, region, language, text; struct str cursor; int limit; };
 CH_CHECK enum err coop_list(struct call *c, const struct coop_filter *filter, struct coop **out, size_t *n, struct str *next_cursor);
 
+/* The hook of http.h: who calls and which co-op is meant, in one statement. A bearer JWT is only looked at here (signature and expiry); what it opens is for access to say. */
+struct http_identity;
+struct coop_ref;
+CH_CHECK enum err coop_identify(struct call *c, const struct http_identity *who, struct coop_ref *coop);
+
 /* ---- Memberships ---- */
 
 struct member {
@@ -121,6 +133,11 @@ struct member {
 	int64_t contributed;
 };
 
+/* The table of a membership's life: sound (every state entered, no edge twice)? main asks at start. And its edges, for the documentation; `from` is "" for the beginning. */
+bool membership_table_ok(void);
+size_t membership_edge_count(void);
+const char *membership_edge_sentence(size_t i, const char **from, const char **to);
+
 /* Applies; at once active where admission is open. What the person consents to is said separately, nothing is pre-ticked. */
 CH_CHECK enum err member_join(struct call *c, struct uuid coop, struct member *out);
 /* Admin: admit or refuse an applicant; make or unmake an admin (the last admin stays); remove. */
@@ -128,11 +145,15 @@ CH_CHECK enum err member_admit(struct call *c, struct uuid coop, struct uuid mem
 CH_CHECK enum err member_set_admin(struct call *c, struct uuid coop, struct uuid member, bool is_admin, struct member *out);
 CH_CHECK enum err member_remove(struct call *c, struct uuid coop, struct uuid member, struct str reason, struct member *out);
 CH_CHECK enum err member_leave(struct call *c, struct uuid coop, struct member *out);
+/* Admin: whoever joins with this address is a member at once. Only a digest of the address is kept. */
+CH_CHECK enum err member_invite(struct call *c, struct uuid coop, struct str email);
 /* anonymous, pseudonym, or public with a name. */
 CH_CHECK enum err member_set_attribution(struct call *c, struct uuid coop, struct str attribution, struct str public_name, struct member *out);
 CH_CHECK enum err member_read(struct call *c, struct uuid coop, struct uuid member, struct member *out);
 /* Of the acting account in a co-op; inside. ERR_NOT_FOUND when it is no member. */
 CH_CHECK enum err member_of_actor(struct call *c, struct uuid coop, struct member *out);
+/* The same as an operation of its own; left and removed are no members. */
+CH_CHECK enum err member_mine_in(struct call *c, struct uuid coop, struct member *out);
 CH_CHECK enum err member_list(struct call *c, struct uuid coop, struct str state, struct str cursor, int limit, struct member **out, size_t *n, struct str *next_cursor);
 /* The actor's memberships in all co-ops. */
 CH_CHECK enum err member_mine(struct call *c, struct member **out, size_t *n);
@@ -158,13 +179,18 @@ struct statement {
 	uint16_t duties;        /* bits */
 	instant declared_at, valid_from, valid_to;
 	struct str verbatim, revision;
+	bool external;          /* came as a preference string from elsewhere: only its denials count */
 };
 CH_CHECK enum err statement_make(struct call *c, struct uuid coop, const struct statement *in, size_t n, struct statement **out);
+/* The same inside an open transaction, for a statement that comes with a contribution: `said` gets its numbers. */
+CH_CHECK enum err statement_make_inside(struct call *c, const struct charter *charter, const struct member *me, struct statement *said, size_t n);
 /* The member's statements, newest first; `current` leaves out those replaced. */
 CH_CHECK enum err statement_list(struct call *c, struct uuid coop, bool current, struct statement **out, size_t *n);
 /* The member's licence for new contributions: own choice, else the charter's default. */
 CH_CHECK enum err licence_choose(struct call *c, struct uuid coop, struct str spdx);
 CH_CHECK enum err licence_of_member(struct call *c, const struct charter *charter, struct uuid member, unsigned *licence);
+/* The actor's licence, and whether it is their own choice. */
+CH_CHECK enum err licence_current(struct call *c, struct uuid coop, unsigned *licence, bool *own);
 
 /* All that policy is told about the people of a co-op, for a release. Inside (DB_SERIAL). Members by number; statements of layers 1-3 whose items are mapped by
  * `item_position` (POLICY_NO_ITEM: skip). Memory from the arena. */

@@ -1,0 +1,385 @@
+#include "commonhold/account.h"
+
+#include "commonhold/db.h"
+
+/* A password: long enough that guessing does not pay, short enough that hashing it is not a way to keep the server busy. */
+#define PASSWORD_MIN 10
+#define PASSWORD_MAX 200
+#define EMAIL_MAX 254          /* RFC 5321 path */
+#define LOCALE_MAX 35          /* RFC 5646 section 4.4.1 */
+#define SESSION_LIFE (30 * CLOCK_DAY)
+#define SESSION_AGENT_MAX 200  /* characters of the browser's own name that are kept */
+#define SESSION_FLASH_MAX 500
+#define TOKENS_MAX 50          /* live personal tokens of one account */
+#define TOUCH_EVERY CLOCK_HOUR /* how precisely the last use of a session or token is known */
+
+#define ACCOUNT_COLUMNS "id, email, name, locale, created_at"
+SQL(account_insert,
+	"INSERT INTO account (id, email, name, password_hash, locale, created_at) VALUES ($1, $2, $3, $4, $5, commonhold_now()) RETURNING " ACCOUNT_COLUMNS);
+SQL(account_password, "SELECT " ACCOUNT_COLUMNS ", password_hash FROM account WHERE lower(email) = lower($1) AND closed_at IS NULL");
+SQL(account_by_id, "SELECT " ACCOUNT_COLUMNS " FROM account WHERE id = $1 AND closed_at IS NULL");
+SQL(account_by_email, "SELECT " ACCOUNT_COLUMNS " FROM account WHERE lower(email) = lower($1) AND closed_at IS NULL");
+SQL(account_update, "UPDATE account SET name = coalesce($2, name), locale = coalesce($3, locale) WHERE id = $1 AND closed_at IS NULL RETURNING " ACCOUNT_COLUMNS);
+
+SQL(session_insert,
+	"INSERT INTO session (id, account_id, secret_hash, created_at, seen_at, expires_at, agent) VALUES ($1, $2, $3, commonhold_now(), commonhold_now(), $4, $5)");
+SQL(session_by_secret,
+	"SELECT s.id, a.id, a.email, a.name, a.locale, s.expires_at, s.seen_at FROM session s JOIN account a ON a.id = s.account_id "
+	"WHERE s.secret_hash = $1 AND a.closed_at IS NULL");
+SQL(session_touch, "UPDATE session SET seen_at = commonhold_now() WHERE id = $1");
+SQL(session_delete, "DELETE FROM session WHERE id = $1 AND account_id = $2");
+SQL(session_of_account, "SELECT id, created_at, seen_at, expires_at, agent FROM session WHERE account_id = $1 AND expires_at > commonhold_now() ORDER BY seen_at DESC, id LIMIT 200");
+SQL(flash_set, "UPDATE session SET flash = $2 WHERE id = $1");
+SQL(flash_take, "UPDATE session s SET flash = NULL FROM (SELECT id, flash FROM session WHERE id = $1 FOR UPDATE) o WHERE s.id = o.id AND o.flash IS NOT NULL RETURNING o.flash");
+
+#define TOKEN_COLUMNS "id, name, created_at, expires_at, used_at, revoked_at"
+SQL(token_insert,
+	"INSERT INTO token (id, account_id, name, secret_hash, created_at, expires_at) "
+	"SELECT $1, $2, $3, $4, commonhold_now(), $5 "
+	"WHERE (SELECT count(*) FROM token WHERE account_id = $2 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > commonhold_now())) < $6 "
+	"RETURNING " TOKEN_COLUMNS);
+SQL(token_by_secret,
+	"SELECT t.id, a.id, a.email, a.name, a.locale, t.expires_at, t.revoked_at IS NOT NULL, t.used_at FROM token t JOIN account a ON a.id = t.account_id "
+	"WHERE t.secret_hash = $1 AND a.closed_at IS NULL");
+SQL(token_touch, "UPDATE token SET used_at = date_trunc('hour', commonhold_now()) WHERE id = $1");
+SQL(token_of_account, "SELECT " TOKEN_COLUMNS " FROM token WHERE account_id = $1 ORDER BY created_at DESC, id LIMIT 200");
+SQL(token_end, "UPDATE token SET revoked_at = coalesce(revoked_at, commonhold_now()) WHERE id = $1 AND account_id = $2 RETURNING id");
+
+static const struct db_constraint constraints[] = {
+	{ "account_email_is_taken", ERR_EXISTS, "/email", "There is an account with this e-mail address already." },
+	{ "email_looks_like_an_address", ERR_INVALID, "/email", "This is not an e-mail address." },
+	{ "name_is_short_and_not_empty", ERR_INVALID, "/name", "A name has 1 to 200 characters." },
+	{ "token_name_is_short_and_not_empty", ERR_INVALID, "/name", "A name has 1 to 200 characters." },
+	DB_CONSTRAINTS_END
+};
+
+/* Before the first statement whose violations they explain. */
+static void explain_constraints(void)
+{
+	db_constraints(constraints);
+}
+
+/* ---- What people write ---- */
+
+static size_t characters(struct str s)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < s.n; i++)
+		n += ((uint8_t)s.p[i] & 0xc0) != 0x80;
+	return n;
+}
+
+static bool has_control(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if ((uint8_t)s.p[i] < 0x20 || s.p[i] == 0x7f)
+			return true;
+	return false;
+}
+
+/* The longest beginning of at most n characters, cut at a character's end. */
+static struct str beginning(struct str s, size_t n)
+{
+	size_t at = 0, seen = 0;
+	while (at < s.n && (seen < n || ((uint8_t)s.p[at] & 0xc0) == 0x80))
+		seen += ((uint8_t)s.p[at++] & 0xc0) != 0x80;
+	while (at < s.n && ((uint8_t)s.p[at] & 0xc0) == 0x80)
+		at++;
+	return str_sub(s, 0, at);
+}
+
+static enum err check_email(struct call *c, struct str email)
+{
+	ptrdiff_t at = str_index(email, '@');
+	struct str domain = at < 0 ? STR_NONE : str_sub(email, (size_t)at + 1, email.n);
+	bool sound = at > 0 && domain.n > 0 && str_index(domain, '@') < 0 && email.n <= EMAIL_MAX && str_is_utf8(email) && !has_control(email);
+	for (size_t i = 0; i < email.n; i++)
+		sound &= email.p[i] != ' ';
+	return sound ? ERR_OK : fail_field(c, "/email", "This is not an e-mail address.");
+}
+
+static enum err check_name(struct call *c, struct str name)
+{
+	size_t n = characters(str_trim(name));
+	if (n < 1 || n > LIMIT_TEXT_NAME)
+		return fail_field(c, "/name", "A name has 1 to %d characters.", LIMIT_TEXT_NAME);
+	if (!str_is_utf8(name) || has_control(name))
+		return fail_field(c, "/name", "A name is one line of text.");
+	return ERR_OK;
+}
+
+static enum err check_password(struct call *c, struct str password, struct str email)
+{
+	size_t n = characters(password);
+	if (n < PASSWORD_MIN || n > PASSWORD_MAX || !str_is_utf8(password))
+		return fail_field(c, "/password", "A password has %d to %d characters.", PASSWORD_MIN, PASSWORD_MAX);
+	if (str_eq(str_lower(c->arena, password), str_lower(c->arena, email)))
+		return fail_field(c, "/password", "The password must not be the e-mail address.");
+	return ERR_OK;
+}
+
+static enum err check_locale(struct call *c, struct str locale)
+{
+	bool sound = locale.n >= 2 && locale.n <= LOCALE_MAX;
+	for (size_t i = 0; i < locale.n; i++)
+		sound &= (locale.p[i] >= 'a' && locale.p[i] <= 'z') || (locale.p[i] >= 'A' && locale.p[i] <= 'Z') || (i >= 2 && locale.p[i] >= '0' && locale.p[i] <= '9') ||
+			(i >= 2 && locale.p[i] == '-');
+	return sound ? ERR_OK : fail_field(c, "/locale", "This is not a language tag such as en or de-CH.");
+}
+
+static enum err require_account(struct call *c)
+{
+	return uuid_is_nil(c->actor.account) ? fail(c, ERR_UNAUTHENTICATED, "Sign in first.") : ERR_OK;
+}
+
+/* ---- Accounts ---- */
+
+static struct account account_of_row(const struct rows *r, int row)
+{
+	return (struct account){
+		.id = row_uuid(r, row, 0), .email = row_str(r, row, 1), .name = row_str(r, row, 2), .locale = row_str(r, row, 3), .created_at = row_time(r, row, 4),
+	};
+}
+
+enum err account_register(struct call *c, struct str email, struct str name, struct str password, struct account *out)
+{
+	struct str hash, locale = c->locale.n ? c->locale : STR("en");
+	struct rows r;
+	explain_constraints();
+	email = str_trim(email);
+	TRY(check_email(c, email));
+	TRY(check_name(c, name));
+	TRY(check_password(c, password, email));
+	TRY(password_hash(c->arena, password, &hash, &c->error));
+	TRY(db_begin(c, DB_WRITE));
+	TRY(db_finish(c, account_insert, &r, A_UUID(uuid_new()), A_STR(email), A_STR(str_trim(name)), A_STR(hash), A_STR(locale)));
+	*out = account_of_row(&r, 0);
+	return ERR_OK;
+}
+
+static enum err account_one(struct call *c, const struct db_stmt *stmt, struct db_arg by, struct account *out)
+{
+	struct rows r;
+	TRY(db_begin(c, DB_READ));
+	TRY(db_run_commit(c, stmt, &r, &by, 1));
+	if (r.n != 1)
+		return fail(c, ERR_NOT_FOUND, "There is no such account.");
+	*out = account_of_row(&r, 0);
+	return ERR_OK;
+}
+
+enum err account_read(struct call *c, struct uuid id, struct account *out)
+{
+	return account_one(c, &account_by_id, A_UUID(id), out);
+}
+
+enum err account_find(struct call *c, struct str email, struct account *out)
+{
+	return account_one(c, &account_by_email, A_STR(str_trim(email)), out);
+}
+
+enum err account_change(struct call *c, struct str name, struct str locale, struct account *out)
+{
+	struct rows r;
+	explain_constraints();
+	TRY(require_account(c));
+	if (name.p)
+		TRY(check_name(c, name));
+	if (locale.p)
+		TRY(check_locale(c, locale));
+	TRY(db_begin(c, DB_WRITE));
+	TRY(db_finish(c, account_update, &r, A_UUID(c->actor.account), A_STR(name.p ? str_trim(name) : STR_NONE), A_STR(locale)));
+	if (r.n != 1)
+		return fail(c, ERR_UNAUTHENTICATED, "Sign in first.");
+	*out = account_of_row(&r, 0);
+	c->actor.name = out->name;
+	return ERR_OK;
+}
+
+/* ---- Sessions ---- */
+
+static enum err session_open(struct call *c, struct uuid account, struct str agent, struct str *secret, struct uuid *id)
+{
+	struct sha256 stored;
+	*secret = secret_token_new(c->arena, "session", &stored);
+	*id = uuid_new();
+	agent = str_is_utf8(agent) ? beginning(agent, SESSION_AGENT_MAX) : STR("");
+	TRY(db_begin(c, DB_WRITE));
+	return db_finish(c, session_insert, NULL, A_UUID(*id), A_UUID(account), A_BYTES(str_make(stored.b, 32)), A_TIME(clock_now() + SESSION_LIFE), A_STR(agent.p ? agent : STR("")));
+}
+
+static void become(struct call *c, enum auth_kind kind, struct uuid session, const struct account *who)
+{
+	c->actor = (struct actor){ .kind = kind, .account = who->id, .session = session, .email = who->email, .name = who->name };
+	if (who->locale.n)
+		c->locale = who->locale;
+}
+
+enum err session_start(struct call *c, struct str email, struct str password, struct str agent, struct str *secret, struct account *out)
+{
+	struct rows r;
+	struct str hash = STR_NONE;
+	struct uuid session;
+	email = str_trim(email);
+	bool askable = email.n > 0 && email.n <= EMAIL_MAX && str_is_utf8(email);
+	TRY(db_begin(c, DB_READ));
+	TRY(db_finish(c, account_password, &r, A_STR(askable ? email : STR("nobody"))));
+	if (r.n == 1) {
+		*out = account_of_row(&r, 0);
+		hash = row_str(&r, 0, 5);
+	}
+	db_release(c); /* hashing takes its time and needs no connection */
+	bool right = password_verify(hash, password);
+	if (!right || r.n != 1)
+		return fail(c, ERR_BAD_CREDENTIALS, "E-mail or password is wrong.");
+	TRY(session_open(c, out->id, agent, secret, &session));
+	become(c, AUTH_SESSION, session, out);
+	return ERR_OK;
+}
+
+enum err session_start_for(struct call *c, struct uuid account, struct str agent, struct str *secret)
+{
+	struct account who;
+	struct uuid session;
+	TRY(account_read(c, account, &who));
+	return session_open(c, account, agent, secret, &session);
+}
+
+/* Columns 0 to 4 of both look-ups: id of the session or token, account, e-mail, name, locale. */
+static void become_of_row(struct call *c, enum auth_kind kind, const struct rows *r)
+{
+	struct account who = { .id = row_uuid(r, 0, 1), .email = row_str(r, 0, 2), .name = row_str(r, 0, 3), .locale = row_str(r, 0, 4) };
+	become(c, kind, row_uuid(r, 0, 0), &who);
+}
+
+enum err session_touched(struct call *c, instant seen)
+{
+	if (seen != INSTANT_NONE && clock_now() - seen < TOUCH_EVERY)
+		return ERR_OK;
+	TRY(db_begin(c, DB_WRITE));
+	return db_run_commit(c, c->actor.kind == AUTH_TOKEN ? &token_touch : &session_touch, NULL, &A_UUID(c->actor.session), 1);
+}
+
+enum err session_resume(struct call *c, struct str secret)
+{
+	struct rows r;
+	struct sha256 hash = secret_token_hash(secret);
+	TRY(db_begin(c, DB_READ));
+	TRY(db_finish(c, session_by_secret, &r, A_BYTES(str_make(hash.b, 32))));
+	if (r.n != 1 || row_time(&r, 0, 5) <= clock_now())
+		return fail(c, ERR_UNAUTHENTICATED, "Sign in first.");
+	become_of_row(c, AUTH_SESSION, &r);
+	return session_touched(c, row_time(&r, 0, 6));
+}
+
+enum err token_resume(struct call *c, struct str secret)
+{
+	struct rows r;
+	struct sha256 hash = secret_token_hash(secret);
+	TRY(db_begin(c, DB_READ));
+	TRY(db_finish(c, token_by_secret, &r, A_BYTES(str_make(hash.b, 32))));
+	if (r.n != 1 || row_bool(&r, 0, 6))
+		return fail(c, ERR_TOKEN_INVALID, "The token is unknown or was revoked.");
+	if (!row_null(&r, 0, 5) && row_time(&r, 0, 5) <= clock_now())
+		return fail(c, ERR_TOKEN_EXPIRED, "The token has expired.");
+	become_of_row(c, AUTH_TOKEN, &r);
+	return session_touched(c, row_time(&r, 0, 7));
+}
+
+enum err session_end(struct call *c, struct uuid session)
+{
+	struct rows r;
+	TRY(require_account(c));
+	TRY(db_begin(c, DB_WRITE));
+	TRY(db_finish(c, session_delete, &r, A_UUID(session), A_UUID(c->actor.account)));
+	return r.affected == 1 ? ERR_OK : fail(c, ERR_NOT_FOUND, "There is no such session.");
+}
+
+enum err session_list(struct call *c, struct session_row **out, size_t *n)
+{
+	struct rows r;
+	TRY(require_account(c));
+	TRY(db_begin(c, DB_READ));
+	TRY(db_finish(c, session_of_account, &r, A_UUID(c->actor.account)));
+	*n = (size_t)r.n;
+	*out = ARENA_ARRAY(c->arena, *n + 1, struct session_row);
+	for (int i = 0; i < r.n; i++)
+		(*out)[i] = (struct session_row){
+			.id = row_uuid(&r, i, 0), .created_at = row_time(&r, i, 1), .seen_at = row_time(&r, i, 2), .expires_at = row_time(&r, i, 3), .agent = row_str(&r, i, 4),
+			.current = c->actor.kind == AUTH_SESSION && uuid_eq(row_uuid(&r, i, 0), c->actor.session),
+		};
+	return ERR_OK;
+}
+
+enum err session_flash_set(struct call *c, struct str message)
+{
+	if (c->actor.kind != AUTH_SESSION)
+		return fail(c, ERR_UNAUTHENTICATED, "Sign in first.");
+	TRY(db_begin(c, DB_WRITE));
+	return db_finish(c, flash_set, NULL, A_UUID(c->actor.session), A_STR(beginning(message, SESSION_FLASH_MAX)));
+}
+
+enum err session_flash_take(struct call *c, struct str *message)
+{
+	struct rows r;
+	*message = STR_NONE;
+	if (c->actor.kind != AUTH_SESSION)
+		return ERR_OK;
+	TRY(db_begin(c, DB_WRITE));
+	TRY(db_finish(c, flash_take, &r, A_UUID(c->actor.session)));
+	if (r.n == 1)
+		*message = row_str(&r, 0, 0);
+	return ERR_OK;
+}
+
+/* ---- Personal tokens ---- */
+
+static struct token_row token_of_row(const struct rows *r, int row)
+{
+	return (struct token_row){
+		.id = row_uuid(r, row, 0), .name = row_str(r, row, 1), .created_at = row_time(r, row, 2), .expires_at = row_time(r, row, 3),
+		.used_at = row_time(r, row, 4), .revoked_at = row_time(r, row, 5),
+	};
+}
+
+enum err token_create(struct call *c, struct str name, instant expires, struct token_row *out, struct str *secret)
+{
+	struct rows r;
+	struct sha256 stored;
+	explain_constraints();
+	TRY(require_account(c));
+	TRY(check_name(c, name));
+	if (expires != INSTANT_NONE && expires <= clock_now())
+		return fail_field(c, "/expires_at", "This is in the past.");
+	struct str made = secret_token_new(c->arena, "token", &stored);
+	TRY(db_begin(c, DB_WRITE));
+	TRY(db_finish(c, token_insert, &r, A_UUID(uuid_new()), A_UUID(c->actor.account), A_STR(str_trim(name)), A_BYTES(str_make(stored.b, 32)), A_TIME(expires),
+		A_INT(TOKENS_MAX)));
+	if (r.n != 1)
+		return fail(c, ERR_REFUSED, "There are %d live tokens already. Revoke one first.", TOKENS_MAX);
+	*out = token_of_row(&r, 0);
+	*secret = made;
+	return ERR_OK;
+}
+
+enum err token_list(struct call *c, struct token_row **out, size_t *n)
+{
+	struct rows r;
+	TRY(require_account(c));
+	TRY(db_begin(c, DB_READ));
+	TRY(db_finish(c, token_of_account, &r, A_UUID(c->actor.account)));
+	*n = (size_t)r.n;
+	*out = ARENA_ARRAY(c->arena, *n + 1, struct token_row);
+	for (int i = 0; i < r.n; i++)
+		(*out)[i] = token_of_row(&r, i);
+	return ERR_OK;
+}
+
+enum err token_revoke(struct call *c, struct uuid token)
+{
+	struct rows r;
+	TRY(require_account(c));
+	TRY(db_begin(c, DB_WRITE));
+	TRY(db_finish(c, token_end, &r, A_UUID(token), A_UUID(c->actor.account)));
+	return r.n == 1 ? ERR_OK : fail(c, ERR_NOT_FOUND, "There is no such token.");
+}

@@ -1,0 +1,169 @@
+#include "server/coop/coop_internal.h"
+
+/* What the policy engine is told about the people of a co-op: members by number, with the consent that stands, and their statements. Streamed, so that memory is that of the
+ * facts themselves. */
+
+SQL(facts_size,
+	"SELECT (SELECT coalesce(max(number) + 1, 0) FROM membership WHERE coop_id = $1)::bigint, (SELECT count(*) FROM statement WHERE coop_id = $1), "
+	"(SELECT coalesce(max(seq), 0) FROM statement WHERE coop_id = $1), (SELECT coalesce(max(seq), 0) FROM consent WHERE coop_id = $1), "
+	"(SELECT coalesce(max(seq), 0) FROM membership_event WHERE coop_id = $1)");
+
+static const char members_sql[] = "SELECT number, state FROM membership WHERE coop_id = $1";
+static const char consents_sql[] =
+	"SELECT m.number, c.state, array_to_string(c.purposes, ','), c.notice, c.defaults, c.at, c.expires_at "
+	"FROM consent c JOIN membership m ON m.coop_id = c.coop_id AND m.id = c.member_id WHERE c.coop_id = $1 ORDER BY c.seq";
+static const char statements_sql[] =
+	"SELECT s.seq, m.number, s.layer, s.kind, s.item_id, array_to_string(s.uses, ','), s.purpose, s.audience, s.effect, array_to_string(s.duties, ','), "
+	"s.declared_by = m.account_id, s.declared_at, s.valid_from, s.valid_to, s.external "
+	"FROM statement s JOIN membership m ON m.coop_id = s.coop_id AND m.id = s.member_id WHERE s.coop_id = $1 ORDER BY s.seq";
+
+struct loader {
+	struct policy_member *members;       /* by number */
+	size_t n_members;                    /* how many */
+	struct policy_statement *statements; /* in order of seq */
+	size_t n_statements, room;           /* how many, and places */
+	uint32_t (*item_position)(void *arg, struct uuid item);
+	void *arg;                           /* of item_position */
+};
+
+/* ---- Words ---- */
+
+static int word_number(struct copy_field f, int (*find)(const char *name, size_t len))
+{
+	struct str word = copy_bytes(f);
+	return f.n < 0 ? -1 : find(word.p ? word.p : "", word.n);
+}
+
+/* "a,b" as bits. A word that is none sets a bit that no vocabulary has, so that the engine reports the fault instead of reading less than was said. */
+static uint32_t word_bits(struct copy_field f, int (*find)(const char *name, size_t len), uint32_t unknown)
+{
+	struct str rest = copy_bytes(f), word;
+	uint32_t bits = 0;
+	if (f.n <= 0)
+		return 0;
+	while (str_split(&rest, ',', &word)) {
+		int no = find(word.p, word.n);
+		bits |= no < 0 ? unknown : POLICY_BIT(no);
+	}
+	return bits;
+}
+
+/* ---- Members ---- */
+
+static struct policy_member *member_at(struct loader *l, struct copy_field number)
+{
+	int64_t no = copy_int(number);
+	return no >= 0 && (size_t)no < l->n_members ? &l->members[no] : NULL;
+}
+
+static enum err take_member(void *arg, const struct copy_field *f, int n)
+{
+	struct loader *l = arg;
+	struct policy_member *m = n == 2 ? member_at(l, f[0]) : NULL;
+	if (!m)
+		return ERR_CORRUPT;
+	int standing = word_number(f[1], policy_standing_find);
+	m->standing = standing < 0 ? UINT8_MAX : (uint8_t)standing;
+	return ERR_OK;
+}
+
+static bool covers(uint32_t wider, uint32_t narrower)
+{
+	return (wider & POLICY_BIT(POLICY_PURPOSE_ANY)) || (narrower & ~wider) == 0;
+}
+
+/* Rows come in the order in which they were said; the last one stands. Its instant is that of the first of an unbroken run of consents that covered what it covers: who renews, or
+ * narrows, loses nothing at the cut-off; who widens has widened from then on. */
+static enum err take_consent(void *arg, const struct copy_field *f, int n)
+{
+	struct loader *l = arg;
+	struct policy_member *m = n == 7 ? member_at(l, f[0]) : NULL;
+	if (!m)
+		return ERR_CORRUPT;
+	int state = word_number(f[1], policy_consent_find);
+	uint32_t purposes = word_bits(f[2], policy_purpose_find, UINT32_C(1) << 31);
+	bool valid = state == POLICY_CONSENT_GIVEN || state == POLICY_CONSENT_RENEWED, defaults = valid && copy_int(f[4]) != 0;
+	instant at = copy_time(f[5]);
+	bool goes_on = valid && m->consent_given != POLICY_NEVER && at < m->consent_expires && covers(m->purposes, purposes);
+	m->consent = state < 0 ? UINT8_MAX : (uint8_t)state;
+	m->consent_given = !valid ? POLICY_NEVER : goes_on ? m->consent_given : at;
+	m->consent_expires = copy_time(f[6]);
+	m->defaults_accepted = !defaults ? POLICY_NEVER : m->defaults_accepted != POLICY_NEVER && goes_on ? m->defaults_accepted : at;
+	m->purposes = purposes;
+	m->notice = (uint32_t)copy_int(f[3]);
+	return ERR_OK;
+}
+
+/* ---- Statements ---- */
+
+static policy_instant instant_or(struct copy_field f, policy_instant otherwise)
+{
+	return f.n < 0 ? otherwise : copy_time(f);
+}
+
+static enum err take_statement(void *arg, const struct copy_field *f, int n)
+{
+	struct loader *l = arg;
+	if (n != 15 || l->n_statements == l->room || !member_at(l, f[1]))
+		return ERR_CORRUPT;
+	bool about_item = f[4].n == 16;
+	uint32_t item = about_item ? l->item_position(l->arg, copy_uuid(f[4])) : POLICY_NO_ITEM;
+	if (about_item && item == POLICY_NO_ITEM)
+		return ERR_OK; /* that item is not among those to be decided */
+	uint32_t number = (uint32_t)copy_int(f[1]);
+	int kind = word_number(f[3], policy_kind_find), purpose = word_number(f[6], policy_purpose_find), audience = word_number(f[7], policy_audience_find);
+	int effect = word_number(f[8], policy_effect_find);
+	l->statements[l->n_statements++] = (struct policy_statement){
+		.id = (uint64_t)copy_int(f[0]), .subject = number, .item = item,
+		.uses = (uint16_t)word_bits(f[5], policy_use_find, UINT32_C(1) << 15), .duties = (uint16_t)word_bits(f[9], policy_duty_find, UINT32_C(1) << 15),
+		.effect = effect < 0 ? UINT8_MAX : (uint8_t)effect, .layer = (uint8_t)copy_int(f[2]),
+		.selector = about_item ? POLICY_SELECT_ITEM : f[3].n >= 0 ? POLICY_SELECT_KIND : POLICY_SELECT_ALL,
+		.kind = f[3].n < 0 ? 0 : kind < 0 ? UINT8_MAX : (uint8_t)kind,
+		.purpose = f[6].n < 0 ? POLICY_PURPOSE_ANY : purpose < 0 ? UINT8_MAX : (uint8_t)purpose,
+		.audience = f[7].n < 0 ? POLICY_AUDIENCE_ANY : audience < 0 ? UINT8_MAX : (uint8_t)audience,
+		.flags = copy_int(f[14]) ? POLICY_STATEMENT_EXTERNAL : 0,
+		.revision = (uint32_t)copy_int(f[0]), /* orders what was said in one transaction */
+		.declared_by = copy_int(f[10]) ? number : POLICY_NO_MEMBER,
+		.declared_at = copy_time(f[11]), .valid_from = instant_or(f[12], POLICY_EVER), .valid_to = instant_or(f[13], POLICY_NEVER),
+	};
+	return ERR_OK;
+}
+
+/* ---- The whole ---- */
+
+static void members_unknown(struct policy_member *members, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		members[i] = (struct policy_member){
+			.standing = POLICY_STANDING_REMOVED, .consent = POLICY_CONSENT_UNKNOWN,
+			.consent_given = POLICY_NEVER, .consent_expires = POLICY_NEVER, .defaults_accepted = POLICY_NEVER,
+		};
+}
+
+static enum err stream(struct call *c, struct uuid coop, const char *sql, copy_row_fn take, struct loader *l)
+{
+	enum err err = db_copy_out(c, sql, &A_UUID(coop), 1, take, l);
+	if (err == ERR_CORRUPT && c->error.code == ERR_OK)
+		return fail(c, err, "The members of a co-op changed while they were read.");
+	return err;
+}
+
+enum err coop_policy_facts(struct call *c, struct uuid coop, uint32_t (*item_position)(void *arg, struct uuid item), void *arg, struct policy_facts *out)
+{
+	struct rows r;
+	TRY(db_one(c, facts_size, &r, A_UUID(coop)));
+	struct loader l = { .n_members = (size_t)row_int(&r, 0, 0), .room = (size_t)row_int(&r, 0, 1), .item_position = item_position, .arg = arg };
+	l.members = ARENA_ARRAY(c->arena, l.n_members + 1, struct policy_member);
+	l.statements = ARENA_ARRAY(c->arena, l.room + 1, struct policy_statement);
+	if (!l.members || !l.statements)
+		return fail(c, ERR_NO_MEMORY, "The facts about the members do not fit into memory.");
+	members_unknown(l.members, l.n_members);
+	TRY(stream(c, coop, members_sql, take_member, &l));
+	TRY(stream(c, coop, consents_sql, take_consent, &l));
+	TRY(stream(c, coop, statements_sql, take_statement, &l));
+	*out = (struct policy_facts){ .members = l.members, .n_members = l.n_members, .statements = l.statements, .n_statements = l.n_statements };
+	struct str snapshot = str_fmt(c->arena, "%zu %lld %lld %lld", l.n_members, (long long)row_int(&r, 0, 2), (long long)row_int(&r, 0, 3), (long long)row_int(&r, 0, 4));
+	struct sha256 digest = sha256(snapshot);
+	memcpy(out->data, digest.b, sizeof out->data);
+	return ERR_OK;
+}

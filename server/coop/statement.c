@@ -1,0 +1,229 @@
+#include "server/coop/coop_internal.h"
+
+/* What members say about uses of their items: rows are added; a later one about the same replaces an earlier one for the uses it names. */
+
+#define STATEMENTS_AT_ONCE 200  /* of one call */
+#define STATEMENTS_LISTED 5000  /* newest, of one member */
+#define VERBATIM_MAX 1000       /* a preference string as it came */
+
+SQL(statement_insert,
+	"INSERT INTO statement (coop_id, member_id, layer, kind, item_id, uses, purpose, audience, effect, duties, declared_by, declared_at, valid_from, valid_to, "
+	"external, verbatim, revision, salt) "
+	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, commonhold_now(), $12, $13, $14, $15, $16, $17) RETURNING seq, declared_at");
+SQL(statement_of_member,
+	"SELECT seq, layer, kind, item_id, uses, purpose, audience, effect, duties, declared_at, valid_from, valid_to, verbatim, revision, external "
+	"FROM statement WHERE coop_id = $1 AND member_id = $2 AND layer IN (1, 2) ORDER BY seq DESC LIMIT $3");
+
+/* ---- Checking ---- */
+
+static enum err fault(struct call *c, size_t at, const char *member, const char *text)
+{
+	error_fault(&c->error, c->arena, str_fmt(c->arena, "/statements/%zu/%s", at, member), "%s", text);
+	return c->error.code;
+}
+
+/* A member may be stricter than the co-op always; more generous only where the charter leaves it to them. */
+static bool more_generous(const struct charter *charter, const struct statement *s)
+{
+	uint16_t fixed = (uint16_t)(s->uses & ~charter->member_may_change);
+	if (str_is(s->effect, "allow"))
+		return fixed & ~charter->ai_allow;
+	if (str_is(s->effect, "allow_if"))
+		return fixed & ~(charter->ai_allow | charter->ai_allow_if);
+	return false;
+}
+
+static bool known_or_absent(struct str word, int (*find)(const char *name, size_t len))
+{
+	return !word.p || find(word.p, word.n) >= 0;
+}
+
+static enum err check_statement(struct call *c, const struct charter *charter, const struct statement *s, size_t at)
+{
+	int effect = s->effect.p ? policy_effect_find(s->effect.p, s->effect.n) : -1;
+	if (s->layer != POLICY_LAYER_ITEM && s->layer != POLICY_LAYER_SUBJECT)
+		return fault(c, at, "layer", "One speaks about all of one's items, a kind of them, or one of them.");
+	if ((s->layer == POLICY_LAYER_ITEM) != !uuid_is_nil(s->item))
+		return fault(c, at, "item", "Name the contribution that this is about.");
+	if (s->layer == POLICY_LAYER_ITEM && s->kind.p)
+		return fault(c, at, "kind", "A statement is about a kind or about one contribution, not both.");
+	if (!known_or_absent(s->kind, policy_kind_find))
+		return fault(c, at, "kind", "There is no such kind of contribution.");
+	if (s->uses == 0 || s->uses & ~POLICY_USES_ALL)
+		return fault(c, at, "uses", "Name at least one use.");
+	if (effect < 0)
+		return fault(c, at, "effect", "This must be allow, allow_if, deny or none.");
+	if ((effect == POLICY_EFFECT_ALLOW_IF) != (s->duties != 0) || s->duties & ~POLICY_DUTIES_ALL)
+		return fault(c, at, "duties", "Conditions go with allow_if, and allow_if needs some.");
+	if (!known_or_absent(s->purpose, policy_purpose_find))
+		return fault(c, at, "purpose", "There is no such purpose.");
+	if (!known_or_absent(s->audience, policy_audience_find))
+		return fault(c, at, "audience", "There is no such audience.");
+	if (s->valid_from != INSTANT_NONE && s->valid_to != INSTANT_NONE && s->valid_to <= s->valid_from)
+		return fault(c, at, "valid_to", "This ends before it begins.");
+	if (s->verbatim.n > VERBATIM_MAX || s->revision.n > LIMIT_TEXT_NAME)
+		return fault(c, at, "verbatim", "This is too long.");
+	if (more_generous(charter, s))
+		return fault(c, at, "effect", "The charter does not leave a yes about this use to the single member.");
+	return ERR_OK;
+}
+
+/* ---- Writing ---- */
+
+static size_t names_of_bits(struct arena *a, uint32_t bits, unsigned count, const char *(*name)(unsigned no), struct str **out)
+{
+	size_t n = 0;
+	*out = ARENA_ARRAY(a, count, struct str);
+	for (unsigned i = 0; i < count; i++)
+		if (bits & POLICY_BIT(i))
+			(*out)[n++] = str_of(name(i));
+	return n;
+}
+
+static void write_names(struct json_writer *w, const char *key, uint32_t bits, unsigned count, const char *(*name)(unsigned no))
+{
+	jw_key(w, key);
+	jw_array(w);
+	for (unsigned i = 0; i < count; i++)
+		if (bits & POLICY_BIT(i))
+			jw_z(w, name(i));
+	jw_end_array(w);
+}
+
+/* What was said, for the commitment in the log. Members in canonical order. */
+static struct str statements_said(struct call *c, const struct statement *in, size_t n)
+{
+	struct buf b;
+	buf_init(&b, LIMIT_RESPONSE);
+	struct json_writer w;
+	jw_init(&w, &b);
+	jw_array(&w);
+	for (size_t i = 0; i < n; i++) {
+		jw_object(&w);
+		jw_kstr(&w, "audience", in[i].audience);
+		write_names(&w, "duties", in[i].duties, POLICY_DUTY_COUNT, policy_duty_name);
+		jw_kstr(&w, "effect", in[i].effect);
+		jw_kstr(&w, "item", uuid_is_nil(in[i].item) ? STR_NONE : uuid_format(c->arena, in[i].item));
+		jw_kstr(&w, "kind", in[i].kind);
+		jw_kint(&w, "layer", in[i].layer);
+		jw_kstr(&w, "purpose", in[i].purpose);
+		jw_kint(&w, "seq", in[i].seq);
+		write_names(&w, "uses", in[i].uses, POLICY_USE_COUNT, policy_use_name);
+		jw_end_object(&w);
+	}
+	jw_end_array(&w);
+	struct str said = str_copy(c->arena, buf_str(&b));
+	buf_release(&b);
+	return said;
+}
+
+static enum err write_statement(struct call *c, const struct member *m, struct statement *s, struct str salt)
+{
+	struct rows r;
+	struct str *uses, *duties;
+	size_t n_uses = names_of_bits(c->arena, s->uses, POLICY_USE_COUNT, policy_use_name, &uses);
+	size_t n_duties = names_of_bits(c->arena, s->duties, POLICY_DUTY_COUNT, policy_duty_name, &duties);
+	TRY(db_one(c, statement_insert, &r, A_UUID(m->coop), A_UUID(m->id), A_INT(s->layer), A_STR(s->kind), A_UUID_OR_NULL(s->item), A_TEXTS(uses, n_uses), A_STR(s->purpose),
+		A_STR(s->audience), A_STR(s->effect), A_TEXTS(duties, n_duties), A_UUID(m->account), A_TIME(s->valid_from), A_TIME(s->valid_to), A_BOOL(s->external),
+		A_STR(s->verbatim), A_STR(s->revision), A_BYTES(salt)));
+	s->seq = row_int(&r, 0, 0);
+	s->declared_at = row_time(&r, 0, 1);
+	return ERR_OK;
+}
+
+enum err statement_make_inside(struct call *c, const struct charter *charter, const struct member *me, struct statement *said, size_t n)
+{
+	uint8_t random[32];
+	coop_explain_constraints();
+	for (size_t i = 0; i < n; i++)
+		TRY(check_statement(c, charter, &said[i], i));
+	random_bytes(random, sizeof random);
+	struct str salt = str_copy(c->arena, str_make(random, sizeof random));
+	for (size_t i = 0; i < n; i++)
+		TRY(write_statement(c, me, &said[i], salt));
+	return log_act(c, me->coop, "statement.made", leaf_with_commitment(c, me->id, statements_said(c, said, n), random), me->id);
+}
+
+enum err statement_make(struct call *c, struct uuid coop, const struct statement *in, size_t n, struct statement **out)
+{
+	struct member me;
+	struct charter charter;
+	if (n == 0 || n > STATEMENTS_AT_ONCE)
+		return fail_field(c, "/statements", "Say between one and %d things at a time.", STATEMENTS_AT_ONCE);
+	struct statement *said = ARENA_ARRAY(c->arena, n, struct statement);
+	memcpy(said, in, n * sizeof *said);
+	TRY(db_begin_in(c, coop, DB_WRITE));
+	TRY(require_member(c, coop, &me));
+	TRY(charter_current(c, coop, &charter));
+	TRY(statement_make_inside(c, &charter, &me, said, n));
+	TRY(db_commit(c));
+	*out = said;
+	return ERR_OK;
+}
+
+/* ---- Reading ---- */
+
+static uint16_t bits_of_names(const struct str *names, size_t n, int (*find)(const char *name, size_t len))
+{
+	uint16_t bits = 0;
+	for (size_t i = 0; i < n; i++) {
+		int no = find(names[i].p ? names[i].p : "", names[i].n);
+		if (no >= 0)
+			bits |= (uint16_t)POLICY_BIT(no);
+	}
+	return bits;
+}
+
+static struct statement statement_of_row(struct arena *a, const struct rows *r, int row)
+{
+	struct str *uses, *duties;
+	size_t n_uses = row_strs(a, r, row, 4, &uses), n_duties = row_strs(a, r, row, 8, &duties);
+	return (struct statement){
+		.seq = row_int(r, row, 0), .layer = (int)row_int(r, row, 1), .kind = row_str(r, row, 2), .item = row_uuid(r, row, 3),
+		.uses = bits_of_names(uses, n_uses, policy_use_find), .purpose = row_str(r, row, 5), .audience = row_str(r, row, 6), .effect = row_str(r, row, 7),
+		.duties = bits_of_names(duties, n_duties, policy_duty_find), .declared_at = row_time(r, row, 9), .valid_from = row_time(r, row, 10),
+		.valid_to = row_time(r, row, 11), .verbatim = row_str(r, row, 12), .revision = row_str(r, row, 13), .external = row_bool(r, row, 14),
+	};
+}
+
+/* Whether a later statement speaks about the same as an earlier one; the uses are looked at apart. */
+static bool same_matter(const struct statement *a, const struct statement *b)
+{
+	return a->layer == b->layer && uuid_eq(a->item, b->item) && str_eq(a->kind, b->kind) && str_eq(a->purpose, b->purpose) && str_eq(a->audience, b->audience) &&
+		a->external == b->external;
+}
+
+/* Newest first in place: takes away from each the uses that a later one about the same named, and drops what is left without any. */
+static size_t keep_current(struct statement *s, size_t n)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < n; i++) {
+		uint16_t spoken = 0;
+		for (size_t j = 0; j < kept; j++)
+			if (same_matter(&s[j], &s[i]))
+				spoken |= s[j].uses;
+		s[kept] = s[i];
+		s[kept].uses = (uint16_t)(s[i].uses & ~spoken);
+		kept += s[kept].uses != 0;
+	}
+	/* What was taken back hides what came before it and is then nothing itself. */
+	size_t said = 0;
+	for (size_t i = 0; i < kept; i++)
+		if (!str_is(s[i].effect, "none"))
+			s[said++] = s[i];
+	return said;
+}
+
+enum err statement_list(struct call *c, struct uuid coop, bool current, struct statement **out, size_t *n)
+{
+	struct member me;
+	struct rows r;
+	TRY(db_begin_in(c, coop, DB_READ));
+	TRY(require_member(c, coop, &me));
+	TRY(db_finish(c, statement_of_member, &r, A_UUID(coop), A_UUID(me.id), A_I64(STATEMENTS_LISTED)));
+	*out = ARENA_ARRAY(c->arena, (size_t)r.n + 1, struct statement);
+	for (int i = 0; i < r.n; i++)
+		(*out)[i] = statement_of_row(c->arena, &r, i);
+	*n = current ? keep_current(*out, (size_t)r.n) : (size_t)r.n;
+	return ERR_OK;
+}
