@@ -23,6 +23,8 @@ enum release_state {
 	RELEASE_STATE_COUNT
 };
 const char *release_state_name(enum release_state s);
+/* Every state can be reached and every edge is whole; checked at start. */
+bool release_table_ok(void);
 
 struct release {
 	struct uuid id, coop, ballot, previous;
