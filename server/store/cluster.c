@@ -19,11 +19,10 @@
 #define RESTART_PAUSE_MAX_MS 10000      /* between attempts to start one that does not stay up */
 #define LOG_MAX ((off_t)16 << 20)       /* the log is put aside at a start when it is larger */
 
-/* The first line of postmaster.pid, or 0. */
-static pid_t pid_file_read(const struct cluster *c)
+/* The first line of a lock file of PostgreSQL's, or 0. */
+static pid_t pid_file_read(const char *path)
 {
-	char path[PATH_MAX + 48], text[32];
-	snprintf(path, sizeof(path), "%s/postmaster.pid", c->data);
+	char text[32];
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof(text));
 	if (fd >= 0)
@@ -44,8 +43,9 @@ static bool works_in_data(const struct cluster *c, const char *pid)
 
 static pid_t running_postmaster(const struct cluster *c)
 {
-	char text[24];
-	pid_t pid = pid_file_read(c);
+	char path[PATH_MAX + 48], text[24];
+	snprintf(path, sizeof(path), "%s/postmaster.pid", c->data);
+	pid_t pid = pid_file_read(path);
 	snprintf(text, sizeof(text), "%d", (int)pid);
 	return pid && works_in_data(c, text) ? pid : 0;
 }
@@ -61,17 +61,26 @@ static bool anybody_in_data(const struct cluster *c)
 	return found;
 }
 
-/* After a crash of the machine the number in postmaster.pid may be another program's, which PostgreSQL would take for itself. The file is kept while any process of
- * the old cluster lives, since PostgreSQL finds out from it that they hold its memory. */
-static void pid_file_remove_stale(const struct cluster *c)
+/* The number in a lock file may be another program's after a crash of the machine, or that of a dead postmaster whom nobody has reaped: PostgreSQL would take either
+ * for itself. While any process of the old cluster lives the files are kept, since PostgreSQL finds out from them that its memory is still held. */
+static void lock_remove_stale(const char *path)
 {
-	pid_t pid = pid_file_read(c);
-	if (!pid || kill(pid, 0) != 0 || anybody_in_data(c))
-		return;
+	pid_t pid = pid_file_read(path);
+	if (pid && kill(pid, 0) == 0) {
+		log_event(LOG_WARN, "cluster.stale_lock", LOG_N("pid", pid));
+		unlink(path);
+	}
+}
+
+static void locks_remove_stale(const struct cluster *c)
+{
 	char path[PATH_MAX + 48];
+	if (anybody_in_data(c))
+		return;
 	snprintf(path, sizeof(path), "%s/postmaster.pid", c->data);
-	log_event(LOG_WARN, "cluster.stale_pid_file", LOG_N("pid", pid));
-	unlink(path);
+	lock_remove_stale(path);
+	snprintf(path, sizeof(path), "%s/.s.PGSQL.5432.lock", c->socket_dir);
+	lock_remove_stale(path);
 }
 
 static void log_put_aside(const struct cluster *c)
@@ -100,7 +109,7 @@ static enum err postmaster_start(struct cluster *c, struct error *e)
 	const char *const command[] = { program, "-D", c->data, "-c", "listen_addresses=", "-c", sockets, "-c", "unix_socket_permissions=0700", "-c", "port=5432", NULL };
 	pid_t pid;
 	TRY(cluster_write_access(c, e));
-	pid_file_remove_stale(c);
+	locks_remove_stale(c);
 	log_put_aside(c);
 	cluster_command(c, argv, command);
 	TRY(process_start(&pid, argv, c->log, e));

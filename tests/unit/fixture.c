@@ -2,6 +2,7 @@
 #include "commonhold/crypto.h"
 #include "commonhold/log.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <libpq-fe.h>
 #include <signal.h>
@@ -27,23 +28,35 @@ static struct {
 	int text_count;
 } fix;
 
-/* A process that outlives this one and takes the cluster away, so that a test that crashes leaves nothing behind. */
+/* Sends a signal to every process that works below the directory: PostgreSQL's all do. How many there are. */
+static int signal_below(const char *dir, int sig)
+{
+	DIR *proc = opendir("/proc");
+	int found = 0;
+	for (struct dirent *entry; proc && (entry = readdir(proc)) != NULL;) {
+		char link[64], where[256];
+		int64_t pid;
+		snprintf(link, sizeof(link), "/proc/%.20s/cwd", entry->d_name);
+		ssize_t n = readlink(link, where, sizeof(where) - 1);
+		if (n <= (ssize_t)strlen(dir) || memcmp(where, dir, strlen(dir)) != 0 || where[strlen(dir)] != '/')
+			continue;
+		if (str_to_i64(str_of(entry->d_name), 2, INT32_MAX, &pid) && kill((pid_t)pid, sig) == 0)
+			found++;
+	}
+	if (proc)
+		closedir(proc);
+	return found;
+}
+
+/* A process that outlives this one and takes its clusters away, so that a test that crashes leaves nothing behind. */
 static void cleaner_run(int watched)
 {
-	char byte, path[128], text[32] = "";
+	char byte;
 	setsid();
 	while (read(watched, &byte, 1) > 0)
 		continue;
-	snprintf(path, sizeof(path), "%s/var/postgres/postmaster.pid", fix.dir);
-	int fd = open(path, O_RDONLY);
-	ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
-	int64_t pid = 0;
-	struct str rest = str_make(text, n > 0 ? (size_t)n : 0), line;
-	if (n > 0 && str_split(&rest, '\n', &line) && str_to_i64(str_trim(line), 2, INT32_MAX, &pid)) {
-		kill((pid_t)pid, SIGQUIT);
-		for (int i = 0; i < 500 && kill((pid_t)pid, 0) == 0; i++)
-			usleep(10000);
-	}
+	for (int i = 0; i < 500 && signal_below(fix.dir, SIGKILL) > 0; i++)
+		usleep(10000);
 	execlp("rm", "rm", "-rf", "--", fix.dir, (char *)NULL);
 	_exit(1);
 }
@@ -127,15 +140,23 @@ static bool templates_make(struct error *e)
 	return true;
 }
 
-static bool cluster_make(void)
+const char *fixture_dir(void)
 {
-	struct error e = { 0 };
+	if (fix.dir[0])
+		return fix.dir;
 	const char *tmp = getenv("TMPDIR");
 	snprintf(fix.dir, sizeof(fix.dir), "%s/commonhold-test-XXXXXX", tmp && strlen(tmp) < 32 ? tmp : "/tmp");
 	if (!crypto_start() || !mkdtemp(fix.dir))
 		abort();
 	log_configure(LOG_ERROR, true);
 	cleaner_start();
+	return fix.dir;
+}
+
+static bool cluster_make(void)
+{
+	struct error e = { 0 };
+	fixture_dir();
 	write_settings();
 	char var[80];
 	snprintf(var, sizeof(var), "%s/var", fix.dir);
@@ -278,12 +299,11 @@ int64_t fixture_int(const char *sql)
 
 const char *fixture_url(bool keys) { return fix.urls[keys]; }
 struct cluster *fixture_cluster(void) { return fix.cluster; }
-const char *fixture_dir(void) { return fix.dir; }
 
 const char *fixture_admin_url(const char *database)
 {
 	static _Thread_local char url[256];
-	snprintf(url, sizeof(url), "host=%s user=postgres dbname=%s", cluster_socket_dir(fix.cluster), database);
+	snprintf(url, sizeof(url), "host=%s user=postgres dbname=%s options='-c client_min_messages=warning'", cluster_socket_dir(fix.cluster), database);
 	return url;
 }
 

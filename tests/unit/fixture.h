@@ -52,7 +52,7 @@ const char *fixture_url(bool keys);
 const char *fixture_admin_url(const char *database);
 /* The cluster that the tests use. */
 struct cluster *fixture_cluster(void);
-/* A directory of the program's own, removed at its end. */
+/* A directory of the program's own, removed at its end, with whatever still runs in it. Needs no cluster. */
 const char *fixture_dir(void);
 
 /* The expression must succeed; says the call's error otherwise. */
