@@ -110,16 +110,19 @@ CREATE FUNCTION pool_item_stands(word bigint) RETURNS boolean LANGUAGE sql IMMUT
 -- An item is marked as a duplicate (bit 16) exactly while an item of the same content with a lower number stands. Submission marks what it writes; this keeps the marks
 -- right when an item begins or ceases to stand.
 CREATE FUNCTION pool_settle_duplicates() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE touched bytea[];
 BEGIN
+	SELECT array_agg(DISTINCT h) INTO touched
+		FROM before b JOIN after a USING (coop_id, id), LATERAL (VALUES (a.content_sha256), (b.content_sha256)) AS hashes(h)
+		WHERE pool_item_stands(a.word) <> pool_item_stands(b.word) OR a.content_sha256 <> b.content_sha256;
 	-- The update below comes back here with nothing left to do.
-	IF NOT EXISTS (SELECT FROM before b JOIN after a USING (coop_id, id) WHERE pool_item_stands(a.word) <> pool_item_stands(b.word)) THEN
+	IF touched IS NULL THEN
 		RETURN NULL;
 	END IF;
 	UPDATE contribution c SET word = c.word # 65536
 		FROM (SELECT i.coop_id, i.content_sha256, min(i.item_no) FILTER (WHERE pool_item_stands(i.word)) AS first
-			FROM contribution i
-			JOIN (SELECT DISTINCT b.coop_id, b.content_sha256 FROM before b JOIN after a USING (coop_id, id)
-				WHERE pool_item_stands(a.word) <> pool_item_stands(b.word)) t USING (coop_id, content_sha256)
+			FROM contribution i JOIN unnest(touched) AS t(h) ON i.content_sha256 = t.h
+			WHERE i.coop_id IN (SELECT coop_id FROM after)
 			GROUP BY i.coop_id, i.content_sha256) g
 		WHERE c.coop_id = g.coop_id AND c.content_sha256 = g.content_sha256
 		AND ((c.word & 65536) <> 0) <> (c.item_no > g.first AND g.first IS NOT NULL);

@@ -215,10 +215,16 @@ static void seal_content(struct arena *a, const struct intake *in, struct str co
 	out->sealed = seal(a, &in->key, str_make(context, sizeof(context)), content);
 }
 
+/* Commitments to the content and, where there is one, to the preference string; members in canonical order. */
 static void write_leaf(struct arena *a, const struct intake *in, struct item *out)
 {
-	struct sha256 commitment = ledger_commitment(out->salt, out->hash);
-	out->leaf = str_fmt(a, "{\"c\":\"%.*s\",\"rid\":\"%.*s\"}", STR_ARG(sha256_hex(a, commitment)), STR_ARG(rid_format(a, in->coop_name, out->id)));
+	struct str rid = rid_format(a, in->coop_name, out->id), content = sha256_hex(a, ledger_commitment(out->salt, out->hash));
+	if (out->preferences.p) {
+		struct str preferences = sha256_hex(a, ledger_commitment(out->salt, sha256(out->preferences)));
+		out->leaf = str_fmt(a, "{\"c\":\"%.*s\",\"p\":\"%.*s\",\"rid\":\"%.*s\"}", STR_ARG(content), STR_ARG(preferences), STR_ARG(rid));
+	} else {
+		out->leaf = str_fmt(a, "{\"c\":\"%.*s\",\"rid\":\"%.*s\"}", STR_ARG(content), STR_ARG(rid));
+	}
 }
 
 enum err item_prepare(struct arena *a, struct arena *scratch, const struct intake *in, instant at, const struct json *submission, struct item *out, struct error *e)

@@ -29,8 +29,8 @@ SQL(hold_insert,
 	"INSERT INTO moderation_decision (coop_id, contribution_id, decision, stage, at, reason) SELECT $1, unnest($2), 'hold', 'on_submission', $3, unnest($4)");
 SQL(member_count, "UPDATE membership SET contributed = contributed + $3 WHERE coop_id = $1 AND id = $2");
 SQL(preference_insert,
-	"INSERT INTO statement (coop_id, member_id, layer, item_id, uses, effect, declared_by, declared_at, external, verbatim, revision) "
-	"SELECT $1, $2, 1, unnest($3), $4, 'deny', $5, $6, true, $7, $8");
+	"INSERT INTO statement (coop_id, member_id, layer, item_id, uses, effect, declared_by, declared_at, external, verbatim, revision, salt) "
+	"SELECT $1, $2, 1, unnest($3), $4, 'deny', $5, $6, true, $7, $8, unnest($9)");
 SQL(shard_find, "SELECT no FROM shard_key WHERE coop_id = $1 AND kind = $2 AND licence = $3 AND month = $4");
 SQL(shard_add,
 	"INSERT INTO shard_key (coop_id, no, kind, licence, month) SELECT $1, coalesce(max(no) + 1, 0), $2, $3, $4 FROM shard_key WHERE coop_id = $1 RETURNING no");
@@ -264,24 +264,25 @@ static enum err write_holds(struct call *c, const struct intake *in, instant at,
 	return n ? db_queue(c, hold_insert, A_UUID(in->coop), A_UUIDS(ids, n), A_TIME(at), A_TEXTS(reasons, n)) : ERR_OK;
 }
 
-/* One statement for all items with the same preference string: in a batch it is mostly one. */
+/* One statement for all items with the same preference string: in a batch it is mostly one. The item's leaf holds the commitment to it, under the item's salt. */
 static enum err write_preference(struct call *c, const struct intake *in, instant at, const struct columns *k, size_t from, bool *done)
 {
 	size_t n = 0, uses = 0;
 	const struct item *model = k->item[from];
 	struct uuid *ids = ARENA_ARRAY(c->arena, k->n - from, struct uuid);
-	struct str names[POLICY_USE_COUNT];
+	struct str *salts = ARENA_ARRAY(c->arena, k->n - from, struct str), names[POLICY_USE_COUNT];
 	for (size_t i = from; i < k->n; i++) {
 		if (done[i] || k->item[i]->deny != model->deny || !str_eq(k->item[i]->preferences, model->preferences))
 			continue;
 		done[i] = true;
-		ids[n++] = k->id[i];
+		ids[n] = k->id[i];
+		salts[n++] = k->salt[i];
 	}
 	for (unsigned use = 0; use < POLICY_USE_COUNT; use++)
 		if (model->deny >> use & 1)
 			names[uses++] = str_of(policy_use_name(use));
 	return db_queue(c, preference_insert, A_UUID(in->coop), A_UUID(in->member), A_UUIDS(ids, n), A_TEXTS(names, uses), A_UUID(in->account), A_TIME(at),
-		A_STR(model->preferences), A_Z(policy_dialect_name(POLICY_DIALECT_AIPREF_07)));
+		A_STR(model->preferences), A_Z(policy_dialect_name(POLICY_DIALECT_AIPREF_07)), A_BYTEAS(salts, n));
 }
 
 static enum err write_preferences(struct call *c, const struct intake *in, instant at, const struct columns *k)
@@ -299,13 +300,13 @@ static enum err write_columns(struct call *c, const struct intake *in, instant a
 	size_t n = k->n;
 	TRY(db_queue(c, content_insert, coop, A_I64S(k->shard, n), A_UUIDS(k->id, n), A_TEXTS(k->lang, n), A_BYTEAS(k->sealed, n)));
 	TRY(write_holds(c, in, at, k));
-	TRY(write_preferences(c, in, at, k));
 	TRY(db_queue(c, member_count, coop, A_UUID(in->member), A_I64((int64_t)n)));
 	TRY(db_queue(c, head_advance, coop, A_I64((int64_t)n)));
 	TRY(append_leaves(c, in, k));
-	return db_queue(c, item_insert, coop, A_UUIDS(k->id, n), A_I64S(k->item_no, n), A_UUID(in->member), A_INT((int)in->member_no), A_I64S(k->shard, n),
+	TRY(db_queue(c, item_insert, coop, A_UUIDS(k->id, n), A_I64S(k->item_no, n), A_UUID(in->member), A_INT((int)in->member_no), A_I64S(k->shard, n),
 		A_I64S(k->kind, n), A_I64S(k->licence, n), A_TEXTS(k->lang, n), A_BYTEAS(k->hash, n), A_I64S(k->bytes, n), A_TIME(at), A_I64S(k->word, n), A_I64S(k->more, n),
-		A_I64S(k->leaf, n), A_BYTEAS(k->salt, n), A_I64S(k->findings, n), A_TEXTS(k->facts, n));
+		A_I64S(k->leaf, n), A_BYTEAS(k->salt, n), A_I64S(k->findings, n), A_TEXTS(k->facts, n)));
+	return write_preferences(c, in, at, k);
 }
 
 static void settle(struct fate *f, const struct fate *first, instant at)
