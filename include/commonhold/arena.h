@@ -27,8 +27,8 @@ void arena_free(struct arena *a);
 void *arena_alloc(struct arena *a, size_t n);
 /* n elements; overflow counts as out of memory. */
 void *arena_array(struct arena *a, size_t n, size_t size);
-/* fn(arg) at reset. */
-void arena_defer(struct arena *a, void (*fn)(void *), void *arg);
+/* fn(arg) at reset. When there is no memory to remember it, at once, before the jump or return; then false: arg is not to be used. */
+bool arena_defer(struct arena *a, void (*fn)(void *), void *arg);
 /* Bytes handed out since the last reset. */
 size_t arena_used(const struct arena *a);
 

@@ -41,7 +41,8 @@ instant clock_of_civil(struct civil c);
 /* ISO 8601 durations "P1Y2M3DT4H5M6S", "P2W"; years and months are calendar steps. */
 struct duration { int years, months, days; int64_t seconds; };
 CH_CHECK bool duration_parse(struct str s, struct duration *out);
-/* t plus (or, with sign -1, minus) d: months first, clamped to the month's last day, then days, then seconds. */
+/* t plus (or, with sign -1, minus) d: months first, clamped to the month's last day, then days, then seconds.
+ * No instant and never stay what they are. */
 instant duration_add(instant t, struct duration d, int sign);
 
 #endif

@@ -156,15 +156,21 @@ void *arena_array(struct arena *a, size_t n, size_t size)
 	return arena_alloc(a, n * size);
 }
 
-void arena_defer(struct arena *a, void (*fn)(void *), void *arg)
+bool arena_defer(struct arena *a, void (*fn)(void *), void *arg)
 {
+	/* Without the jump: what is to be released must be released even if there is no room to remember it. */
+	jmp_buf *guard = a->guard;
+	a->guard = NULL;
 	struct defer *d = ARENA_NEW(a, struct defer);
+	a->guard = guard;
 	if (!d) {
 		fn(arg);
-		return;
+		arena_exhausted(a);
+		return false;
 	}
 	*d = (struct defer){ a->defers, fn, arg };
 	a->defers = d;
+	return true;
 }
 
 size_t arena_used(const struct arena *a)

@@ -174,7 +174,11 @@ bool clock_parse(struct str s, instant *out)
 		return false;
 	if (c.year < 1970 || c.month < 1 || c.month > 12 || c.day < 1 || c.day > month_days(c.year, c.month) || c.hour > 23 || c.minute > 59 || c.second > 60)
 		return false;
-	*out = clock_of_civil(c) - minutes * CLOCK_MINUTE;
+	/* The offset may carry the instant over either end. */
+	instant t = clock_of_civil(c) - minutes * CLOCK_MINUTE;
+	if (t < 0 || clock_civil(t).year > 9999)
+		return false;
+	*out = t;
 	return true;
 }
 
@@ -220,6 +224,8 @@ bool duration_parse(struct str s, struct duration *out)
 
 instant duration_add(instant t, struct duration d, int sign)
 {
+	if (t == INSTANT_NONE || t == INSTANT_NEVER)
+		return t;
 	struct civil c = clock_civil(t);
 	int64_t months = (int64_t)c.year * 12 + (c.month - 1) + (int64_t)sign * ((int64_t)d.years * 12 + d.months);
 	c.year = (int)floor_div(months, 12);

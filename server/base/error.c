@@ -2,6 +2,7 @@
 #include "commonhold/arena.h"
 #include "commonhold/call.h"
 #include "commonhold/limits.h"
+#include "server/base/utf8.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -27,13 +28,32 @@ void error_clear(struct error *e)
 	*e = (struct error){ 0 };
 }
 
+/* Formats, and where the room ends cuts between characters; returns the length. */
+static size_t say(char *out, size_t room, const char *fmt, va_list args)
+{
+	int wanted = vsnprintf(out, room, fmt, args);
+	size_t n = wanted < 0 ? 0 : (size_t)wanted < room ? (size_t)wanted : room - 1;
+	if (n < (size_t)(wanted < 0 ? 0 : wanted)) {
+		size_t head = n;
+		while (head && utf8_is_tail(out[head - 1]))
+			head--;
+		if (head && (unsigned char)out[head - 1] >= 0x80 && utf8_sequence(out + head - 1, out + n) == 0)
+			n = head - 1;
+	}
+	out[n] = '\0';
+	return n;
+}
+
+/* The arguments may point into what was said before. */
 static void error_say(struct error *e, enum err code, const char *fmt, va_list args)
 {
 	struct fault *faults = e->faults;
+	char message[sizeof(e->message)];
+	say(message, sizeof(message), fmt, args);
 	error_clear(e);
 	e->faults = faults;
 	e->code = code;
-	vsnprintf(e->message, sizeof(e->message), fmt, args);
+	memcpy(e->message, message, sizeof(message));
 }
 
 enum err error_set(struct error *e, enum err code, const char *fmt, ...)
@@ -64,9 +84,12 @@ static void error_add_fault(struct error *e, struct arena *a, struct str pointer
 	if (count >= LIMIT_FAULTS)
 		return;
 	char text[512];
-	int n = vsnprintf(text, sizeof(text), fmt, args);
-	size_t length = n < 0 ? 0 : (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1;
+	size_t length = say(text, sizeof(text), fmt, args);
 	struct fault *fault = ARENA_NEW(a, struct fault);
+	if (!fault) {
+		e->code = e->code == ERR_OK ? ERR_NO_MEMORY : e->code;
+		return;
+	}
 	fault->pointer = str_copy(a, pointer);
 	fault->message = str_copy(a, str_make(text, length));
 	*last = fault;

@@ -35,6 +35,8 @@ struct str uuid_format(struct arena *a, struct uuid u)
 	static const char digits[] = "0123456789abcdef";
 	char *text = arena_alloc(a, 37);
 	size_t n = 0;
+	if (!text)
+		return STR_NONE;
 	for (size_t i = 0; i < 16; i++) {
 		if (i == 4 || i == 6 || i == 8 || i == 10)
 			text[n++] = '-';
@@ -56,6 +58,8 @@ struct str coop_key_name(struct arena *a, const uint8_t public_key[32])
 	uint8_t hash[crypto_hash_sha256_BYTES];
 	crypto_hash_sha256(hash, public_key, 32);
 	char *name = arena_alloc(a, 17);
+	if (!name)
+		return STR_NONE;
 	for (size_t i = 0; i < 16; i++) {
 		size_t bit = i * 5;
 		unsigned pair = (unsigned)hash[bit / 8] << 8 | hash[bit / 8 + 1];
@@ -77,6 +81,10 @@ bool rid_parse(struct str s, struct str *coop_name, struct uuid *u)
 	struct str name = str_sub(s, 3, 16);
 	for (size_t i = 0; i < name.n; i++)
 		if (!((name.p[i] >= 'a' && name.p[i] <= 'z') || (name.p[i] >= '2' && name.p[i] <= '7')))
+			return false;
+	/* One spelling for one item: in signed lists and hashes capitals would make another. */
+	for (size_t i = 20; i < s.n; i++)
+		if (s.p[i] >= 'A' && s.p[i] <= 'F')
 			return false;
 	*coop_name = name;
 	return uuid_parse(str_sub(s, 20, 36), u);

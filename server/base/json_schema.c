@@ -174,7 +174,8 @@ static enum err compile_regex(struct compiler *c, const struct json *at, struct 
 	*out = pcre2_compile((PCRE2_SPTR)(text.n ? text.p : ""), text.n, options, &code, &offset, NULL);
 	if (!*out)
 		return refuse(c, at, "the pattern is not understood");
-	arena_defer(c->arena, free_pattern, *out);
+	if (!arena_defer(c->arena, free_pattern, *out))
+		return error_set(c->error, ERR_NO_MEMORY, "%s", err_text(ERR_NO_MEMORY));
 	/* Without a compiler for it, it is interpreted; no difference but speed. */
 	(void)pcre2_jit_compile(*out, PCRE2_JIT_COMPLETE);
 	return ERR_OK;
@@ -304,10 +305,13 @@ static enum err compile_ref(struct compiler *c, struct json_schema *s, enum rule
 	struct str pointer;
 	if (!text.p || !str_url_decode(c->arena, fragment, false, &pointer))
 		return refuse(c, v, "a reference is expected");
+	const char *path = str_z(c->arena, pointer);
+	if (!path)
+		return error_set(c->error, ERR_NO_MEMORY, "%s", err_text(ERR_NO_MEMORY));
 	TRY(rule_new(c, s, kind, &r));
 	TRY(rule_room(c, r, 1));
 	const struct json_schema *other = file.n == 0 ? c->set->first : c->resolve ? c->resolve(c->resolve_arg, file) : NULL;
-	const struct json *at = other ? json_at(other->set->document, str_z(c->arena, pointer)) : NULL;
+	const struct json *at = other ? json_at(other->set->document, path) : NULL;
 	if (!at)
 		return refuse(c, v, "the reference leads nowhere");
 	if (other->set == c->set)
@@ -447,16 +451,26 @@ static enum err refuse_cycles(struct compiler *c)
 	return ERR_OK;
 }
 
+static void release_buf(void *buf)
+{
+	buf_release(buf);
+}
+
 /* A copy of the document in the schema's own memory. */
 static enum err copy_document(struct compiler *c, const struct json *document)
 {
-	struct buf text;
+	struct buf *text = ARENA_NEW(c->arena, struct buf);
 	struct json_writer w;
-	buf_init(&text, LIMIT_JOB_ARENA);
-	jw_init(&w, &text);
+	if (!text)
+		return error_set(c->error, ERR_NO_MEMORY, "%s", err_text(ERR_NO_MEMORY));
+	buf_init(text, LIMIT_JOB_ARENA);
+	/* Released below, and also when the arena jumps before that. */
+	if (!arena_defer(c->arena, release_buf, text))
+		return error_set(c->error, ERR_NO_MEMORY, "%s", err_text(ERR_NO_MEMORY));
+	jw_init(&w, text);
 	jw_json(&w, document);
-	struct str copy = text.failed ? STR_NONE : str_copy(c->arena, buf_str(&text));
-	buf_release(&text);
+	struct str copy = text->failed ? STR_NONE : str_copy(c->arena, buf_str(text));
+	buf_release(text);
 	if (!copy.p)
 		return error_set(c->error, ERR_NO_MEMORY, "%s", err_text(ERR_NO_MEMORY));
 	return json_parse(c->arena, copy, &c->set->document, c->error);

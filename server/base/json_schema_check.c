@@ -100,24 +100,29 @@ static void fault_enum(struct check *c, struct frame *f)
 		if (text.failed || text.n > 400) {
 			text.failed = false;
 			text.n = before;
-			buf_add_z(&text, before ? " …" : "one of the allowed values");
+			buf_add_z(&text, before ? ", …" : "the allowed values");
 			break;
 		}
 	}
-	fault(c, f, f->rule->value->count > 1 ? "must be one of %.*s" : "must be %.*s", STR_ARG(buf_str(&text)));
+	char list[500];
+	snprintf(list, sizeof(list), "%.*s", STR_ARG(buf_str(&text)));
 	buf_release(&text);
+	/* Nothing of the heap is held here: telling a fault may jump. */
+	fault(c, f, f->rule->value->count > 1 ? "must be one of %s" : "must be %s", list);
 }
 
 static void fault_const(struct check *c, struct frame *f)
 {
 	struct buf text;
-	buf_init(&text, 400);
+	char value[401];
+	buf_init(&text, sizeof(value) - 1);
 	json_canonical(&text, f->rule->value, true);
-	if (text.failed)
-		fault(c, f, "is not the value that is expected here");
-	else
-		fault(c, f, "must be %.*s", STR_ARG(buf_str(&text)));
+	snprintf(value, sizeof(value), "%.*s", text.failed ? 0 : (int)text.n, buf_str(&text).p);
 	buf_release(&text);
+	if (value[0])
+		fault(c, f, "must be %s", value);
+	else
+		fault(c, f, "is not the value that is expected here");
 }
 
 static bool is_listed(struct check *c, const struct json *v, const struct json *list)
@@ -145,12 +150,9 @@ static bool match_prepare(struct check *c)
 	if (c->match)
 		return true;
 	c->limits = pcre2_match_context_create(NULL);
-	if (c->limits)
-		arena_defer(c->arena, free_match_context, c->limits);
-	c->match = pcre2_match_data_create(1, NULL);
-	if (c->match)
-		arena_defer(c->arena, free_match_data, c->match);
-	if (!c->limits || !c->match) {
+	bool kept = c->limits && arena_defer(c->arena, free_match_context, c->limits);
+	c->match = kept ? pcre2_match_data_create(1, NULL) : NULL;
+	if (!c->match || !arena_defer(c->arena, free_match_data, c->match)) {
 		c->match = NULL;
 		c->stopped = true;
 		return false;
@@ -206,6 +208,8 @@ static void check_unique(struct check *c, struct frame *f)
 	size_t n = f->value->count, i = 0;
 	struct buf text;
 	struct comparable *items = calloc(n ? n : 1, sizeof(*items));
+	const struct json *twice[LIMIT_FAULTS];
+	size_t twice_count = 0;
 	buf_init(&text, LIMIT_JOB_ARENA);
 	json_each(item, f->value) {
 		size_t from = text.n;
@@ -220,12 +224,14 @@ static void check_unique(struct check *c, struct frame *f)
 			items[i].base = text.p;
 		qsort(items, n, sizeof(*items), comparable_cmp);
 		for (i = 1; i < n; i++)
-			if (same_comparable(&items[i - 1], &items[i]))
-				fault_at(c, f, items[i].v, "appears more than once");
+			if (twice_count < LIMIT_FAULTS && same_comparable(&items[i - 1], &items[i]))
+				twice[twice_count++] = items[i].v;
 		pay(c, n + text.n / 8);
 	}
 	buf_release(&text);
 	free(items);
+	for (i = 0; i < twice_count; i++)
+		fault_at(c, f, twice[i], "appears more than once");
 }
 
 static void check_required(struct check *c, struct frame *f)

@@ -2,12 +2,13 @@
 #include "commonhold/clock.h"
 #include "commonhold/json.h"
 
-#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <unistd.h>
 
-static enum log_level threshold = LOG_INFO;
-static bool for_people;
+/* Set once at the start; read by every thread. */
+static _Atomic enum log_level threshold = LOG_INFO;
+static atomic_bool for_people;
 
 static const char *const level_names[] = { "debug", "info", "warn", "error" };
 
@@ -34,14 +35,24 @@ static void log_time(char out[40], instant t)
 	snprintf(out, 40, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", c.year, c.month, c.day, c.hour, c.minute, c.second, c.micro / 1000);
 }
 
+/* For a terminal: nothing in a field may move its cursor. */
+static void log_plain_text(struct buf *line, struct str text)
+{
+	for (size_t i = 0; i < text.n; i++)
+		buf_add_byte(line, (unsigned char)text.p[i] < 0x20 || text.p[i] == 0x7f ? '?' : text.p[i]);
+}
+
 static void log_plain(struct buf *line, const char *event, const struct log_field *fields, size_t n)
 {
-	buf_addf(line, "%s", event);
+	struct civil c = clock_civil(clock_now());
+	buf_addf(line, "%02d:%02d:%02d %s", c.hour, c.minute, c.second, event);
 	for (size_t i = 0; i < n; i++) {
-		if (fields[i].is_number)
+		if (fields[i].is_number) {
 			buf_addf(line, " %s=%lld", fields[i].key, (long long)fields[i].number);
-		else
-			buf_addf(line, " %s=%.*s", fields[i].key, STR_ARG(fields[i].text));
+		} else {
+			buf_addf(line, " %s=", fields[i].key);
+			log_plain_text(line, fields[i].text);
+		}
 	}
 }
 

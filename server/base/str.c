@@ -121,6 +121,8 @@ bool str_eq_nocase(struct str a, const char *z)
 struct str str_lower(struct arena *a, struct str s)
 {
 	char *p = arena_alloc(a, s.n);
+	if (!p)
+		return STR_NONE;
 	for (size_t i = 0; i < s.n; i++)
 		p[i] = ascii_lower(s.p[i]);
 	return str_make(p, s.n);
@@ -131,6 +133,8 @@ struct str str_copy(struct arena *a, struct str s)
 	if (!s.p)
 		return s;
 	char *p = arena_alloc(a, s.n + 1);
+	if (!p)
+		return STR_NONE;
 	if (s.n)
 		memcpy(p, s.p, s.n);
 	return str_make(p, s.n);
@@ -139,7 +143,7 @@ struct str str_copy(struct arena *a, struct str s)
 const char *str_z(struct arena *a, struct str s)
 {
 	char *p = arena_alloc(a, s.n + 1);
-	if (s.n)
+	if (p && s.n)
 		memcpy(p, s.p, s.n);
 	return p;
 }
@@ -154,9 +158,10 @@ struct str str_fmt(struct arena *a, const char *fmt, ...)
 	if (n < 0)
 		n = 0;
 	char *p = arena_alloc(a, (size_t)n + 1);
-	vsnprintf(p, (size_t)n + 1, fmt, again);
+	if (p)
+		vsnprintf(p, (size_t)n + 1, fmt, again);
 	va_end(again);
-	return str_make(p, (size_t)n);
+	return p ? str_make(p, (size_t)n) : STR_NONE;
 }
 
 struct str str_hex(struct arena *a, const void *bytes, size_t n)
@@ -164,6 +169,8 @@ struct str str_hex(struct arena *a, const void *bytes, size_t n)
 	static const char digits[] = "0123456789abcdef";
 	const uint8_t *b = bytes;
 	char *p = arena_alloc(a, n * 2 + 1);
+	if (!p)
+		return STR_NONE;
 	for (size_t i = 0; i < n; i++) {
 		p[i * 2] = digits[b[i] >> 4];
 		p[i * 2 + 1] = digits[b[i] & 15];
@@ -200,6 +207,8 @@ static struct str base64_encode(struct arena *a, const uint8_t *b, size_t n, con
 {
 	char *p = arena_alloc(a, (n + 2) / 3 * 4 + 1);
 	size_t out = 0, i = 0;
+	if (!p)
+		return STR_NONE;
 	for (; i + 2 < n; i += 3) {
 		unsigned v = (unsigned)b[i] << 16 | (unsigned)b[i + 1] << 8 | b[i + 2];
 		for (int shift = 18; shift >= 0; shift -= 6)
@@ -226,6 +235,8 @@ static bool base64_decode(struct arena *a, struct str in, const char *alphabet, 
 		return false;
 	uint8_t *b = arena_alloc(a, in.n / 4 * 3 + 3);
 	size_t n = 0;
+	if (!b)
+		return false;
 	unsigned v = 0, bits = 0;
 	for (size_t i = 0; i < in.n; i++) {
 		const char *at = in.p[i] ? strchr(alphabet, in.p[i]) : NULL;
@@ -275,6 +286,8 @@ bool str_url_decode(struct arena *a, struct str in, bool form, struct str *out)
 {
 	char *p = arena_alloc(a, in.n + 1);
 	size_t n = 0;
+	if (!p)
+		return false;
 	for (size_t i = 0; i < in.n; i++) {
 		char c = in.p[i];
 		if (c == '%') {
@@ -297,6 +310,8 @@ struct str str_url_encode(struct arena *a, struct str in)
 	static const char digits[] = "0123456789ABCDEF";
 	char *p = arena_alloc(a, in.n * 3 + 1);
 	size_t n = 0;
+	if (!p)
+		return STR_NONE;
 	for (size_t i = 0; i < in.n; i++) {
 		unsigned char c = (unsigned char)in.p[i];
 		bool unreserved = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.' || c == '~';
@@ -375,15 +390,24 @@ void buf_add_i64(struct buf *b, int64_t v)
 
 void buf_addf(struct buf *b, const char *fmt, ...)
 {
+	char few[256];
 	va_list args, again;
 	va_start(args, fmt);
 	va_copy(again, args);
-	int n = vsnprintf(NULL, 0, fmt, args);
+	int n = vsnprintf(few, sizeof(few), fmt, args);
 	va_end(args);
-	char *to = n < 0 ? NULL : buf_reserve(b, (size_t)n + 1);
-	if (to) {
-		vsnprintf(to, (size_t)n + 1, fmt, again);
-		b->n += (size_t)n;
+	if (n >= 0 && (size_t)n < sizeof(few)) {
+		buf_add(b, few, (size_t)n);
+	} else if (n >= 0) {
+		/* Behind the text stands its NUL, which may need one byte more than the buffer's maximum. */
+		char *whole = malloc((size_t)n + 1);
+		if (whole && vsnprintf(whole, (size_t)n + 1, fmt, again) == n)
+			buf_add(b, whole, (size_t)n);
+		else
+			b->failed = true;
+		free(whole);
+	} else {
+		b->failed = true;
 	}
 	va_end(again);
 }

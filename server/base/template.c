@@ -153,9 +153,13 @@ static enum err enter_partial(struct renderer *r, const struct op *op)
 	struct frame inner = { .t = op->partial };
 	if (!op->partial)
 		return ERR_OK;
-	if (op->standalone)
-		inner.indent = r->top->indent.n && op->text.n ? str_fmt(r->arena, "%.*s%.*s", STR_ARG(r->top->indent), STR_ARG(op->text)) :
-			op->text.n ? op->text : r->top->indent;
+	if (op->standalone && r->top->indent.n && op->text.n) {
+		inner.indent = str_fmt(r->arena, "%.*s%.*s", STR_ARG(r->top->indent), STR_ARG(op->text));
+		if (!inner.indent.p)
+			return error_set(r->error, ERR_NO_MEMORY, "%s", err_text(ERR_NO_MEMORY));
+	} else if (op->standalone) {
+		inner.indent = op->text.n ? op->text : r->top->indent;
+	}
 	return push(r, inner);
 }
 

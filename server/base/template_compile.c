@@ -307,8 +307,12 @@ enum err template_compile(struct arena *a, const struct template_source *sources
 	if (!set || !(set->templates = ARENA_ARRAY(a, n, struct template)))
 		return error_set(e, ERR_NO_MEMORY, "%s", err_text(ERR_NO_MEMORY));
 	set->count = n;
-	for (size_t i = 0; i < n; i++)
-		set->templates[i] = (struct template){ .name = str_copy(a, sources[i].name), .text = str_copy(a, sources[i].text) };
+	for (size_t i = 0; i < n; i++) {
+		struct template *t = &set->templates[i];
+		*t = (struct template){ .name = str_copy(a, sources[i].name), .text = str_copy(a, sources[i].text) };
+		if ((sources[i].name.p && !t->name.p) || (sources[i].text.p && !t->text.p))
+			return error_set(e, ERR_NO_MEMORY, "%s", err_text(ERR_NO_MEMORY));
+	}
 	qsort(set->templates, n, sizeof(*set->templates), template_cmp);
 	for (size_t i = 0; i < n; i++)
 		TRY(compile_source(&c, &set->templates[i]));

@@ -256,6 +256,45 @@ static void the_schema_outlives_its_document(void **state)
 	assert_string_equal(faults_of(s, STR("{\"name\":\"y\",\"z\":1}")), "/name must be \"x\"; /z is not a known field");
 }
 
+/* Compiles and checks with little memory; whether all faults could be told. */
+static bool check_within(size_t cap, bool jumps, const struct json *document, const struct json *value)
+{
+	struct arena *small = arena_new(cap);
+	const struct json_schema *s = NULL;
+	struct error e = { 0 };
+	jmp_buf guard;
+	size_t faults = 0;
+	if (setjmp(guard) == 0) {
+		if (jumps)
+			arena_guard(small, &guard);
+		enum err code = json_schema_compile(small, document, NULL, NULL, &s, &e);
+		/* A reference that cannot be decoded for want of memory looks like a bad one. */
+		assert_true(code == ERR_OK || code == ERR_NO_MEMORY || code == ERR_INVALID);
+		if (code == ERR_OK)
+			assert_int_not_equal(json_schema_check(small, s, value, &e), ERR_OK);
+		for (const struct fault *f = e.faults; f; f = f->next)
+			faults++;
+	}
+	arena_guard(small, NULL);
+	arena_free(small);
+	return faults == 6;
+}
+
+/* Every allocation fails in turn: by answer, and by jump; the sanitizer sees what is lost. */
+static void short_memory_loses_nothing(void **state)
+{
+	(void)state;
+	const struct json *document = parse(STR("{\"type\":\"object\",\"required\":[\"x\"],\"properties\":{\"a\":{\"enum\":[\"b\",\"c\"]},\"l\":{\"uniqueItems\":true},\"k\":{\"const\":{\"z\":1}},"
+		"\"p\":{\"pattern\":\"^a\"}},\"patternProperties\":{\"^q\":{\"$ref\":\"#/$defs/d\"}},\"propertyNames\":{\"maxLength\":1},\"$defs\":{\"d\":{\"anyOf\":[{\"minimum\":2},{\"maximum\":0}]}}}"));
+	const struct json *value = parse(STR("{\"a\":\"z\",\"l\":[1,2,1],\"k\":2,\"p\":\"a\",\"q\":1,\"long\":1}"));
+	bool whole = false;
+	for (size_t cap = 0; !whole && cap < 100000; cap += 24) {
+		check_within(cap, false, document, value);
+		whole = check_within(cap, true, document, value);
+	}
+	assert_true(whole);
+}
+
 /* The product's own schemas: each compiles, and its examples hold. */
 struct loaded { const char *path; const struct json_schema *schema; };
 static struct loaded loaded[100];
@@ -304,7 +343,7 @@ int main(void)
 		TEST(each_keyword_says_what_is_wrong_and_where), TEST(formats_are_asserted), TEST(what_is_not_understood_fails_at_compile),
 		TEST(a_reference_without_progress_fails_at_compile), TEST(references_reach_other_documents), TEST(faults_are_bounded),
 		TEST(a_schema_that_doubles_its_work_at_every_step_is_stopped), TEST(a_pattern_that_backtracks_without_end_is_stopped),
-		TEST(the_schema_outlives_its_document), TEST(our_own_schemas_compile_and_their_examples_hold),
+		TEST(the_schema_outlives_its_document), TEST(short_memory_loses_nothing), TEST(our_own_schemas_compile_and_their_examples_hold),
 	};
 	return cmocka_run_group_tests_name("json_schema", tests, NULL, NULL);
 }

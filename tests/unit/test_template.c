@@ -165,6 +165,31 @@ static void a_page_beyond_its_buffer_is_refused(void **state)
 	refuses("{{#l}}some text {{/l}}", "", "{\"l\":[1,2,3,4,5,6,7,8,9,10]}", 50, ERR_TOO_LARGE);
 }
 
+static void short_memory_loses_nothing(void **state)
+{
+	(void)state;
+	struct template_source sources[] = { { STR("main"), STR(" {{>p}}\n{{#l}}{{a.b}}{{.}}{{/l}}\n") }, { STR("p"), STR("{{#l}}\n {{>q}}\n{{/l}}\n") }, { STR("q"), STR("{{x}}\n") } };
+	const struct json *data = parse(STR("{\"l\":[1,2],\"x\":\"y\"}"));
+	bool whole = false;
+	for (size_t cap = 0; !whole && cap < 100000; cap += 24) {
+		struct arena *small = arena_new(cap);
+		struct template_set *set;
+		struct error e = { 0 };
+		struct buf out;
+		buf_init(&out, MIB);
+		enum err code = template_compile(small, sources, 3, true, &set, &e);
+		if (code == ERR_OK)
+			code = template_render(set, small, "main", data, &out, &e);
+		assert_true(code == ERR_OK || code == ERR_NO_MEMORY);
+		whole = code == ERR_OK;
+		if (whole)
+			assert_true(str_is(buf_str(&out), "  y\n  y\n12\n"));
+		buf_release(&out);
+		arena_free(small);
+	}
+	assert_true(whole);
+}
+
 static void templates_are_found_by_name(void **state)
 {
 	(void)state;
@@ -187,7 +212,7 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(the_public_specification_holds), TEST(each_construct_renders_as_specified), TEST(a_template_that_cannot_be_right_fails_at_load),
-		TEST(endless_inclusion_is_refused), TEST(a_page_beyond_its_buffer_is_refused), TEST(templates_are_found_by_name),
+		TEST(endless_inclusion_is_refused), TEST(a_page_beyond_its_buffer_is_refused), TEST(templates_are_found_by_name), TEST(short_memory_loses_nothing),
 	};
 	return cmocka_run_group_tests_name("template", tests, NULL, NULL);
 }
