@@ -87,6 +87,8 @@ struct json_writer response_json(struct response *rs);
 void response_redirect(struct response *rs, struct str to);
 /* A page: renders templates/<name> inside the layout with the data; adds session, CSRF token, navigation and flash. */
 CH_CHECK enum err response_page(struct request *rq, struct response *rs, const char *name, const struct json *data);
+/* The same with the data as JSON text in a buffer, which is released. */
+CH_CHECK enum err response_page_text(struct request *rq, struct response *rs, const char *name, struct buf *data);
 /* Signs the browser in (or out): the session cookie with its attributes. The secret is secret_token_new's; `expires` ends the cookie. */
 void response_set_session(struct request *rq, struct response *rs, struct str secret, instant expires);
 void response_end_session(struct request *rq, struct response *rs);

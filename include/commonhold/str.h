@@ -89,6 +89,8 @@ void buf_add_str(struct buf *b, struct str s);
 void buf_add_z(struct buf *b, const char *z);
 void buf_add_byte(struct buf *b, char c);
 void buf_add_i64(struct buf *b, int64_t v);
+/* Escapes & < > " ' for HTML text and double-quoted attributes. */
+void buf_add_html(struct buf *b, struct str s);
 void buf_addf(struct buf *b, const char *fmt, ...) CH_PRINTF(2, 3);
 /* Room for n more bytes: where to write them, or NULL; the caller then adds to b->n. */
 char *buf_reserve(struct buf *b, size_t n);

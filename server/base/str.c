@@ -411,3 +411,23 @@ void buf_addf(struct buf *b, const char *fmt, ...)
 	}
 	va_end(again);
 }
+
+void buf_add_html(struct buf *out, struct str s)
+{
+	size_t from = 0;
+	for (size_t i = 0; i < s.n; i++) {
+		const char *entity;
+		switch (s.p[i]) {
+		case '&': entity = "&amp;"; break;
+		case '<': entity = "&lt;"; break;
+		case '>': entity = "&gt;"; break;
+		case '"': entity = "&quot;"; break;
+		case '\'': entity = "&#39;"; break;
+		default: continue;
+		}
+		buf_add(out, s.p + from, i - from);
+		buf_add_z(out, entity);
+		from = i + 1;
+	}
+	buf_add(out, s.p + from, s.n - from);
+}

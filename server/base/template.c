@@ -67,25 +67,6 @@ static bool is_false(const struct json *v)
 	return !v || v->type == JSON_NULL || v->type == JSON_FALSE || (v->type == JSON_ARRAY && !v->child) || (v->type == JSON_STRING && v->text.n == 0);
 }
 
-static void put_escaped(struct buf *out, struct str s)
-{
-	size_t from = 0;
-	for (size_t i = 0; i < s.n; i++) {
-		const char *entity;
-		switch (s.p[i]) {
-		case '&': entity = "&amp;"; break;
-		case '<': entity = "&lt;"; break;
-		case '>': entity = "&gt;"; break;
-		case '"': entity = "&quot;"; break;
-		case '\'': entity = "&#39;"; break;
-		default: continue;
-		}
-		buf_add(out, s.p + from, i - from);
-		buf_add_z(out, entity);
-		from = i + 1;
-	}
-	buf_add(out, s.p + from, s.n - from);
-}
 
 static void put_value(struct renderer *r, const struct op *op)
 {
@@ -97,7 +78,7 @@ static void put_value(struct renderer *r, const struct op *op)
 	else if (json_is(v, JSON_STRING) && v->text.n && op->kind == OP_RAW)
 		buf_add_str(r->out, v->text);
 	else if (json_is(v, JSON_STRING) && v->text.n)
-		put_escaped(r->out, v->text);
+		buf_add_html(r->out, v->text);
 }
 
 /* Literal text; inside an indented partial every further line of it is indented too. */
