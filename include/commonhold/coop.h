@@ -84,7 +84,7 @@ CH_CHECK enum err charter_rule(struct arena *a, const struct charter *charter, c
 CH_CHECK enum err ballot_rule_parse(struct arena *a, const struct json *rule, struct ballot_rule *out, struct error *e);
 /* A rule in plain words: "more than half of the votes of members, and two of the admins". */
 struct str ballot_rule_words(struct arena *a, const struct json *rule);
-/* The charter in plain words, for pages: a list of {heading, text} as JSON for templates. */
+/* The charter in plain words, for pages: a list of {heading, lines} as JSON for templates; NULL when it would be too long. */
 const struct json *charter_words(struct arena *a, const struct charter *charter);
 
 /* ---- Co-ops ---- */
