@@ -8,6 +8,7 @@
 
 #include "call.h"
 #include "coop.h"
+#include "import.h"
 #include "json.h"
 
 /* A receipt: what a submission answers at once. */
@@ -36,12 +37,31 @@ CH_CHECK enum err pool_receipt(struct call *c, struct uuid coop, struct uuid id,
 #define POOL_GROUP 4096                /* lines a transaction */
 #define POOL_GROUP_BYTES (6 * MIB)     /* text of a group, from which it is closed early */
 struct pool_batch;
-/* What became of a line. error and receipt live until the callback returns; one of them is NULL. */
+/* What became of a line. error and receipt live until the callback returns, as does what it takes from the call's arena; one of them is NULL. */
 struct verdict { int64_t line; enum err err; const struct error *error; const struct receipt *receipt; };
 CH_CHECK enum err pool_batch_begin(struct call *c, struct uuid coop, enum err (*verdict)(void *arg, const struct verdict *v), void *arg, struct pool_batch **out);
 CH_CHECK enum err pool_batch_line(struct pool_batch *b, struct str line);
 /* Writes what is left, packs full segments and ends the threads. A batch that is not ended drops what was not written when the call's arena is reset. */
 CH_CHECK enum err pool_batch_end(struct pool_batch *b);
+
+/* A stream in somebody else's format (import.h), as one batch of the acting member's. */
+struct pool_import {
+	enum import_format format;
+	const struct json *mapping;  /* CSV only: schemas/import_mapping.json */
+	struct str lang, licence;    /* for rows that do not say; may be absent */
+	void (*progress)(void *arg, const struct import_counts *counts); /* may be NULL */
+	void *arg;
+};
+#define POOL_IMPORT_PROBLEMS 200 /* rows told about one by one; further ones are only counted */
+struct pool_import_problem { int64_t line; char code[40], pointer[120], message[240]; };
+struct pool_import_report {
+	struct import_counts counts;            /* what the importer saw */
+	int64_t approved, pending, duplicates;  /* what became of what it emitted */
+	int64_t refused;                        /* by the pool */
+	struct pool_import_problem *problems;   /* rows not taken, the first ones; deletions at the source are no problems */
+	size_t n_problems;
+};
+CH_CHECK enum err pool_import(struct call *c, struct uuid coop, const struct pool_import *how, const struct import_source *source, struct pool_import_report *out);
 
 /* What a contribution is, for lists and pages. */
 struct contribution {
@@ -63,8 +83,11 @@ struct contribution {
 };
 /* The acting member's, newest first. */
 CH_CHECK enum err pool_list_mine(struct call *c, struct uuid coop, struct str kind, struct str cursor, int limit, struct contribution **out, size_t *n, struct str *next_cursor);
-/* The actor's own, or any for an admin; with the plain content when `content` is given. ERR_NOT_FOUND otherwise. */
+/* The actor's own, or any for an admin; with the plain content when `content` is given, absent where it was erased. ERR_NOT_FOUND otherwise. */
 CH_CHECK enum err pool_read(struct call *c, struct uuid coop, struct uuid id, struct contribution *out, struct str *content);
+/* What was decided about an item, oldest first; who may read the item may read this. */
+struct moderation { struct str decision, stage, reason; instant at; bool by_person; };
+CH_CHECK enum err pool_history(struct call *c, struct uuid coop, struct uuid id, struct moderation **out, size_t *n);
 /* Admin: what waits for a decision, oldest first, and deciding. */
 CH_CHECK enum err pool_queue(struct call *c, struct uuid coop, struct str cursor, int limit, struct contribution **out, size_t *n, struct str *next_cursor);
 CH_CHECK enum err pool_moderate(struct call *c, struct uuid coop, struct uuid id, bool approve, struct str reason, struct contribution *out);

@@ -81,7 +81,7 @@ CH_CHECK enum err pool_require_admin(struct call *c, struct uuid coop, struct uu
 const char *item_status(uint64_t word);
 /* Sentences on why an item waits. */
 void item_reasons(struct arena *a, uint64_t word, unsigned findings, struct str **out, size_t *n);
-/* The content of an item, opened. Inside. ERR_GONE when it or its key is destroyed. */
+/* The content of an item, opened. Inside. Absent when it or its key is destroyed. */
 CH_CHECK enum err item_open(struct call *c, const struct contribution *item, struct uuid coop, int shard, struct str *content);
 
 #endif

@@ -117,8 +117,9 @@ enum err item_open(struct call *c, const struct contribution *item, struct uuid 
 	uint8_t context[32];
 	TRY(db_query(c, content_find, &r, A_UUID(coop), A_INT(shard), A_UUID(item->id)));
 	TRY(keyring_get(c, coop, &item->member, 1, &key, &present));
+	*content = STR_NONE;
 	if (r.n == 0 || !present)
-		return fail(c, ERR_GONE, "The content of this contribution was erased.");
+		return ERR_OK;
 	pool_seal_context(coop, item->id.b, context);
 	bool opened = unseal(c->arena, &key, str_make(context, sizeof(context)), row_bytes(&r, 0, 0), content);
 	secret_wipe(&key, sizeof(key));
