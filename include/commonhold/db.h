@@ -154,10 +154,13 @@ struct uuid copy_uuid(struct copy_field f);
 instant copy_time(struct copy_field f);
 struct str copy_bytes(struct copy_field f);
 
-/* COPY … FROM STDIN (FORMAT binary). PostgreSQL refuses it on tables with row-level security: copy into a temporary table and INSERT … SELECT from it.
- * No other db_* call until db_copy_in_end. */
+/* COPY … FROM STDIN (FORMAT binary). PostgreSQL refuses it on tables with row-level security: use db_copy_into for those. No other db_* call until
+ * db_copy_in_end. */
 struct copy_in;
 CH_CHECK enum err db_copy_in_begin(struct call *c, const char *sql, struct copy_in **out);
+/* The same into a table behind row-level security: the rows go into a temporary table, and from there through the wall at db_copy_in_end. `columns` as in COPY's
+ * list, "coop_id, id, sealed"; both are constants. */
+CH_CHECK enum err db_copy_into(struct call *c, const char *table, const char *columns, struct copy_in **out);
 void copy_in_row(struct copy_in *s, int fields);
 void copy_in_null(struct copy_in *s);
 void copy_in_int4(struct copy_in *s, int32_t v);

@@ -120,6 +120,7 @@ enum err db_copy_out(struct call *c, const char *sql, const struct db_arg *args,
 struct copy_in {
 	struct call *call; /* whose transaction it runs in */
 	struct buf out;    /* rows not sent yet; heap, released with the arena */
+	struct str settle; /* run at the end, when the rows went to a temporary table */
 };
 
 static void copy_in_release(void *s)
@@ -139,6 +140,18 @@ enum err db_copy_in_begin(struct call *c, const char *sql, struct copy_in **out)
 	buf_add(&s->out, copy_signature, 11);
 	buf_add(&s->out, "\0\0\0\0\0\0\0\0", 8);
 	*out = s;
+	return ERR_OK;
+}
+
+/* Without the constraints, which the table itself holds against what arrives in it. */
+enum err db_copy_into(struct call *c, const char *table, const char *columns, struct copy_in **out)
+{
+	struct str make = str_fmt(c->arena, "CREATE TEMPORARY TABLE incoming_%s ON COMMIT DROP AS SELECT %s FROM %s WITH NO DATA", table, columns, table);
+	struct str copy = str_fmt(c->arena, "COPY incoming_%s (%s) FROM STDIN (FORMAT binary)", table, columns);
+	struct str settle = str_fmt(c->arena, "INSERT INTO %s (%s) SELECT %s FROM incoming_%s; DROP TABLE incoming_%s", table, columns, columns, table, table);
+	TRY(db_script(c, make));
+	TRY(db_copy_in_begin(c, copy.p, out));
+	(*out)->settle = settle;
 	return ERR_OK;
 }
 
@@ -236,5 +249,6 @@ enum err db_copy_in_end(struct copy_in *s, int64_t *rows)
 	TRY(copy_in_send(s));
 	if (PQputCopyEnd(c->db->pg, NULL) != 1)
 		return db_error_say(&c->error, NULL, c->db->pg, NULL, "copy");
-	return copy_finish(c, rows);
+	TRY(copy_finish(c, rows));
+	return s->settle.p ? db_script(c, s->settle) : ERR_OK;
 }

@@ -502,7 +502,7 @@ enum err db_script(struct call *c, struct str sql)
 	enum err code = ERR_OK;
 	tx_note(c->db);
 	if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK && status != PGRES_EMPTY_QUERY)
-		code = db_error_say(&c->error, NULL, c->db->pg, r, "script");
+		code = db_error_say(&c->error, c->arena, c->db->pg, r, "script");
 	PQclear(r);
 	return code;
 }

@@ -661,6 +661,43 @@ static void a_copy_that_breaks_a_rule_changes_nothing(void **state)
 	assert_int_equal(fixture_int("SELECT count(*) FROM thing"), 0);
 }
 
+static void copy_goes_through_the_wall(void **state)
+{
+	(void)state;
+	struct call *c = fixture_call();
+	struct copy_in *in;
+	int64_t rows;
+	c->coop = uuid_new();
+	fixture_sql("CREATE TABLE walled (coop_id uuid, n integer, t text NOT NULL DEFAULT 'x' CONSTRAINT t_is_short CHECK (length(t) < 3));"
+		"GRANT ALL ON walled TO commonhold_app; CALL commonhold_wall_in('walled')");
+	assert_ok(c, db_begin(c, DB_SERIAL));
+	for (int round = 0; round < 2; round++) {
+		assert_ok(c, db_copy_into(c, "walled", "n, coop_id", &in));
+		for (int i = 0; i < 100; i++) {
+			copy_in_row(in, 2);
+			copy_in_int4(in, i);
+			copy_in_uuid(in, c->coop);
+		}
+		assert_ok(c, db_copy_in_end(in, &rows));
+		assert_int_equal(rows, 100);
+	}
+	assert_ok(c, db_commit(c));
+	assert_int_equal(fixture_int("SELECT count(*) FROM walled WHERE t = 'x'"), 200);
+	assert_ok(c, db_begin(c, DB_WRITE));
+	assert_ok(c, db_copy_into(c, "walled", "coop_id, t", &in));
+	copy_in_row(in, 2);
+	copy_in_uuid(in, uuid_new());
+	copy_in_str(in, STR("a"));
+	assert_err(c, ERR_FORBIDDEN, db_copy_in_end(in, &rows));
+	assert_ok(c, db_begin(c, DB_WRITE));
+	assert_ok(c, db_copy_into(c, "walled", "coop_id, t", &in));
+	copy_in_row(in, 2);
+	copy_in_uuid(in, c->coop);
+	copy_in_str(in, STR("long"));
+	assert_err(c, ERR_REFUSED, db_copy_in_end(in, &rows));
+	assert_string_equal(c->error.reason, "t_is_short");
+}
+
 static void a_copys_texts_cannot_escape(void **state)
 {
 	(void)state;
@@ -710,6 +747,7 @@ int main(void)
 		fixture_test(a_stopped_copy_passes_its_reason_on),
 		fixture_test(running_out_of_memory_in_a_copy_leaves_the_pool_whole),
 		fixture_test(a_copy_that_breaks_a_rule_changes_nothing),
+		fixture_test(copy_goes_through_the_wall),
 		fixture_test(a_copys_texts_cannot_escape),
 	};
 	return fixture_run(tests, CH_LEN(tests));
