@@ -18,8 +18,8 @@ static struct {
 	char dir[64];                /* of the program */
 	char database[2][32];        /* of the test: content, keys */
 	char urls[2][256];
-	int number;                  /* of the test's databases */
-	PGconn *admin;               /* superuser, in the database postgres */
+	int number;                  /* of the test's database */
+	PGconn *maker, *dropper;     /* superuser, in the database postgres; each may have a command under way */
 	PGconn *inside[2];           /* superuser, in the test's databases; opened when needed */
 	struct db_pool *pools[2];
 	struct call *calls[CALLS_MAX];
@@ -114,15 +114,31 @@ static PGresult *admin_run(PGconn *pg, const char *sql)
 	return r;
 }
 
-static void admin_do(PGconn *pg, const char *fmt, ...) CH_PRINTF(2, 3);
-static void admin_do(PGconn *pg, const char *fmt, ...)
+/* Waits for the command under way, if any. */
+static void admin_wait(PGconn *pg)
 {
-	char sql[512];
-	va_list args;
-	va_start(args, fmt);
-	vsnprintf(sql, sizeof(sql), fmt, args);
-	va_end(args);
-	PQclear(admin_run(pg, sql));
+	PGresult *r;
+	while (pg && (r = PQgetResult(pg)) != NULL) {
+		ExecStatusType status = PQresultStatus(r);
+		PQclear(r);
+		if (status != PGRES_COMMAND_OK)
+			fail_msg("%s", PQerrorMessage(pg));
+	}
+}
+
+/* Sends a command with a database's number and goes on: databases are made and dropped while tests run. */
+static void admin_send(PGconn *pg, const char *before, int number, const char *after)
+{
+	char sql[128];
+	snprintf(sql, sizeof(sql), "%s test_%d %s", before, number, after);
+	admin_wait(pg);
+	if (!PQsendQuery(pg, sql))
+		fail_msg("%s: %s", sql, PQerrorMessage(pg));
+}
+
+static void database_order(int number)
+{
+	admin_send(fix.maker, "CREATE DATABASE", number, "TEMPLATE commonhold OWNER commonhold");
 }
 
 /* Migrates the cluster's two databases once; they are the templates. */
@@ -184,23 +200,27 @@ static void pools_open(void)
 int fixture_setup(void **state)
 {
 	(void)state;
-	static const char *const templates[] = { "commonhold", "commonhold_keys" };
 	if (!postgres_is_there())
 		return 0;
 	if (!fix.cluster && !cluster_make())
 		return -1;
-	if (!fix.admin)
-		fix.admin = connect_admin("postgres");
+	if (!fix.maker) {
+		fix.maker = connect_admin("postgres");
+		fix.dropper = connect_admin("postgres");
+		database_order(1);
+	}
 	clock_set(INSTANT_NONE);
 	clock_shift(0);
-	fix.number++;
+	admin_wait(fix.maker);
+	snprintf(fix.database[0], sizeof(fix.database[0]), "test_%d", ++fix.number);
+	snprintf(fix.database[1], sizeof(fix.database[1]), "commonhold_keys");
 	for (int keys = 0; keys < 2; keys++) {
 		char name[32];
-		snprintf(name, sizeof(name), "test_%d%s", fix.number, keys ? "_keys" : "");
+		memcpy(name, fix.database[keys], sizeof(name));
 		snprintf(fix.urls[keys], sizeof(fix.urls[keys]), "host=%s user=commonhold dbname=%s", cluster_socket_dir(fix.cluster), name);
-		memcpy(fix.database[keys], name, sizeof(name));
-		admin_do(fix.admin, "CREATE DATABASE %s TEMPLATE %s OWNER commonhold", fix.database[keys], templates[keys]);
 	}
+	fixture_keys_sql("TRUNCATE member_key, coop_key");
+	database_order(fix.number + 1);
 	pools_open();
 	return 0;
 }
@@ -212,14 +232,14 @@ int fixture_teardown(void **state)
 		fixture_end(fix.calls[fix.call_count - 1]);
 	while (fix.text_count)
 		PQclear(fix.texts[--fix.text_count]);
+	PQfinish(fix.inside[0]);
+	fix.inside[0] = NULL;
 	for (int keys = 0; keys < 2; keys++) {
-		PQfinish(fix.inside[keys]);
-		fix.inside[keys] = NULL;
 		db_pool_close(fix.pools[keys]);
 		fix.pools[keys] = NULL;
-		if (fix.admin)
-			admin_do(fix.admin, "DROP DATABASE IF EXISTS %s WITH (FORCE)", fix.database[keys]);
 	}
+	if (fix.dropper)
+		admin_send(fix.dropper, "DROP DATABASE IF EXISTS", fix.number, "WITH (FORCE)");
 	clock_set(INSTANT_NONE);
 	clock_shift(0);
 	return 0;
@@ -228,7 +248,10 @@ int fixture_teardown(void **state)
 int fixture_run_group(const char *file, const struct CMUnitTest *tests, size_t count)
 {
 	int failed = _cmocka_run_group_tests(file, tests, count, NULL, NULL);
-	PQfinish(fix.admin);
+	admin_wait(fix.maker);
+	PQfinish(fix.maker);
+	PQfinish(fix.dropper);
+	PQfinish(fix.inside[1]);
 	cluster_stop(fix.cluster);
 	return failed ? 1 : 0;
 }
