@@ -26,6 +26,8 @@ size_t engine_read(struct exchange *x, void *to, size_t n)
 		return 0;
 	if ((uint64_t)left < n)
 		n = (size_t)left;
+	if (n > MIB)
+		n = MIB;
 	if (!x->continue_sent && str_eq_nocase(exchange_header(x, "Expect"), "100-continue") && !x->wrote) {
 		static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
 		if (mg_write(x->conn, go_on, sizeof(go_on) - 1) <= 0)
@@ -35,10 +37,11 @@ size_t engine_read(struct exchange *x, void *to, size_t n)
 	pace_begin(x->server->options.request_timeout_ms);
 	int got = mg_read(x->conn, to, n);
 	pace_end();
-	if (got <= 0) {
+	/* It gives less than was asked for only when the client is gone, or fell behind the pace. */
+	if (got < (int)n)
 		x->close = true;
+	if (got <= 0)
 		return 0;
-	}
 	x->body_read += got;
 	return (size_t)got;
 }

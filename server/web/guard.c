@@ -105,7 +105,7 @@ static enum err guard_query(struct exchange *x)
 	return ERR_OK;
 }
 
-enum err guard_check(struct exchange *x)
+static enum err guard_all(struct exchange *x)
 {
 	TRY(x->call.error.code);
 	TRY(guard_fields(x));
@@ -116,4 +116,13 @@ enum err guard_check(struct exchange *x)
 		return fail(&x->call, ERR_UNAVAILABLE, "The service is stopping. Try again shortly.");
 	}
 	return ERR_OK;
+}
+
+/* Where a request was refused here, nobody can be sure where the next one begins: the connection ends. */
+enum err guard_check(struct exchange *x)
+{
+	enum err e = guard_all(x);
+	if (e != ERR_OK)
+		x->close = true;
+	return e;
 }
