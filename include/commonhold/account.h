@@ -18,6 +18,8 @@ struct account {
 
 /* Registers with a password of 10 to 200 characters that is not the e-mail address. ERR_EXISTS when the address is taken. */
 CH_CHECK enum err account_register(struct call *c, struct str email, struct str name, struct str password, struct account *out);
+/* Without a password: for people who sign in by other means, and for the demo. */
+CH_CHECK enum err account_create(struct call *c, struct str email, struct str name, struct account *out);
 /* A session for the right password; ERR_BAD_CREDENTIALS takes the same time whether the address exists. `secret` goes into the cookie. */
 CH_CHECK enum err session_start(struct call *c, struct str email, struct str password, struct str agent, struct str *secret, struct account *out);
 /* A session without a password, for the demo's and tests' sign-in by the command line. */

@@ -141,20 +141,35 @@ static struct account account_of_row(const struct rows *r, int row)
 	};
 }
 
+static enum err account_add(struct call *c, struct str email, struct str name, struct str hash, struct account *out)
+{
+	struct str locale = c->locale.n ? c->locale : STR("en");
+	struct rows r;
+	TRY(db_begin(c, DB_WRITE));
+	TRY(db_finish(c, account_insert, &r, A_UUID(uuid_new()), A_STR(email), A_STR(str_trim(name)), A_STR(hash), A_STR(locale)));
+	*out = account_of_row(&r, 0);
+	return ERR_OK;
+}
+
 enum err account_register(struct call *c, struct str email, struct str name, struct str password, struct account *out)
 {
-	struct str hash, locale = c->locale.n ? c->locale : STR("en");
-	struct rows r;
+	struct str hash;
 	explain_constraints();
 	email = str_trim(email);
 	TRY(check_email(c, email));
 	TRY(check_name(c, name));
 	TRY(check_password(c, password, email));
 	TRY(password_hash(c->arena, password, &hash, &c->error));
-	TRY(db_begin(c, DB_WRITE));
-	TRY(db_finish(c, account_insert, &r, A_UUID(uuid_new()), A_STR(email), A_STR(str_trim(name)), A_STR(hash), A_STR(locale)));
-	*out = account_of_row(&r, 0);
-	return ERR_OK;
+	return account_add(c, email, name, hash, out);
+}
+
+enum err account_create(struct call *c, struct str email, struct str name, struct account *out)
+{
+	explain_constraints();
+	email = str_trim(email);
+	TRY(check_email(c, email));
+	TRY(check_name(c, name));
+	return account_add(c, email, name, STR_NONE, out);
 }
 
 static enum err account_one(struct call *c, const struct db_stmt *stmt, struct db_arg by, struct account *out)
