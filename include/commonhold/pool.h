@@ -25,6 +25,16 @@ struct receipt {
 	struct str proof;           /* c2sp.org/tlog-proof@v1 of that leaf; single submissions and pool_receipt only */
 };
 
+/* What charter and membership let the acting member contribute, for forms. */
+struct pool_terms {
+	uint8_t kinds;              /* accepted, bits of policy_kind */
+	uint64_t licences;          /* to choose from, bits */
+	unsigned licence;           /* taken where nothing is said */
+	bool has_public_name;       /* may be named publicly */
+	bool holds, holds_findings; /* an admin looks at everything; at what seems to hold personal data */
+};
+CH_CHECK enum err pool_terms(struct call *c, struct uuid coop, struct pool_terms *out);
+
 /* Submits one contribution (schemas/contribution.json) for the acting member. Text is taken as it is: nothing is normalised (NFC or otherwise), since the contributor sees the very
  * bytes that will be released. The same content from the same member answers the first receipt. ERR_INVALID and ERR_REFUSED name the field. */
 CH_CHECK enum err pool_submit(struct call *c, struct uuid coop, const struct json *submission, struct receipt *out);

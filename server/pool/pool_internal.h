@@ -77,6 +77,8 @@ struct shard_key shard_key_of(unsigned kind, unsigned licence, instant at);
 
 /* ERR_FORBIDDEN unless the actor is an admin of the co-op (or the instance itself). Inside. Gives the admin's membership; nil for the instance. */
 CH_CHECK enum err pool_require_admin(struct call *c, struct uuid coop, struct uuid *member);
+/* After an operation that failed and is not the end of the request: rolls back, and clears the error. */
+void pool_give_up(struct call *c);
 /* "pending", "approved", "rejected" of a packed word; "erased" where the item is gone. */
 const char *item_status(uint64_t word);
 /* Sentences on why an item waits. */

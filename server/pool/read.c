@@ -136,6 +136,12 @@ enum err pool_read(struct call *c, struct uuid coop, struct uuid id, struct cont
 	return db_commit(c);
 }
 
+void pool_give_up(struct call *c)
+{
+	db_rollback(c);
+	error_clear(&c->error);
+}
+
 enum err pool_require_admin(struct call *c, struct uuid coop, struct uuid *member)
 {
 	struct rows r;

@@ -1,5 +1,5 @@
 /* submit.c - one contribution at a time, and its receipt. */
-#include "server/pool/pool_internal.h"
+#include "server/pool/intake_rules.h"
 
 #include "commonhold/db.h"
 #include "commonhold/ledger.h"
@@ -44,4 +44,18 @@ enum err pool_receipt(struct call *c, struct uuid coop, struct uuid id, struct r
 	};
 	item_reasons(c->arena, item.word, item.findings, &out->reasons, &out->n_reasons);
 	return add_proof(c, coop, out);
+}
+
+enum err pool_terms(struct call *c, struct uuid coop, struct pool_terms *out)
+{
+	struct intake in;
+	TRY(db_begin_in(c, coop, DB_WRITE));
+	TRY(intake_open(c, coop, &in));
+	TRY(db_commit(c));
+	secret_wipe(&in.key, sizeof(in.key));
+	*out = (struct pool_terms){
+		.kinds = in.rules->kinds, .licences = in.rules->licences, .licence = in.licence, .has_public_name = in.has_public_name,
+		.holds = in.rules->mode != INTAKE_APPROVE, .holds_findings = in.rules->pii_action != INTAKE_APPROVE,
+	};
+	return ERR_OK;
 }

@@ -3,6 +3,7 @@
  *   button[data-copy="id"]     copies the text of that element
  *   [id][data-live="seconds"]  is fetched again with its page until it comes without data-live
  *   time[datetime]             gets the reader's own time as a tooltip
+ *   form[data-upload="path"]   sends its file there as it is, the other fields as query, and shows how far it is in its progress and output
  *   form                       is sent once, however often the button is pressed
  */
 (() => {
@@ -22,6 +23,56 @@
 		if (form.method === 'post')
 			form.dataset.sent = 'yes';
 	});
+	const upload = (form) => {
+		const file = form.querySelector('input[type=file]').files[0];
+		const bar = form.querySelector('progress');
+		const output = form.querySelector('output');
+		const query = new URLSearchParams();
+		let csrf = '';
+		for (const [name, value] of new FormData(form)) {
+			if (name === 'csrf')
+				csrf = value;
+			else if (typeof value === 'string' && value)
+				query.set(name, value);
+		}
+		const request = new XMLHttpRequest();
+		const say = (text, problems) => {
+			const list = document.createElement('ul');
+			for (const problem of problems || [])
+				list.append(Object.assign(document.createElement('li'), { textContent: problem }));
+			output.replaceChildren(Object.assign(document.createElement('p'), { textContent: text }), list);
+			bar.hidden = true;
+			delete form.dataset.sent;
+		};
+		request.open('POST', form.dataset.upload + '?' + query);
+		request.setRequestHeader('Content-Type', 'application/octet-stream');
+		request.setRequestHeader('X-CSRF-Token', csrf);
+		request.responseType = 'json';
+		request.upload.addEventListener('progress', (event) => {
+			if (event.lengthComputable)
+				bar.value = event.loaded / event.total;
+		});
+		request.addEventListener('load', () => {
+			const answer = request.response || {};
+			if (request.status === 200)
+				say(`${answer.approved} taken, ${answer.pending} wait for an admin, ${answer.duplicates} were there already, ${answer.refused} refused.`,
+					answer.problems.slice(0, 20).map((p) => `Line ${p.line}: ${p.detail}`));
+			else
+				say(answer.detail || 'The upload failed.', (answer.errors || []).map((e) => e.detail));
+		});
+		request.addEventListener('error', () => say('The connection was lost. What was taken stays; send the file again for the rest.'));
+		bar.value = 0;
+		bar.hidden = false;
+		request.send(file);
+	};
+	document.addEventListener('submit', (event) => {
+		if (event.defaultPrevented || !event.target.dataset.upload)
+			return;
+		event.preventDefault();
+		event.target.dataset.sent = 'yes';
+		upload(event.target);
+	});
+
 	window.addEventListener('pageshow', () => {
 		for (const form of document.forms)
 			delete form.dataset.sent;
