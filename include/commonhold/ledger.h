@@ -61,7 +61,7 @@ struct leaf {
 };
 /* Longest entry: the format allows 65,535 bytes, but a bundle of 256 must fit one answer (LIMIT_RESPONSE). */
 #define LEDGER_ENTRY_MAX 32000
-/* Appends inside the open transaction; hands out the leaf's index. The co-op's log stays locked until that transaction ends: append as late in it as possible.
+/* Appends inside the open transaction; hands out the leaf's index (NULL: nobody asks). The co-op's log stays locked until that transaction ends: append as late in it as possible.
  * An entry longer than LEDGER_ENTRY_MAX is ERR_TOO_LARGE; data that is no JSON object is ERR_INVALID. */
 CH_CHECK enum err ledger_append(struct call *c, struct uuid coop, const struct leaf *leaf, int64_t *index);
 /* Appends many at once (a batch of contributions): one lock, one stream; gives the first index. */

@@ -187,7 +187,8 @@ enum err ledger_append(struct call *c, struct uuid coop, const struct leaf *leaf
 {
 	struct log_head head;
 	TRY(log_head_read(c, coop, true, &head));
-	*index = (int64_t)head.size;
+	if (index)
+		*index = (int64_t)head.size;
 	/* The clock is read under the lock, so that the log's instants are in its order. */
 	TRY(chunk_append(c, coop, &head, clock_now(), leaf, 1));
 	return head_store(c, coop, &head);
@@ -197,7 +198,8 @@ enum err ledger_append_many(struct call *c, struct uuid coop, const char *type, 
 {
 	struct log_head head;
 	TRY(log_head_read(c, coop, true, &head));
-	*first = (int64_t)head.size;
+	if (first)
+		*first = (int64_t)head.size;
 	instant at = clock_now();
 	for (size_t done = 0; done < n; done += CHUNK) {
 		size_t count = n - done < CHUNK ? n - done : CHUNK;

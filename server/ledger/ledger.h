@@ -22,5 +22,7 @@ CH_CHECK enum err log_head_read(struct call *c, struct uuid coop, bool lock, str
 CH_CHECK enum err log_enter(struct call *c, struct uuid coop);
 /* The hashes of a tile from the given place on: `count` of them, which must be there. Level 0 are leaves. */
 CH_CHECK enum err log_hashes(struct call *c, struct uuid coop, unsigned level, uint64_t first, unsigned count, struct sha256 *out);
+/* The key that the log was opened with. */
+CH_CHECK enum err log_public_key(struct call *c, struct uuid coop, uint8_t public_key[32]);
 
 #endif

@@ -1,6 +1,7 @@
 /* Reading a log: tiles, bundles of entries, proofs and checkpoints. Hashes are read a tile at a time, so that a proof takes a handful of reads whatever the size. */
 #include "server/ledger/ledger.h"
 
+SQL(key_read, "SELECT public_key FROM log_head WHERE coop_id = $1");
 SQL(tile_read, "SELECT hashes FROM log_tile WHERE coop_id = $1 AND level = $2 AND n = $3");
 SQL(entries_read, "SELECT entry FROM log_leaf WHERE coop_id = $1 AND idx >= $2 AND idx < $3 ORDER BY idx");
 SQL(leaves_list, "SELECT idx, at, type, entry, hash FROM log_leaf WHERE coop_id = $1 AND idx < $2 ORDER BY idx DESC LIMIT $3");
@@ -95,6 +96,18 @@ enum err ledger_origin(struct call *c, struct uuid coop, struct str *origin)
 	struct log_head head;
 	TRY(log_head_read(c, coop, false, &head));
 	*origin = head.origin;
+	return ERR_OK;
+}
+
+enum err log_public_key(struct call *c, struct uuid coop, uint8_t public_key[32])
+{
+	struct rows rows;
+	TRY(log_enter(c, coop));
+	TRY(db_one(c, key_read, &rows, A_UUID(coop)));
+	struct str key = row_bytes(&rows, 0, 0);
+	if (key.n != 32)
+		return fail(c, ERR_CORRUPT, "The log's key has the wrong length.");
+	memcpy(public_key, key.p, 32);
 	return ERR_OK;
 }
 

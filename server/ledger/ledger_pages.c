@@ -1,0 +1,103 @@
+/* The log as a page: what happened in words, with what an auditor needs beside it. */
+#include "server/ledger/ledger.h"
+#include "server/ledger/log_page.h"
+
+#include "commonhold/routes.h"
+
+#define PAGE_MAX (2 * MIB)
+
+/* What a leaf's type means. A type that is not here is shown as it is. */
+static const struct { const char *type, *words; } sentences[] = {
+	{ "coop.founded", "The co-op was founded" },
+	{ "charter.adopted", "A charter was adopted" },
+	{ "member.applied", "Somebody asked to join" },
+	{ "member.admitted", "A member was admitted" },
+	{ "member.refused", "A request to join was refused" },
+	{ "member.left", "A member left" },
+	{ "member.removed", "A member was removed" },
+	{ "member.due", "A membership came due for renewal" },
+	{ "member.grace", "A membership is past its renewal" },
+	{ "member.lapsed", "A membership lapsed" },
+	{ "member.renewed", "A membership was renewed" },
+	{ "statement.made", "A member stated their choices" },
+	{ "contribution.made", "A contribution was received" },
+	{ "contribution.moderated", "A moderator decided on a contribution" },
+	{ "ballot.announced", "A ballot was announced" },
+	{ "ballot.opened", "A ballot opened" },
+	{ "vote.cast", "A vote was cast" },
+	{ "ballot.closed", "A ballot closed" },
+	{ "ballot.cancelled", "A ballot was cancelled" },
+	{ "release.scheduled", "A release was scheduled" },
+	{ "release.frozen", "A release was frozen at its cut-off" },
+	{ "release.noticed", "Members were told of a release" },
+	{ "release.opened", "The ballot on a release opened" },
+	{ "release.passed", "A release passed its ballot" },
+	{ "release.failed", "A release was stopped" },
+	{ "release.cooling_off", "A release is cooling off" },
+	{ "release.building", "A release is being built" },
+	{ "release.published", "A release was published" },
+	{ "release.superseded", "A release was superseded" },
+	{ "release.withdrawn", "A release was withdrawn" },
+	{ "release.expired", "A release expired" },
+	{ "release.cancelled", "A release was cancelled" },
+};
+
+static struct str words_of(struct str type)
+{
+	for (size_t i = 0; i < CH_LEN(sentences); i++)
+		if (str_is(type, sentences[i].type))
+			return str_of(sentences[i].words);
+	return type;
+}
+
+/* "2026-11-22 10:35" */
+static struct str minute_text(struct arena *a, instant t)
+{
+	struct str text = clock_format(a, t), day = str_sub(text, 0, 10), time = str_sub(text, 11, 5);
+	return str_fmt(a, "%.*s %.*s", STR_ARG(day), STR_ARG(time));
+}
+
+static void write_entry(struct json_writer *w, struct arena *a, const struct log_entry *e)
+{
+	jw_object(w);
+	jw_kint(w, "index", e->index);
+	jw_kstr(w, "at", minute_text(a, e->at));
+	jw_kstr(w, "at_iso", clock_format(a, e->at));
+	jw_kstr(w, "words", words_of(e->type));
+	jw_kstr(w, "type", e->type);
+	jw_kstr(w, "entry", e->entry);
+	jw_kstr(w, "hash", sha256_hex(a, e->hash));
+	jw_end_object(w);
+}
+
+static enum err log_page(struct request *rq, struct response *rs)
+{
+	struct arena *a = rq->call->arena;
+	struct log_page page;
+	struct buf b;
+	struct json_writer w;
+	TRY(log_page_read(rq, request_query(rq, "cursor"), LIMIT_PAGE_DEFAULT, &page));
+	buf_init(&b, PAGE_MAX);
+	jw_init(&w, &b);
+	jw_object(&w);
+	jw_kz(&w, "title", "Log");
+	jw_kstr(&w, "coop", rq->coop.slug);
+	jw_kint(&w, "size", page.size);
+	jw_kstr(&w, "root", sha256_hex(a, page.root));
+	jw_kstr(&w, "origin", page.origin);
+	jw_kstr(&w, "verifier_key", page.verifier_key);
+	jw_kstr(&w, "next", page.next);
+	jw_kbool(&w, "any", page.n > 0);
+	jw_key(&w, "entries");
+	jw_array(&w);
+	for (size_t i = 0; i < page.n; i++)
+		write_entry(&w, a, &page.entries[i]);
+	jw_end_array(&w);
+	jw_end_object(&w);
+	return response_page_text(rq, rs, "page/log", &b);
+}
+
+const struct route ledger_page_routes[] = {
+	{ "GET", "/coops/{coop}/log", "page_log", PERM_OPTIONAL, 0, NULL, "text/html", 200, log_page, "What the co-op has done, for everybody to check", 0, "cursor" },
+	ROUTE_TABLE_END,
+};
