@@ -238,12 +238,12 @@ enum err charter_check(struct arena *a, const struct json *draft, struct str *do
 	const struct charter_schema *schema = charter_schema(e);
 	if (!schema)
 		return e->code;
+	error_clear(e);
 	TRY(json_schema_check(a, schema->compiled, draft, e));
 	const struct json *filled;
 	TRY(charter_fill(a, schema->document, draft, &filled, e));
 
 	struct charter charter;
-	error_clear(e);
 	enum err read = charter_read(a, filled, &charter, e);
 	charter_contradictions(a, &charter, e);
 	if (read != ERR_OK || e->code != ERR_OK)

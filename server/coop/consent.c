@@ -67,7 +67,7 @@ static enum err check_purposes(struct call *c, const struct str *purposes, size_
 		int no = policy_purpose_find(purposes[i].p ? purposes[i].p : "", purposes[i].n);
 		if (no < 0) {
 			error_fault(&c->error, c->arena, str_fmt(c->arena, "/purposes/%zu", i), "There is no such purpose.");
-			return c->error.code;
+			return error_set(&c->error, ERR_INVALID, "Some fields are not right.");
 		}
 		bits |= POLICY_BIT(no);
 	}

@@ -8,14 +8,16 @@ SQL(facts_size,
 	"(SELECT coalesce(max(seq), 0) FROM statement WHERE coop_id = $1), (SELECT coalesce(max(seq), 0) FROM consent WHERE coop_id = $1), "
 	"(SELECT coalesce(max(seq), 0) FROM membership_event WHERE coop_id = $1)");
 
-static const char members_sql[] = "SELECT number, state FROM membership WHERE coop_id = $1";
+static const char members_sql[] = "COPY (SELECT number, state FROM membership WHERE coop_id = $1) TO STDOUT (FORMAT binary)";
 static const char consents_sql[] =
-	"SELECT m.number, c.state, array_to_string(c.purposes, ','), c.notice, c.defaults, c.at, c.expires_at "
-	"FROM consent c JOIN membership m ON m.coop_id = c.coop_id AND m.id = c.member_id WHERE c.coop_id = $1 ORDER BY c.seq";
+	"COPY (SELECT m.number, c.state, array_to_string(c.purposes, ','), c.notice, c.defaults, c.at, c.expires_at "
+	"FROM consent c JOIN membership m ON m.coop_id = c.coop_id AND m.id = c.member_id WHERE c.coop_id = $1 ORDER BY c.seq) "
+	"TO STDOUT (FORMAT binary)";
 static const char statements_sql[] =
-	"SELECT s.seq, m.number, s.layer, s.kind, s.item_id, array_to_string(s.uses, ','), s.purpose, s.audience, s.effect, array_to_string(s.duties, ','), "
+	"COPY (SELECT s.seq, m.number, s.layer, s.kind, s.item_id, array_to_string(s.uses, ','), s.purpose, s.audience, s.effect, array_to_string(s.duties, ','), "
 	"s.declared_by = m.account_id, s.declared_at, s.valid_from, s.valid_to, s.external "
-	"FROM statement s JOIN membership m ON m.coop_id = s.coop_id AND m.id = s.member_id WHERE s.coop_id = $1 ORDER BY s.seq";
+	"FROM statement s JOIN membership m ON m.coop_id = s.coop_id AND m.id = s.member_id WHERE s.coop_id = $1 ORDER BY s.seq) "
+	"TO STDOUT (FORMAT binary)";
 
 struct loader {
 	struct policy_member *members;       /* by number */

@@ -19,7 +19,7 @@ SQL(statement_of_member,
 static enum err fault(struct call *c, size_t at, const char *member, const char *text)
 {
 	error_fault(&c->error, c->arena, str_fmt(c->arena, "/statements/%zu/%s", at, member), "%s", text);
-	return c->error.code;
+	return error_set(&c->error, ERR_INVALID, "Some fields are not right.");
 }
 
 /* A member may be stricter than the co-op always; more generous only where the charter leaves it to them. */
