@@ -22,6 +22,7 @@ struct import_reader {
 	z_stream z;                         /* inflater */
 	bool gzip;                          /* whether z is in use */
 	bool member_open;                   /* inside a gzip member */
+	bool damaged;                       /* it cannot be inflated further */
 	bool eof;                           /* the source has ended */
 	bool array;                         /* values are elements of one array rather than lines */
 	bool array_over;                    /* its closing bracket was seen */

@@ -14,29 +14,33 @@ static enum err read_source(struct import_reader *r, void *to, size_t room, size
 	return ERR_OK;
 }
 
-static enum err damaged(struct error *e)
+/* Refills the compressed bytes and opens the next member where there is one (RFC 1952); *more is false at the end. */
+static enum err next_compressed(struct import_reader *r, bool *more, struct error *e)
 {
-	return error_set(e, ERR_BAD_REQUEST, "The compressed file is damaged or cut short.");
+	*more = true;
+	if (r->raw_used == r->raw_end) {
+		r->raw_used = 0;
+		TRY(read_source(r, r->raw, CHUNK, &r->raw_end, e));
+		*more = r->raw_end > 0;
+		r->damaged = !*more && r->member_open;
+	}
+	if (*more && !r->member_open) {
+		r->damaged = inflateReset(&r->z) != Z_OK;
+		r->member_open = true;
+	}
+	return ERR_OK;
 }
 
-/* Inflates into `to`; members follow each other (RFC 1952). *n is 0 at the end. */
+/* Inflates into `to`. *n is 0 at the end. What came before damage is given first. */
 static enum err read_gzip(struct import_reader *r, void *to, size_t room, size_t *n, struct error *e)
 {
+	bool more = true;
 	r->z.next_out = to;
 	r->z.avail_out = (uInt)room;
-	while (r->z.avail_out == room) {
-		if (r->raw_used == r->raw_end) {
-			r->raw_used = 0;
-			TRY(read_source(r, r->raw, CHUNK, &r->raw_end, e));
-			if (r->raw_end == 0) {
-				if (r->member_open)
-					return damaged(e);
-				break;
-			}
-		}
-		if (!r->member_open && inflateReset(&r->z) != Z_OK)
-			return damaged(e);
-		r->member_open = true;
+	while (r->z.avail_out == room && !r->damaged) {
+		TRY(next_compressed(r, &more, e));
+		if (!more || r->damaged)
+			break;
 		r->z.next_in = r->raw + r->raw_used;
 		r->z.avail_in = (uInt)(r->raw_end - r->raw_used);
 		int code = inflate(&r->z, Z_NO_FLUSH);
@@ -44,9 +48,11 @@ static enum err read_gzip(struct import_reader *r, void *to, size_t room, size_t
 		if (code == Z_STREAM_END)
 			r->member_open = false;
 		else if (code != Z_OK && code != Z_BUF_ERROR)
-			return damaged(e);
+			r->damaged = true;
 	}
 	*n = room - r->z.avail_out;
+	if (*n == 0 && r->damaged)
+		return error_set(e, ERR_BAD_REQUEST, "The compressed file is damaged or cut short.");
 	return ERR_OK;
 }
 
@@ -101,6 +107,29 @@ static enum err begin_gzip(struct import_reader *r, struct error *e)
 	return import_reader_fill(r, &got, e);
 }
 
+/* A byte order mark is skipped; the first byte that is not white space says whether the values are elements of an array. */
+static enum err find_form(struct import_reader *r, struct error *e)
+{
+	bool got = true;
+	while (r->end < 3 && got)
+		TRY(import_reader_fill(r, &got, e));
+	if (r->end >= 3 && memcmp(r->window, "\xef\xbb\xbf", 3) == 0)
+		r->start = 3;
+	size_t i = r->start;
+	do {
+		while (i < r->end && (r->window[i] == ' ' || r->window[i] == '\t' || r->window[i] == '\r' || r->window[i] == '\n'))
+			i++;
+		if (i < r->end || r->end >= CHUNK / 2)
+			break;
+		/* filling may move the window's bytes to its front */
+		i -= r->start;
+		TRY(import_reader_fill(r, &got, e));
+		i += r->start;
+	} while (got);
+	r->array = i < r->end && r->window[i] == '[';
+	return ERR_OK;
+}
+
 /* The first bytes say whether the file is compressed and whether it is one array. */
 static enum err look_at_beginning(struct import_reader *r, struct error *e)
 {
@@ -116,13 +145,7 @@ static enum err look_at_beginning(struct import_reader *r, struct error *e)
 		r->eof = false;
 		TRY(begin_gzip(r, e));
 	}
-	if (r->end >= 3 && memcmp(r->window, "\xef\xbb\xbf", 3) == 0)
-		r->start = 3;
-	size_t i = r->start;
-	while (i < r->end && strchr(" \t\r\n", r->window[i]) && r->window[i])
-		i++;
-	r->array = i < r->end && r->window[i] == '[';
-	return ERR_OK;
+	return find_form(r, e);
 }
 
 enum err import_reader_open(struct import_reader *r, const struct import_source *source, struct import_counts *counts, struct error *e)
