@@ -204,24 +204,31 @@ static bool literal_add(struct buf *b, struct arena *a, const struct db_arg *arg
 	}
 }
 
+static void literal_release(void *b)
+{
+	buf_release(b);
+}
+
 enum err args_literal(struct arena *a, const char *sql, const struct db_arg *args, size_t n, const char **out, struct error *e)
 {
-	struct buf b;
-	buf_init(&b, 8 * MIB);
+	struct buf *b = ARENA_NEW(a, struct buf);
+	buf_init(b, 8 * MIB);
+	arena_defer(a, literal_release, b);
 	bool ok = true;
 	for (const char *p = sql; *p && ok;) {
 		if (p[0] != '$' || p[1] < '1' || p[1] > '9') {
-			buf_add_byte(&b, *p++);
+			buf_add_byte(b, *p++);
 			continue;
 		}
 		size_t index = 0;
 		for (p++; *p >= '0' && *p <= '9' && index <= DB_ARGS_MAX; p++)
 			index = index * 10 + (size_t)(*p - '0');
-		ok = index <= n && literal_add(&b, a, &args[index - 1]);
+		ok = index <= n && literal_add(b, a, &args[index - 1]);
 	}
-	if (ok && !b.failed)
-		*out = str_z(a, buf_str(&b));
-	ok = ok && !b.failed;
-	buf_release(&b);
-	return ok ? ERR_OK : error_set(e, ERR_INTERNAL, "A COPY statement has a parameter that it cannot have.");
+	/* The terminating NUL that libpq wants. */
+	buf_add_byte(b, '\0');
+	if (!ok || b->failed)
+		return error_set(e, ERR_INTERNAL, "A COPY statement has a parameter that it cannot have.");
+	*out = b->p;
+	return ERR_OK;
 }

@@ -121,7 +121,7 @@ static enum err postmaster_start(struct cluster *c, struct error *e)
 static bool pings(const struct cluster *c, PGPing *answer)
 {
 	char url[256];
-	cluster_conninfo(c, url, sizeof(url), "commonhold", "postgres");
+	cluster_conninfo(c, url, sizeof(url), "postgres", "postgres");
 	*answer = PQping(url);
 	return *answer == PQPING_OK;
 }

@@ -217,6 +217,8 @@ static void trip_make(struct db *db, bool sent, struct outcome *o)
 		conn_close(db);
 		tx_set(db, TX_FAILED);
 	} else {
+		/* A prepared statement that its tables have outgrown, or that a pooler between has lost: prepare afresh next time. */
+		db->stale |= o->fault && db_error_is_stale(o->fault);
 		tx_note(db);
 	}
 }

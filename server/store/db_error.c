@@ -79,6 +79,13 @@ bool db_error_is_loss(const PGconn *pg, const PGresult *result)
 	return strncmp(state, "08", 2) == 0 || strncmp(state, "57P0", 4) == 0 || strcmp(state, "25P03") == 0;
 }
 
+/* "cached plan must not change result type" shares its state with everything that is not supported; where it was raised tells it apart, in any language. */
+bool db_error_is_stale(const PGresult *result)
+{
+	const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE), *function = PQresultErrorField(result, PG_DIAG_SOURCE_FUNCTION);
+	return state && (strcmp(state, "26000") == 0 || (strcmp(state, "0A000") == 0 && function && strcmp(function, "RevalidateCachedQuery") == 0));
+}
+
 /* "vote_only_while_ballot_is_open" → "Vote only while ballot is open." */
 static void sentence_of(char out[160], const char *name)
 {
@@ -119,7 +126,7 @@ enum err db_error_say(struct error *e, struct arena *a, const PGconn *pg, const 
 			snprintf(e->detail, sizeof(e->detail), "%.*s", (int)strcspn(PQerrorMessage(pg), "\n"), PQerrorMessage(pg));
 		return code;
 	}
-	size_t row = state_row(state);
+	size_t row = state_row(db_error_is_stale(result) ? "40" : state);
 	const char *constraint = PQresultErrorField(result, PG_DIAG_CONSTRAINT_NAME);
 	enum err code;
 	if (constraint && (strncmp(state, "23", 2) == 0 || strncmp(state, "CH", 2) == 0))

@@ -101,5 +101,7 @@ void tx_abandon(struct db *db);
 enum err db_error_say(struct error *e, struct arena *a, const PGconn *pg, const PGresult *result, const char *statement);
 /* The connection or the server went away, as opposed to a statement that failed. */
 bool db_error_is_loss(const PGconn *pg, const PGresult *result);
+/* A prepared statement no longer fits, or is gone. */
+bool db_error_is_stale(const PGresult *result);
 
 #endif

@@ -428,6 +428,39 @@ static void an_unreachable_server_is_unavailable(void **state)
 	assert_err(c, ERR_CONFIG, db_pool_open(&p, "postgresql://[", 1, &c->error));
 }
 
+static void of_several_hosts_one_that_answers_is_enough(void **state)
+{
+	(void)state;
+	struct call *c = fixture_call();
+	struct db_pool *p, *was = db_content_pool();
+	struct rows r;
+	struct str url = str_fmt(c->arena, "host=/nonexistent,%s user=commonhold dbname=commonhold", cluster_socket_dir(fixture_cluster()));
+	assert_ok(c, db_pool_open(&p, url.p, 1, &c->error));
+	db_use_pool(p, db_keys_pool());
+	assert_ok(c, db_begin(c, DB_WRITE));
+	assert_ok(c, db_query0(c, pid, &r));
+	db_release(c);
+	db_use_pool(was, db_keys_pool());
+	db_pool_close(p);
+}
+
+static void a_table_that_changed_shape_is_read_afresh(void **state)
+{
+	(void)state;
+	SQL(all_of_it, "SELECT * FROM thing");
+	struct call *c = fixture_call();
+	struct rows r;
+	make_thing();
+	assert_ok(c, db_begin(c, DB_READ));
+	assert_ok(c, db_finish0(c, all_of_it, &r));
+	fixture_sql("ALTER TABLE thing ADD COLUMN more integer");
+	assert_ok(c, db_begin(c, DB_READ));
+	assert_err(c, ERR_RETRY, db_query0(c, all_of_it, &r));
+	db_release(c);
+	assert_ok(c, db_begin(c, DB_READ));
+	assert_ok(c, db_finish0(c, all_of_it, &r));
+}
+
 static void a_busy_pool_answers_in_time(void **state)
 {
 	(void)state;
@@ -684,6 +717,8 @@ static void copy_goes_through_the_wall(void **state)
 	assert_ok(c, db_commit(c));
 	assert_int_equal(fixture_int("SELECT count(*) FROM walled WHERE t = 'x'"), 200);
 	assert_ok(c, db_begin(c, DB_WRITE));
+	assert_err(c, ERR_DB, db_copy_in_begin(c, "COPY walled FROM STDIN (FORMAT binary)", &in));
+	assert_ok(c, db_begin(c, DB_WRITE));
 	assert_ok(c, db_copy_into(c, "walled", "coop_id, t", &in));
 	copy_in_row(in, 2);
 	copy_in_uuid(in, uuid_new());
@@ -737,6 +772,8 @@ int main(void)
 		fixture_test(later_trips_and_writes_with_commit_are_never_made_again),
 		fixture_test(a_lost_connection_at_commit_leaves_a_usable_call),
 		fixture_test(an_unreachable_server_is_unavailable),
+		fixture_test(of_several_hosts_one_that_answers_is_enough),
+		fixture_test(a_table_that_changed_shape_is_read_afresh),
 		fixture_test(a_busy_pool_answers_in_time),
 		fixture_test(many_threads_share_few_connections),
 		fixture_test(sessions_have_their_time_limits),

@@ -150,6 +150,32 @@ static void the_servers_role_may_do_what_it_needs_and_no_more(void **state)
 	assert_string_equal(fixture_text("SELECT (rolsuper OR rolcreaterole OR rolbypassrls)::text FROM pg_roles WHERE rolname = 'commonhold'"), "false");
 }
 
+/* A database of a role that may neither make roles nor grant ours: it runs with the rights that it has. */
+static void an_owner_without_powers_may_migrate(void **state)
+{
+	(void)state;
+	SQL(me, "SELECT current_user::text");
+	struct call *c = fixture_call();
+	struct db_pool *p, *was = db_content_pool();
+	struct rows r;
+	int applied;
+	fixture_sql("CREATE ROLE plain");
+	fixture_sql("CREATE DATABASE plain_owned OWNER plain");
+	struct str url = str_fmt(c->arena, "host=%s user=postgres dbname=plain_owned options='-c role=plain'", cluster_socket_dir(fixture_cluster()));
+	assert_ok(c, db_pool_open(&p, url.p, 1, &c->error));
+	assert_ok(c, db_migrate(p, false, &applied, &c->error));
+	assert_int_equal(applied, count_files("sql/"));
+	db_use_pool(p, db_keys_pool());
+	assert_ok(c, db_begin(c, DB_READ));
+	assert_ok(c, db_query0(c, me, &r));
+	assert_str(row_str(&r, 0, 0), "plain");
+	db_release(c);
+	db_use_pool(was, db_keys_pool());
+	db_pool_close(p);
+	fixture_sql("DROP DATABASE plain_owned WITH (FORCE)");
+	fixture_sql("DROP ROLE plain");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -160,6 +186,7 @@ int main(void)
 		fixture_test(several_processes_migrate_one_after_another),
 		fixture_test(the_keys_database_has_a_series_of_its_own),
 		fixture_test(every_table_and_column_says_what_it_is),
+		fixture_test(an_owner_without_powers_may_migrate),
 		fixture_test(the_servers_role_may_do_what_it_needs_and_no_more),
 	};
 	return fixture_run(tests, CH_LEN(tests));
