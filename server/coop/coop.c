@@ -130,7 +130,7 @@ enum err coop_found(struct call *c, struct str slug, const struct json *draft, s
 	TRY(charter_adopt(c, id, document, no_ballot, first, &version));
 	TRY(membership_begin(c, id, first, c->actor.account, POLICY_STANDING_ACTIVE, true, &charter, &founder));
 	TRY(log_act(c, id, "admin.added", leaf_about_member(c, first, NULL, STR_NONE), first));
-	TRY(coop_read_inside(c, id, out));
+	TRY(coop_get(c, id, out));
 	out->members = 1; /* counted when the transaction ends */
 	return db_commit(c);
 }
@@ -145,7 +145,7 @@ static enum err coop_one(struct call *c, const struct db_stmt *stmt, struct db_a
 	return ERR_OK;
 }
 
-enum err coop_read_inside(struct call *c, struct uuid id, struct coop *out)
+enum err coop_get(struct call *c, struct uuid id, struct coop *out)
 {
 	return coop_one(c, &coop_by_id, A_UUID(id), out);
 }
@@ -153,7 +153,7 @@ enum err coop_read_inside(struct call *c, struct uuid id, struct coop *out)
 enum err coop_read(struct call *c, struct uuid id, struct coop *out)
 {
 	TRY(db_begin_in(c, id, DB_READ));
-	TRY(coop_read_inside(c, id, out));
+	TRY(coop_get(c, id, out));
 	return db_commit(c);
 }
 
