@@ -21,8 +21,6 @@ CH_CHECK enum err membership_move(struct call *c, struct member *m, enum policy_
 /* The first row of a membership, with its event and leaf; inside, under the lock. */
 CH_CHECK enum err membership_begin(struct call *c, struct uuid coop, struct uuid id, struct uuid account, enum policy_standing to, bool is_admin, const struct charter *charter,
 	struct member *out);
-/* coop_read inside an open transaction. */
-CH_CHECK enum err coop_get(struct call *c, struct uuid id, struct coop *out);
 /* Ends the consent of a member who leaves; inside. Writes nothing when none stands. */
 CH_CHECK enum err consent_end(struct call *c, const struct member *m, const char *state);
 

@@ -12,7 +12,7 @@ FUZZ ?= $(FUZZ_ALL)
 FUZZ_BUILD := BUILD=build/fuzz CC=$(FUZZ_CC) OPT="-O1 -g -fno-omit-frame-pointer" SAN="-fsanitize=fuzzer-no-link,$(FUZZ_SAN)" HARDEN="-fPIE" WARN="-Wall"
 REPLAY_BUILD := BUILD=build/asan OPT="-O1 -g -fno-omit-frame-pointer" SAN="-fsanitize=$(FUZZ_SAN)" HARDEN="-fPIE"
 
-.PHONY: fuzz fuzz-replay
+.PHONY: fuzz fuzz-replay fuzz-replay-build
 # New inputs go to build/fuzz/found/, so that the committed corpus stays small.
 fuzz:
 	@$(MAKE) --no-print-directory $(FUZZ_BUILD) $(FUZZ:%=build/fuzz/bin/%)
@@ -23,8 +23,9 @@ fuzz:
 			-artifact_prefix=build/fuzz/found/$$name- build/fuzz/found/$$name tests/fuzz/corpus/$$name || exit 1; \
 	done
 
-fuzz-replay:
+fuzz-replay-build:
 	@$(MAKE) --no-print-directory $(REPLAY_BUILD) $(FUZZ_ALL:%=build/asan/replay/%)
+fuzz-replay: fuzz-replay-build
 	@for name in $(FUZZ_ALL); do build/asan/replay/$$name tests/fuzz/corpus/$$name || exit 1; done
 
 $(BUILD)/bin/%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/libcommonhold.a $(BUILD)/libcommonhold-policy.a

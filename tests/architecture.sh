@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Arrows go one way (architecture.md): fails when an include, a clock or a dependency breaks that. One test a rule.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+n=0
+verdict() { # name, offending lines
+	n=$((n + 1))
+	if [ -z "$2" ]; then
+		echo "ok $n - $1"
+	else
+		echo "not ok $n - $1"
+		printf '%s\n' "$2" | sed 's/^/#   /'
+	fi
+}
+
+verdict "policy depends on nothing of ours" "$(grep -nE '#include ("commonhold/|<commonhold/|")' policy/*.c policy/*.h | grep -vE '"(commonhold/policy[a-z_]*\.h|internal\.h|[a-z_]+\.h|licences\.def)"')"
+verdict "policy does no I/O and reads no clock" "$(grep -nE '\b(fopen|printf|fprintf|open|read|write|malloc|calloc|realloc|free|clock_gettime|time)\(' policy/*.c | grep -vE '(snprintf|//|\*)')"
+verdict "the clock is read in one place" "$(grep -nE '\b(clock_gettime|gettimeofday|time)\(' -r server policy | grep -vE 'server/base/clock\.c|pthread|CLOCK_REALTIME|server/store/|/\*|\* ')"
+verdict "no SQL says now()" "$(grep -nE '\bnow\(\)|current_timestamp' -r sql server --include=*.sql --include=*.c -i | grep -vE 'commonhold_now\(\)|clock_now\(\)|clock_timestamp|ticks_now|_now\(\)')"
+verdict "civetweb is known to the engine alone" "$(grep -ln 'civetweb.h' -r server include | grep -vE 'server/web/(engine|stream|interpose|guard|body|file|server)\.c|server/web/web\.h')"
+verdict "libpq is known to the store alone" "$(grep -ln 'libpq' -r server include | grep -v '^server/store/' | grep -v 'include/commonhold/db.h')"
+
+# Domains, lowest first; each may use those below it.
+order=(account coop pool ballot release access erasure merge)
+bad=""
+for i in "${!order[@]}"; do
+	for j in "${!order[@]}"; do
+		if [ "$j" -gt "$i" ] && [ -d "server/${order[$i]}" ]; then
+			bad+=$(grep -nE "#include \"commonhold/${order[$j]}(_api)?\.h\"" -r "server/${order[$i]}" || true)
+		fi
+	done
+done
+verdict "domains use those below them and never back" "$bad"
+verdict "base, store, web and ledger know no domain" "$(grep -nE '#include "commonhold/(account|coop|pool|ballot|release|access)(_api)?\.h"' -r server/base server/store server/web server/job server/ledger)"
+verdict "operations know no HTTP" "$(grep -lE '#include "commonhold/(http|routes|template|chart)\.h"' server/*/*.c | grep -vE '_(api|pages|identify|hooks)\.c$|^server/web/|_http\.c$|server/release/documents\.c|^server/job/|hub_')"
+verdict "no file is longer than 900 lines" "$(wc -l server/*/*.[ch] server/*.[ch] policy/*.[ch] include/commonhold/*.h tests/unit/*.[ch] | awk '$1 > 900 && $2 != "total" { print $2 ": " $1 }')"
+verdict "nothing sounds unfinished" "$(grep -nE '\b(TODO|FIXME|XXX|HACK)\b' -r server policy include sql templates --include=*.c --include=*.h --include=*.sql --include=*.mustache)"
+echo "1..$n"
