@@ -26,8 +26,11 @@ static enum err urlencoded_parse(struct call *c, struct str body, struct form *f
 			continue;
 		ptrdiff_t at = str_index(pair, '=');
 		struct str raw = at < 0 ? STR("") : str_sub(pair, (size_t)at + 1, pair.n);
-		if (!str_url_decode(c->arena, at < 0 ? pair : str_sub(pair, 0, (size_t)at), true, &name) || !str_url_decode(c->arena, raw, true, &value))
-			return fail(c, ERR_BAD_REQUEST, "The form holds a broken percent-encoding.");
+		bool named = str_url_decode(c->arena, at < 0 ? pair : str_sub(pair, 0, (size_t)at), true, &name);
+		if (!named || !str_url_decode(c->arena, raw, true, &value)) {
+			error_fault(&c->error, c->arena, named ? str_fmt(c->arena, "form/%.*s", STR_ARG(str_sub(name, 0, 64))) : STR("form"), "This is not percent-encoded UTF-8.");
+			return error_set(&c->error, ERR_BAD_REQUEST, "A field of the form is not percent-encoded UTF-8.");
+		}
 		TRY(form_add(c, f, name, value));
 	}
 	return ERR_OK;

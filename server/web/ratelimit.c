@@ -5,6 +5,7 @@
 
 #include "commonhold/db.h"
 
+#include <arpa/inet.h>
 #include <pthread.h>
 
 enum { SETS = 4096, WAYS = 4, LOCKS = 64 };
@@ -43,15 +44,13 @@ enum err ratelimit_new(struct arena *a, int per_minute, struct ratelimit **out, 
 	return ERR_OK;
 }
 
-/* An IPv6 caller has at least a /64 to choose addresses from: the first four groups count. */
-static struct str address_network(struct str address)
+/* An IPv6 caller has at least a /64 to choose addresses from: that network counts. */
+static struct str address_network(struct arena *a, struct str address)
 {
-	size_t groups = 0;
-	for (size_t i = 0; i < address.n; i++) {
-		if (address.p[i] == ':' && ++groups == 4)
-			return str_sub(address, 0, i);
-	}
-	return address;
+	struct in6_addr v6;
+	if (address.n > 45 || str_index(address, ':') < 0 || inet_pton(AF_INET6, str_z(a, address), &v6) != 1)
+		return address;
+	return str_copy(a, str_make(&v6, 8));
 }
 
 static struct sha256 caller_digest(const struct exchange *x)
@@ -59,7 +58,7 @@ static struct sha256 caller_digest(const struct exchange *x)
 	const struct actor *actor = &x->call.actor;
 	struct str secret = str_make(x->server->secret, sizeof(x->server->secret));
 	bool account = !uuid_is_nil(actor->account);
-	return hmac_sha256(secret, account ? str_make(actor->account.b, sizeof(actor->account.b)) : address_network(x->address));
+	return hmac_sha256(secret, account ? str_make(actor->account.b, sizeof(actor->account.b)) : address_network(x->call.arena, x->address));
 }
 
 static struct caller *caller_find(struct caller set[WAYS], uint64_t key)

@@ -349,7 +349,7 @@ static inline struct http_server *test_server(const struct http_options *o)
 static inline void assert_contains(const char *text, const char *part)
 {
 	if (!strstr(text, part))
-		fail_msg("\"%s\" is not in:\n%.2000s", part, text);
+		fail_msg("\"%s\" is not in:\n%.800s", part, strstr(text, "<main") ? strstr(text, "<main") : text);
 }
 
 static inline void assert_lacks(const char *text, const char *part)
