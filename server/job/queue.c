@@ -24,13 +24,14 @@ SQL(tick,
 	"  SELECT gen_random_uuid(), kind, 'tick', '{}', 'waiting', commonhold_now(), commonhold_now() FROM turn"
 	" ON CONFLICT (kind, key) WHERE key IS NOT NULL AND state IN ('waiting', 'running') DO UPDATE SET"
 	" again_due = CASE job.state WHEN 'running' THEN commonhold_now() END");
-/* The claimed rows are chosen in a step of their own: inside a join the LIMIT could be evaluated more than once. */
+/* The claimed rows are chosen in a step of their own, in the order of the index and no further than the limit: inside a join the LIMIT could be evaluated more than
+ * once, or every waiting job be sorted for each claim. */
 SQL(claim,
-	"WITH chosen AS MATERIALIZED (SELECT j.id, l.lease FROM job j JOIN unnest($1, $2) l (kind, lease) USING (kind)"
-	"  WHERE j.state = 'waiting' AND j.due <= commonhold_now() ORDER BY j.due LIMIT $3 FOR UPDATE OF j SKIP LOCKED),"
-	" claimed AS (UPDATE job SET state = 'running', attempts = attempts + 1, lease_token = $4,"
-	"   lease_until = commonhold_now() + chosen.lease * interval '1 second'"
-	"  FROM chosen WHERE job.id = chosen.id RETURNING job.id, kind, args, attempts, lease_until, due)"
+	"WITH chosen AS MATERIALIZED (SELECT id FROM job WHERE state = 'waiting' AND due <= commonhold_now() AND kind = ANY ($1)"
+	"  ORDER BY due LIMIT $3 FOR UPDATE SKIP LOCKED),"
+	" claimed AS (UPDATE job SET state = 'running', attempts = attempts + 1, lease_token = $4, lease_until = commonhold_now() + l.lease * interval '1 second'"
+	"  FROM chosen, unnest($1, $2) l (kind, lease) WHERE job.id = chosen.id AND l.kind = job.kind"
+	"  RETURNING job.id, job.kind, args, attempts, lease_until, due)"
 	" SELECT id, kind, args, attempts, lease_until FROM claimed ORDER BY due");
 /* Locked first, so that the statement after it sees whether one was queued again in the meantime. */
 SQL(lock_leased, "SELECT FROM job WHERE id = ANY ($1) AND lease_token = $2 FOR UPDATE");

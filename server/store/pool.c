@@ -192,11 +192,12 @@ static void ignore_notice(void *arg, const char *message)
 	(void)message;
 }
 
-/* The URL comes last, so that what it says wins over these. */
+/* The URL comes last, so that what it says wins over these. A peer that has silently gone is noticed within half a minute. */
 static PGconn *connection_open(const char *url)
 {
-	static const char *const keys[] = { "connect_timeout", "target_session_attrs", "fallback_application_name", "client_encoding", "dbname", NULL };
-	const char *values[] = { "5", "read-write", "commonhold", "UTF8", url, NULL };
+	static const char *const keys[] = { "connect_timeout", "target_session_attrs", "fallback_application_name", "client_encoding", "keepalives_idle",
+		"keepalives_interval", "keepalives_count", "tcp_user_timeout", "dbname", NULL };
+	const char *values[] = { "5", "read-write", "commonhold", "UTF8", "15", "5", "3", "30000", url, NULL };
 	PGconn *pg = PQconnectdbParams(keys, values, 1);
 	if (pg)
 		PQsetNoticeProcessor(pg, ignore_notice, NULL);
@@ -301,7 +302,7 @@ static bool conn_alive(struct db *db)
 
 enum err conn_ensure(struct db *db, struct error *e)
 {
-	if (db->pg && (db->generation != atomic_load(&db->pool->generation) || !conn_alive(db)))
+	if (db->pg && (db->stale || db->generation != atomic_load(&db->pool->generation) || !conn_alive(db)))
 		conn_close(db);
 	return db->pg ? ERR_OK : conn_open(db, e);
 }

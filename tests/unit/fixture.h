@@ -10,6 +10,8 @@
  *     const struct CMUnitTest tests[] = { fixture_test(a_rule_holds) };
  *     return fixture_run(tests, CH_LEN(tests));
  *
+ * cmocka's fail() hides call.h's in tests: a handler written in a test says error_set(&c->error, …).
+ *
  * The cluster is made at the first use and taken away when the process ends, however it ends. Before each test the clock runs and stands at no offset.
  * Where PostgreSQL is not installed, the tests are skipped.
  */
