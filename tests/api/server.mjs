@@ -1,0 +1,106 @@
+// A real server for tests: the sanitizer build with a private database in a temporary folder, spoken to over HTTP.
+import { spawn, execFileSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createServer } from "node:net";
+
+export const root = process.env.COMMONHOLD_ROOT ?? new URL("../..", import.meta.url).pathname;
+export const binary = process.env.COMMONHOLD_BINARY ?? join(root, "build/asan/commonhold");
+
+async function freePort() {
+  const probe = createServer();
+  await new Promise((resolve) => probe.listen(0, "127.0.0.1", resolve));
+  const { port } = probe.address();
+  await new Promise((resolve) => probe.close(resolve));
+  return port;
+}
+
+// Starts it and waits until it is ready. `clock` is where its clock starts; `env` adds settings; `dir` uses a folder that is there.
+export async function start({ clock, env = {}, dir } = {}) {
+  const folder = dir ?? mkdtempSync(join(tmpdir(), "ch-"));
+  const port = await freePort();
+  const settings = {
+    ...process.env,
+    COMMONHOLD_DIR: folder,
+    COMMONHOLD_LISTEN: `127.0.0.1:${port}`,
+    COMMONHOLD_BASE_URL: `http://127.0.0.1:${port}`,
+    COMMONHOLD_LOG: "warn",
+    COMMONHOLD_RATE_LIMIT: "0",
+    ...(clock ? { COMMONHOLD_CLOCK: clock } : {}),
+    ...env,
+  };
+  const child = spawn(binary, ["serve"], { env: settings, stdio: ["ignore", "inherit", "pipe"] });
+  let log = "";
+  child.stderr.on("data", (chunk) => { log += chunk; });
+  const exited = new Promise((resolve) => child.on("exit", (code, signal) => resolve({ code, signal })));
+  const url = `http://127.0.0.1:${port}`;
+  for (let i = 0; ; i++) {
+    const ready = await fetch(`${url}/readyz`).then((r) => r.ok, () => false);
+    if (ready) break;
+    if (child.exitCode !== null || i > 600) throw new Error(`the server did not start:\n${log}`);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  return {
+    url, port, dir: folder, child, settings, log: () => log, exited,
+    // Runs a command of the program on the same instance. The clock of the command starts at `at`.
+    command(args, at) {
+      return execFileSync(binary, args, { env: { ...settings, ...(at ? { COMMONHOLD_CLOCK: at } : {}) }, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+    },
+    async stop() {
+      if (child.exitCode === null) child.kill("SIGTERM");
+      const how = await exited;
+      if (!dir) rmSync(folder, { recursive: true, force: true });
+      return how;
+    },
+  };
+}
+
+// Somebody who speaks to a server: keeps a token, answers {status, body, headers}.
+export class Client {
+  constructor(url, token) { this.url = url; this.token = token; }
+
+  async request(method, path, { json, body, headers = {}, type } = {}) {
+    const init = { method, headers: { ...headers }, redirect: "manual" };
+    if (this.token) init.headers.authorization ??= `Bearer ${this.token}`;
+    if (json !== undefined) { init.body = JSON.stringify(json); init.headers["content-type"] = "application/json"; }
+    if (body !== undefined) { init.body = body; if (type) init.headers["content-type"] = type; }
+    const answer = await fetch(this.url + path, init);
+    const bytes = Buffer.from(await answer.arrayBuffer());
+    const kind = answer.headers.get("content-type") ?? "";
+    return { status: answer.status, headers: answer.headers, bytes, text: bytes.toString("utf8"), body: /json/.test(kind) && !/ndjson/.test(kind) ? JSON.parse(bytes.toString("utf8") || "null") : undefined };
+  }
+  get(path, o) { return this.request("GET", path, o); }
+  post(path, json, o) { return this.request("POST", path, { json, ...o }); }
+  put(path, json, o) { return this.request("PUT", path, { json, ...o }); }
+  patch(path, json, o) { return this.request("PATCH", path, { json, ...o }); }
+  delete(path, o) { return this.request("DELETE", path, o); }
+}
+
+let people = 0;
+// A new account with a personal token.
+export async function person(server, name = `Person ${++people}`) {
+  const email = `person${++people}@example.org`;
+  const password = "correct horse battery";
+  const anyone = new Client(server.url);
+  const made = await anyone.post("/api/v1/accounts", { email, name, password });
+  if (made.status !== 201) throw new Error(`register: ${made.status} ${made.text}`);
+  const session = await anyone.post("/api/v1/sessions", { email, password });
+  if (session.status !== 201) throw new Error(`sign in: ${session.status} ${session.text}`);
+  const cookie = session.headers.get("set-cookie").split(";")[0];
+  const csrf = session.body.csrf;
+  const token = await anyone.post("/api/v1/tokens", { name: "test" }, { headers: { cookie, "x-csrf-token": csrf } });
+  if (token.status !== 201) throw new Error(`token: ${token.status} ${token.text}`);
+  const client = new Client(server.url, token.body.secret ?? token.body.token);
+  return Object.assign(client, { email, password, account: made.body.id, cookie, csrf });
+}
+
+export const charter = (over = {}) => ({
+  name: "Alpine Voices",
+  scope: { domain: "language", region: "CH", language: ["en", "de"] },
+  release: { uses: ["train.gen"], purposes: ["research"], audience: "gated_manual", k_contributors: 1 },
+  cadence: { rrule: "FREQ=MONTHLY;BYMONTHDAY=1", start: "2026-01-01T06:00:00Z", lead: "P1D", notice: "P7D", voting: "P2D", cooling_off: "P1D" },
+  gate: { rule: "n_of_m_admins", n: 1 },
+  membership: { admission: "open" },
+  ...over,
+});
