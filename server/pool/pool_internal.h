@@ -50,7 +50,8 @@ struct item {
 	struct str preferences;     /* that string, word for word */
 	struct str sealed;          /* content under the member's key */
 	struct str leaf;            /* data of its leaf in the log, canonical JSON */
-	int64_t item_no, leaf_no;   /* where it was written */
+	int shard;                  /* number of its shard key; where it is written, as: */
+	int64_t item_no, leaf_no;   /* its number, and its leaf in the log */
 };
 /* Checks a submission and makes it ready. Faults go to `e` with memory from `a`. `scratch` may be reset afterwards. */
 CH_CHECK enum err item_prepare(struct arena *a, struct arena *scratch, const struct intake *in, instant at, const struct json *submission, struct item *out, struct error *e);
