@@ -1,15 +1,11 @@
 /* The release's gzip writer (compressing, hashing raw and compressed bytes, one file) against the stock gzip, which only compresses, at the same level in the same run.
  *
- * bench_gzip [FILE] [LEVEL]: FILE is what to compress; without it, rows of made-up text, 64 MiB. */
+ * bench_gzip [FILE] [LEVEL]: FILE is what to compress; without it, rows of made-up text, 64 MiB. Writes build/bench/gzip.json. */
+#include "tests/bench/figures.h"
 #include "commonhold/clock.h"
 #include "commonhold/gzip.h"
 #include "commonhold/limits.h"
 
-#include <stdio.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#define RUNS 5
 #define MADE_BYTES (64 * MIB)
 
 static const char raw_path[] = "/tmp/commonhold-bench-raw", gz_path[] = "/tmp/commonhold-bench.gz";
@@ -63,41 +59,42 @@ static int64_t run_ours(const char *path, int level, int threads, struct gz_resu
 	return gz_writer_close(w, r, &e) ? -1 : clock_tick() - from;
 }
 
-static int by_time(const void *a, const void *b)
-{
-	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-	return (x > y) - (x < y);
-}
+enum { STOCK, ONE, ALL, ONE_RATIO, ALL_RATIO, SIZE_RATIO, FIGURES };
+static struct figure figures[FIGURES] = {
+	[STOCK] = { "gzip", "MB/s", { 0 } }, [ONE] = { "gz_writer_one_thread", "MB/s", { 0 } }, [ALL] = { "gz_writer_thread_a_core", "MB/s", { 0 } },
+	[ONE_RATIO] = { "speedup_one_thread", "x", { 0 } }, [ALL_RATIO] = { "speedup_thread_a_core", "x", { 0 } }, [SIZE_RATIO] = { "size_against_gzip", "x", { 0 } },
+};
 
-static int64_t median(int64_t *t)
+static bool run_once(const char *path, int level, int run)
 {
-	qsort(t, RUNS, sizeof(*t), by_time);
-	return t[RUNS / 2];
+	struct gz_result r;
+	struct stat st;
+	int64_t stock = run_gzip(path, level);
+	if (stock < 0 || stat(gz_path, &st) != 0)
+		return false;
+	int64_t one = run_ours(path, level, 1, &r), all = run_ours(path, level, 0, &r);
+	if (one < 0 || all < 0)
+		return false;
+	double bytes = (double)r.raw_size;
+	figures[STOCK].v[run] = bytes / (double)stock;
+	figures[ONE].v[run] = bytes / (double)one;
+	figures[ALL].v[run] = bytes / (double)all;
+	figures[ONE_RATIO].v[run] = (double)stock / (double)one;
+	figures[ALL_RATIO].v[run] = (double)stock / (double)all;
+	figures[SIZE_RATIO].v[run] = (double)r.size / (double)st.st_size;
+	return true;
 }
 
 int main(int argc, char **argv)
 {
 	const char *path = argc > 1 ? argv[1] : raw_path;
 	int level = argc > 2 ? argv[2][0] - '0' : 6;
-	int64_t stock[RUNS], one[RUNS], all[RUNS];
-	struct gz_result r = { 0 };
-	struct stat st;
 	if (!crypto_start() || (argc < 2 && !make_file(path)))
 		return 1;
-	for (int i = 0; i < RUNS; i++) {
-		stock[i] = run_gzip(path, level);
-		if (stat(gz_path, &st) != 0)
+	for (int i = 0; i < FIGURE_RUNS; i++)
+		if (!run_once(path, level, i))
 			return 1;
-		one[i] = run_ours(path, level, 1, &r);
-		all[i] = run_ours(path, level, 0, &r);
-		if (stock[i] < 0 || one[i] < 0 || all[i] < 0)
-			return 1;
-	}
-	double mb = (double)r.raw_size / 1e6, base = (double)median(stock);
-	printf("%ld cores, %.0f MB, level %d, median of %d\n", sysconf(_SC_NPROCESSORS_ONLN), mb, level, RUNS);
-	printf("gzip                     %7.1f MB/s  1.00x  %.1f MB out\n", mb * 1e6 / base, (double)st.st_size / 1e6);
-	printf("gz_writer, one thread    %7.1f MB/s  %.2fx  %.1f MB out\n", mb * 1e6 / (double)median(one), base / (double)median(one), (double)r.size / 1e6);
-	printf("gz_writer, thread a core %7.1f MB/s  %.2fx\n", mb * 1e6 / (double)median(all), base / (double)median(all));
+	figures_report("gzip", figures, FIGURES);
 	unlink(raw_path);
 	unlink(gz_path);
 	return 0;
