@@ -293,6 +293,9 @@ static void postmaster_stop(struct cluster *c)
 		close(watch);
 	}
 	reap(c);
+	/* One in the runtime directory would otherwise lie about for ever. */
+	if (strncmp(c->socket_dir, c->dir, strlen(c->dir)) != 0)
+		rmdir(c->socket_dir);
 	log_event(LOG_INFO, "cluster.stopped");
 }
 

@@ -18,7 +18,7 @@ enum unprivileged {
 
 struct cluster {
 	char dir[PATH_MAX];          /* absolute; ours alone */
-	char data[PATH_MAX + 16];    /* dir/postgres */
+	char data[PATH_MAX + 16];    /* dir/postgres, or where that leads */
 	char log[PATH_MAX + 16];     /* dir/postgres.log */
 	char bin[PATH_MAX];          /* folder of PostgreSQL's programs */
 	char socket_dir[108];        /* of the Unix socket */

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define APART_FOLDER "/var/lib/commonhold" /* data that its account could not reach where it was asked for */
 #define POSTGRES_FOLDER "/usr/lib/postgresql"
 #define SOCKET_NAME_ROOM 20 /* "/.s.PGSQL.5432.lock" and its NUL; the whole path has at most 107 bytes */
 
@@ -48,6 +49,9 @@ static enum err find_dir(struct cluster *c, const char *dir, struct error *e)
 	if (!realpath(absolute, c->dir))
 		return error_set(e, ERR_IO, "The directory %s cannot be used: %s.", absolute, strerror(errno));
 	snprintf(c->data, sizeof(c->data), "%s/postgres", c->dir);
+	char apart[PATH_MAX];
+	if (realpath(c->data, apart))
+		snprintf(c->data, sizeof(c->data), "%s", apart);
 	snprintf(c->log, sizeof(c->log), "%s/postgres.log", c->dir);
 	return ERR_OK;
 }
@@ -142,9 +146,61 @@ static bool belongs_to_other(struct cluster *c)
 	return s.st_uid != 0 && name_of(s.st_uid, name);
 }
 
+
 static enum err give_away(const struct cluster *c, const char *path, struct error *e)
 {
 	return lchown(path, c->uid, c->gid) == 0 ? ERR_OK : error_set(e, ERR_IO, "%s cannot be given to another account: %s.", path, strerror(errno));
+}
+
+static bool account_reaches(struct cluster *c, const char *path)
+{
+	const char *argv[CLUSTER_ARGS];
+	const char *const test[] = { "test", "-x", path, NULL };
+	struct error ignored = { 0 };
+	int status;
+	cluster_command(c, argv, test);
+	return process_run(argv, NULL, &status, &ignored) == ERR_OK && status == 0;
+}
+
+static void digest_of_dir(const struct cluster *c, char out[17])
+{
+	struct sha256 h = sha256(str_of(c->dir));
+	for (size_t i = 0; i < 8; i++)
+		snprintf(out + 2 * i, 3, "%02x", h.b[i]);
+}
+
+/* Below root's own home, say, no other account can work: the data then lies apart, and a link shows where. */
+static enum err put_apart(struct cluster *c, struct error *e)
+{
+	char link[PATH_MAX + 16], folder[64], digest[17];
+	struct stat s;
+	digest_of_dir(c, digest);
+	snprintf(folder, sizeof(folder), APART_FOLDER "/%s", digest);
+	snprintf(link, sizeof(link), "%s/postgres", c->dir);
+	if (lstat(link, &s) == 0 && !S_ISLNK(s.st_mode))
+		return error_hint(e, ERR_CONFIG, "Move the data directory to a place that the account postgres can reach, or allow user namespaces.",
+			"PostgreSQL may not run as root, and the account postgres cannot reach %s.", c->dir);
+	TRY(make_dirs(folder, e));
+	if (chmod(APART_FOLDER, 0711) != 0 || chmod(folder, 0711) != 0)
+		return error_set(e, ERR_IO, "%s cannot be opened to the account postgres: %s.", folder, strerror(errno));
+	snprintf(c->data, sizeof(c->data), "%s/postgres", folder);
+	unlink(link);
+	if (symlink(c->data, link) != 0)
+		return error_set(e, ERR_IO, "%s cannot be made: %s.", link, strerror(errno));
+	log_event(LOG_WARN, "cluster.data_apart", LOG_Z("data", c->data));
+	return ERR_OK;
+}
+
+/* Where it goes when user namespaces are not to be had, as in many containers: another account, which must be able to get to the data. */
+static enum err find_place_for_account(struct cluster *c, bool somebodys, struct error *e)
+{
+	c->as = AS_OTHER;
+	wrap(c, "setpriv", "--reuid", "--regid");
+	if (somebodys)
+		return data_version(c) ? ERR_OK : give_away(c, c->dir, e);
+	if (chmod(c->dir, 0711) != 0)
+		return error_set(e, ERR_IO, "%s cannot be opened to the account postgres: %s.", c->dir, strerror(errno));
+	return account_reaches(c, c->dir) ? ERR_OK : put_apart(c, e);
 }
 
 static enum err find_account(struct cluster *c, struct error *e)
@@ -167,11 +223,7 @@ static enum err find_account(struct cluster *c, struct error *e)
 			return ERR_OK;
 		}
 	}
-	c->as = AS_OTHER;
-	wrap(c, "setpriv", "--reuid", "--regid");
-	if (!other && chmod(c->dir, 0711) != 0)
-		return error_set(e, ERR_IO, "%s cannot be opened to the account postgres: %s.", c->dir, strerror(errno));
-	return other ? give_away(c, c->dir, e) : ERR_OK;
+	return find_place_for_account(c, other, e);
 }
 
 void cluster_command(const struct cluster *c, const char **argv, const char *const *command)
@@ -212,13 +264,13 @@ static enum err find_socket_dir(struct cluster *c, struct error *e)
 {
 	char path[PATH_MAX + 8];
 	snprintf(path, sizeof(path), "%s/run", c->dir);
-	if (strlen(path) + SOCKET_NAME_ROOM > sizeof(c->socket_dir) || !path_is_plain(path)) {
+	if (strlen(path) + SOCKET_NAME_ROOM > sizeof(c->socket_dir) || !path_is_plain(path) || strncmp(c->data, c->dir, strlen(c->dir)) != 0) {
 		const char *runtime = getenv("XDG_RUNTIME_DIR");
-		struct sha256 h = sha256(str_of(c->dir));
+		char digest[17];
+		digest_of_dir(c, digest);
 		if (!runtime || runtime[0] != '/' || strlen(runtime) > 48 || !path_is_plain(runtime) || access(runtime, W_OK) != 0 || c->as == AS_OTHER)
 			runtime = "/tmp";
-		snprintf(path, sizeof(path), "%s/commonhold-%u-%02x%02x%02x%02x%02x%02x%02x%02x", runtime, (unsigned)geteuid(), h.b[0], h.b[1], h.b[2], h.b[3], h.b[4],
-			h.b[5], h.b[6], h.b[7]);
+		snprintf(path, sizeof(path), "%s/commonhold-%u-%s", runtime, (unsigned)geteuid(), digest);
 	}
 	TRY(make_private_dir(c, path, e));
 	snprintf(c->socket_dir, sizeof(c->socket_dir), "%.*s", (int)sizeof(c->socket_dir) - 1, path);
@@ -233,8 +285,8 @@ void cluster_conninfo(const struct cluster *c, char *out, size_t n, const char *
 enum err cluster_find(struct cluster *c, const char *dir, struct error *e)
 {
 	TRY(find_dir(c, dir, e));
-	TRY(find_programs(c, e));
 	TRY(find_account(c, e));
+	TRY(find_programs(c, e));
 	TRY(find_socket_dir(c, e));
 	cluster_conninfo(c, c->urls[0], sizeof(c->urls[0]), "commonhold", "commonhold");
 	cluster_conninfo(c, c->urls[1], sizeof(c->urls[1]), "commonhold", "commonhold_keys");
@@ -338,9 +390,37 @@ enum err cluster_create(struct cluster *c, struct error *e)
 	return rename(fresh, c->data) == 0 ? ERR_OK : error_set(e, ERR_IO, "%s cannot be made: %s.", c->data, strerror(errno));
 }
 
+/* Another account cannot read what lies in our folder: the operator's settings are handed over, and data from a time when namespaces were to be had. */
+static enum err hand_over(const struct cluster *c, struct error *e)
+{
+	char from[PATH_MAX + 16], to[PATH_MAX + 48], owner[48];
+	struct stat s;
+	int status;
+	snprintf(owner, sizeof(owner), "%u:%u", (unsigned)c->uid, (unsigned)c->gid);
+	const char *const chown_all[] = { "chown", "-R", "-h", owner, "--", c->data, NULL };
+	if (stat(c->data, &s) == 0 && s.st_uid != c->uid)
+		TRY(process_run(chown_all, c->log, &status, e));
+	snprintf(from, sizeof(from), "%s/postgres.conf", c->dir);
+	snprintf(to, sizeof(to), "%s/../postgres.conf", c->data);
+	int fd = open(from, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return ERR_OK;
+	struct buf text;
+	buf_init(&text, 64 * KIB);
+	char *room = buf_reserve(&text, 32 * KIB);
+	ssize_t n = room ? read(fd, room, 32 * KIB) : -1;
+	close(fd);
+	text.n = n > 0 ? (size_t)n : 0;
+	enum err code = n < 0 ? error_set(e, ERR_IO, "%s cannot be read.", from) : write_file(c, to, &text, e);
+	buf_release(&text);
+	return code;
+}
+
 enum err cluster_write_access(const struct cluster *c, struct error *e)
 {
 	char map[256];
+	if (c->as == AS_OTHER)
+		TRY(hand_over(c, e));
 	snprintf(map, sizeof(map), "us \"%s\" commonhold\nus \"%s\" postgres\n", c->peer, c->peer);
 	TRY(write_data_file(c, c->data, "pg_ident.conf", map, e));
 	return write_data_file(c, c->data, "pg_hba.conf", "local all all peer map=us\n", e);
