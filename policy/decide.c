@@ -49,6 +49,11 @@ static inline policy_reasons of_item(const struct policy_program *program, uint6
 	return r | program->by_time[segment][word & 7];
 }
 
+policy_reasons policy__item_reasons(const struct policy_program *program, uint64_t word)
+{
+	return of_item(program, word);
+}
+
 static policy_reasons of_sparse(const struct policy__sparse *item, uint64_t word, uint32_t member)
 {
 	bool agrees = item->member == member && item->kind == (word & 7);

@@ -284,4 +284,27 @@ struct policy__view {
 /* Write trace->fixes and trace->retry_at. */
 enum policy_status policy__find_fixes(struct policy__view *view);
 
+/* decide.c: what an item says of itself, without its people and the charter's rules. */
+policy_reasons policy__item_reasons(const struct policy_program *program, uint64_t word);
+
+/* ---- domain.c: the finite world that rules can tell apart -------------------------------------------- */
+
+enum {
+	POLICY__VALUES = 260,              /* values of one attribute */
+	POLICY__CASES_MAX = 1 << 21,       /* cases that are listed at most */
+};
+
+/* For every attribute, the values that stand for all others: every value of a small one, both sides of every
+ * boundary of a large one. */
+struct policy__domain {
+	uint32_t values[POLICY_ATTR_COUNT][POLICY__VALUES]; /* ascending */
+	uint16_t n[POLICY_ATTR_COUNT];                      /* how many */
+	uint64_t cases;                                     /* their product */
+};
+/* Values that one or two programs tell apart. `whole`: also for attributes that no rule looks at. False: too many. */
+bool policy__domain_init(struct policy__domain *domain, const struct policy_program *a, const struct policy_program *b,
+                         bool whole);
+/* The case of a number. */
+void policy__domain_case(const struct policy__domain *domain, uint64_t no, uint64_t *word, uint64_t *more);
+
 #endif

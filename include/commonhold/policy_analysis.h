@@ -80,10 +80,12 @@ enum policy_status policy_equivalent(const struct policy_spec *a, const struct p
 
 /* ---- Merging ----------------------------------------------------------------------------------- */
 
-/* Merge two specifications for a joint release: uses and purposes intersect; expiry and retention take the
- * least; k, embargo, cut-off freshness the most; duties and masks AND; rules, toggles and defaults of both stand.
- * Commutative, associative, idempotent up to the order of arrays, and never looser than either. An empty
- * intersection is a fault at compile time. The arrays are built in `mem`. */
+/* Merge two specifications for a joint release: uses, purposes, kinds, regions and outputs intersect; retention
+ * takes the least; k, embargo and notice the most; what can be conditional and what the audience honours
+ * AND; the audience is the narrower; rules and controls of both stand; defaults stand if they are the same, else
+ * only the denials of both do. Commutative, associative and idempotent in what it decides, and for the uses, purposes
+ * and audience that remain never looser than either. An empty intersection is a fault at compile time. Arrays
+ * are built in `mem`. The caller gives the joint release its own release_id. */
 enum policy_status policy_spec_merge(const struct policy_spec *a, const struct policy_spec *b,
                                      struct policy_mem *mem, struct policy_spec *out);
 /* Merge two decisions on the same item: union of reasons, so the stricter outcome. */
