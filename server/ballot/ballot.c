@@ -306,6 +306,8 @@ enum err ballot_cast_vote(struct call *c, struct uuid coop, struct uuid ballot, 
 	TRY(db_begin_in(c, coop, DB_WRITE));
 	TRY(member_of_actor(c, coop, &me));
 	TRY(ballot_find(c, coop, ballot, out));
+	if (me.state != POLICY_STANDING_ACTIVE && me.state != POLICY_STANDING_DUE && me.state != POLICY_STANDING_GRACE)
+		return fail_reason(c, ERR_REFUSED, "not_a_member", "Only current members vote.");
 	if (!out->may_vote)
 		return out->on_roll || out->state != BALLOT_OPEN
 			? fail_reason(c, ERR_STATE, "ballot_not_open", "This ballot is not open for votes.")

@@ -7,6 +7,7 @@ SQL(items_with_statements,
 	"SELECT c.id, c.item_no, c.member_no, c.kind FROM contribution c "
 	"WHERE c.coop_id = $1 AND c.id IN (SELECT item_id FROM statement WHERE coop_id = $1 AND item_id IS NOT NULL) ORDER BY c.id");
 SQL(segments_clear, "DELETE FROM release_segment WHERE coop_id = $1 AND release_id = $2 AND stage = $3");
+SQL(segment_insert, "INSERT INTO release_segment (coop_id, release_id, stage, no, items, sets, codes) VALUES ($1, $2, $3, $4, $5, $6, $7)");
 SQL(reasons_clear, "DELETE FROM release_reason WHERE coop_id = $1 AND release_id = $2 AND stage = $3");
 SQL(reason_insert, "INSERT INTO release_reason (coop_id, release_id, stage, reason, items) VALUES ($1, $2, $3, $4, $5)");
 SQL(pool_size, "SELECT coalesce((SELECT next_item FROM pool_head WHERE coop_id = $1), 0)");
@@ -245,24 +246,14 @@ static void code_segment(struct coded *k, const policy_reasons *reasons, size_t 
 
 static enum err store_segments(struct call *c, const struct release *r, const char *stage, const struct decided *d)
 {
-	struct copy_in *copy;
 	struct coded *k = ARENA_NEW(d->arena, struct coded);
-	TRY(db_copy_in_begin(c, "COPY release_segment (coop_id, release_id, stage, no, items, sets, codes) FROM STDIN (FORMAT binary)", &copy));
 	for (size_t base = 0; base < d->n; base += POOL_SEGMENT) {
 		size_t n = d->n - base < POOL_SEGMENT ? d->n - base : POOL_SEGMENT;
 		code_segment(k, d->reasons + base, n);
-		copy_in_row(copy, 7);
-		copy_in_uuid(copy, r->coop);
-		copy_in_uuid(copy, r->id);
-		copy_in_str(copy, str_of(stage));
-		copy_in_int4(copy, (int32_t)(base / POOL_SEGMENT));
-		copy_in_int4(copy, (int32_t)n);
-		copy_in_str(copy, str_make(k->sets, k->n_sets * sizeof(k->sets[0])));
-		copy_in_str(copy, str_make(k->codes, n * sizeof(k->codes[0])));
-		TRY(copy_in_flush(copy));
+		TRY(db_exec(c, segment_insert, A_UUID(r->coop), A_UUID(r->id), A_Z(stage), A_I64((int64_t)(base / POOL_SEGMENT)), A_I64((int64_t)n),
+			A_BYTES(str_make(k->sets, k->n_sets * sizeof(k->sets[0]))), A_BYTES(str_make(k->codes, n * sizeof(k->codes[0])))));
 	}
-	int64_t rows;
-	return db_copy_in_end(copy, &rows);
+	return ERR_OK;
 }
 
 static enum err store_count(struct call *c, const struct release *r, const char *stage, const char *name, uint64_t items)

@@ -2,7 +2,9 @@
 
 #include "commonhold/account.h"
 #include "commonhold/config.h"
+#include "commonhold/crypto.h"
 #include "commonhold/json.h"
+#include "commonhold/ledger.h"
 
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -41,22 +43,34 @@ static const struct json *charter_draft(struct call *c, const char *replace)
 	return out;
 }
 
-static struct call *sign_in(int number)
+static struct actor sign_in(struct call *c, int number)
 {
-	struct call *c = fixture_call();
 	struct account account;
+	c->actor = (struct actor){ 0 };
 	assert_ok(c, account_create(c, str_fmt(c->arena, "member%d@example.org", number), str_fmt(c->arena, "Member %d", number), &account));
-	c->actor = (struct actor){ .kind = AUTH_SESSION, .account = account.id, .email = account.email, .name = account.name };
-	return c;
+	return (struct actor){ .kind = AUTH_SESSION, .account = account.id, .email = account.email, .name = account.name };
+}
+
+struct call *by(struct world *w, int member)
+{
+	w->person->actor = w->actor[member];
+	return w->person;
 }
 
 static void configure(void)
 {
 	struct error e = { 0 };
 	setenv("COMMONHOLD_DIR", fixture_dir(), 1);
-	setenv("COMMONHOLD_LOG", "error", 1);
+	setenv("COMMONHOLD_LOG", "warn", 1);
 	assert_int_equal(config_load(&e), ERR_OK);
 	mkdir(config()->releases_dir, 0755);
+	if (instance_keys())
+		return;
+	struct instance_keys *keys;
+	assert_true(crypto_start());
+	assert_int_equal(instance_keys_open(config()->key_dir, &keys, &e), ERR_OK);
+	instance_keys_use(keys);
+	ledger_use_host("test.example");
 }
 
 void world_make(struct world *w, const char *replace)
@@ -66,24 +80,25 @@ void world_make(struct world *w, const char *replace)
 	configure();
 	clock_set(WORLD_START);
 	w->system = fixture_system();
+	w->person = fixture_call();
 	for (int i = 0; i < WORLD_MEMBERS; i++)
-		w->member[i] = sign_in(i);
-	assert_ok(w->member[0], coop_found(w->member[0], STR("test"), charter_draft(w->member[0], replace), &coop));
+		w->actor[i] = sign_in(w->person, i);
+	assert_ok(by(w, 0), coop_found(by(w, 0), STR("test"), charter_draft(by(w, 0), replace), &coop));
 	w->coop = coop.id;
-	assert_ok(w->member[0], member_mine_in(w->member[0], w->coop, &m));
+	assert_ok(by(w, 0), member_mine_in(by(w, 0), w->coop, &m));
 	w->id[0] = m.id;
 	for (int i = 1; i < WORLD_MEMBERS; i++) {
-		assert_ok(w->member[i], member_join(w->member[i], w->coop, &m));
+		assert_ok(by(w, i), member_join(by(w, i), w->coop, &m));
 		w->id[i] = m.id;
 		if (i < 3)
-			assert_ok(w->member[0], member_set_admin(w->member[0], w->coop, w->id[i], true, &m));
+			assert_ok(by(w, 0), member_set_admin(by(w, 0), w->coop, w->id[i], true, &m));
 	}
 	assert_ok(w->system, release_schedule_next(w->system, w->coop, NULL));
 }
 
 void world_say(struct world *w, int member, const char *effect)
 {
-	struct call *c = w->member[member];
+	struct call *c = by(w, member);
 	struct str research = STR("research");
 	assert_ok(c, consent_give(c, w->coop, &research, 1, false));
 	if (!effect)
@@ -94,7 +109,7 @@ void world_say(struct world *w, int member, const char *effect)
 
 struct uuid world_contribute(struct world *w, int member, const char *text)
 {
-	struct call *c = w->member[member];
+	struct call *c = by(w, member);
 	const struct json *json;
 	struct receipt receipt;
 	struct str body = str_fmt(c->arena, "{\"kind\":\"example\",\"lang\":\"en\",\"content\":{\"input\":\"%s\",\"output\":\"An answer to it.\"}}", text);
@@ -135,7 +150,7 @@ void world_vote(struct world *w, const struct release *r, int n, const char *cho
 {
 	for (int i = 0; i < n; i++) {
 		struct ballot b;
-		assert_ok(w->member[i], ballot_cast_vote(w->member[i], w->coop, r->ballot, str_of(choice), &b));
+		assert_ok(by(w, i), ballot_cast_vote(by(w, i), w->coop, r->ballot, str_of(choice), &b));
 	}
 }
 

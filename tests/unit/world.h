@@ -20,12 +20,15 @@
 struct world {
 	struct uuid coop;
 	struct call *system;                  /* the instance: jobs */
-	struct call *member[WORLD_MEMBERS];   /* signed in; 0 to 2 are admins, 0 the founder */
+	struct call *person;                  /* one call that by() lends to whoever acts: calls keep their connection, and there are few */
+	struct actor actor[WORLD_MEMBERS];    /* signed in; 0 to 2 are admins, 0 the founder */
 	struct uuid id[WORLD_MEMBERS];        /* their memberships */
 };
 
 /* Founds and peoples the co-op. `replace`: members of the charter's draft to put in the place of the usual ones, as a JSON object, or NULL. */
 void world_make(struct world *w, const char *replace);
+/* The call of a member: acts as them until by() is asked for another. */
+struct call *by(struct world *w, int member);
 /* Consent to research, and `effect` for train.gen by the member's own default (NULL: silence). */
 void world_say(struct world *w, int member, const char *effect);
 /* One `example` with that text; gives its id. */
