@@ -28,6 +28,8 @@ struct demo_coop {
 	struct str licence;       /* default for new contributions */
 	bool share_by_default;    /* its answer to silence */
 	unsigned admins;          /* the first so many members are its admins */
+	struct str record_name;   /* name of the schema that its records have */
+	struct str record_schema; /* that JSON Schema, for the charter */
 };
 
 /* How a member is disposed: what the demo makes them state. */
@@ -60,7 +62,7 @@ struct demo_contribution {
 	struct str json;          /* canonical, valid under contribution.json */
 	instant submitted;        /* not before the member joined, not after the end */
 	unsigned pii;             /* bits of what was planted, 1 << enum pii_kind; 0: none */
-	bool duplicate;           /* its content equals that of an earlier one, by another member or the same */
+	bool duplicate;           /* planted: its content equals that of an earlier one, by another member or the same */
 };
 
 /* Who listens. Each may be NULL; an error ends the run. What is passed lives until the callback returns, co-ops and members to the end of the run. */

@@ -177,35 +177,27 @@ struct number {
 static size_t separator_length(struct str t, size_t i, struct number *num)
 {
 	unsigned char c = pii_at(t, i), next = pii_at(t, i + 1);
-	size_t n = 0;
-	if (i >= t.n)
+	bool no_break = (c == 0xc2 && next == 0xa0) || (c == 0xe2 && next == 0x80 && (pii_at(t, i + 2) == 0xaf || pii_at(t, i + 2) == 0x89));
+	size_t n = c == 0xc2 ? 2 : c == 0xe2 ? 3 : 1;
+	if (i >= t.n || (!no_break && c != ' ' && c != '-' && c != '.' && c != '/' && c != ')'))
 		return 0;
-	if (c == 0xc2 && next == 0xa0)
-		num->spaced = true, n = 2;
-	else if (c == 0xe2 && next == 0x80 && (pii_at(t, i + 2) == 0xaf || pii_at(t, i + 2) == 0x89))
-		num->spaced = true, n = 3;
-	else if (c == ' ')
-		num->spaced = true, n = 1;
-	else if (c == '-')
-		num->dashed = true, n = 1;
-	else if (c == '.')
-		num->dotted = true, n = 1;
-	else if (c == '/')
-		num->slashed = true, n = 1;
-	else if (c == ')')
-		num->paren = true, n = next == ' ' || next == '-' ? 2 : 1;
-	if (n && pii_at(t, i + n) == '(')
+	if (c == ')' && (next == ' ' || next == '-'))
 		n++;
-	return n && pii_digit(pii_at(t, i + n)) ? n : 0;
+	bool opens = pii_at(t, i + n) == '(';
+	n += opens;
+	if (!pii_digit(pii_at(t, i + n)))
+		return 0;
+	num->spaced = num->spaced || no_break || c == ' ';
+	num->dashed = num->dashed || c == '-';
+	num->dotted = num->dotted || c == '.';
+	num->slashed = num->slashed || c == '/';
+	num->paren = num->paren || c == ')' || opens;
+	return n;
 }
 
 static void read_number(struct str t, size_t at, struct number *num)
 {
 	*num = (struct number){ .from = at };
-	if (pii_before(t, at) == '(')
-		num->from--, num->paren = true;
-	if (pii_before(t, num->from) == '+')
-		num->from--, num->plus = true;
 	size_t i = at;
 	for (;;) {
 		size_t start = i;
@@ -228,6 +220,10 @@ static void read_number(struct str t, size_t at, struct number *num)
 			break;
 		i += skip;
 	}
+	/* an opening parenthesis belongs to it when the closing one stands inside */
+	num->from -= num->paren && pii_before(t, at) == '(';
+	num->plus = pii_before(t, num->from) == '+';
+	num->from -= num->plus;
 }
 
 static unsigned number_prefix(const struct number *num, size_t n)

@@ -91,6 +91,9 @@ static void telephone_numbers_need_a_country_or_the_form_of_one(void **state)
 		{ "212-555-0123", PII_PHONE, "212-555-0123" },
 		{ "1-212-555-0123", PII_PHONE, "1-212-555-0123" },
 		{ "212.555.0123", PII_PHONE, "212.555.0123" },
+		{ "Ring 212-555-0123. Or not.", PII_PHONE, "212-555-0123" },
+		{ "+(41) 79 123 45 67", PII_PHONE, "+(41) 79 123 45 67" },
+		{ "(+41 79 123 45 67)", PII_PHONE, "+41 79 123 45 67" },
 		{ "Tel. 0711/1234567", PII_PHONE, "0711/1234567" },
 		{ "079 123 45 67", PII_PHONE, "079 123 45 67" },
 		{ "01 99 00 12 34", PII_PHONE, "01 99 00 12 34" },
@@ -130,6 +133,8 @@ static void a_card_counts_only_with_a_network_a_length_and_a_luhn_digit(void **s
 	static const struct pii_case cases[] = {
 		{ "4111 1111 1111 1111", PII_CARD, "4111 1111 1111 1111" },
 		{ "4111111111111111", PII_CARD, "4111111111111111" },
+		{ "(4111 1111 1111 1111)", PII_CARD, "4111 1111 1111 1111" },
+		{ "it is 4111 1111 1111 1111. Or 4111 1111 1111 1112/", PII_CARD, "4111 1111 1111 1111" },
 		{ "5555-5555-5555-4444", PII_CARD, "5555-5555-5555-4444" },
 		{ "card 3782 822463 10005, thanks", PII_CARD, "3782 822463 10005" },
 		{ "6011111111111117", PII_CARD, "6011111111111117" },
