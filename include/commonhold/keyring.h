@@ -17,9 +17,10 @@ CH_CHECK enum err keyring_make(struct call *c, struct uuid coop, struct uuid mem
 /* The keys of many members at once, in their order; one round trip for what is not cached. `present[i]` (may be NULL when all must be there) is false where there is no
  * key or no longer one; without `present` that is ERR_GONE. */
 CH_CHECK enum err keyring_get(struct call *c, struct uuid coop, const struct uuid *members, size_t n, struct seal_key *out, bool *present);
-/* Destroys the key: the wrapped bytes are overwritten in the row, which stays as a mark that no key may be made again. */
+/* Destroys the key: the row stays as a mark that no key may be made again, without the wrapped bytes. The database clears their old version away at autovacuum's next round, and
+ * the keys database's own backups and write-ahead log are kept for days only. */
 CH_CHECK enum err keyring_destroy(struct call *c, struct uuid coop, struct uuid member);
-/* Other processes' destructions: forgets everything cached. Called when a notification was missed, and by tests. */
+/* Forgets everything cached. What another process destroyed is forgotten after a minute by itself. */
 void keyring_forget(void);
 
 #endif

@@ -529,6 +529,23 @@ static void keys_are_private_and_stay_the_same(void **state)
 	assert_int_equal(reopen(), ERR_OK);
 }
 
+static void a_path_may_end_with_a_slash_but_must_not_be_empty(void **state)
+{
+	(void)state;
+	struct instance_keys *k = NULL;
+	struct error e = { 0 };
+	assert_int_equal(instance_keys_open(str_z(arena, str_fmt(arena, "%s/slash//", dir)), &k, &e), ERR_OK);
+	instance_keys_free(k);
+	assert_int_equal(mode_of(str_z(arena, str_fmt(arena, "%s/slash", dir))), 0700);
+	assert_int_equal(instance_keys_open("", &k, &e), ERR_CONFIG);
+	/* a folder that is there and empty is filled */
+	const char *empty = str_z(arena, str_fmt(arena, "%s/empty", dir));
+	assert_int_equal(mkdir(empty, 0755), 0);
+	assert_int_equal(instance_keys_open(empty, &k, &e), ERR_OK);
+	instance_keys_free(k);
+	assert_int_equal(mode_of(empty), 0700);
+}
+
 static void keys_that_others_can_read_are_refused(void **state)
 {
 	(void)state;
@@ -620,6 +637,7 @@ int main(void)
 		cmocka_unit_test(what_is_no_token_is_refused),
 		cmocka_unit_test(the_jwks_verifies_our_tokens),
 		cmocka_unit_test(keys_are_private_and_stay_the_same),
+		cmocka_unit_test(a_path_may_end_with_a_slash_but_must_not_be_empty),
 		cmocka_unit_test(keys_that_others_can_read_are_refused),
 		cmocka_unit_test(a_missing_key_is_not_made_anew),
 		cmocka_unit_test(a_damaged_key_or_a_link_is_refused),
