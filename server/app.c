@@ -5,6 +5,7 @@
 #include "commonhold/coop.h"
 #include "commonhold/crypto.h"
 #include "commonhold/db.h"
+#include "commonhold/hub.h"
 #include "commonhold/ledger.h"
 #include "commonhold/log.h"
 #include "commonhold/release.h"
@@ -27,7 +28,7 @@ struct app {
 };
 
 static const struct route *const route_tables[] = {
-	web_routes, account_routes, coop_routes, ledger_routes, pool_routes, ballot_routes, release_routes, access_routes,
+	web_routes, account_routes, coop_routes, ledger_routes, pool_routes, ballot_routes, release_routes, access_routes, hub_routes,
 	account_page_routes, coop_page_routes, ledger_page_routes, pool_page_routes, ballot_page_routes, release_page_routes, access_page_routes,
 	NULL,
 };

@@ -51,7 +51,7 @@ CH_CHECK enum err release_build(struct call *c, struct uuid coop, struct uuid re
 CH_CHECK enum err release_cancel(struct call *c, struct uuid coop, struct uuid release, struct str reason, struct release *out);
 
 CH_CHECK enum err release_read(struct call *c, struct uuid coop, struct uuid release, struct release *out);
-/* By version or id or "latest". */
+/* By version, id, manifest digest (its 64 hex digits, or the first 40) or "latest". */
 CH_CHECK enum err release_find(struct call *c, struct uuid coop, struct str name, struct release *out);
 CH_CHECK enum err release_list(struct call *c, struct uuid coop, struct str state, struct str cursor, int limit, struct release **out, size_t *n, struct str *next_cursor);
 /* Counts by outcome and reason at a stage ("frozen", "built"). */
@@ -64,6 +64,8 @@ CH_CHECK enum err release_preview(struct call *c, struct uuid coop, struct previ
 /* Files of a built release. */
 struct release_file { struct str path; int64_t size; struct sha256 sha256; int64_t rows; };
 CH_CHECK enum err release_files(struct call *c, struct uuid coop, struct uuid release, struct release_file **out, size_t *n);
+/* One of them by its exact path; ERR_NOT_FOUND. */
+CH_CHECK enum err release_file_find(struct call *c, struct uuid coop, struct uuid release, struct str path, struct release_file *out);
 /* Where a published release lies on disk. */
 struct str release_dir(struct arena *a, struct uuid coop, struct uuid release);
 

@@ -2,6 +2,7 @@
 
 SQL(reasons_of, "SELECT reason, items FROM release_reason WHERE coop_id = $1 AND release_id = $2 AND stage = $3 ORDER BY items DESC, reason");
 SQL(files_of, "SELECT path, size, sha256, coalesce(rows, 0)::bigint FROM release_file WHERE coop_id = $1 AND release_id = $2 ORDER BY path");
+SQL(file_of, "SELECT path, size, sha256, coalesce(rows, 0)::bigint FROM release_file WHERE coop_id = $1 AND release_id = $2 AND path = $3");
 SQL(releases_of_coop,
 	"SELECT id FROM release WHERE coop_id = $1 AND state IN ('published', 'superseded', 'withdrawn') ORDER BY published_at DESC");
 SQL(item_place,
@@ -22,6 +23,13 @@ enum err release_reasons(struct call *c, struct uuid coop, struct uuid release, 
 	return db_commit(c);
 }
 
+static struct release_file file_of_row(const struct rows *r, int i)
+{
+	struct release_file f = { .path = row_str(r, i, 0), .size = row_int(r, i, 1), .rows = row_int(r, i, 3) };
+	memcpy(f.sha256.b, row_bytes(r, i, 2).p, 32);
+	return f;
+}
+
 enum err release_files(struct call *c, struct uuid coop, struct uuid release, struct release_file **out, size_t *n)
 {
 	struct rows r;
@@ -29,11 +37,20 @@ enum err release_files(struct call *c, struct uuid coop, struct uuid release, st
 	TRY(db_query(c, files_of, &r, A_UUID(coop), A_UUID(release)));
 	*n = (size_t)r.n;
 	*out = ARENA_ARRAY(c->arena, *n, struct release_file);
-	for (int i = 0; i < r.n; i++) {
-		(*out)[i] = (struct release_file){ .path = row_str(&r, i, 0), .size = row_int(&r, i, 1), .rows = row_int(&r, i, 3) };
-		memcpy((*out)[i].sha256.b, row_bytes(&r, i, 2).p, 32);
-	}
+	for (int i = 0; i < r.n; i++)
+		(*out)[i] = file_of_row(&r, i);
 	return db_commit(c);
+}
+
+enum err release_file_find(struct call *c, struct uuid coop, struct uuid release, struct str path, struct release_file *out)
+{
+	struct rows r;
+	TRY(db_begin_in(c, coop, DB_READ));
+	TRY(db_finish(c, file_of, &r, A_UUID(coop), A_UUID(release), A_STR(path)));
+	if (r.n != 1)
+		return fail(c, ERR_NOT_FOUND, "The release has no such file.");
+	*out = file_of_row(&r, 0);
+	return ERR_OK;
 }
 
 /* The reasons at one place of a stored segment; AFTER_CUTOFF for an item that came later. */

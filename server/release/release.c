@@ -10,6 +10,7 @@
 SQL(release_by_id, "SELECT " RELEASE_COLUMNS " FROM release WHERE coop_id = $1 AND id = $2");
 SQL(release_for_update, "SELECT " RELEASE_COLUMNS " FROM release WHERE coop_id = $1 AND id = $2 FOR UPDATE");
 SQL(release_by_version, "SELECT " RELEASE_COLUMNS " FROM release WHERE coop_id = $1 AND version = $2");
+SQL(release_by_manifest, "SELECT " RELEASE_COLUMNS " FROM release WHERE coop_id = $1 AND substr(manifest_sha256, 1, length($2)) = $2 AND version IS NOT NULL");
 SQL(release_newest, "SELECT " RELEASE_COLUMNS " FROM release WHERE coop_id = $1 AND state = 'published' ORDER BY published_at DESC LIMIT 1");
 SQL(release_page,
 	"SELECT " RELEASE_COLUMNS " FROM release WHERE coop_id = $1 AND ($2::text IS NULL OR state = $2) AND ($3::timestamptz IS NULL OR (cutoff_at, id) < ($3, $4)) "
@@ -142,14 +143,25 @@ enum err release_read(struct call *c, struct uuid coop, struct uuid release, str
 	return db_commit(c);
 }
 
+/* The name as a manifest's digest, or as its first 20 bytes, which is as long as a Git commit's. */
+static bool manifest_prefix(struct str name, uint8_t out[32], size_t *n)
+{
+	*n = name.n / 2;
+	return (name.n == 40 || name.n == 64) && str_unhex(name, out, *n);
+}
+
 enum err release_find(struct call *c, struct uuid coop, struct str name, struct release *out)
 {
 	struct uuid id;
+	uint8_t digest[32];
+	size_t n;
 	TRY(db_begin_in(c, coop, DB_READ));
 	if (uuid_parse(name, &id))
 		TRY(release_get(c, coop, id, out));
 	else if (str_is(name, "latest"))
 		TRY(release_latest(c, coop, out));
+	else if (manifest_prefix(name, digest, &n))
+		TRY(release_one(c, &release_by_manifest, coop, A_BYTES(str_make(digest, n)), out));
 	else
 		TRY(release_one(c, &release_by_version, coop, A_STR(name), out));
 	return db_commit(c);

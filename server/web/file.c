@@ -65,6 +65,26 @@ static enum err file_send(struct request *rq, int fd, int64_t at, int64_t left)
 	return stream_end(rq);
 }
 
+/* The range that is asked for; If-Range: the part only while the file is the same; a date is no strong validator of ours. */
+static struct range range_asked(const struct request *rq, struct str etag, int64_t size)
+{
+	struct str asked = request_header(rq, "Range"), condition = request_header(rq, "If-Range");
+	if (asked.p && (!condition.p || etag_listed(condition, etag, false)))
+		return range_parse(asked, size);
+	return (struct range){ .length = size };
+}
+
+struct file_part response_file_part(const struct request *rq, struct str etag, int64_t size)
+{
+	struct str known = request_header(rq, "If-None-Match");
+	struct range r = range_asked(rq, etag, size);
+	if (known.p && etag_listed(known, etag, true))
+		return (struct file_part){ .status = 304 };
+	if (r.outside)
+		return (struct file_part){ .status = 416 };
+	return (struct file_part){ r.wanted ? 206 : 200, r.first, exchange_of(rq)->head ? 0 : r.length };
+}
+
 enum err response_file(struct request *rq, struct response *rs, int fd, int64_t size, const char *content_type, struct str etag)
 {
 	struct arena *a = rq->call->arena;
@@ -72,11 +92,7 @@ enum err response_file(struct request *rq, struct response *rs, int fd, int64_t 
 	if (response_not_modified(rq, rs, etag))
 		return ERR_OK;
 	response_header(rs, "Accept-Ranges", STR("bytes"));
-	struct str asked = request_header(rq, "Range"), condition = request_header(rq, "If-Range");
-	struct range r = { .length = size };
-	/* If-Range: the part only while the file is the same; a date is no strong validator of ours. */
-	if (asked.p && (!condition.p || etag_listed(condition, etag, false)))
-		r = range_parse(asked, size);
+	struct range r = range_asked(rq, etag, size);
 	if (r.outside) {
 		exchange_of(rq)->unsatisfied = size;
 		return fail(rq->call, ERR_RANGE, "The file has %lld bytes.", (long long)size);
