@@ -36,8 +36,8 @@ static bool node_valid(const struct policy_quorum *node, size_t at, size_t n)
 		return node->count > 0 && node->first > at && (size_t)node->first + node->count <= n;
 	if (node->op == POLICY_RULE_N_OF_M_ADMINS)
 		return node->num > 0 && node->electorate == POLICY_ADMINS;
-	if (node->op == POLICY_RULE_MAJORITY && node->num == 0)
-		return true;
+	if (node->op == POLICY_RULE_MAJORITY)
+		return node->num == 0 || (node->num <= node->den && 2 * (uint64_t)node->num >= node->den);
 	return node->den > 0 && node->num <= node->den && (node->num > 0 || node->op == POLICY_RULE_OBJECTION_CAP);
 }
 

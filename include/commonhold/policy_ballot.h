@@ -30,7 +30,8 @@ int policy_ballot_find(const char *name, size_t len);
 enum policy_electorate { POLICY_MEMBERS, POLICY_ADMINS, POLICY_ELECTORATE_COUNT };
 
 enum policy_quorum_op {
-	POLICY_RULE_MAJORITY,        /* for > against; with a ratio: for over (for + against) > or >= num/den */
+	POLICY_RULE_MAJORITY,        /* for > against; with a ratio: for over (for + against) > or >= num/den, which
+	                                must be at least a half */
 	POLICY_RULE_APPROVAL_QUORUM, /* for >= num/den of the quorum base */
 	POLICY_RULE_TURNOUT_QUORUM,  /* for + against + abstain >= num/den of the quorum base */
 	POLICY_RULE_OBJECTION_CAP,   /* against <= num/den of votes cast (abstentions are cast) */
