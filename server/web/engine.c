@@ -39,7 +39,7 @@ size_t engine_read(struct exchange *x, void *to, size_t n)
 	pace_end();
 	/* It gives less than was asked for only when the client is gone, or fell behind the pace. */
 	if (got < (int)n)
-		x->close = true;
+		x->close = x->broken = true;
 	if (got <= 0)
 		return 0;
 	x->body_read += got;
@@ -55,8 +55,25 @@ bool engine_write(struct exchange *x, const void *p, size_t n)
 	if (ok)
 		x->bytes_out += (int64_t)n;
 	else
-		x->close = true;
+		x->close = x->broken = true;
 	return ok;
+}
+
+/* Throws away what a refused client is still sending: closing with bytes unread resets the connection, and the client, or a proxy, might never see why. */
+static void engine_linger(struct exchange *x)
+{
+	struct buf *window = &x->worker->out;
+	int64_t end = clock_tick() + LINGER_MS * 1000;
+	buf_clear(window);
+	char *to = buf_reserve(window, 64 * KIB);
+	pace_begin(LINGER_MS);
+	while (to && x->content_length > x->body_read && clock_tick() < end) {
+		int got = mg_read(x->conn, to, 64 * KIB);
+		if (got <= 0)
+			break;
+		x->body_read += got;
+	}
+	pace_end();
 }
 
 /* civetweb ends every part of the head with NULs in place: "GET\0/path\0query\0HTTP/1.1\0\0Name\0 value\0\0…\0\0\r\0". Anything else there means that its parser was
@@ -147,6 +164,8 @@ static int engine_request(struct mg_connection *conn)
 	int status = x->rs.status;
 	if (x->content_length > x->body_read)
 		x->close = true;
+	if (x->content_length > x->body_read && !x->broken)
+		engine_linger(x);
 	if (x->close)
 		mg_disable_connection_keep_alive(conn);
 	buf_clear(&w->out);

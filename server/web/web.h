@@ -86,6 +86,7 @@ struct exchange {
 	bool head;                   /* headers only */
 	bool close;                  /* the connection ends with this answer */
 	bool wrote;                  /* bytes of the answer went out */
+	bool broken;                 /* the client is gone or too slow */
 	int64_t content_length;      /* of the request; -1 when not said */
 	int64_t body_read;           /* bytes taken so far */
 	bool continue_sent;          /* 100 Continue */
