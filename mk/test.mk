@@ -3,7 +3,7 @@
 # test        every suite; the last line is "N passed, N failed, N skipped". SUITES="unit api" runs some
 # demo        from nothing to a verified release, then serves; DEMO=exit stops after verifying
 
-SUITES ?= architecture unit model fuzz sql api browser demo
+SUITES ?= architecture unit model fuzz api browser demo
 
 .PHONY: test demo
 test: deps-test

@@ -77,10 +77,6 @@ suite_fuzz() {
 	run fuzz-replay tests/fuzz/replay.sh
 }
 
-suite_sql() {
-	run sql tests/sql/run.sh
-}
-
 suite_api() {
 	run api tests/node.sh tests/api/*.test.mjs
 }

@@ -1,0 +1,62 @@
+-- What the schema itself promises, whatever program writes to it (architecture.md "Data").
+BEGIN;
+SELECT * FROM no_plan();
+
+-- Every table of co-op data has its key begin with coop_id and a wall that holds for its owner too.
+SELECT ok(c.relrowsecurity AND c.relforcerowsecurity, c.relname || ' is behind row-level security, for its owner too')
+	FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'coop_id' AND NOT a.attisdropped
+	WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace AND c.relname NOT IN ('charter')
+	ORDER BY c.relname;
+SELECT ok((i.indkey::smallint[])[0] = a.attnum, c.relname || ' has a primary key that begins with coop_id')
+	FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'coop_id' AND NOT a.attisdropped
+	JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary
+	WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace
+	ORDER BY c.relname;
+
+-- Facts that happened cannot be rewritten: neither by a privilege nor, for the owner, by a statement.
+SELECT ok(NOT has_table_privilege('commonhold_app', t, 'UPDATE') AND NOT has_table_privilege('commonhold_app', t, 'DELETE'), t || ' cannot be rewritten by the server')
+	FROM unnest(ARRAY['charter', 'statement', 'vote', 'ballot_roll', 'ballot_resolution', 'ballot_count', 'membership_event', 'release_event', 'moderation_decision',
+		'consent', 'licence_choice', 'log_leaf']) AS t;
+SELECT ok(EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = t::regclass AND NOT g.tgisinternal AND (g.tgtype & 24) <> 0), t || ' refuses to be rewritten, even by its owner')
+	FROM unnest(ARRAY['charter', 'statement', 'vote', 'ballot_roll', 'ballot_resolution', 'ballot_count', 'membership_event', 'release_event', 'moderation_decision',
+		'consent', 'licence_choice', 'log_leaf', 'access_log']) AS t;
+
+-- Rules that read as sentences.
+SELECT col_has_check('membership', 'state', 'a membership is in a known state');
+SELECT throws_ok($$ INSERT INTO account (id, email, name, created_at) VALUES (gen_random_uuid(), 'no address', 'x', commonhold_now()) $$, '23514', NULL,
+	'an account has an address');
+SELECT lives_ok($$ INSERT INTO account (id, email, name, created_at) VALUES ('00000000-0000-4000-8000-000000000001', 'A@example.org', 'A', commonhold_now()) $$, 'an account can be made');
+SELECT throws_ok($$ INSERT INTO account (id, email, name, created_at) VALUES (gen_random_uuid(), 'a@EXAMPLE.org', 'B', commonhold_now()) $$, '23505', NULL,
+	'the same address in other letters is the same address');
+SELECT lives_ok($$ INSERT INTO coop (id, key_name, slug, public_key, founder_id, founded_at)
+	VALUES ('00000000-0000-4000-8000-000000000002', 'abcdefghijklmnop', 'one', '\x00', '00000000-0000-4000-8000-000000000001', commonhold_now()) $$, 'a co-op can be founded');
+SELECT throws_ok($$ INSERT INTO coop (id, key_name, slug, public_key, founder_id, founded_at)
+	VALUES (gen_random_uuid(), 'bbcdefghijklmnop', 'abcdefghijklmnop', '\x00', '00000000-0000-4000-8000-000000000001', commonhold_now()) $$, '23514', NULL,
+	'a slug cannot pass for a key name');
+SELECT throws_ok($$ INSERT INTO charter (coop_id, version, document, digest, name, domain, region, languages, admission, adopted_at)
+	VALUES ('00000000-0000-4000-8000-000000000002', 2, '{}', decode(repeat('00', 32), 'hex'), 'x', 'x', 'x', '{}', 'open', commonhold_now()) $$, '23514', NULL,
+	'a later charter needs a ballot');
+SELECT throws_ok($$ INSERT INTO ballot_count (coop_id, ballot_id, electorate, roll, yes, no, abstain, undecided)
+	VALUES ('00000000-0000-4000-8000-000000000002', gen_random_uuid(), 'members', 5, 1, 1, 1, 1) $$, '23514', NULL, 'for, against, abstain and undecided make the roll');
+
+-- Within a co-op only its own rows are seen, by whoever asks and however.
+SELECT lives_ok($$ INSERT INTO membership (coop_id, id, account_id, number, state, applied_at, state_at, pseudonym)
+	VALUES ('00000000-0000-4000-8000-000000000002', gen_random_uuid(), '00000000-0000-4000-8000-000000000001', 0, 'applied', commonhold_now(), commonhold_now(), 'p') $$,
+	'somebody can apply');
+SET LOCAL ROLE commonhold_app;
+SELECT set_config('commonhold.coop', '00000000-0000-4000-8000-000000000003', true), set_config('commonhold.account', '', true);
+SELECT is((SELECT count(*) FROM membership), 0::bigint, 'another co-op sees no members of this one');
+SELECT set_config('commonhold.coop', '', true);
+SELECT is((SELECT count(*) FROM membership), 0::bigint, 'outside any co-op nobody''s members are seen');
+SELECT set_config('commonhold.coop', '00000000-0000-4000-8000-000000000002', true);
+SELECT is((SELECT count(*) FROM membership), 1::bigint, 'the co-op sees its own');
+SELECT set_config('commonhold.coop', '', true), set_config('commonhold.account', '00000000-0000-4000-8000-000000000001', true);
+SELECT is((SELECT count(*) FROM membership), 1::bigint, 'a person sees their own membership anywhere');
+
+-- The injected clock rules: moving it moves what the database calls now.
+SELECT set_config('commonhold.now', '2030-01-01T00:00:00Z', true);
+SELECT is(commonhold_now(), '2030-01-01T00:00:00Z'::timestamptz, 'the database follows the injected clock');
+
+RESET ROLE;
+SELECT * FROM finish();
+ROLLBACK;
