@@ -12,7 +12,8 @@ static void run_file(const char *file)
 	fixture_sql("CREATE EXTENSION IF NOT EXISTS pgtap");
 	/* The superuser's connection, to the test's own database. */
 	const char *name = fixture_text("SELECT current_database()");
-	snprintf(command, sizeof(command), "psql -X -q -A -t -v ON_ERROR_STOP=1 -d '%s' -f '%s' 2>&1", fixture_admin_url(name), file);
+	setenv("COMMONHOLD_TEST_URL", fixture_admin_url(name), 1);
+	snprintf(command, sizeof(command), "psql -X -q -A -t -v ON_ERROR_STOP=1 -d \"$COMMONHOLD_TEST_URL\" -f '%s' 2>&1", file);
 	FILE *p = popen(command, "r");
 	assert_non_null(p);
 	while (fgets(line, sizeof(line), p)) {
