@@ -40,12 +40,15 @@ static enum err server_tables(struct http_server *s, struct error *e)
 {
 	const struct route **all = ARENA_ARRAY(s->arena, TABLES_MAX + 2, const struct route *);
 	size_t n = 0;
+	bool ours = false;
 	for (const struct route *const *t = s->options.tables; t && *t; t++) {
+		ours |= *t == web_routes;
 		if (n == TABLES_MAX)
 			return error_set(e, ERR_CONFIG, "There are more than %d tables of routes.", TABLES_MAX);
 		all[n++] = *t;
 	}
-	all[n] = web_routes;
+	if (!ours)
+		all[n] = web_routes;
 	s->tables = all;
 	return ERR_OK;
 }
