@@ -16,6 +16,8 @@ struct account {
 	instant created_at;
 };
 
+#define SESSION_LIFE (30 * CLOCK_DAY) /* how long a browser stays signed in */
+
 /* Registers with a password of 10 to 200 characters that is not the e-mail address. ERR_EXISTS when the address is taken. */
 CH_CHECK enum err account_register(struct call *c, struct str email, struct str name, struct str password, struct account *out);
 /* Without a password: for people who sign in by other means, and for the demo. */

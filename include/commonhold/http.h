@@ -92,6 +92,9 @@ CH_CHECK enum err response_page_text(struct request *rq, struct response *rs, co
 /* Signs the browser in (or out): the session cookie with its attributes. The secret is secret_token_new's; `expires` ends the cookie. */
 void response_set_session(struct request *rq, struct response *rs, struct str secret, instant expires);
 void response_end_session(struct request *rq, struct response *rs);
+/* For a form that cannot be taken as it is: rolls back, writes "problem" (a sentence) and "wrong" ({field: sentence}, fields by the last part of their pointers) into the
+ * page's data, sets the status and forgets the error, so that the form is shown again. Writes nothing for ERR_OK. Errors that no form can mend are returned. */
+CH_CHECK enum err page_form_refused(struct request *rq, struct response *rs, enum err refused, struct json_writer *w);
 /* A one-time message shown on the next page of this browser. */
 void response_flash(struct request *rq, struct response *rs, struct str message);
 

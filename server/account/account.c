@@ -7,7 +7,6 @@
 #define PASSWORD_MAX 200
 #define EMAIL_MAX 254          /* RFC 5321 path */
 #define LOCALE_MAX 35          /* RFC 5646 section 4.4.1 */
-#define SESSION_LIFE (30 * CLOCK_DAY)
 #define SESSION_AGENT_MAX 200  /* characters of the browser's own name that are kept */
 #define SESSION_FLASH_MAX 500
 #define TOKENS_MAX 50          /* live personal tokens of one account */

@@ -1,4 +1,5 @@
 #include "server/coop/charter.h"
+#include "server/coop/choices.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -58,7 +59,7 @@ static struct str duration_words(struct arena *a, struct duration d)
 	return words;
 }
 
-static const char *use_words(unsigned use)
+const char *use_in_words(unsigned use)
 {
 	static const char *const words[POLICY_USE_COUNT] = {
 		"training generative models", "training other models", "use by a system at run time", "use at run time for a person who asks", "search that leads to the source",
@@ -67,7 +68,7 @@ static const char *use_words(unsigned use)
 	return use < POLICY_USE_COUNT ? words[use] : "an unknown use";
 }
 
-static const char *purpose_words(unsigned purpose)
+const char *purpose_in_words(unsigned purpose)
 {
 	static const char *const words[POLICY_PURPOSE_COUNT] = {
 		"any purpose", "research and development", "scientific research", "academic research", "purposes that are not commercial", "research that is not commercial",
@@ -144,14 +145,14 @@ static void tell_sharing(struct teller *t, const struct charter *c)
 	else
 		line(t, "The co-op does not share by default: where a member says nothing, their contributions stay out of releases.");
 	if (c->ai_allow)
-		line(t, "For members who accepted its defaults and say nothing, it says yes to %.*s.", STR_ARG(list_words(t->arena, c->ai_allow, POLICY_USE_COUNT, use_words)));
+		line(t, "For members who accepted its defaults and say nothing, it says yes to %.*s.", STR_ARG(list_words(t->arena, c->ai_allow, POLICY_USE_COUNT, use_in_words)));
 	if (c->ai_allow_if)
-		line(t, "It says yes on conditions to %.*s.", STR_ARG(list_words(t->arena, c->ai_allow_if, POLICY_USE_COUNT, use_words)));
+		line(t, "It says yes on conditions to %.*s.", STR_ARG(list_words(t->arena, c->ai_allow_if, POLICY_USE_COUNT, use_in_words)));
 	if (c->ai_deny)
-		line(t, "It says no to %.*s.", STR_ARG(list_words(t->arena, c->ai_deny, POLICY_USE_COUNT, use_words)));
+		line(t, "It says no to %.*s.", STR_ARG(list_words(t->arena, c->ai_deny, POLICY_USE_COUNT, use_in_words)));
 	uint16_t fixed = (uint16_t)(POLICY_USES_ALL & ~c->member_may_change);
 	if (fixed)
-		line(t, "A member may always say no. About %.*s a member may not say more than the co-op does.", STR_ARG(list_words(t->arena, fixed, POLICY_USE_COUNT, use_words)));
+		line(t, "A member may always say no. About %.*s a member may not say more than the co-op does.", STR_ARG(list_words(t->arena, fixed, POLICY_USE_COUNT, use_in_words)));
 	else
 		line(t, "What a member says about their own contributions always counts, and a no is never overridden.");
 	end_part(t);
@@ -174,8 +175,8 @@ static void tell_releases(struct teller *t, const struct charter *c)
 {
 	struct arena *a = t->arena;
 	heading(t, "Releases");
-	line(t, "Releases are made for %.*s, for %.*s.", STR_ARG(list_words(a, c->release_uses, POLICY_USE_COUNT, use_words)),
-		STR_ARG(list_words(a, c->release_purposes, POLICY_PURPOSE_COUNT, purpose_words)));
+	line(t, "Releases are made for %.*s, for %.*s.", STR_ARG(list_words(a, c->release_uses, POLICY_USE_COUNT, use_in_words)),
+		STR_ARG(list_words(a, c->release_purposes, POLICY_PURPOSE_COUNT, purpose_in_words)));
 	line(t, "They are for %s.", audience_words(c->release_audience));
 	if (c->k_contributors > 1)
 		line(t, "A release holds contributions of at least %u people.", c->k_contributors);

@@ -10,12 +10,12 @@ SQL(facts_size,
 
 static const char members_sql[] = "COPY (SELECT number, state FROM membership WHERE coop_id = $1) TO STDOUT (FORMAT binary)";
 static const char consents_sql[] =
-	"COPY (SELECT m.number, c.state, array_to_string(c.purposes, ','), c.notice, c.defaults, c.at, c.expires_at "
+	"COPY (SELECT m.number, c.state, array_to_string(c.purposes, ','), c.notice, c.defaults::int, c.at, c.expires_at "
 	"FROM consent c JOIN membership m ON m.coop_id = c.coop_id AND m.id = c.member_id WHERE c.coop_id = $1 ORDER BY c.seq) "
 	"TO STDOUT (FORMAT binary)";
 static const char statements_sql[] =
 	"COPY (SELECT s.seq, m.number, s.layer, s.kind, s.item_id, array_to_string(s.uses, ','), s.purpose, s.audience, s.effect, array_to_string(s.duties, ','), "
-	"s.declared_by = m.account_id, s.declared_at, s.valid_from, s.valid_to, s.external "
+	"(s.declared_by = m.account_id)::int, s.declared_at, s.valid_from, s.valid_to, s.external::int "
 	"FROM statement s JOIN membership m ON m.coop_id = s.coop_id AND m.id = s.member_id WHERE s.coop_id = $1 ORDER BY s.seq) "
 	"TO STDOUT (FORMAT binary)";
 

@@ -273,8 +273,7 @@ static void a_statement_that_makes_no_sense_names_its_field(void **state)
 	table[5].layer = POLICY_LAYER_ITEM;
 	table[6].kind = STR("song");
 	table[7].purpose = STR("fun");
-	table[8].valid_from = clock_now();
-	table[8].valid_to = clock_now();
+	table[8].valid_from = table[8].valid_to = clock_now();
 	static const char *const members[] = { "effect", "uses", "duties", "duties", "layer", "item", "kind", "purpose", "valid_to" };
 	struct statement *out;
 	for (size_t i = 0; i < CH_LEN(table); i++) {

@@ -1,0 +1,254 @@
+#include "commonhold/account.h"
+
+#include "commonhold/routes.h"
+
+#define PAGE_MAX (1 * MIB)
+
+static struct json_writer page_begin(struct buf *b, const char *title)
+{
+	struct json_writer w;
+	buf_init(b, PAGE_MAX);
+	jw_init(&w, b);
+	jw_object(&w);
+	jw_kz(&w, "title", title);
+	return w;
+}
+
+static enum err page_end(struct request *rq, struct response *rs, const char *name, struct buf *b, struct json_writer *w)
+{
+	jw_end_object(w);
+	return response_page_text(rq, rs, name, b);
+}
+
+static struct str day_text(struct arena *a, instant t)
+{
+	struct civil v = clock_civil(t);
+	return t == INSTANT_NONE ? STR_NONE : str_fmt(a, "%d-%02d-%02d", v.year, v.month, v.day);
+}
+
+/* Where to go after signing in: a path of this site, never another site. */
+static struct str safe_next(struct str next)
+{
+	bool here = next.n > 0 && next.n < 2000 && next.p[0] == '/' && !str_starts(next, "//") && !str_starts(next, "/\\");
+	for (size_t i = 0; here && i < next.n; i++)
+		here = (uint8_t)next.p[i] > 0x20 && next.p[i] != 0x7f && next.p[i] != '\\';
+	return here ? next : STR("/");
+}
+
+/* ---- Signing in and out ---- */
+
+static enum err sign_in_form(struct request *rq, struct response *rs, struct str email, struct str next, enum err refused)
+{
+	struct buf b;
+	struct json_writer w = page_begin(&b, "Sign in");
+	jw_kstr(&w, "email", email);
+	jw_kstr(&w, "next", safe_next(next));
+	enum err e = page_form_refused(rq, rs, refused, &w);
+	if (e != ERR_OK) {
+		buf_release(&b);
+		return e;
+	}
+	return page_end(rq, rs, "page/sign_in", &b, &w);
+}
+
+static enum err sign_in_page(struct request *rq, struct response *rs)
+{
+	return sign_in_form(rq, rs, STR_NONE, request_query(rq, "next"), ERR_OK);
+}
+
+static enum err sign_in(struct request *rq, struct response *rs)
+{
+	struct account account;
+	struct str secret, email = request_form(rq, "email"), next = request_form(rq, "next");
+	enum err e = session_start(rq->call, email, request_form(rq, "password"), request_header(rq, "User-Agent"), &secret, &account);
+	if (e != ERR_OK)
+		return sign_in_form(rq, rs, email, next, e);
+	response_set_session(rq, rs, secret, clock_now() + SESSION_LIFE);
+	response_redirect(rs, safe_next(next));
+	return ERR_OK;
+}
+
+static enum err sign_out(struct request *rq, struct response *rs)
+{
+	if (rq->call->actor.kind == AUTH_SESSION)
+		TRY(session_end(rq->call, rq->call->actor.session));
+	response_end_session(rq, rs);
+	response_redirect(rs, STR("/"));
+	return ERR_OK;
+}
+
+static enum err register_form(struct request *rq, struct response *rs, enum err refused)
+{
+	struct buf b;
+	struct json_writer w = page_begin(&b, "Register");
+	bool sent = str_is(rq->method, "POST");
+	jw_kstr(&w, "email", sent ? request_form(rq, "email") : STR_NONE);
+	jw_kstr(&w, "name", sent ? request_form(rq, "name") : STR_NONE);
+	jw_kstr(&w, "next", safe_next(sent ? request_form(rq, "next") : request_query(rq, "next")));
+	enum err e = page_form_refused(rq, rs, refused, &w);
+	if (e != ERR_OK) {
+		buf_release(&b);
+		return e;
+	}
+	return page_end(rq, rs, "page/register", &b, &w);
+}
+
+static enum err register_page(struct request *rq, struct response *rs)
+{
+	return register_form(rq, rs, ERR_OK);
+}
+
+static enum err register_submit(struct request *rq, struct response *rs)
+{
+	struct account account;
+	struct str secret;
+	enum err e = account_register(rq->call, request_form(rq, "email"), request_form(rq, "name"), request_form(rq, "password"), &account);
+	if (e != ERR_OK)
+		return register_form(rq, rs, e);
+	TRY(session_start_for(rq->call, account.id, request_header(rq, "User-Agent"), &secret));
+	response_set_session(rq, rs, secret, clock_now() + SESSION_LIFE);
+	response_flash(rq, rs, STR("Welcome. You are registered and signed in."));
+	response_redirect(rs, safe_next(request_form(rq, "next")));
+	return ERR_OK;
+}
+
+/* ---- My account ---- */
+
+static enum err tokens_write(struct request *rq, struct json_writer *w)
+{
+	struct arena *a = rq->call->arena;
+	struct token_row *rows;
+	size_t n;
+	TRY(token_list(rq->call, &rows, &n));
+	jw_key(w, "tokens");
+	jw_array(w);
+	for (size_t i = 0; i < n; i++) {
+		bool revoked = rows[i].revoked_at != INSTANT_NONE, expired = rows[i].expires_at != INSTANT_NONE && rows[i].expires_at <= clock_now();
+		jw_object(w);
+		jw_kstr(w, "id", uuid_format(a, rows[i].id));
+		jw_kstr(w, "name", rows[i].name);
+		jw_kstr(w, "created", day_text(a, rows[i].created_at));
+		jw_kstr(w, "expires", rows[i].expires_at == INSTANT_NONE ? STR("never") : day_text(a, rows[i].expires_at));
+		jw_kstr(w, "used", rows[i].used_at == INSTANT_NONE ? STR("not yet") : day_text(a, rows[i].used_at));
+		jw_kz(w, "state", revoked ? "revoked" : expired ? "expired" : "works");
+		jw_kz(w, "badge", revoked || expired ? "neutral" : "include");
+		jw_kbool(w, "works", !revoked && !expired);
+		jw_end_object(w);
+	}
+	jw_end_array(w);
+	jw_kbool(w, "any_tokens", n > 0);
+	return ERR_OK;
+}
+
+static enum err sessions_write(struct request *rq, struct json_writer *w)
+{
+	struct arena *a = rq->call->arena;
+	struct session_row *rows;
+	size_t n;
+	TRY(session_list(rq->call, &rows, &n));
+	jw_key(w, "sessions");
+	jw_array(w);
+	for (size_t i = 0; i < n; i++) {
+		jw_object(w);
+		jw_kstr(w, "id", uuid_format(a, rows[i].id));
+		jw_kstr(w, "agent", rows[i].agent.n ? rows[i].agent : STR("a browser that does not say its name"));
+		jw_kstr(w, "since", day_text(a, rows[i].created_at));
+		jw_kstr(w, "seen", day_text(a, rows[i].seen_at));
+		jw_kbool(w, "current", rows[i].current);
+		jw_end_object(w);
+	}
+	jw_end_array(w);
+	return ERR_OK;
+}
+
+static enum err me_data(struct request *rq, struct response *rs, enum err refused, struct str secret, struct json_writer *w)
+{
+	struct account account;
+	TRY(page_form_refused(rq, rs, refused, w));
+	TRY(account_read(rq->call, rq->call->actor.account, &account));
+	jw_kstr(w, "email", account.email);
+	jw_kstr(w, "own_name", account.name);
+	jw_kstr(w, "locale", account.locale);
+	if (secret.p)
+		jw_kstr(w, "secret", secret);
+	TRY(tokens_write(rq, w));
+	return sessions_write(rq, w);
+}
+
+static enum err me_form(struct request *rq, struct response *rs, enum err refused, struct str secret)
+{
+	struct buf b;
+	struct json_writer w = page_begin(&b, "My account");
+	enum err e = me_data(rq, rs, refused, secret, &w);
+	if (e != ERR_OK) {
+		buf_release(&b);
+		return e;
+	}
+	return page_end(rq, rs, "page/me", &b, &w);
+}
+
+static enum err me_page(struct request *rq, struct response *rs)
+{
+	return me_form(rq, rs, ERR_OK, STR_NONE);
+}
+
+static enum err me_change(struct request *rq, struct response *rs)
+{
+	struct account account;
+	enum err e = account_change(rq->call, request_form(rq, "name"), request_form(rq, "locale"), &account);
+	if (e != ERR_OK)
+		return me_form(rq, rs, e, STR_NONE);
+	response_flash(rq, rs, STR("Saved."));
+	response_redirect(rs, STR("/me"));
+	return ERR_OK;
+}
+
+/* Answers with the page itself: the secret is shown this once and goes through no cookie. */
+static enum err token_make(struct request *rq, struct response *rs)
+{
+	struct token_row token;
+	struct str secret = STR_NONE, days = request_form(rq, "days");
+	int64_t n = 0;
+	bool limited = days.n > 0 && str_to_i64(days, 1, 3650, &n);
+	enum err e = token_create(rq->call, request_form(rq, "token_name"), limited ? clock_now() + n * CLOCK_DAY : INSTANT_NONE, &token, &secret);
+	return me_form(rq, rs, e, e == ERR_OK ? secret : STR_NONE);
+}
+
+static enum err id_of_form(struct request *rq, struct uuid *id)
+{
+	return uuid_parse(request_form(rq, "id"), id) ? ERR_OK : fail(rq->call, ERR_NOT_FOUND, "%s", err_text(ERR_NOT_FOUND));
+}
+
+static enum err token_end(struct request *rq, struct response *rs)
+{
+	struct uuid id;
+	TRY(id_of_form(rq, &id));
+	TRY(token_revoke(rq->call, id));
+	response_flash(rq, rs, STR("The token is revoked."));
+	response_redirect(rs, STR("/me"));
+	return ERR_OK;
+}
+
+static enum err session_stop(struct request *rq, struct response *rs)
+{
+	struct uuid id;
+	TRY(id_of_form(rq, &id));
+	TRY(session_end(rq->call, id));
+	response_flash(rq, rs, STR("That browser is signed out."));
+	response_redirect(rs, STR("/me"));
+	return ERR_OK;
+}
+
+const struct route account_page_routes[] = {
+	{ "GET", "/sign-in", "page_sign_in", PERM_OPTIONAL, 0, NULL, "text/html", 200, sign_in_page, "The form to sign in." },
+	{ "POST", "/sign-in", "page_sign_in_submit", PERM_PUBLIC, LIMIT_BODY_SMALL, "form", "text/html", 303, sign_in, "Signs in.", ROUTE_NO_CSRF | ROUTE_EXPENSIVE },
+	{ "POST", "/sign-out", "page_sign_out", PERM_OPTIONAL, LIMIT_BODY_SMALL, "form", "text/html", 303, sign_out, "Signs out." },
+	{ "GET", "/register", "page_register", PERM_OPTIONAL, 0, NULL, "text/html", 200, register_page, "The form to register." },
+	{ "POST", "/register", "page_register_submit", PERM_PUBLIC, LIMIT_BODY_SMALL, "form", "text/html", 303, register_submit, "Registers and signs in.", ROUTE_NO_CSRF | ROUTE_EXPENSIVE },
+	{ "GET", "/me", "page_me", PERM_ACCOUNT, 0, NULL, "text/html", 200, me_page, "Profile, tokens and sessions." },
+	{ "POST", "/me", "page_me_change", PERM_ACCOUNT, LIMIT_BODY_SMALL, "form", "text/html", 303, me_change, "Changes name or language." },
+	{ "POST", "/me/tokens", "page_token_make", PERM_ACCOUNT, LIMIT_BODY_SMALL, "form", "text/html", 200, token_make, "Makes a personal token and shows it once." },
+	{ "POST", "/me/tokens/revoke", "page_token_revoke", PERM_ACCOUNT, LIMIT_BODY_SMALL, "form", "text/html", 303, token_end, "Revokes a token." },
+	{ "POST", "/me/sessions/end", "page_session_end", PERM_ACCOUNT, LIMIT_BODY_SMALL, "form", "text/html", 303, session_stop, "Signs out another browser." },
+	ROUTE_TABLE_END
+};

@@ -1,0 +1,110 @@
+#include "server/coop/choices.h"
+
+/* The members: faces for members, decisions for admins. */
+
+static void member_row(struct json_writer *w, struct request *rq, const struct member *m)
+{
+	struct arena *a = rq->call->arena;
+	bool applied = m->state == POLICY_STANDING_APPLIED, standing = m->state == POLICY_STANDING_ACTIVE || m->state == POLICY_STANDING_DUE || m->state == POLICY_STANDING_GRACE;
+	bool admin = rq->coop.is_admin;
+	jw_object(w);
+	jw_kstr(w, "id", uuid_format(a, m->id));
+	jw_kstr(w, "display", member_display(m));
+	jw_kstr(w, "account_name", admin ? m->account_name : STR_NONE);
+	jw_kz(w, "state", standing_in_words(m->state));
+	jw_kz(w, "badge", applied ? "hold" : standing ? "include" : "neutral");
+	jw_kbool(w, "is_admin", m->is_admin);
+	jw_kbool(w, "is_self", uuid_eq(m->id, rq->coop.member));
+	jw_kstr(w, "since", day_text(a, m->joined_at != INSTANT_NONE ? m->joined_at : m->applied_at));
+	jw_kint(w, "contributed", m->contributed);
+	jw_kbool(w, "may_admit", admin && applied);
+	jw_kbool(w, "may_return", admin && m->state == POLICY_STANDING_REMOVED);
+	jw_kbool(w, "may_make_admin", admin && standing && !m->is_admin);
+	jw_kbool(w, "may_unmake_admin", admin && m->is_admin);
+	jw_kbool(w, "may_remove", admin && (standing || m->state == POLICY_STANDING_LAPSED) && !uuid_eq(m->id, rq->coop.member));
+	jw_end_object(w);
+}
+
+static void rows_of(struct json_writer *w, struct request *rq, const char *key, const struct member *members, size_t n)
+{
+	jw_key(w, key);
+	jw_array(w);
+	for (size_t i = 0; i < n; i++)
+		member_row(w, rq, &members[i]);
+	jw_end_array(w);
+}
+
+static enum err members_data(struct request *rq, struct response *rs, enum err refused, struct json_writer *w)
+{
+	struct member *members, *applicants;
+	struct str next, more, state = request_query(rq, "state");
+	size_t n, n_applicants = 0;
+	TRY(page_form_refused(rq, rs, refused, w));
+	bool all = rq->coop.is_admin && str_is(state, "all");
+	TRY(member_list(rq->call, rq->coop.id, all ? STR_NONE : STR("active"), request_query(rq, "cursor"), LIMIT_PAGE_DEFAULT, &members, &n, &next));
+	if (rq->coop.is_admin)
+		TRY(member_list(rq->call, rq->coop.id, STR("applied"), STR_NONE, LIMIT_PAGE, &applicants, &n_applicants, &more));
+	jw_kstr(w, "coop", rq->coop.slug);
+	jw_kbool(w, "is_admin", rq->coop.is_admin);
+	jw_kbool(w, "all", all);
+	jw_kbool(w, "any_applicants", n_applicants > 0);
+	if (n_applicants)
+		rows_of(w, rq, "applicants", applicants, n_applicants);
+	jw_kbool(w, "any", n > 0);
+	rows_of(w, rq, "members", members, n);
+	if (next.p)
+		jw_kstr(w, "next", str_fmt(rq->call->arena, "?cursor=%.*s%s", STR_ARG(str_url_encode(rq->call->arena, next)), all ? "&state=all" : ""));
+	return ERR_OK;
+}
+
+static enum err members_form(struct request *rq, struct response *rs, enum err refused)
+{
+	struct buf b;
+	struct json_writer w = page_begin(&b, "Members");
+	enum err e = members_data(rq, rs, refused, &w);
+	if (e != ERR_OK) {
+		buf_release(&b);
+		return e;
+	}
+	return page_end(rq, rs, "page/members", &b, &w);
+}
+
+enum err members_page(struct request *rq, struct response *rs)
+{
+	return members_form(rq, rs, ERR_OK);
+}
+
+static enum err done(struct request *rq, struct response *rs, enum err e, struct str message)
+{
+	if (e != ERR_OK)
+		return members_form(rq, rs, e);
+	response_flash(rq, rs, message);
+	response_redirect(rs, str_fmt(rq->call->arena, "/coops/%.*s/members", STR_ARG(rq->coop.slug)));
+	return ERR_OK;
+}
+
+enum err members_act(struct request *rq, struct response *rs)
+{
+	struct uuid id;
+	struct member member;
+	struct call *c = rq->call;
+	struct str act = request_form(rq, "act"), reason = request_form(rq, "reason");
+	if (!uuid_parse(request_form(rq, "id"), &id))
+		return fail(c, ERR_NOT_FOUND, "There is no such member.");
+	if (str_is(act, "admit"))
+		return done(rq, rs, member_admit(c, rq->coop.id, id, true, reason, &member), STR("Admitted."));
+	if (str_is(act, "refuse"))
+		return done(rq, rs, member_admit(c, rq->coop.id, id, false, reason, &member), STR("Refused."));
+	if (str_is(act, "make_admin"))
+		return done(rq, rs, member_set_admin(c, rq->coop.id, id, true, &member), STR("Made an admin."));
+	if (str_is(act, "unmake_admin"))
+		return done(rq, rs, member_set_admin(c, rq->coop.id, id, false, &member), STR("No longer an admin."));
+	if (str_is(act, "remove"))
+		return done(rq, rs, member_remove(c, rq->coop.id, id, reason, &member), STR("Removed. The log says so, without the reason."));
+	return members_form(rq, rs, fail_field(c, "/act", "There is no such act."));
+}
+
+enum err members_invite(struct request *rq, struct response *rs)
+{
+	return done(rq, rs, member_invite(rq->call, rq->coop.id, request_form(rq, "email")), STR("Invited. Tell them: whoever joins with this address is a member at once."));
+}
