@@ -87,6 +87,7 @@ suite_browser() {
 
 suite_demo() {
 	run demo tests/demo.sh
+	run readme tests/readme.sh
 }
 
 for suite in "$@"; do
