@@ -120,9 +120,10 @@ void pii_match_pem(struct str t, size_t at, struct pii_match *m)
 	if (!dashes || !word || word > dashes)
 		return;
 	struct str rest = str_sub(t, (size_t)(dashes - t.p) + 5, PEM_BYTES);
-	const char *close = memmem(rest.p, rest.n, end, sizeof(end) - 1);
+	/* the next dashes close the key, or begin another one */
+	const char *close = memmem(rest.p, rest.n, "-----", 5);
 	size_t to = (size_t)(rest.p - t.p);
-	if (close) {
+	if (close && str_starts(str_make(close, (size_t)(rest.p + rest.n - close)), end)) {
 		const char *tail = memmem(close + 5, (size_t)(rest.p + rest.n - close) - 5, "-----", 5);
 		to = (size_t)((tail ? tail + 5 : rest.p + rest.n) - t.p);
 	}
