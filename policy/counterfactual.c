@@ -3,44 +3,99 @@
  *
  * Facts that stand in the way each need their own act. What people have said is searched: every subset of
  * the acts open to them, smallest first, is played through the kernel itself, so an act that is listed
- * works. Subsets of those found are minimal because their parts were tried before.
+ * works. A set that is found is minimal because its parts were tried before.
  */
 #include "policy/internal.h"
 
 enum {
-	ACTS_MAX = 12,     /* acts considered; more would be no explanation */
-	TOGETHER_MAX = 3,  /* acts in one set */
-	SETS_MAX = 16,     /* sets listed */
-	INSTANTS_MAX = 64, /* instants tried for retry_at */
-	EXTRA = 0xfffffff0u, /* number of the statement that an ALLOW would add */
+	ACTS_MAX = 12,       /* acts considered; more would be no explanation */
+	TOGETHER_MAX = 3,    /* acts in one set */
+	SETS_MAX = 16,       /* sets listed */
+	INSTANTS_MAX = 64,   /* instants tried for retry_at */
+	LISTS_MAX = 24,      /* authors: the member, the item, delegates by time and question, the subgroup, the co-op */
+};
+#define IMAGINED 0xffffff00u /* numbers of the statements that acts would add, by act */
+
+/* One author's statements, those that acts would add included. */
+struct author {
+	uint8_t bucket;           /* enum policy__bucket */
+	uint32_t who;             /* which */
+	struct policy__refs refs; /* in order of speech */
 };
 
 /* The acts open to people, and what is being imagined. */
 struct scene {
-	struct policy__view *view;                       /* the decision */
-	struct policy_step acts[ACTS_MAX];               /* what could be done */
-	size_t n_acts;                                   /* how many */
-	unsigned done;                                   /* acts imagined done, as bits */
-	struct policy_statement extra;                   /* the statement that ALLOW makes */
-	struct policy_statement taken_back[ACTS_MAX];    /* statements with effect NONE, by act */
-	uint32_t *on_item;                               /* statements about the item and the extra one */
-	size_t n_on_item;                                /* how many, the extra one included */
+	struct policy__view *view;              /* the decision */
+	struct policy_step acts[ACTS_MAX];      /* what could be done */
+	struct policy_statement said[ACTS_MAX]; /* the statement that each act makes */
+	uint8_t bucket[ACTS_MAX];               /* whose it would be: enum policy__bucket ... */
+	uint32_t who[ACTS_MAX];                 /* ... and which */
+	bool speaks[ACTS_MAX];                  /* whether the act is a statement at all */
+	size_t n_acts;                          /* how many */
+	unsigned done;                          /* acts imagined done, as bits */
+	struct author authors[LISTS_MAX];       /* everyone who is heard */
+	size_t n_authors;                       /* how many */
+	struct policy_statement silence;        /* what an act that is not done says */
 };
 
 static const struct policy_statement *imagined(const void *ctx, uint32_t ref)
 {
 	const struct scene *scene = ctx;
-	if (ref == EXTRA)
-		return &scene->extra;
-	for (size_t i = 0; i < scene->n_acts; i++)
-		if (scene->done >> i & 1 && scene->acts[i].act == POLICY_ACT_LIFT && scene->acts[i].statement == ref)
-			return &scene->taken_back[i];
-	return policy__statement(scene->view->rows, ref);
+	if (ref < IMAGINED)
+		return policy__statement(scene->view->rows, ref);
+	return scene->done >> (ref - IMAGINED) & 1 ? &scene->said[ref - IMAGINED] : &scene->silence;
 }
 
-static bool less_imagined(const void *ctx, uint32_t a, uint32_t b)
+static struct policy__refs authors(const void *ctx, enum policy__bucket bucket, uint32_t who)
 {
-	return policy__speech_before(imagined(ctx, a), imagined(ctx, b));
+	const struct scene *scene = ctx;
+	for (size_t i = 0; i < scene->n_authors; i++)
+		if (scene->authors[i].bucket == bucket && scene->authors[i].who == who)
+			return scene->authors[i].refs;
+	return (struct policy__refs){NULL, 0};
+}
+
+static bool speaks_before(const void *ctx, uint32_t a, uint32_t b)
+{
+	const struct scene *scene = ctx;
+	const struct policy_statement *x = a < IMAGINED ? policy__statement(scene->view->rows, a) : &scene->said[a - IMAGINED];
+	const struct policy_statement *y = b < IMAGINED ? policy__statement(scene->view->rows, b) : &scene->said[b - IMAGINED];
+	return policy__speech_before(x, y);
+}
+
+static bool add_author(struct scene *scene, enum policy__bucket bucket, uint32_t who)
+{
+	struct policy__refs said = policy__author(scene->view->rows, bucket, who);
+	uint32_t *refs = policy__alloc(scene->view->mem, said.n + scene->n_acts, sizeof *refs);
+	if (!refs)
+		return false;
+	size_t n = said.n;
+	if (n)
+		memcpy(refs, said.at, n * sizeof *refs);
+	for (size_t i = 0; i < scene->n_acts; i++)
+		if (scene->speaks[i] && scene->bucket[i] == bucket && scene->who[i] == who)
+			refs[n++] = IMAGINED + (uint32_t)i;
+	policy__sort(refs, n, speaks_before, scene);
+	scene->authors[scene->n_authors++] = (struct author){(uint8_t)bucket, who, {refs, n}};
+	return true;
+}
+
+/* Everyone who is heard, with what the acts would add. To be called again when acts have been added. */
+static bool add_authors(struct scene *scene)
+{
+	const struct policy_rows *rows = scene->view->rows;
+	const struct policy_trace *trace = scene->view->trace;
+	uint32_t group = rows->facts.members[trace->member].group;
+	scene->n_authors = 0;
+	scene->silence.declared_at = POLICY_NEVER;
+	bool all = add_author(scene, POLICY__OWN, trace->member) && add_author(scene, POLICY__ON_ITEM, trace->item) &&
+	           add_author(scene, POLICY__DEFAULTS, 0) && (group == 0 || add_author(scene, POLICY__GROUP, group));
+	for (unsigned ask = 0; all && policy__hears_delegate(rows, trace->member) && ask < rows->n_asks; ask++) {
+		const struct policy_path *path = &rows->paths[scene->view->program->n_times - 1][ask][trace->member];
+		if (path->via == POLICY_VIA_DECIDED && authors(scene, POLICY__DELEGATE, path->decider).at == NULL)
+			all = add_author(scene, POLICY__DELEGATE, path->decider);
+	}
+	return all;
 }
 
 /* Reasons that an act removes besides what people say. */
@@ -53,23 +108,13 @@ static policy_reasons cleared(const struct scene *scene)
 	return reasons;
 }
 
-static bool done_allow(const struct scene *scene)
-{
-	for (size_t i = 0; i < scene->n_acts; i++)
-		if (scene->done >> i & 1 && scene->acts[i].act == POLICY_ACT_ALLOW)
-			return true;
-	return false;
-}
-
 /* Gates 4, 5 and 10 for the next release, decided at one instant, with the imagined acts done. */
 static policy_reasons play(struct scene *scene, policy_instant at)
 {
 	struct policy__view *view = scene->view;
-	struct policy__case c = {.rows = view->rows, .member = view->trace->member, .kind = view->trace->word & 7,
-	                         .time = (uint8_t)(view->program->n_times - 1), .item = view->item, .speech = imagined,
-	                         .speech_ctx = scene};
-	if (done_allow(scene))
-		c.on_item = (struct policy__refs){scene->on_item, scene->n_on_item};
+	const struct policy__case c = {.rows = view->rows, .member = view->trace->member, .kind = view->trace->word & 7,
+	                               .time = (uint8_t)(view->program->n_times - 1), .item = view->item, .speech = imagined,
+	                               .authors = authors, .imagined = scene, .position = view->trace->item};
 	uint8_t effects[POLICY_USE_COUNT];
 	struct policy_row row = {0};
 	row.reasons = policy__effects(&c, at, effects, &row.duties);
@@ -90,6 +135,26 @@ static void add_act(struct scene *scene, struct policy_step step)
 		scene->acts[scene->n_acts++] = step;
 }
 
+/* An act that is a statement, made at the instant of the release and later than all others. */
+static void add_speech(struct scene *scene, struct policy_step step, struct policy_statement said,
+                       enum policy__bucket bucket, uint32_t who)
+{
+	size_t at = scene->n_acts;
+	if (at == ACTS_MAX)
+		return;
+	said.uses = step.uses;
+	said.duties = 0;
+	said.revision = UINT32_MAX;
+	said.declared_at = scene->view->program->spec.instant;
+	said.valid_from = POLICY_EVER;
+	said.valid_to = POLICY_NEVER;
+	scene->said[at] = said;
+	scene->bucket[at] = (uint8_t)bucket;
+	scene->who[at] = who;
+	scene->speaks[at] = true;
+	add_act(scene, step);
+}
+
 static uint8_t who_lifts(const struct policy_statement *s)
 {
 	if (s->layer <= POLICY_LAYER_SUBJECT)
@@ -102,51 +167,35 @@ static void add_lifts(struct scene *scene)
 {
 	const struct policy__view *view = scene->view;
 	for (size_t i = 0; i < view->n_refs; i++) {
-		const struct policy_statement *s = policy__statement(view->rows, view->refs[i]);
-		bool strict = s->effect == POLICY_EFFECT_DENY || s->effect == POLICY_EFFECT_ALLOW_IF;
-		if (!strict || s->layer == POLICY_LAYER_LAW || s->flags & POLICY_STATEMENT_EXTERNAL ||
-		    !policy__in_force(s, view->program->spec.instant) || !(policy__spoken(s) & view->program->uses))
+		struct policy_statement s = *policy__statement(view->rows, view->refs[i]);
+		bool deny = s.effect == POLICY_EFFECT_DENY;
+		uint16_t uses = policy__spoken(&s) & view->program->uses;
+		if (!(deny || s.effect == POLICY_EFFECT_ALLOW_IF) || s.layer == POLICY_LAYER_LAW ||
+		    s.flags & POLICY_STATEMENT_EXTERNAL || !policy__in_force(&s, view->program->spec.instant) || !uses)
 			continue;
-		struct policy_step step = {.act = POLICY_ACT_LIFT, .fixer = who_lifts(s), .statement = view->refs[i],
-		                           .reason = s->effect == POLICY_EFFECT_DENY ? POLICY_REASON_NO_PREF_DENY
-		                                                                     : POLICY_REASON_NO_PREF_CONDITION_UNMET,
-		                           .uses = policy__spoken(s) & view->program->uses, .until = POLICY_NEVER};
-		if (scene->n_acts < ACTS_MAX) {
-			scene->taken_back[scene->n_acts] = *s;
-			scene->taken_back[scene->n_acts].effect = POLICY_EFFECT_NONE;
-		}
-		add_act(scene, step);
+		struct policy_step step = {.act = POLICY_ACT_LIFT, .fixer = who_lifts(&s), .statement = view->refs[i], .uses = uses,
+		                           .reason = deny ? POLICY_REASON_NO_PREF_DENY : POLICY_REASON_NO_PREF_CONDITION_UNMET,
+		                           .until = POLICY_NEVER};
+		uint32_t who = view->bucket[i] == POLICY__ON_ITEM ? s.item : view->bucket[i] == POLICY__DEFAULTS ? 0 : s.subject;
+		s.effect = POLICY_EFFECT_NONE;
+		add_speech(scene, step, s, view->bucket[i], who);
 	}
 }
 
-static enum policy_status add_allow(struct scene *scene)
+/* The member allows, on this item, what is not allowed outright. */
+static void add_allow(struct scene *scene)
 {
-	struct policy__view *view = scene->view;
-	struct policy__refs refs = {NULL, 0};
-	if (view->item)
-		refs = policy__author(view->rows, POLICY__ON_ITEM, view->item->item);
-	scene->on_item = policy__alloc(view->mem, refs.n + 1, sizeof *scene->on_item);
-	if (!scene->on_item)
-		return POLICY_NO_MEMORY;
-	uint16_t blocked = 0;
+	const struct policy__view *view = scene->view;
+	struct policy_step step = {.act = POLICY_ACT_ALLOW, .fixer = POLICY_FIXER_MEMBER, .reason = POLICY_REASON_NO_PREF_UNKNOWN,
+	                           .statement = POLICY_NO_ROW, .until = POLICY_NEVER};
 	for (unsigned use = 0; use < POLICY_USE_COUNT; use++)
 		if (view->program->uses >> use & 1 && view->trace->effect[use] != POLICY_EFFECT_ALLOW)
-			blocked |= (uint16_t)POLICY_BIT(use);
-	scene->extra = (struct policy_statement){.subject = view->trace->member, .item = view->trace->item, .uses = blocked,
-	                                         .effect = POLICY_EFFECT_ALLOW, .layer = POLICY_LAYER_ITEM,
-	                                         .selector = POLICY_SELECT_ITEM, .revision = UINT32_MAX,
-	                                         .declared_at = view->program->spec.instant, .valid_from = POLICY_EVER,
-	                                         .valid_to = POLICY_NEVER};
-	for (size_t i = 0; i < refs.n; i++)
-		scene->on_item[i] = refs.at[i];
-	scene->on_item[refs.n] = EXTRA;
-	scene->n_on_item = refs.n + 1;
-	policy__sort(scene->on_item, scene->n_on_item, less_imagined, scene);
-	if (blocked)
-		add_act(scene, (struct policy_step){.act = POLICY_ACT_ALLOW, .fixer = POLICY_FIXER_MEMBER, .uses = blocked,
-		                                    .reason = POLICY_REASON_NO_PREF_UNKNOWN, .statement = POLICY_NO_ROW,
-		                                    .until = POLICY_NEVER});
-	return POLICY_OK;
+			step.uses |= (uint16_t)POLICY_BIT(use);
+	const struct policy_statement allow = {.subject = view->trace->member, .item = view->trace->item,
+	                                       .effect = POLICY_EFFECT_ALLOW, .layer = POLICY_LAYER_ITEM,
+	                                       .selector = POLICY_SELECT_ITEM};
+	if (step.uses)
+		add_speech(scene, step, allow, POLICY__ON_ITEM, view->trace->item);
 }
 
 /* What the co-op can do about conditions: take them, or find an audience that can honour them. */
@@ -325,15 +374,17 @@ enum policy_status policy__find_fixes(struct policy__view *view)
 	unsigned sets[SETS_MAX] = {0};
 	size_t n_sets = 1;
 	if (view->has_people) {
+		if (!add_authors(&scene))
+			return POLICY_NO_MEMORY;
 		trace->retry_at = find_retry(&scene);
 		policy_instant at = view->program->spec.instant;
 		policy_reasons people = play(&scene, at);
 		if (!passes(people)) {
+			add_allow(&scene);
 			add_lifts(&scene);
-			enum policy_status status = add_allow(&scene);
-			if (status != POLICY_OK)
-				return status;
 			add_clears(&scene, people);
+			if (!add_authors(&scene))
+				return POLICY_NO_MEMORY;
 		}
 		n_sets = search(&scene, at, sets);
 	}

@@ -166,7 +166,7 @@ static void compare(struct policy__view *view, struct policy_overridden *list, c
 		list_override(view, list, ref, use, POLICY_BY_LATER_ACT, by);
 		return;
 	}
-	if (effect == POLICY__DENY && (layer <= POLICY_LAYER_SUBJECT || layer == POLICY_LAYER_COUNT)) {
+	if (effect == POLICY__DENY && !tightened && (layer <= POLICY_LAYER_SUBJECT || layer == POLICY_LAYER_COUNT)) {
 		if (s->effect != POLICY_EFFECT_DENY)
 			list_override(view, list, ref, use, POLICY_BY_FLOOR, by);
 		return;
@@ -484,7 +484,7 @@ static void trace_digest(struct policy_trace *t)
 		policy__sha_u64(&sha, (uint64_t)t->overridden[i].statement << 32 | t->overridden[i].by);
 		policy__sha_u64(&sha, (uint64_t)t->overridden[i].rule << 8 | t->overridden[i].use);
 	}
-	policy__sha_u64(&sha, t->duties);
+	policy__sha_u64(&sha, (uint64_t)t->conditions << 16 | t->duties);
 	policy__sha_u64(&sha, t->n_path);
 	for (size_t i = 0; i < t->n_path; i++)
 		policy__sha_u64(&sha, t->path[i]);
@@ -506,6 +506,7 @@ enum policy_status policy_explain(const struct policy_program *program, const st
 	out->reasons = policy_decide_one(program, rows, item, word, more, member) | set_reasons;
 	out->outcome = policy_outcome_of(out->reasons);
 	out->duties = policy_item_duties(program, rows, item, word, member);
+	out->conditions = view.item ? view.item->row.duties : policy_rows_get(rows, member, word & 7).duties;
 	view.has_people = member < rows->facts.n_members && !rows->all_faulty && !(rows->faulty[member] & 1) &&
 	                  (word & 7) < POLICY_KIND_COUNT &&
 	                  !(view.item && (view.item->faulty || view.item->member != member || view.item->kind != (word & 7)));

@@ -220,6 +220,7 @@ struct policy__refs {
 	size_t n;           /* how many */
 };
 enum policy__bucket { POLICY__OWN, POLICY__ON_ITEM, POLICY__DELEGATE, POLICY__GROUP, POLICY__DEFAULTS };
+typedef struct policy__refs policy__authors(const void *ctx, enum policy__bucket bucket, uint32_t who);
 struct policy__refs policy__author(const struct policy_rows *rows, enum policy__bucket bucket, uint32_t who);
 /* The row of one member for one kind, or of one sparse item (NULL for none), as the facts now stand. */
 struct policy_row policy__member_row(const struct policy_rows *rows, uint32_t member, unsigned kind,
@@ -232,9 +233,10 @@ struct policy__case {
 	uint8_t kind;                       /* of which kind */
 	uint8_t time;                       /* which resolution of delegations */
 	const struct policy__sparse *item;  /* which item, or NULL */
-	policy__speech *speech;             /* NULL: as the facts have it */
-	const void *speech_ctx;             /* for speech */
-	struct policy__refs on_item;        /* statements about the item to hear instead; n = 0: those of the facts */
+	policy__speech *speech;             /* NULL: as the facts have it; else gives the statement of a number ... */
+	policy__authors *authors;           /* ... and an author's statements, in order of speech ... */
+	const void *imagined;               /* ... from here */
+	uint32_t position;                  /* the item's position, if imagined */
 };
 /* Hear everybody who has a say, for the purpose and instant of the hearing. `ask` says whose delegate is heard. */
 void policy__hear_all(const struct policy__case *c, unsigned ask, struct policy__hearing *h);

@@ -82,8 +82,13 @@ bool policy__hears_defaults(const struct policy_rows *rows, uint32_t member, pol
 
 static void hear(const struct policy__case *c, struct policy__hearing *h, enum policy__bucket bucket, uint32_t who)
 {
+	if (c->speech) {
+		struct policy__refs refs = c->authors(c->imagined, bucket, who);
+		policy__hear(h, refs.at, refs.n, c->speech, c->imagined);
+		return;
+	}
 	struct policy__refs refs = policy__author(c->rows, bucket, who);
-	policy__hear(h, refs.at, refs.n, c->speech ? c->speech : speech, c->speech ? c->speech_ctx : c->rows);
+	policy__hear(h, refs.at, refs.n, speech, c->rows);
 }
 
 void policy__hear_all(const struct policy__case *c, unsigned ask, struct policy__hearing *h)
@@ -91,10 +96,8 @@ void policy__hear_all(const struct policy__case *c, unsigned ask, struct policy_
 	const struct policy_rows *rows = c->rows;
 	const struct policy_member *m = &rows->facts.members[c->member];
 	hear(c, h, POLICY__OWN, c->member);
-	if (c->on_item.n)
-		policy__hear(h, c->on_item.at, c->on_item.n, c->speech, c->speech_ctx);
-	else if (c->item)
-		hear(c, h, POLICY__ON_ITEM, c->item->item);
+	if (c->item || c->speech)
+		hear(c, h, POLICY__ON_ITEM, c->item ? c->item->item : c->position);
 	if (policy__hears_delegate(rows, c->member)) {
 		const struct policy_path *path = &rows->paths[c->time][ask][c->member];
 		if (path->via == POLICY_VIA_DECIDED)

@@ -97,8 +97,9 @@ static void put_blank(struct out *out, const char *name, size_t len, const struc
 		put_word(out, policy_audience_name(spec->audience));
 		return;
 	default:
-		put_list(out, cause->reason == POLICY_REASON_NO_AUDIENCE_DUTY ? trace->duties & (uint32_t)~spec->audience_duties
-		                                                             : trace->duties,
+		put_list(out,
+		         cause->reason == POLICY_REASON_NO_AUDIENCE_DUTY ? trace->conditions & (uint32_t)~spec->audience_duties
+		                                                         : trace->conditions,
 		         policy_duty_name);
 	}
 }

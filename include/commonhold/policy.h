@@ -478,7 +478,7 @@ struct policy_overridden {
 /* What a person could do. */
 enum policy_act {
 	POLICY_ACT_ALLOW, /* the member: allow `uses` on this item */
-	POLICY_ACT_LIFT,  /* whoever said it (fixer): take back `statement` */
+	POLICY_ACT_LIFT,  /* whoever said it (fixer): take back `statement` for `uses` */
 	POLICY_ACT_CLEAR, /* see to the fact behind `reason`: review, moderate, renew, credit, waive ... */
 	POLICY_ACT_WAIT,  /* wait until `until`; POLICY_NEVER: for a later release */
 	POLICY_ACT_COUNT
@@ -487,7 +487,7 @@ struct policy_step {
 	uint8_t act;          /* enum policy_act */
 	uint8_t fixer;        /* enum policy_fixer: who can do it */
 	uint8_t reason;       /* the reason it is about */
-	uint16_t uses;        /* for ALLOW */
+	uint16_t uses;        /* for ALLOW and LIFT */
 	uint32_t statement;   /* for LIFT; else POLICY_NO_ROW */
 	policy_instant until; /* for WAIT; else POLICY_NEVER */
 };
@@ -517,7 +517,8 @@ struct policy_trace {
 	size_t n_causes;                            /* how many */
 	const struct policy_overridden *overridden; /* statements set aside */
 	size_t n_overridden;                        /* how many */
-	uint16_t duties;                            /* duties that go with it if it is in */
+	uint16_t duties;                            /* duties that go with it if it is in: conditions and the licence's */
+	uint16_t conditions;                        /* those that permissions ask for */
 	const uint32_t *path;                       /* delegation path of the first use decided by one: member indices */
 	size_t n_path;                              /* how many */
 	const struct policy_fix *fixes;             /* the smallest sets of acts; none if nobody can */
