@@ -22,7 +22,7 @@
 size_t engine_read(struct exchange *x, void *to, size_t n)
 {
 	int64_t left = x->content_length - x->body_read;
-	if (left <= 0 || x->close)
+	if (left <= 0 || x->broken)
 		return 0;
 	if ((uint64_t)left < n)
 		n = (size_t)left;
@@ -31,7 +31,7 @@ size_t engine_read(struct exchange *x, void *to, size_t n)
 	if (!x->continue_sent && str_eq_nocase(exchange_header(x, "Expect"), "100-continue") && !x->wrote) {
 		static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
 		if (mg_write(x->conn, go_on, sizeof(go_on) - 1) <= 0)
-			x->close = true;
+			x->close = x->broken = true;
 	}
 	x->continue_sent = true;
 	pace_begin(x->server->options.request_timeout_ms);

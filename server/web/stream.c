@@ -68,8 +68,9 @@ enum err stream_begin(struct request *rq, struct response *rs, int status, const
 	x->stream.open = true;
 	x->stream.chunked = content_length < 0 && !x->http10 && !x->head;
 	x->stream.left = content_length;
-	/* Without a length and without chunks, the end of the connection is the end of the answer. What is left of a body must not become a request either. */
-	x->close = x->close || x->http10 || x->content_length > x->body_read;
+	/* Without a length and without chunks, the end of the connection is the end of the answer. What is left of a body must not become a request either; a handler that
+	 * streams its body goes on reading it, and the engine looks afterwards whether it did to the end. */
+	x->close = x->close || x->http10 || (!(rq->route->flags & ROUTE_STREAM_BODY) && x->content_length > x->body_read);
 	buf_clear(&x->worker->out);
 	response_head(x, &x->worker->out, content_length);
 	stream_open_chunk(x);
