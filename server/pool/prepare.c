@@ -12,7 +12,7 @@
 #define SCANNER "commonhold-pii"
 #define SCANNER_VERSION "1"
 
-static struct { pthread_mutex_t lock; const struct contribution_schemas *loaded; } schemas = { .lock = PTHREAD_MUTEX_INITIALIZER };
+static struct { pthread_mutex_t lock; struct arena *arena; const struct contribution_schemas *loaded; } schemas = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 /* Kept for the life of the process once it has worked. */
 enum err pool_schemas(const struct contribution_schemas **out, struct error *e)
@@ -20,10 +20,10 @@ enum err pool_schemas(const struct contribution_schemas **out, struct error *e)
 	enum err err = ERR_OK;
 	pthread_mutex_lock(&schemas.lock);
 	if (!schemas.loaded) {
-		struct arena *a = arena_new(SCHEMAS_BYTES);
-		err = a ? contribution_schemas_load(a, &schemas.loaded, e) : error_set(e, ERR_NO_MEMORY, "There is no memory for the schemas.");
+		schemas.arena = arena_new(SCHEMAS_BYTES);
+		err = schemas.arena ? contribution_schemas_load(schemas.arena, &schemas.loaded, e) : error_set(e, ERR_NO_MEMORY, "There is no memory for the schemas.");
 		if (err != ERR_OK)
-			arena_free(a);
+			arena_free(schemas.arena);
 	}
 	*out = schemas.loaded;
 	pthread_mutex_unlock(&schemas.lock);
