@@ -103,7 +103,7 @@ struct import_verdict {
 	uint64_t line;             /* its line, from 1; an element's first line */
 	enum import_reason reason; /* why, for machines */
 	struct str pointer;        /* JSON Pointer or column of the first fault; may be absent */
-	struct str message;        /* a sentence for a person; never quotes content */
+	struct str message;        /* what is wrong, for a person, to be read after the pointer; never quotes content */
 	struct str source_id;      /* the row's id at the source, when it has one: a deletion can be passed on by it */
 };
 

@@ -243,6 +243,16 @@ enum err import_guarded(struct import *im, enum err (*fn)(void *arg), void *arg,
 	return code;
 }
 
+/* The parser counts lines from the value's first one; people count them from the file's. */
+static struct str with_line_of_file(struct import *im, const char *message)
+{
+	size_t line, column;
+	int rest = 0;
+	if (sscanf(message, "Line %zu, column %zu: %n", &line, &column, &rest) != 2 || rest == 0)
+		return str_of(message);
+	return str_fmt(im->row, "Line %llu, column %zu: %s", (unsigned long long)(im->line + line - 1), column, message + rest);
+}
+
 /* A value, as import_guarded hands it on. */
 struct row_in_hand { struct import *im; struct oasst *o; struct str value; };
 
@@ -255,7 +265,7 @@ static enum err take_value(void *arg)
 	if (code == ERR_OK)
 		return take_row(h->im, h->o, row);
 	enum import_reason reason = code == ERR_TOO_LARGE ? IMPORT_REASON_TOO_LARGE : IMPORT_REASON_BAD_JSON;
-	import_refuse(h->im, h->im->line, reason, STR_NONE, str_of(fault.message), STR_NONE);
+	import_refuse(h->im, h->im->line, reason, STR_NONE, with_line_of_file(h->im, fault.message), STR_NONE);
 	return ERR_OK;
 }
 

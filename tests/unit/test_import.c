@@ -156,6 +156,7 @@ static void our_own_lines_pass_as_they_are_and_bad_ones_get_their_line(void **st
 		assert_true(o->verdicts[i].message.n > 0);
 		assert_true(c.refused[expected[i].reason] > 0);
 	}
+	assert_true(str_starts(o->verdicts[0].message, "Line 3, column "));
 	assert_str(o->verdicts[1].pointer, "/content/input");
 	assert_str(o->verdicts[3].source_id, "x9");
 	assert_int_equal(c.rows, 7);
