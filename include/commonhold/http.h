@@ -107,7 +107,8 @@ CH_CHECK enum err stream_end(struct request *rq);
 /* What response_file will answer (200, 206, 304 or 416) and which bytes of the file go out: for logs that must be written first. */
 struct file_part { int status; int64_t first, bytes; };
 struct file_part response_file_part(const struct request *rq, struct str etag, int64_t size);
-/* Sends a file (or its Range) with Accept-Ranges, ETag, Last-Modified and If-Range handling; 416 when out of range. `fd` is closed by the call's arena. */
+/* Sends a file (or its Range) with Accept-Ranges, ETag and If-Range handling; 416 when out of range. The tag is the
+ * only validator: a date would be the file system's. `fd` is closed by the call's arena. */
 CH_CHECK enum err response_file(struct request *rq, struct response *rs, int fd, int64_t size, const char *content_type, struct str etag);
 
 typedef enum err (*route_fn)(struct request *rq, struct response *rs);

@@ -221,7 +221,7 @@ static void exchange_log(const struct exchange *x, int queries)
 		LOG_Z("route", x->rq.route ? x->rq.route->id : ""), LOG_N("status", x->rs.status), LOG_N("us", us), LOG_N("bytes", x->bytes_out), LOG_N("queries", queries),
 	};
 	log_write(LOG_INFO, "request", str_of(x->request_id), fields, CH_LEN(fields));
-	metrics_request(x->rq.route ? x->match.number : SIZE_MAX, x->rs.status, us);
+	metrics_request(x->server->counts, x->rq.route ? x->match.number : SIZE_MAX, x->rs.status, us);
 }
 
 static void exchange_keep(struct exchange *x)

@@ -33,8 +33,13 @@ struct route_count {
 	struct histogram took;
 };
 
-static struct route_count *route_counts;
-static size_t route_count;
+/* One server's requests; the last place is for what had no route. */
+struct request_counts {
+	size_t routes;
+	struct route_count at[];
+};
+
+static struct request_counts *_Atomic shown; /* those of the server that runs */
 
 static uint32_t series_hash(const char *name, const char *labels)
 {
@@ -120,20 +125,25 @@ void metric_observe(const char *name, const char *labels, int64_t microseconds)
 		histogram_add(s->histogram, microseconds);
 }
 
-void metrics_requests_init(struct arena *a, const struct router *r)
+struct request_counts *metrics_requests_new(struct arena *a, const struct router *r)
 {
 	size_t n = router_count(r);
-	struct route_count *counts = ARENA_ARRAY(a, n + 1, struct route_count);
+	struct request_counts *c = arena_alloc(a, sizeof(*c) + (n + 1) * sizeof(c->at[0]));
+	c->routes = n;
 	for (size_t i = 0; i < n; i++)
-		counts[i].id = router_at(r, i)->id;
-	counts[n].id = "";
-	route_counts = counts;
-	route_count = n;
+		c->at[i].id = router_at(r, i)->id;
+	c->at[n].id = "";
+	return c;
 }
 
-void metrics_request(size_t route, int status, int64_t us)
+void metrics_requests_show(struct request_counts *c)
 {
-	struct route_count *c = &route_counts[route < route_count ? route : route_count];
+	atomic_store(&shown, c);
+}
+
+void metrics_request(struct request_counts *counts, size_t route, int status, int64_t us)
+{
+	struct route_count *c = &counts->at[route < counts->routes ? route : counts->routes];
 	int class = status / 100 - 1;
 	if (class >= 0 && class < CLASSES)
 		atomic_fetch_add(&c->by_class[class], 1);
@@ -175,26 +185,26 @@ static int series_order(const void *a, const void *b)
 	return order ? order : strcmp((*x)->labels, (*y)->labels);
 }
 
-static void write_requests(struct buf *out)
+static void write_requests(struct buf *out, struct request_counts *c)
 {
 	static const char *const classes[CLASSES] = { "1xx", "2xx", "3xx", "4xx", "5xx" };
 	buf_add_z(out, "# TYPE commonhold_http_requests_total counter\n");
-	for (size_t i = 0; i <= route_count; i++) {
+	for (size_t i = 0; i <= c->routes; i++) {
 		for (int k = 0; k < CLASSES; k++) {
-			int64_t n = atomic_load(&route_counts[i].by_class[k]);
+			int64_t n = atomic_load(&c->at[i].by_class[k]);
 			if (n)
-				buf_addf(out, "commonhold_http_requests_total{route=\"%s\",status=\"%s\"} %lld\n", route_counts[i].id, classes[k], (long long)n);
+				buf_addf(out, "commonhold_http_requests_total{route=\"%s\",status=\"%s\"} %lld\n", c->at[i].id, classes[k], (long long)n);
 		}
 	}
 	buf_add_z(out, "# TYPE commonhold_http_request_seconds histogram\n");
-	for (size_t i = 0; i <= route_count; i++) {
+	for (size_t i = 0; i <= c->routes; i++) {
 		char labels[128];
-		snprintf(labels, sizeof(labels), "route=\"%s\"", route_counts[i].id);
+		snprintf(labels, sizeof(labels), "route=\"%s\"", c->at[i].id);
 		int64_t n = 0;
 		for (int k = 0; k <= BUCKETS; k++)
-			n += atomic_load(&route_counts[i].took.bucket[k]);
+			n += atomic_load(&c->at[i].took.bucket[k]);
 		if (n)
-			write_histogram(out, "commonhold_http_request_seconds", labels, &route_counts[i].took);
+			write_histogram(out, "commonhold_http_request_seconds", labels, &c->at[i].took);
 	}
 }
 
@@ -203,8 +213,9 @@ void metrics_write(struct buf *out)
 	static const char *const kinds[] = { "counter", "gauge", "histogram" };
 	struct series *sorted[SERIES_MAX];
 	size_t n = 0;
-	if (route_counts)
-		write_requests(out);
+	struct request_counts *counts = atomic_load(&shown);
+	if (counts)
+		write_requests(out, counts);
 	for (size_t i = 0; i < SERIES_MAX; i++) {
 		struct series *s = atomic_load(&series[i]);
 		if (s)

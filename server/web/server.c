@@ -73,8 +73,22 @@ static enum err server_prepare(struct http_server *s, struct error *e)
 	TRY(router_new(s->arena, s, &s->router, e));
 	TRY(ratelimit_new(s->arena, s->options.rate_per_minute, &s->limiter, e));
 	TRY(openapi_make(s, e));
-	metrics_requests_init(s->arena, s->router);
+	s->counts = metrics_requests_new(s->arena, s->router);
 	return ERR_OK;
+}
+
+/* The same, with a place to come back to when memory is short. */
+static enum err server_prepare_guarded(struct http_server *s, struct error *e)
+{
+	jmp_buf full;
+	if (setjmp(full)) {
+		arena_guard(s->arena, NULL);
+		return error_set(e, ERR_NO_MEMORY, "There is not enough memory for routes, schemas and templates.");
+	}
+	arena_guard(s->arena, &full);
+	enum err failed = server_prepare(s, e);
+	arena_guard(s->arena, NULL);
+	return failed;
 }
 
 enum err http_start(struct http_server **out, const struct http_options *options, struct error *e)
@@ -88,7 +102,7 @@ enum err http_start(struct http_server **out, const struct http_options *options
 	if (s->options.request_timeout_ms <= 0)
 		s->options.request_timeout_ms = 5000;
 	s->arena = arena_new(SERVER_ARENA);
-	enum err failed = !s->arena ? error_set(e, ERR_NO_MEMORY, "%s", err_text(ERR_NO_MEMORY)) : server_prepare(s, e);
+	enum err failed = !s->arena ? error_set(e, ERR_NO_MEMORY, "%s", err_text(ERR_NO_MEMORY)) : server_prepare_guarded(s, e);
 	if (failed == ERR_OK)
 		failed = engine_start(s, e);
 	if (failed != ERR_OK) {
@@ -97,6 +111,7 @@ enum err http_start(struct http_server **out, const struct http_options *options
 		return failed;
 	}
 	running_tables = s->tables;
+	metrics_requests_show(s->counts);
 	*out = s;
 	return ERR_OK;
 }
@@ -110,6 +125,7 @@ void http_stop(struct http_server *s)
 		usleep(10000);
 	engine_stop(s);
 	running_tables = NULL;
+	metrics_requests_show(NULL);
 	arena_free(s->arena);
 	free(s);
 }

@@ -31,6 +31,7 @@ struct router;
 struct schemas;
 struct pages;
 struct ratelimit;
+struct request_counts;
 
 struct http_server {
 	struct http_options options;
@@ -40,6 +41,7 @@ struct http_server {
 	struct schemas *schemas;
 	struct pages *pages;       /* compiled templates */
 	struct ratelimit *limiter; /* NULL: no limit */
+	struct request_counts *counts; /* requests by route */
 	struct str base_url;       /* without a slash at the end */
 	struct str authority;      /* of base_url: "example.org:8443" */
 	bool https;                /* base_url's scheme */
@@ -216,8 +218,10 @@ CH_CHECK enum err ratelimit_new(struct arena *a, int per_minute, struct ratelimi
 CH_CHECK enum err ratelimit_take(struct exchange *x, int cost);
 
 /* metrics.c */
-void metrics_requests_init(struct arena *a, const struct router *r);
-void metrics_request(size_t route, int status, int64_t us);
+struct request_counts *metrics_requests_new(struct arena *a, const struct router *r);
+/* Which server's requests /metrics tells; NULL: none. */
+void metrics_requests_show(struct request_counts *c);
+void metrics_request(struct request_counts *c, size_t route, int status, int64_t us);
 
 /* openapi.c, static.c, ops_api.c */
 CH_CHECK enum err openapi_make(struct http_server *s, struct error *e);

@@ -556,6 +556,9 @@ static void an_address_in_use_is_said_and_no_more(void **state)
 	o.listen = listen;
 	assert_int_equal(http_start(&s, &o, &e), ERR_CONFIG);
 	assert_contains(e.message, listen);
+	struct answer a = ask("GET", "/api/v1/hello", ""); /* the server that runs is none the worse */
+	assert_status(&a, 200, "afterwards");
+	answer_free(&a);
 }
 
 #define web_test(f) cmocka_unit_test_setup(f, afresh)
