@@ -101,8 +101,10 @@ static void write_charter(struct json_writer *w, unsigned coop, const struct dem
 	jw_object(w);
 	jw_kstr(w, "default", facts->licence);
 	jw_end_object(w);
-	jw_key(w, "ai_preferences");
-	jw_raw(w, STR("{\"eval\":{\"effect\":\"allow\"},\"redistribute\":{\"effect\":\"allow\"},\"search\":{\"effect\":\"allow\"},\"train.gen\":{\"effect\":\"allow\"}}"));
+	if (facts->share_by_default) {
+		jw_key(w, "ai_preferences");
+		jw_raw(w, STR("{\"eval\":{\"effect\":\"allow\"},\"search\":{\"effect\":\"allow\"},\"train.gen\":{\"effect\":\"allow\"}}"));
+	}
 	jw_key(w, "release");
 	jw_raw(w, coop == 0
 		? STR("{\"audience\":\"gated_manual\",\"k_contributors\":5,\"purposes\":[\"research\"],\"uses\":[\"train.gen\",\"eval\"],\"uses_conditional\":[\"train.gen\"]}")
@@ -339,6 +341,9 @@ static enum err hear_member(void *arg, const struct demo_member *member, struct 
 	if (d->n == DEMO_PEOPLE)
 		return error_set(e, ERR_TOO_LARGE, "The demo has more members than it can hold.");
 	d->members[d->n] = *member;
+	/* These outlive the generator: the last lines name the first admin. */
+	d->members[d->n].email = str_copy(d->c->arena, member->email);
+	d->members[d->n].name = str_copy(d->c->arena, member->name);
 	d->people[d->n].facts = &d->members[d->n];
 	d->n++;
 	return ERR_OK;
@@ -531,34 +536,34 @@ static enum err show(struct demo *d, struct app *app, const char *program)
 	return ERR_OK;
 }
 
-static enum err demo_run(struct app *app, const char *program, struct error *error)
+static enum err demo_steps(struct demo *d, struct app *app, const char *program)
 {
-	SQL(any_coop, "SELECT count(*) FROM coop");
-	struct demo *d = calloc(1, sizeof(*d));
+	SQL(coops, "SELECT count(*) FROM coop");
+	struct call *c = d->c;
 	struct rows r;
-	enum err e = ERR_NO_MEMORY;
+	instant now = clock_now();
+	TRY(db_begin(c, DB_READ));
+	TRY(db_run_one(c, &coops, &r, NULL, 0));
+	TRY(db_commit(c));
+	if (row_int(&r, 0, 0) > 0)
+		return fail(c, ERR_EXISTS, "There are co-ops here already. The demo fills an empty instance: set COMMONHOLD_DIR to a new folder.");
+	TRY(live_half_a_year(d, now));
+	TRY(app_serve(app, &c->error));
+	return show(d, app, program);
+}
+
+static int demo_run(struct app *app, const char *program)
+{
+	struct demo *d = calloc(1, sizeof(*d));
+	int status = 1;
 	if (d && (d->c = app_call())) {
 		d->terminal = isatty(STDERR_FILENO);
-		instant now = clock_now();
-		e = db_begin(d->c, DB_READ);
-		if (e == ERR_OK)
-			e = db_run_one(d->c, &any_coop, &r, NULL, 0);
-		db_rollback(d->c);
-		if (e == ERR_OK && row_int(&r, 0, 0) > 0)
-			e = fail(d->c, ERR_EXISTS, "There are co-ops here already. The demo fills an empty instance: set COMMONHOLD_DIR to a new folder.");
-		if (e == ERR_OK)
-			e = live_half_a_year(d, now);
+		status = demo_steps(d, app, program) == ERR_OK ? 0 : command_failed("demo", &d->c->error);
 		clock_set(INSTANT_NONE);
-		if (e == ERR_OK)
-			e = app_serve(app, &d->c->error);
-		if (e == ERR_OK)
-			e = show(d, app, program);
-		*error = d->c->error;
-		error->faults = NULL;
 		app_call_end(d->c);
 	}
 	free(d);
-	return e;
+	return status;
 }
 
 int demo_main(int argc, char **argv)
@@ -583,9 +588,11 @@ int demo_main(int argc, char **argv)
 	struct app *app = NULL;
 	struct error error = { 0 };
 	int status = 0;
-	if (app_open(&app, &error) != ERR_OK || demo_run(app, program, &error) != ERR_OK)
+	if (app_open(&app, &error) != ERR_OK)
 		status = command_failed("demo", &error);
-	else if (!leave)
+	else
+		status = demo_run(app, program);
+	if (status == 0 && !leave)
 		app_wait();
 	if (app)
 		app_drain(app);

@@ -1,4 +1,3 @@
-#include "commonhold/policy_cli.h"
 #include "commonhold/verify.h"
 
 #include "app.h"
@@ -15,8 +14,6 @@ static const struct command {
 	{ "demo", demo_main, "fill two co-ops and carry a release through to verification" },
 	{ "import", import_main, "add contributions from a file to a member's pool" },
 	{ "release", release_main, "schedule and list a co-op's releases, run what is due" },
-	{ "explain", explain_main, "explain a decision of the policy engine from a file" },
-	{ "policy", policy_main, "check, compare and try charters: check, diff, what-if" },
 	{ "verify", verify_main, "check a downloaded release, offline" },
 	{ "account", account_main, "make accounts and personal tokens" },
 	{ "doctor", doctor_main, "check the configuration and say what to mend" },
