@@ -30,6 +30,7 @@ struct coop_ref {
 	struct str slug;
 	bool is_member, is_active, is_admin;
 	struct uuid member;      /* the actor's membership; nil when none */
+	struct str title;        /* what the co-op calls itself, for pages; absent: the slug is shown */
 };
 
 struct request {
@@ -85,7 +86,8 @@ CH_CHECK enum err request_if_match(struct request *rq, struct str tag);
 struct json_writer response_json(struct response *rs);
 /* See Other. `to` is a path of this site. */
 void response_redirect(struct response *rs, struct str to);
-/* A page: renders templates/<name> inside the layout with the data; adds session, CSRF token, navigation and flash. */
+/* A page: renders templates/<name> inside the layout. Besides the members of `data` (its "title" is the page's) every template has: lang, path, path_encoded, base_url, csrf,
+ * signed_in, account {name}, flash, nav, and on paths with {coop} at_coop {href, slug, name, is_member, is_active, is_admin, nav}. */
 CH_CHECK enum err response_page(struct request *rq, struct response *rs, const char *name, const struct json *data);
 /* The same with the data as JSON text in a buffer, which is released. */
 CH_CHECK enum err response_page_text(struct request *rq, struct response *rs, const char *name, struct buf *data);

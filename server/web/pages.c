@@ -124,7 +124,7 @@ static void chrome_coop(struct arena *a, struct json *root, const struct exchang
 	struct str base = str_fmt(a, "/coops/%.*s", STR_ARG(coop->slug));
 	node_text(a, c, "href", base);
 	node_text(a, c, "slug", coop->slug);
-	node_text(a, c, "name", coop->name);
+	node_text(a, c, "name", coop->title.n ? coop->title : coop->slug);
 	node_bool(a, c, "is_member", coop->is_member);
 	node_bool(a, c, "is_active", coop->is_active);
 	node_bool(a, c, "is_admin", coop->is_admin);
