@@ -178,6 +178,25 @@ static void scan(struct call *c, struct uuid coop, unsigned columns, const char 
 	printf("%-44s %8.1f M items/s\n", what, best);
 }
 
+static enum err add_bytes(void *arg, const uint8_t id[16], struct str lang, struct str sealed)
+{
+	(void)id;
+	(void)lang;
+	*(int64_t *)arg += (int64_t)sealed.n;
+	return ERR_OK;
+}
+
+static void scan_contents(struct call *c, struct uuid coop)
+{
+	uint8_t first[16] = { 0 }, last[16];
+	int64_t bytes = 0, from = clock_tick();
+	memset(last, 0xff, sizeof(last));
+	NEED(c, db_begin_in(c, coop, DB_SERIAL));
+	NEED(c, pool_scan_content(c, coop, 0, first, last, add_bytes, &bytes));
+	NEED(c, db_commit(c));
+	printf("%-44s %8.1f MB/s\n", "sealed contents in order of id", (double)bytes / (double)(clock_tick() - from));
+}
+
 static unsigned setting(const char *name, unsigned or_else)
 {
 	const char *text = getenv(name);
@@ -219,6 +238,7 @@ int main(void)
 	double heap = copy_table("contribution", "") + copy_table("contribution_content", "INCLUDING STORAGE");
 	printf("%-44s %8.0f rows/s   %.2f s\n", "bare COPY of the same rows, without indexes", lines / heap, heap);
 	printf("%-44s %8.2f (with indexes), %.2f (without)\n", "ratio to COPY", ours / bare, ours / heap);
+	scan_contents(c, coop.id);
 	measure_scan(c, coop.id, setting("SCAN", 2000000));
 	db_release(c);
 	PQfinish(admin);
