@@ -131,6 +131,25 @@ static double submit(struct call *c, struct uuid coop, unsigned first, unsigned 
 	return s;
 }
 
+static void submit_singly(struct call *c, struct uuid coop, unsigned first, unsigned n)
+{
+	char line[2048];
+	int queries = c->queries;
+	int64_t took = 0;
+	for (unsigned i = 0; i < n; i++) {
+		struct arena_mark mark = arena_mark(c->arena);
+		const struct json *json;
+		struct receipt r;
+		size_t size = line_of(line, sizeof(line), first + i);
+		int64_t from = clock_tick();
+		NEED(c, json_parse(c->arena, str_make(line, size), &json, &c->error));
+		NEED(c, pool_submit(c, coop, json, &r));
+		took += clock_tick() - from;
+		arena_rewind(c->arena, mark);
+	}
+	printf("%-44s %8.0f /s  %.1f statements each\n", "single submissions, one after another", n / ((double)took / 1e6), (double)(c->queries - queries) / n);
+}
+
 static double copy_table(const char *table, const char *options)
 {
 	char text[400];
@@ -233,6 +252,7 @@ int main(void)
 	member(c, &coop);
 	submit(c, coop.id, 0, 5000); /* warm */
 	double ours = submit(c, coop.id, 5000, lines - 5000);
+	submit_singly(c, coop.id, 10000000, 3000);
 	double bare = copy_table("contribution", "INCLUDING INDEXES") + copy_table("contribution_content", "INCLUDING INDEXES INCLUDING STORAGE");
 	printf("%-44s %8.0f rows/s   %.2f s\n", "bare COPY of the same rows, with indexes", lines / bare, bare);
 	double heap = copy_table("contribution", "") + copy_table("contribution_content", "INCLUDING STORAGE");

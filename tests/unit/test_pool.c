@@ -514,6 +514,21 @@ static void approving_findings_counts_them_as_looked_at(void **state)
 	assert_int_equal(item.findings, 1);
 }
 
+/* The costs of an endpoint that everybody calls: a budget, so that it does not creep up unseen. */
+static void a_submission_stays_within_its_budget_of_statements(void **state)
+{
+	(void)state;
+	struct uuid coop = world_coop("");
+	struct call *c = world_member(coop, "active");
+	world_submit(c, coop, "warm");
+	int before = c->queries;
+	world_submit(c, coop, "counted");
+	assert_in_range(c->queries - before, 1, 16);
+	before = c->queries;
+	world_submit(c, coop, "counted");
+	assert_in_range(c->queries - before, 1, 8);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -540,6 +555,7 @@ int main(void)
 		fixture_test(erased_content_is_not_taken_again),
 		fixture_test(admins_decide_on_what_waits_oldest_first),
 		fixture_test(approving_findings_counts_them_as_looked_at),
+		fixture_test(a_submission_stays_within_its_budget_of_statements),
 	};
 	return fixture_run(tests, CH_LEN(tests));
 }

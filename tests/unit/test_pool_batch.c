@@ -4,6 +4,7 @@
 #include "commonhold/policy.h"
 
 #include <malloc.h>
+#include <pthread.h>
 
 /* What the verdicts of a batch said. */
 struct heard {
@@ -19,7 +20,7 @@ struct heard {
 static enum err hear(void *arg, const struct verdict *v)
 {
 	struct heard *h = arg;
-	if (h->committed < 0)
+	if (h->committed < 0) /* asked for by a test of one thread */
 		h->committed = fixture_int("SELECT count(*) FROM contribution");
 	h->disorder |= v->line <= h->last || (v->err == ERR_OK) != (v->receipt != NULL) || (v->receipt != NULL) == (v->error != NULL);
 	h->last = v->line;
@@ -270,6 +271,53 @@ static void another_coops_items_are_no_duplicates(void **state)
 	assert_int_equal(fixture_int("SELECT count(*) FROM contribution WHERE item_no = 0"), 2);
 }
 
+/* One of several that submit at once. */
+struct crowd { struct call *c; struct uuid coop; int from, n; enum err err; struct heard heard; };
+
+static void *submit_alongside(void *arg)
+{
+	struct crowd *w = arg;
+	struct pool_batch *b;
+	char line[120];
+	w->err = pool_batch_begin(w->c, w->coop, hear, &w->heard, &b);
+	for (int i = w->from; i < w->from + w->n && w->err == ERR_OK; i++) {
+		int n = snprintf(line, sizeof(line), "{\"kind\":\"example\",\"content\":{\"input\":\"item %d\"}}", i);
+		w->err = pool_batch_line(b, str_make(line, (size_t)n));
+	}
+	if (w->err == ERR_OK)
+		w->err = pool_batch_end(b);
+	return NULL;
+}
+
+static void batches_at_once_keep_numbers_dense_and_marks_right(void **state)
+{
+	(void)state;
+	struct uuid coop = world_coop("");
+	struct call *first = world_member(coop, "active");
+	struct crowd crowd[4] = {
+		{ .c = first, .from = 0, .n = 6000 },
+		{ .c = world_again(first), .from = 3000, .n = 6000 }, /* the same person, half of it the same */
+		{ .c = world_member(coop, "active"), .from = 0, .n = 9000 },
+		{ .c = world_member(coop, "active"), .from = 5000, .n = 6000 },
+	};
+	pthread_t thread[4];
+	for (int i = 0; i < 4; i++) {
+		crowd[i].coop = coop;
+		assert_int_equal(pthread_create(&thread[i], NULL, submit_alongside, &crowd[i]), 0);
+	}
+	for (int i = 0; i < 4; i++) {
+		pthread_join(thread[i], NULL);
+		assert_ok(crowd[i].c, crowd[i].err);
+		assert_int_equal(crowd[i].heard.bad, 0);
+	}
+	assert_int_equal(crowd[0].heard.taken + crowd[1].heard.taken, 9000);
+	assert_int_equal(fixture_int("SELECT count(*) FROM contribution"), 9000 + 9000 + 6000);
+	assert_int_equal(fixture_int("SELECT count(DISTINCT item_no) - max(item_no) FROM contribution"), 1);
+	assert_int_equal(fixture_int("SELECT count(*) FROM contribution c WHERE ((word & 65536) <> 0) <> EXISTS (SELECT FROM contribution o "
+		"WHERE o.coop_id = c.coop_id AND o.content_sha256 = c.content_sha256 AND o.item_no < c.item_no AND (o.word & 13824) = 512)"), 0);
+	assert_int_equal(fixture_int("SELECT count(*) FROM contribution WHERE (word & 65536) = 0"), 11000);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -283,6 +331,7 @@ int main(void)
 		fixture_test(the_largest_lines_fit_into_a_requests_arena),
 		fixture_test(a_batch_and_single_submissions_write_the_same),
 		fixture_test(another_coops_items_are_no_duplicates),
+		fixture_test(batches_at_once_keep_numbers_dense_and_marks_right),
 	};
 	return fixture_run(tests, CH_LEN(tests));
 }
