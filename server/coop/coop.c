@@ -112,12 +112,12 @@ enum err coop_found(struct call *c, struct str slug, const struct json *draft, s
 	db_constraints(constraints);
 	if (uuid_is_nil(c->actor.account))
 		return fail(c, ERR_UNAUTHENTICATED, "Sign in first.");
-	TRY(check_slug(c, slug));
 	enum err checked = charter_check(c->arena, draft, &document, &c->error);
-	if (checked != ERR_OK) {
+	if (checked != ERR_OK)
 		faults_below(c, "/charter");
-		return checked;
-	}
+	enum err slug_checked = check_slug(c, slug); /* told together: one form, one answer */
+	TRY(checked);
+	TRY(slug_checked);
 	TRY(charter_parse(c->arena, document, &charter, &c->error));
 
 	TRY(db_begin_in(c, id, DB_WRITE));
