@@ -203,10 +203,12 @@ static void tell_decisions(struct teller *t, const struct charter *c)
 	if (!c->delegate_coop && !c->delegate_topic && !c->delegate_target)
 		line(t, "Votes are not delegated.");
 	else if (c->delegation_cap)
-		line(t, "A member may let another decide for them; one delegate decides for at most %u members, through at most %d hand%s.", c->delegation_cap, c->delegation_depth,
-			c->delegation_depth == 1 ? "" : "s");
+		line(t, "A member may let another decide for them; one delegate decides for at most %u members%s.", c->delegation_cap,
+			c->delegation_depth == 1 ? ", and may not pass it on" : "");
 	else
-		line(t, "A member may let another decide for them, through at most %d hand%s.", c->delegation_depth, c->delegation_depth == 1 ? "" : "s");
+		line(t, "A member may let another decide for them%s.", c->delegation_depth == 1 ? ", who may not pass it on" : "");
+	if (c->delegation_depth > 1)
+		line(t, "Such a decision may pass through %d hands.", c->delegation_depth);
 	end_part(t);
 }
 

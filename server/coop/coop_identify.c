@@ -1,6 +1,7 @@
 #include "server/coop/coop_internal.h"
 
 #include "commonhold/account.h"
+#include "commonhold/config.h"
 #include "commonhold/http.h"
 
 SQL(identify,
@@ -35,6 +36,19 @@ static enum err become_caller(struct call *c, const struct http_identity *who, c
 	return ERR_OK;
 }
 
+/* The holder of an access token is nobody in particular; whether it opens this release is for access to say. */
+static enum err become_bearer(struct call *c, const struct http_identity *who)
+{
+	struct token_claims claims;
+	if (who->kind != AUTH_GRANT)
+		return ERR_OK;
+	if (!instance_keys())
+		return fail(c, ERR_TOKEN_INVALID, "%s", err_text(ERR_TOKEN_INVALID));
+	TRY(access_token_check(c->arena, instance_keys(), who->secret, str_of(config()->base_url), clock_now(), &claims, &c->error));
+	c->actor.kind = AUTH_GRANT;
+	return ERR_OK;
+}
+
 static void see_coop(struct call *c, const struct rows *r, struct coop_ref *coop)
 {
 	coop->id = c->coop = row_uuid(r, 0, 8);
@@ -55,7 +69,8 @@ enum err coop_identify(struct call *c, const struct http_identity *who, struct c
 {
 	struct rows r;
 	struct str hash = hash_of(c->arena, who);
-	c->actor = (struct actor){ .kind = who->kind == AUTH_GRANT ? AUTH_GRANT : AUTH_NONE };
+	c->actor = (struct actor){ .kind = AUTH_NONE };
+	TRY(become_bearer(c, who));
 	bool nameable = who->coop.p && who->coop.n <= NAME_MAX_BYTES && str_is_utf8(who->coop);
 	if (who->coop.p && !nameable)
 		return fail(c, ERR_NOT_FOUND, "There is no such co-op.");

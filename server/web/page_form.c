@@ -8,13 +8,15 @@ static bool mendable(enum err e)
 		e == ERR_TOO_MANY || e == ERR_RETRY;
 }
 
-/* "/charter/cadence/notice" is about the field "notice". */
+/* "/charter/cadence/notice" is about the field "notice", and so is "/charter/cadence/notice/0". */
 static struct str last_part(struct str pointer)
 {
-	size_t at = pointer.n;
-	while (at > 0 && pointer.p[at - 1] != '/')
-		at--;
-	return str_sub(pointer, at, pointer.n);
+	struct str rest = pointer, part, name = STR("");
+	int64_t index;
+	while (str_split(&rest, '/', &part))
+		if (part.n && !str_to_i64(part, 0, INT32_MAX, &index))
+			name = part;
+	return name;
 }
 
 static bool told_before(const struct fault *first, const struct fault *f)
