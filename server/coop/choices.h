@@ -32,8 +32,6 @@ enum err found_page(struct request *rq, struct response *rs);
 enum err found_submit(struct request *rq, struct response *rs);
 
 /* Words that several pages use. */
-const char *use_in_words(unsigned use);
-const char *purpose_in_words(unsigned purpose);
 const char *standing_in_words(enum policy_standing s);
 struct str day_text(struct arena *a, instant t);
 /* A page's data begins as an object with its title, and ends by being rendered. */

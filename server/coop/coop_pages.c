@@ -2,9 +2,9 @@
 
 #include "commonhold/crypto.h"
 #include "commonhold/db.h"
+#include "commonhold/markdown.h"
 #include "commonhold/routes.h"
 
-#include <cmark.h>
 
 /* The directory, a co-op and its charter. */
 
@@ -229,21 +229,6 @@ static enum err join_submit(struct request *rq, struct response *rs)
 
 /* ---- The charter ---- */
 
-static void free_rendered(void *html)
-{
-	free(html);
-}
-
-/* Bylaws are what people wrote: cmark leaves raw HTML and dangerous links out. */
-static struct str bylaws_html(struct arena *a, struct str markdown)
-{
-	char *html = cmark_markdown_to_html(markdown.p, markdown.n, CMARK_OPT_DEFAULT | CMARK_OPT_VALIDATE_UTF8);
-	if (!html)
-		return STR_NONE;
-	arena_defer(a, free_rendered, html);
-	return str_of(html);
-}
-
 static enum err charter_data(struct request *rq, struct json_writer *w)
 {
 	struct arena *a = rq->call->arena;
@@ -264,8 +249,8 @@ static enum err charter_data(struct request *rq, struct json_writer *w)
 	jw_kstr(w, "digest", sha256_hex(a, charter.digest));
 	jw_key(w, "words");
 	jw_json(w, charter_words(a, &charter));
-	jw_kstr(w, "bylaws", charter.bylaws.n ? bylaws_html(a, charter.bylaws) : STR_NONE);
-	jw_kstr(w, "terms", bylaws_html(a, charter.terms));
+	jw_kstr(w, "bylaws", charter.bylaws.n ? markdown_html(a, charter.bylaws) : STR_NONE);
+	jw_kstr(w, "terms", markdown_html(a, charter.terms));
 	jw_kbool(w, "several", n > 1);
 	jw_key(w, "versions");
 	jw_array(w);

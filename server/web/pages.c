@@ -92,6 +92,7 @@ static const struct place coop_places[] = {
 	{ "", "Overview", false, false },
 	{ "/charter", "Charter", false, false },
 	{ "/releases", "Releases", false, false },
+	{ "/access", "Access", false, false },
 	{ "/ballots", "Ballots", false, false },
 	{ "/contributions", "My contributions", true, false },
 	{ "/choices", "My choices", true, false },
