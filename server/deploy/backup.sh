@@ -7,13 +7,14 @@
 #   COMMONHOLD_DATABASE_URL=… COMMONHOLD_KEYS_URL=… COMMONHOLD_DIR=… \
 #       backup.sh --to DIR --pass-file FILE [--content-days 180] [--keys-days 7]
 #
+# The URLs must name a role that sees every row (a superuser, or one with BYPASSRLS and pg_read_all_data): row-level security hides rows from the server's own.
 # FILE holds the passphrase; keep a copy of it where the backups are not. The instance's own keys (COMMONHOLD_DIR/keys) go with the keys database.
 # Restore:  openssl enc -d -aes-256-ctr -pbkdf2 -iter 600000 -pass file:FILE -in X.sql.gz.enc | gunzip | psql NEW_DATABASE_URL
 # after     sha256sum -c X.sql.gz.enc.sha256   and for the instance's keys:  … -in X.tar.gz.enc | tar -xzC DIR
 set -euo pipefail
 umask 077
 
-usage() { sed -n '2,14s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '2,15s/^# \{0,1\}//p' "$0"; }
 die() { echo "backup: $*" >&2; exit 1; }
 
 to='' pass_file='' content_days=180 keys_days=7

@@ -1,0 +1,74 @@
+// The backup script against a real server: what it writes can be restored, is encrypted, and goes when its days are over.
+import { test, before, after } from "node:test";
+import assert from "node:assert/strict";
+import { execFileSync, spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, readdirSync, writeFileSync, rmSync, utimesSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { start, root } from "./server.mjs";
+
+const script = join(root, "server/deploy/backup.sh");
+let server, folder, env;
+
+// The private cluster listens on a socket in a folder that the server chose; its lock file says which.
+function clusterUrls(dir) {
+  const pid = readdirSync(dir, { recursive: true }).find((name) => name.endsWith("postmaster.pid"));
+  const lines = readFileSync(join(dir, pid), "utf8").split("\n");
+  return (name) => `host=${lines[4]} user=postgres dbname=${name}`;
+}
+
+before(async () => {
+  folder = mkdtempSync(join(tmpdir(), "ch-backup-"));
+  server = await start();
+  const url = clusterUrls(server.dir);
+  writeFileSync(join(folder, "pass"), "a passphrase of the tests\n", { mode: 0o600 });
+  env = { ...process.env, COMMONHOLD_DATABASE_URL: url("commonhold"), COMMONHOLD_KEYS_URL: url("commonhold_keys"), COMMONHOLD_DIR: server.dir };
+});
+
+after(async () => {
+  await server?.stop();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const run = (...args) => spawnSync(script, args, { env, encoding: "utf8" });
+
+test("bad usage is said and does nothing", () => {
+  assert.equal(run().status, 2);
+  assert.equal(run("--to", folder, "--pass-file", "/nonexistent").status, 1);
+  const longer = run("--to", folder, "--pass-file", join(folder, "pass"), "--content-days", "5", "--keys-days", "6");
+  assert.equal(longer.status, 1);
+  assert.match(longer.stderr, /erasure would wait/);
+  assert.equal(run("--help").status, 0);
+});
+
+test("a backup is encrypted, apart, readable by its owner alone, and opens again", () => {
+  const done = run("--to", folder, "--pass-file", join(folder, "pass"));
+  assert.equal(done.status, 0, done.stderr);
+  const [content] = readdirSync(join(folder, "content")).filter((name) => name.endsWith(".enc"));
+  const keys = readdirSync(join(folder, "keys")).filter((name) => name.endsWith(".enc"));
+  assert.equal(keys.length, 2);
+  for (const file of [join(folder, "content", content), ...keys.map((name) => join(folder, "keys", name))]) {
+    assert.equal(statSync(file).mode & 0o077, 0);
+    assert.ok(!readFileSync(file).includes("CREATE TABLE"));
+  }
+  execFileSync("sha256sum", ["-c", `${content}.sha256`], { cwd: join(folder, "content") });
+  const sql = execFileSync("bash", ["-c", `openssl enc -d -aes-256-ctr -pbkdf2 -iter 600000 -pass file:pass -in content/${content} | gunzip`], { cwd: folder, maxBuffer: 1 << 28, encoding: "utf8" });
+  assert.match(sql, /CREATE TABLE public\.contribution /);
+  assert.match(sql, /PostgreSQL database dump complete/);
+});
+
+test("what is older than its days goes, and only after a new one is there", () => {
+  const age = (name, days) => utimesSync(name, new Date(), new Date(Date.now() - days * 86400e3));
+  for (const [place, name, days] of [["content", "content-old.sql.gz.enc", 181], ["content", "content-young.sql.gz.enc", 100], ["keys", "keys-old.sql.gz.enc", 8], ["keys", "keys-young.sql.gz.enc", 3]]) {
+    writeFileSync(join(folder, place, name), "x");
+    age(join(folder, place, name), days);
+  }
+  const failing = spawnSync(script, ["--to", folder, "--pass-file", join(folder, "pass")], { env: { ...env, COMMONHOLD_DATABASE_URL: "host=/nonexistent dbname=none" }, encoding: "utf8" });
+  assert.notEqual(failing.status, 0);
+  assert.ok(readdirSync(join(folder, "keys")).includes("keys-old.sql.gz.enc"));
+  assert.equal(run("--to", folder, "--pass-file", join(folder, "pass")).status, 0);
+  const left = [...readdirSync(join(folder, "content")), ...readdirSync(join(folder, "keys"))];
+  assert.ok(!left.includes("content-old.sql.gz.enc") && !left.includes("keys-old.sql.gz.enc"));
+  assert.ok(left.includes("content-young.sql.gz.enc") && left.includes("keys-young.sql.gz.enc"));
+  assert.ok(!left.some((name) => name.endsWith(".part")));
+});
