@@ -4,6 +4,8 @@
 #include "commonhold/http.h"
 #include "commonhold/ledger.h"
 
+#include <pthread.h>
+
 static struct member join(struct call *c, struct uuid coop)
 {
 	struct member m;
@@ -591,6 +593,80 @@ static void a_charter_is_parsed_once_and_outlives_the_cache(void **state)
 	assert_err(reader, ERR_NOT_FOUND, charter_view(reader, uuid_new(), 0, &second));
 }
 
+/* One act of one person, at the same time as others'. */
+struct act { struct call *call; struct uuid coop; enum err (*run)(struct call *c, struct uuid coop, struct member *out); enum err err; };
+
+static void *act_run(void *arg)
+{
+	struct act *act = arg;
+	struct member out;
+	act->err = act->run(act->call, act->coop, &out);
+	if (act->err != ERR_OK)
+		db_rollback(act->call);
+	db_release(act->call);
+	return NULL;
+}
+
+static void act_all(struct act *acts, size_t n)
+{
+	pthread_t threads[8];
+	for (size_t i = 0; i < n; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, act_run, &acts[i]), 0);
+	for (size_t i = 0; i < n; i++)
+		pthread_join(threads[i], NULL);
+}
+
+static void admins_who_leave_at_the_same_moment_leave_one_behind(void **state)
+{
+	(void)state;
+	for (int round = 0; round < 5; round++) {
+		char names[3][24], slug[24];
+		struct act acts[3];
+		snprintf(slug, sizeof slug, "garden-%d", round % 10);
+		for (int i = 0; i < 3; i++) {
+			snprintf(names[i], sizeof names[i], "a%d-%d", round % 10, i);
+			acts[i] = (struct act){ .call = people_new(names[i]), .run = member_leave };
+		}
+		struct coop coop = people_coop(acts[0].call, slug, PEOPLE_OPEN);
+		for (int i = 1; i < 3; i++) {
+			struct member m = join(acts[i].call, coop.id), out;
+			assert_ok(acts[0].call, member_set_admin(acts[0].call, coop.id, m.id, true, &out));
+		}
+		int left = 0;
+		for (int i = 0; i < 3; i++) {
+			acts[i].coop = coop.id;
+			db_release(acts[i].call);
+		}
+		act_all(acts, 3);
+		for (int i = 0; i < 3; i++)
+			left += acts[i].err == ERR_OK;
+		assert_int_equal(left, 2);
+	}
+	assert_int_equal(fixture_int("SELECT count(*) FROM membership WHERE is_admin AND state = 'active'"), 5);
+	assert_int_equal(fixture_int("SELECT sum(members) FROM coop_count"), 5);
+}
+
+static void numbers_stay_dense_when_many_join_at_once(void **state)
+{
+	(void)state;
+	struct call *ada = people_new("ada");
+	struct coop coop = people_coop(ada, "garden", PEOPLE_OPEN);
+	struct act acts[8];
+	for (int i = 0; i < 8; i++) {
+		char name[16];
+		snprintf(name, sizeof name, "m%d", i % 10);
+		acts[i] = (struct act){ .call = people_new(name), .coop = coop.id, .run = member_join };
+		db_release(acts[i].call);
+	}
+	db_release(ada);
+	act_all(acts, 8);
+	for (int i = 0; i < 8; i++)
+		assert_int_equal(acts[i].err, ERR_OK);
+	assert_int_equal(fixture_int("SELECT max(number) FROM membership"), 8);
+	assert_int_equal(fixture_int("SELECT count(*) FROM membership"), 9);
+	assert_int_equal(fixture_int("SELECT members FROM coop_count"), 9);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -616,6 +692,8 @@ int main(void)
 		fixture_test(a_request_is_identified_in_one_statement),
 		fixture_test(the_engine_is_told_exactly_what_was_said),
 		fixture_test(a_charter_is_parsed_once_and_outlives_the_cache),
+		fixture_test(admins_who_leave_at_the_same_moment_leave_one_behind),
+		fixture_test(numbers_stay_dense_when_many_join_at_once),
 	};
 	return fixture_run(tests, CH_LEN(tests));
 }
