@@ -126,6 +126,17 @@ static void check_people(struct arena *a, const struct charter *c, struct error 
 		fault(a, e, "/benefit/contributors", "What contributors and the commons get must add up to 100.");
 }
 
+/* A schema that does not compile would refuse every record, and nobody would know why. */
+static void check_records(struct arena *a, const struct charter *c, struct error *e)
+{
+	json_each(schema, json_get(c->json, "records")) {
+		const struct json_schema *compiled;
+		struct error why = { 0 };
+		if (json_schema_compile(a, schema, NULL, NULL, &compiled, &why) != ERR_OK)
+			error_fault(e, a, json_pointer(a, schema), "This schema cannot be used: %s", why.message);
+	}
+}
+
 void charter_contradictions(struct arena *a, const struct charter *c, struct error *e)
 {
 	check_licences(a, c, e);
@@ -133,4 +144,5 @@ void charter_contradictions(struct arena *a, const struct charter *c, struct err
 	check_times(a, c, e);
 	check_access(a, c, e);
 	check_people(a, c, e);
+	check_records(a, c, e);
 }

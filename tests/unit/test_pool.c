@@ -400,6 +400,22 @@ static void a_registered_schema_is_held_against_records(void **state)
 	struct receipt r;
 	/* as long as the charter registers none, any record is taken */
 	assert_ok(c, pool_submit(c, coop, world_json(c, "{\"kind\":\"record\",\"content\":{\"schema\":\"soil-sample\",\"data\":{\"ph\":\"sour\"}}}"), &r));
+	world_charter(coop, "\"records\":{\"soil-sample\":{\"type\":\"object\",\"required\":[\"ph\"],\"properties\":{\"ph\":{\"type\":\"number\",\"minimum\":0,\"maximum\":14}}}}");
+	assert_ok(c, pool_submit(c, coop, world_json(c, "{\"kind\":\"record\",\"content\":{\"schema\":\"soil-sample\",\"data\":{\"ph\":6.4}}}"), &r));
+	refused(c, coop, "{\"kind\":\"record\",\"content\":{\"schema\":\"soil-sample\",\"data\":{\"ph\":15}}}", ERR_INVALID, "/content/data/ph");
+	refused(c, coop, "{\"kind\":\"record\",\"content\":{\"schema\":\"soil-sample\",\"data\":{\"depth\":1}}}", ERR_INVALID, "/content/data/ph");
+	refused(c, coop, "{\"kind\":\"record\",\"content\":{\"schema\":\"weather\",\"data\":{\"ph\":1}}}", ERR_REFUSED, "/content/schema");
+}
+
+static void a_record_schema_that_cannot_be_used_is_refused_with_the_charter(void **state)
+{
+	(void)state;
+	struct call *c = fixture_call();
+	struct str document;
+	const struct json *draft = world_json(c, "{\"name\":\"T\",\"scope\":{\"domain\":\"d\"},\"release\":{\"uses\":[\"eval\"],\"purposes\":[\"research\"]},"
+		"\"records\":{\"soil\":{\"type\":\"objekt\"}}}");
+	assert_err(c, ERR_INVALID, charter_check(c->arena, draft, &document, &c->error));
+	assert_str(c->error.faults->pointer, "/records/soil");
 }
 
 static void lists_are_ones_own_newest_first_in_pages(void **state)
@@ -549,6 +565,7 @@ int main(void)
 		fixture_test(what_the_contributor_says_of_an_item_is_in_its_words),
 		fixture_test(a_preference_string_is_kept_and_only_denies),
 		fixture_test(a_registered_schema_is_held_against_records),
+		fixture_test(a_record_schema_that_cannot_be_used_is_refused_with_the_charter),
 		fixture_test(lists_are_ones_own_newest_first_in_pages),
 		fixture_test(an_item_is_for_its_owner_and_the_admins_of_its_coop),
 		fixture_test(destroying_the_key_erases_the_content),
