@@ -73,12 +73,25 @@ static struct error *error_keep(struct arena *a, const struct error *e)
 	return kept;
 }
 
+/* The parser counts lines within its text, which is one line here: "Line 1, column 7" would name another line of the batch. */
+static enum err line_parse(struct arena *scratch, struct str line, const struct json **json, struct error *e)
+{
+	static const char within[] = "Line 1, c";
+	enum err err = json_parse(scratch, line, json, e);
+	size_t skip = sizeof(within) - 2, n = strlen(e->message);
+	if (err != ERR_OK && str_starts(str_make(e->message, n), within)) {
+		memmove(e->message, e->message + skip, n - skip + 1);
+		e->message[0] = 'C';
+	}
+	return err;
+}
+
 static enum err line_prepare(const struct intake *in, instant at, struct str line, struct arena *a, struct arena *scratch, struct item *item, struct error *e)
 {
 	const struct json *json;
 	if (line.n > LIMIT_BODY_ITEM)
 		return error_set(e, ERR_TOO_LARGE, "A line may have at most %zu bytes.", LIMIT_BODY_ITEM);
-	TRY(json_parse(scratch, line, &json, e));
+	TRY(line_parse(scratch, line, &json, e));
 	return item_prepare(a, scratch, in, at, json, item, e);
 }
 

@@ -417,7 +417,9 @@ static enum err write_waiting(struct json_writer *w, struct request *rq, const s
 	jw_kstr(w, "language", item->lang);
 	jw_kz(w, "licence", policy_licence_get(item->licence)->spdx);
 	jw_kstr(w, "contributor", item->contributor);
+	struct civil at = clock_civil(item->submitted_at);
 	jw_kstr(w, "submitted", clock_format(c->arena, item->submitted_at));
+	jw_kstr(w, "minute", str_fmt(c->arena, "%d-%02d-%02d %02d:%02d UTC", at.year, at.month, at.day, at.hour, at.minute));
 	jw_key(w, "found");
 	jw_array(w);
 	for (unsigned k = 0; k < PII_KIND_COUNT; k++)

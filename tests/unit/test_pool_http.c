@@ -170,24 +170,27 @@ static void bad_bodies_get_a_problem_that_names_the_field(void **state)
 static void a_batch_answers_a_verdict_a_line_and_a_summary(void **state)
 {
 	(void)state;
-	struct str lines = STR("{\"kind\":\"example\",\"content\":{\"input\":\"a\"}}\n\n{\"kind\":\"example\"}\r\n{\"kind\":\"example\",\"content\":{\"input\":\"b\"}}"), rest, line;
+	struct str lines = STR("{\"kind\":\"example\",\"content\":{\"input\":\"a\"}}\n\n{\"kind\":\"example\"}\r\n nonsense\n{\"kind\":\"example\",\"content\":{\"input\":\"b\"}}"), rest, line;
 	serve("");
 	rest = ask(1, "POST", "contributions/batch", "application/x-ndjson", lines, 200);
-	static const struct { int line; const char *status; } expected[] = { { 1, "approved" }, { 3, "refused" }, { 4, "approved" } };
+	static const struct { int line; const char *status; } expected[] = { { 1, "approved" }, { 3, "refused" }, { 4, "refused" }, { 5, "approved" } };
 	for (size_t i = 0; i < CH_LEN(expected); i++) {
 		assert_true(str_split(&rest, '\n', &line));
 		const struct json *v = fits(line, "verdict");
 		assert_int_equal(json_int(json_get(v, "line"), 0), expected[i].line);
 		assert_str(json_member_text(v, "status"), expected[i].status);
+		if (expected[i].line == 4)
+			assert_true(str_starts(json_text(json_at(v, "/problem/detail")), "Column 2"));
 	}
 	assert_true(str_split(&rest, '\n', &line));
 	const struct json *summary = fits(line, "verdict");
 	assert_true(json_bool(json_get(summary, "done"), false));
 	assert_int_equal(json_int(json_get(summary, "approved"), -1), 2);
-	assert_int_equal(json_int(json_get(summary, "refused"), -1), 1);
+	assert_int_equal(json_int(json_get(summary, "refused"), -1), 2);
 	rest = ask(1, "POST", "contributions/batch?verdicts=faults", "application/x-ndjson", lines, 200);
 	assert_true(str_split(&rest, '\n', &line));
 	assert_int_equal(json_int(json_get(fits(line, "verdict"), "line"), 0), 3);
+	assert_true(str_split(&rest, '\n', &line));
 	assert_true(str_split(&rest, '\n', &line));
 	assert_int_equal(json_int(json_get(fits(line, "verdict"), "duplicates"), 0), 2);
 	stop();
