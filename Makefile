@@ -72,7 +72,7 @@ $(BUILD)/unit/%: $(BUILD)/tests/unit/%.o $(BUILD)/unit/libshared.a $(BUILD)/libc
 	@mkdir -p $(@D)
 	@echo "  LINK $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lcmocka
-.PRECIOUS: $(BUILD)/tests/unit/%.o
+.SECONDARY:
 unit: $(UNIT:%=$(BUILD)/unit/%)
 
 run: all
