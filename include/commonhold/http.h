@@ -47,6 +47,8 @@ struct request {
 };
 
 struct str request_header(const struct request *rq, const char *name);
+/* The token of "Authorization: Bearer", as sent but for a leading "hf_"; STR_NONE without one. */
+struct str request_bearer(const struct request *rq);
 /* Decoded query parameter; STR_NONE when absent. */
 struct str request_query(const struct request *rq, const char *name);
 /* A form field (urlencoded or multipart text field); STR_NONE when absent. Parsed once by our own parser. */

@@ -5,7 +5,7 @@
  *     dataset name              "releases", or "main": the co-op's line of releases
  *     revision                  a version ("1.2.0" or "v1.2.0"); "main" or "HEAD": the latest; a commit, in full: the first 40 hex digits of the manifest's SHA-256
  *     file                      a file of the release, its seals included; LFS oid and linked ETag are its SHA-256, which the manifest repeats
- *     access token              a download token made from a grant, or a personal token of whoever holds one
+ *     access token              "hf_" and a download token made from a grant, or "hf_" and a personal token of whoever holds one: clients take none without the prefix
  *     gated                     "manual", "auto" or false, by the audience; "members" is a private dataset
  *
  * As on the Hub, what a release holds may be listed by anyone, and its bytes are gated: 401 without credentials, 403 with those that do not open it, both with X-Error-Code

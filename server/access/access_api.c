@@ -216,8 +216,7 @@ static enum err make_token(struct request *rq, struct response *rs)
 
 struct str request_jwt(const struct request *rq)
 {
-	struct str header = request_header(rq, "Authorization");
-	return rq->call->actor.kind == AUTH_GRANT && header.n > 7 ? str_trim(str_sub(header, 7, header.n)) : STR_NONE;
+	return rq->call->actor.kind == AUTH_GRANT ? request_bearer(rq) : STR_NONE;
 }
 
 static const char *media_type(struct str path)

@@ -88,7 +88,7 @@ export async function person(server, name = `Person ${++people}`) {
   const session = await anyone.post("/api/v1/sessions", { email, password });
   if (session.status !== 201) throw new Error(`sign in: ${session.status} ${session.text}`);
   const cookie = session.headers.get("set-cookie").split(";")[0];
-  const csrf = session.body.csrf;
+  const { csrf } = (await anyone.get("/api/v1/me", { headers: { cookie } })).body;
   const token = await anyone.post("/api/v1/tokens", { name: "test" }, { headers: { cookie, "x-csrf-token": csrf } });
   if (token.status !== 201) throw new Error(`token: ${token.status} ${token.text}`);
   const client = new Client(server.url, token.body.secret ?? token.body.token);
