@@ -198,6 +198,7 @@ static enum err publish(struct call *c, struct release *r, struct artefact *a, c
 	struct decided now;
 	struct release locked;
 	TRY(db_begin_in(c, r->coop, DB_WRITE));
+	TRY(pool_lock(c, r->coop));
 	TRY(ledger_lock(c, r->coop));
 	TRY(release_take(c, r->coop, r->id, &locked));
 	if (locked.state != RELEASE_BUILDING)
@@ -268,6 +269,7 @@ enum err release_build(struct call *c, struct uuid coop, struct uuid release)
 	TRY(begin_building(c, coop, release, &r, &go));
 	for (int round = 0; go && round < BUILD_ROUNDS; round++) {
 		bool stale = false;
+		TRY(decide_pack(c, coop));
 		TRY(db_begin_in(c, coop, DB_SERIAL));
 		TRY(decided_load(c, coop, release, "frozen", &frozen.reasons, &frozen.n));
 		TRY(decide_pool(c, coop, &r, r.cutoff_at, publishing_instant(&r), frozen.reasons, frozen.n, &d));

@@ -110,6 +110,14 @@ enum err decide_prepare(struct call *c, struct uuid coop, const struct release *
 	return status == POLICY_OK ? ERR_OK : engine_failed(c, status, &faults);
 }
 
+enum err decide_pack(struct call *c, struct uuid coop)
+{
+	int64_t packed;
+	TRY(db_begin_in(c, coop, DB_WRITE));
+	TRY(pool_pack(c, coop, &packed));
+	return db_commit(c);
+}
+
 static bool columns_make(struct decided *d, bool identities)
 {
 	d->words = ARENA_ARRAY(d->arena, d->n, uint64_t);
@@ -150,9 +158,7 @@ static enum err decide_segment(void *arg, const struct pool_segment *s)
 
 static enum err scan_pool(struct call *c, struct decided *d, bool identities)
 {
-	int64_t packed;
 	struct rows r;
-	TRY(pool_pack(c, d->coop, &packed));
 	TRY(db_one(c, pool_size, &r, A_UUID(d->coop)));
 	d->n = (size_t)row_int(&r, 0, 0);
 	if (!columns_make(d, identities))

@@ -46,6 +46,7 @@ enum err release_freeze(struct call *c, struct uuid coop, struct uuid release)
 {
 	struct release r;
 	struct decided d;
+	TRY(decide_pack(c, coop));
 	TRY(db_begin_in(c, coop, DB_SERIAL));
 	TRY(release_take(c, coop, release, &r));
 	if (r.state != RELEASE_SCHEDULED)

@@ -124,8 +124,8 @@ enum err release_preview(struct call *c, struct uuid coop, struct preview *out)
 {
 	struct decided d;
 	instant now = clock_now();
-	/* Packing the pool's columns writes, so this is no read-only transaction; nothing else is kept. */
-	TRY(db_begin_in(c, coop, DB_SERIAL));
+	TRY(decide_pack(c, coop));
+	TRY(db_begin_in(c, coop, DB_READ));
 	TRY(decide_outcomes(c, coop, NULL, now, now, NULL, 0, &d));
 	*out = (struct preview){ .candidates = (int64_t)d.n, .included = decided_included(&d), .contributors = (int64_t)d.report.contributors };
 	out->reasons = ARENA_ARRAY(c->arena, POLICY_OUTCOME_COUNT + POLICY_REASON_COUNT, struct reason_count);

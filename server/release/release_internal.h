@@ -49,7 +49,9 @@ struct decided {
 void release_spec(const struct charter *charter, const struct release *r, instant cutoff, instant at, struct policy_spec *out);
 /* The specification as canonical JSON, for policy.json and release.spec. */
 struct str release_spec_json(struct arena *a, const struct charter *charter, instant cutoff);
-/* Loads facts, packs and scans the pool, decides, applies the set rules. Inside a transaction that sees one state of the co-op. `cutoff` and `at` as in policy.h: freezing
+/* Brings the packed columns up to date, so that deciding reads them and not the rows; a transaction of its own, before the one that decides. */
+CH_CHECK enum err decide_pack(struct call *c, struct uuid coop);
+/* Loads facts, scans the pool, decides, applies the set rules. Inside a transaction that sees one state of the co-op. `cutoff` and `at` as in policy.h: freezing
  * passes the same. `frozen` (or NULL) are the reasons stored at freezing: whatever was out then stays out. */
 CH_CHECK enum err decide_pool(struct call *c, struct uuid coop, const struct release *r, instant cutoff, instant at, const policy_reasons *frozen, size_t n_frozen,
 	struct decided *out);
