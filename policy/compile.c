@@ -321,8 +321,10 @@ static void fill_items(struct policy_program *program)
 		program->by_low[low] = low_reasons(spec, low);
 	for (uint32_t flags = 0; flags < 512; flags++)
 		program->by_flags[flags] = flag_reasons(flags << 11);
-	for (unsigned region = 0; region < 256; region++)
+	for (unsigned region = 0; region < 256; region++) {
 		program->by_region[region] = spec->regions[region / 64] >> region % 64 & 1 ? 0 : POLICY_REASON(REGION);
+		program->regions_matter |= program->by_region[region] != 0;
+	}
 	for (unsigned i = 0; i < POLICY_LICENCE_COUNT; i++)
 		program->credit |= (uint64_t)policy_licence_get(i)->credit << i;
 	program->cap = spec->volume_cap;

@@ -32,18 +32,20 @@ struct policy_item policy_item_unpack(uint64_t word, uint64_t more, uint32_t mem
 	};
 }
 
-/* What the item says of itself, without its people. */
-static inline policy_reasons of_item(const struct policy_program *program, uint64_t word)
+/* What the item says of itself, without its people. `regions` and `n_breaks` are constants where it matters, so
+ * that what a release does not ask for costs nothing. */
+static inline __attribute__((always_inline)) policy_reasons of_item(const struct policy_program *program, uint64_t word,
+                                                                    bool regions, size_t n_breaks)
 {
-	policy_reasons r = program->by_low[word & 2047];
-	r |= program->by_flags[word >> 11 & 511];
-	r |= program->by_region[word >> POLICY_ITEM_REGION_SHIFT & 255];
+	policy_reasons r = program->by_low[word & 2047] | program->by_flags[word >> 11 & 511];
+	if (regions)
+		r |= program->by_region[word >> POLICY_ITEM_REGION_SHIFT & 255];
 	r |= (program->credit >> (word >> POLICY_ITEM_LICENCE_SHIFT & 63) & ~(word >> 20) & 1)
 	     << POLICY_REASON_NO_ATTRIBUTION_MISSING;
 	r |= (uint64_t)((word & POLICY_ITEM_RESERVED) != 0) << POLICY_REASON_NO_ENGINE_ERROR;
 	const uint64_t second = word >> POLICY_ITEM_CREATED_SHIFT;
 	size_t segment = 0;
-	for (size_t b = 0; b < program->n_breaks; b += 4)
+	for (size_t b = 0; b < n_breaks; b += 4)
 		segment += (size_t)(second >= program->breaks[b]) + (second >= program->breaks[b + 1]) +
 		           (second >= program->breaks[b + 2]) + (second >= program->breaks[b + 3]);
 	return r | program->by_time[segment][word & 7];
@@ -51,7 +53,7 @@ static inline policy_reasons of_item(const struct policy_program *program, uint6
 
 policy_reasons policy__item_reasons(const struct policy_program *program, uint64_t word)
 {
-	return of_item(program, word);
+	return of_item(program, word, true, program->n_breaks);
 }
 
 static policy_reasons of_sparse(const struct policy__sparse *item, uint64_t word, uint32_t member)
@@ -89,29 +91,53 @@ void policy_outcomes(const policy_reasons *reasons, size_t n, uint8_t *outcomes)
 		outcomes[i] = policy__outcome(reasons[i]);
 }
 
+/* Items that stay in the first-level cache until their outcomes are written. */
+enum { STRETCH = 1024 };
+
+static inline __attribute__((always_inline)) void decide_stretch(const struct policy_program *program,
+                                                                 const struct policy_rows *rows, const uint64_t *words,
+                                                                 const uint32_t *members, size_t n, bool regions,
+                                                                 size_t n_breaks, policy_reasons *reasons)
+{
+	const uint32_t *class_of = rows->class_of;
+	const policy_reasons(*hot)[POLICY__KINDS] = (const policy_reasons(*)[POLICY__KINDS])rows->hot;
+	const size_t n_members = rows->facts.n_members;
+	for (size_t i = 0; i < n; i++) {
+		const uint32_t class = members[i] < n_members ? class_of[members[i]] : 0;
+		reasons[i] = of_item(program, words[i], regions, n_breaks) | hot[class][words[i] & 7];
+	}
+}
+
+static void decide_plain(const struct policy_program *program, const struct policy_rows *rows, const uint64_t *words,
+                         const uint32_t *members, size_t n, policy_reasons *reasons)
+{
+	if (!program->regions_matter && program->n_breaks == 4)
+		decide_stretch(program, rows, words, members, n, false, 4, reasons);
+	else
+		decide_stretch(program, rows, words, members, n, true, program->n_breaks, reasons);
+}
+
 void policy_decide_batch(const struct policy_program *program, const struct policy_rows *rows,
                          const struct policy_batch *batch, uint8_t *outcomes, policy_reasons *reasons)
 {
 	const uint64_t *words = batch->words;
-	const uint32_t *members = batch->members, *class_of = rows->class_of;
-	const policy_reasons(*hot)[POLICY__KINDS] = (const policy_reasons(*)[POLICY__KINDS])rows->hot;
-	const size_t n_members = rows->facts.n_members;
-	for (size_t i = 0; i < batch->n; i++) {
-		uint32_t class = members[i] < n_members ? class_of[members[i]] : 0;
-		reasons[i] = of_item(program, words[i]) | hot[class][words[i] & 7];
+	const uint32_t *members = batch->members;
+	size_t next = policy__sparse_from(rows, batch->base);
+	for (size_t from = 0, n; from < batch->n; from += n) {
+		n = batch->n - from < STRETCH ? batch->n - from : STRETCH;
+		decide_plain(program, rows, words + from, members + from, n, reasons + from);
+		for (; next < rows->n_sparse; next++) {
+			size_t i = rows->sparse[next].item - batch->base;
+			if (i >= from + n)
+				break;
+			reasons[i] = policy__item_reasons(program, words[i]) | of_sparse(&rows->sparse[next], words[i], members[i]);
+		}
+		for (size_t i = from; program->n_rules && i < from + n; i += POLICY__BLOCK)
+			apply_rules(program, words + i, batch->more ? batch->more + i : NULL,
+			            from + n - i < POLICY__BLOCK ? from + n - i : POLICY__BLOCK, reasons + i);
+		if (outcomes)
+			policy_outcomes(reasons + from, n, outcomes + from);
 	}
-	for (size_t s = policy__sparse_from(rows, batch->base); s < rows->n_sparse; s++) {
-		size_t i = rows->sparse[s].item - batch->base;
-		if (i >= batch->n)
-			break;
-		reasons[i] = of_item(program, words[i]) | of_sparse(&rows->sparse[s], words[i], members[i]);
-	}
-	for (size_t i = 0; program->n_rules && i < batch->n; i += POLICY__BLOCK) {
-		size_t n = batch->n - i < POLICY__BLOCK ? batch->n - i : POLICY__BLOCK;
-		apply_rules(program, words + i, batch->more ? batch->more + i : NULL, n, reasons + i);
-	}
-	if (outcomes)
-		policy_outcomes(reasons, batch->n, outcomes);
 }
 
 policy_reasons policy_decide_one(const struct policy_program *program, const struct policy_rows *rows, uint32_t item,

@@ -23,13 +23,13 @@ static const policy_reasons policy__excluding = 0 POLICY_REASONS(X);
 static const policy_reasons policy__conditional = 0 POLICY_REASONS(X);
 #undef X
 
-/* Whatever neither excludes nor is a condition holds: also a bit that no release of this engine knows. */
+/* Whatever neither excludes nor is a condition holds: also a bit that no release of this engine knows. Each class
+ * contains the next stricter, so counting the classes touched gives the outcome, without a branch. */
 static inline uint8_t policy__outcome(policy_reasons reasons)
 {
-	uint8_t outcome = reasons != 0 ? POLICY_CONDITIONAL : POLICY_INCLUDE;
-	outcome = reasons & ~policy__conditional ? POLICY_HOLD : outcome;
-	return reasons & policy__excluding ? POLICY_EXCLUDE : outcome;
+	return (uint8_t)((reasons != 0) + ((reasons & ~policy__conditional) != 0) + ((reasons & policy__excluding) != 0));
 }
+_Static_assert(POLICY_INCLUDE == 0 && POLICY_CONDITIONAL == 1 && POLICY_HOLD == 2 && POLICY_EXCLUDE == 3, "see policy__outcome");
 
 /* mem.c */
 void *policy__alloc(struct policy_mem *mem, size_t n, size_t size);
@@ -94,6 +94,7 @@ struct policy_program {
 	uint64_t breaks[POLICY__BREAKS];         /* seconds at which the rules about time change, ascending; unused: max */
 	uint8_t n_breaks;                        /* how many, rounded up to a multiple of 4 */
 	policy_reasons by_time[POLICY__BREAKS + 1][POLICY__KINDS]; /* by breaks passed, and kind */
+	bool regions_matter;                     /* some region may not be in */
 	uint8_t n_rules;                         /* charter rules that concern the release's uses */
 	uint8_t needs_more;                      /* 1 if one of them looks at the second word */
 	uint8_t rules[POLICY_RULES_MAX];         /* which */
