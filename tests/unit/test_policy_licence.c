@@ -44,6 +44,9 @@ static void open_government_licences_as_outputs_take_the_public_domain_and_thems
 		for (unsigned in = 1; in <= POLICY_LICENCE_OGL_UK_3_0; in++)
 			assert_int_equal(policy_licence_cell(in, out),
 			                 in == out || in <= POLICY_LICENCE_PDDL_1_0 ? POLICY_CELL_YES : POLICY_CELL_REVIEW);
+	for (unsigned out = POLICY_LICENCE_ETALAB_2_0; out <= POLICY_LICENCE_OGL_UK_3_0; out++)
+		for (unsigned in = POLICY_LICENCE_C_UDA_1_0; in < POLICY_LICENCE_COUNT; in++)
+			assert_int_equal(policy_licence_cell(in, out), POLICY_CELL_NO);
 }
 
 static void ids_are_found_whatever_their_case(void **state)
