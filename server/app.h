@@ -37,6 +37,8 @@ int demo_main(int argc, char **argv);
 int import_main(int argc, char **argv);
 int release_main(int argc, char **argv);
 int account_main(int argc, char **argv);
+int explain_main(int argc, char **argv);
+int policy_main(int argc, char **argv);
 
 /* Says an error on standard error as a person reads it, and gives the exit status. */
 int command_failed(const char *command, const struct error *e);
