@@ -123,11 +123,11 @@ def main():
         for name, line, changed, how in pool.map(one, enumerate(jobs)):
             if how:
                 deaths[how] = deaths.get(how, 0) + 1
-            else:
-                survivors.append(f"{name} {line.strip()} -> {changed.strip()}")
+                continue
+            survivor = f"{name} {line.strip()} -> {changed.strip()}"
+            survivors.append(survivor)
+            print(("EXPLAINED " if survivor in explained else "SURVIVED ") + survivor, flush=True)
     unexplained = [s for s in survivors if s not in explained]
-    for s in survivors:
-        print(("EXPLAINED " if s in explained else "SURVIVED ") + s)
     print(f"{len(jobs)} mutants; killed by " + ", ".join(f"{k} {v}" for k, v in sorted(deaths.items())))
     print(f"{len(jobs) - len(survivors)} passed, {len(unexplained)} failed, {len(survivors) - len(unexplained)} skipped")
     return 1 if unexplained else 0
