@@ -87,10 +87,6 @@ struct str ballot_rule_words(struct arena *a, const struct json *rule);
 /* The charter in plain words, for pages: a list of {heading, lines} as JSON for templates; NULL when it would be too long. */
 const struct json *charter_words(struct arena *a, const struct charter *charter);
 
-/* A use and a purpose in plain words. */
-const char *use_in_words(unsigned use);
-const char *purpose_in_words(unsigned purpose);
-
 /* ---- Co-ops ---- */
 
 struct coop {

@@ -70,7 +70,15 @@ CH_CHECK enum err release_file_find(struct call *c, struct uuid coop, struct uui
 struct str release_dir(struct arena *a, struct uuid coop, struct uuid release);
 
 /* The decision on one contribution in one release (or, with a nil release, if the next were cut now), explained in words. The actor's own items, or any for an admin. */
-struct decision_line { struct str text; struct str reason; struct str gate; bool determining; struct str who; /* who can change it */ };
+struct decision_line {
+	struct str text;    /* a sentence in the policy's own terms */
+	struct str reason;  /* its stable name … */
+	unsigned no;        /* … and number */
+	uint16_t uses;      /* bits: the uses it is about; 0: the item as a whole */
+	struct str gate;
+	bool determining;   /* it decides the outcome */
+	struct str who;     /* who can change it */
+};
 struct decision {
 	enum policy_outcome outcome;
 	struct release release;          /* nil id for the preview */

@@ -2,6 +2,7 @@
 
 #include "commonhold/markdown.h"
 #include "commonhold/release_api.h"
+#include "commonhold/words.h"
 
 #define PAGE_MAX (2 * MIB)
 
@@ -13,15 +14,10 @@ static const char *const audience_words[POLICY_AUDIENCE_COUNT] = {
 	[POLICY_AUDIENCE_PUBLIC] = "Anyone, without asking.",
 };
 
-static struct str day_of(struct arena *a, instant t)
-{
-	return t == INSTANT_NONE ? STR_NONE : str_sub(clock_format(a, t), 0, 10);
-}
-
 static const char *purpose_text(struct str name)
 {
 	int no = policy_purpose_find(name.p ? name.p : "", name.n);
-	return no < 0 ? "" : purpose_in_words((unsigned)no);
+	return no < 0 ? "" : words_purpose((unsigned)no);
 }
 
 static void request_facts(struct json_writer *w, struct arena *a, const struct access_request *q)
@@ -36,7 +32,7 @@ static void request_facts(struct json_writer *w, struct arena *a, const struct a
 	jw_kstr(w, "description", q->description);
 	jw_kstr(w, "organisation", q->organisation.n ? q->organisation : STR_NONE);
 	jw_kstr(w, "reason", q->reason.n ? q->reason : STR_NONE);
-	jw_kstr(w, "asked", day_of(a, q->created_at));
+	jw_kstr(w, "asked", words_day(a, q->created_at));
 	jw_kstr(w, "release", uuid_is_nil(q->release) ? STR_NONE : uuid_format(a, q->release));
 	for (size_t i = 0; i < CH_LEN(states); i++) {
 		if (str_is(q->state, states[i].state)) {
@@ -56,8 +52,8 @@ static void grant_facts(struct json_writer *w, struct arena *a, const struct acc
 	jw_kstr(w, "id", uuid_format(a, g->id));
 	jw_kstr(w, "who", g->account_name);
 	jw_kz(w, "purpose", purpose_text(g->purpose));
-	jw_kstr(w, "granted", day_of(a, g->granted_at));
-	jw_kstr(w, "until", day_of(a, g->expires_at));
+	jw_kstr(w, "granted", words_day(a, g->granted_at));
+	jw_kstr(w, "until", words_day(a, g->expires_at));
 	jw_kstr(w, "release", uuid_is_nil(g->release) ? STR_NONE : uuid_format(a, g->release));
 	jw_kint(w, "purge_days", g->purge_days);
 	jw_kz(w, "state", revoked ? "revoked" : expired ? "expired" : outdated ? "the terms have changed" : "in force");
@@ -107,7 +103,7 @@ static void write_purposes(struct json_writer *w, uint32_t bits, struct str chos
 			continue;
 		jw_object(w);
 		jw_kz(w, "id", policy_purpose_name(p));
-		jw_kz(w, "words", purpose_in_words(p));
+		jw_kz(w, "words", words_purpose(p));
 		jw_kbool(w, "chosen", str_is(chosen, policy_purpose_name(p)));
 		jw_end_object(w);
 	}
@@ -122,7 +118,7 @@ static void write_uses(struct json_writer *w, uint16_t uses, uint16_t conditiona
 		if (!(uses >> u & 1))
 			continue;
 		jw_object(w);
-		jw_kz(w, "words", use_in_words(u));
+		jw_kz(w, "words", words_use(u));
 		jw_kbool(w, "conditional", conditional >> u & 1);
 		jw_end_object(w);
 	}
@@ -146,6 +142,46 @@ static void write_sent(struct json_writer *w, struct request *rq, const struct e
 	jw_end_object(w);
 }
 
+/* The files, as links, for whoever may have them now: of the release that the page is about, or of the latest. */
+static enum err write_files(struct json_writer *w, struct request *rq, const struct release *about)
+{
+	struct call *c = rq->call;
+	struct release r;
+	struct release_file *files;
+	struct uuid grant;
+	size_t n;
+	enum err e = about ? ERR_OK : release_find(c, rq->coop.id, STR("latest"), &r);
+	if (about)
+		r = *about;
+	if (e == ERR_OK)
+		e = access_check(c, rq->coop.id, &r, STR_NONE, &grant);
+	if (e == ERR_OK)
+		e = access_files(c, rq->coop.id, &r, &files, &n);
+	if (e != ERR_OK && err_status(e) >= 500)
+		return e;
+	if (e != ERR_OK) {
+		db_rollback(c);
+		error_clear(&c->error);
+		return ERR_OK;
+	}
+	struct str version = r.version.p ? r.version : STR("latest");
+	jw_kbool(w, "any_file", n > 0);
+	jw_kstr(w, "file_release", version);
+	jw_kstr(w, "n_files", words_count(c->arena, (int64_t)n));
+	jw_key(w, "files");
+	jw_array(w);
+	for (size_t i = 0; i < n; i++) {
+		jw_object(w);
+		jw_kstr(w, "path", files[i].path);
+		jw_kstr(w, "href", str_fmt(c->arena, "/api/v1/coops/%.*s/releases/%.*s/files/%.*s", STR_ARG(rq->coop.slug), STR_ARG(version), STR_ARG(files[i].path)));
+		jw_kstr(w, "rows", files[i].rows ? words_count(c->arena, files[i].rows) : STR("–"));
+		jw_kstr(w, "size", words_size(c->arena, files[i].size));
+		jw_end_object(w);
+	}
+	jw_end_array(w);
+	return ERR_OK;
+}
+
 static enum err access_data(struct json_writer *w, struct request *rq, const struct release *r, const struct error *problem)
 {
 	struct call *c = rq->call;
@@ -165,10 +201,11 @@ static enum err access_data(struct json_writer *w, struct request *rq, const str
 	jw_kstr(w, "terms_sha256", sha256_hex(c->arena, offer.terms_sha256));
 	jw_kint(w, "purge_days", offer.purge_days);
 	jw_kstr(w, "release_id", r ? uuid_format(c->arena, r->id) : STR_NONE);
-	jw_kstr(w, "release_name", r ? (r->version.p ? r->version : day_of(c->arena, r->cutoff_at)) : STR_NONE);
+	jw_kstr(w, "release_name", r ? (r->version.p ? r->version : words_day(c->arena, r->cutoff_at)) : STR_NONE);
 	write_purposes(w, offer.purposes_covered, problem ? request_form(rq, "purpose") : STR_NONE);
 	write_uses(w, offer.uses, offer.uses_conditional);
 	write_sent(w, rq, problem);
+	TRY(write_files(w, rq, r));
 	if (!signed_in)
 		return ERR_OK;
 	TRY(write_requests(w, rq, false, NULL));
@@ -266,7 +303,7 @@ static enum err token_form(struct request *rq, struct response *rs)
 	jw_kstr(&w, "coop", rq->coop.slug);
 	jw_kstr(&w, "base", request_base_url(rq));
 	jw_kstr(&w, "token", jwt);
-	jw_kstr(&w, "expires", clock_format(c->arena, expires));
+	jw_kstr(&w, "expires", words_minute(c->arena, expires));
 	jw_end_object(&w);
 	return response_page_text(rq, rs, "page/access_token", &b);
 }

@@ -1,6 +1,7 @@
 #include "commonhold/account.h"
 
 #include "commonhold/routes.h"
+#include "commonhold/words.h"
 
 #define PAGE_MAX (1 * MIB)
 
@@ -18,12 +19,6 @@ static enum err page_end(struct request *rq, struct response *rs, const char *na
 {
 	jw_end_object(w);
 	return response_page_text(rq, rs, name, b);
-}
-
-static struct str day_text(struct arena *a, instant t)
-{
-	struct civil v = clock_civil(t);
-	return t == INSTANT_NONE ? STR_NONE : str_fmt(a, "%d-%02d-%02d", v.year, v.month, v.day);
 }
 
 /* Where to go after signing in: a path of this site, never another site. */
@@ -127,9 +122,9 @@ static enum err tokens_write(struct request *rq, struct json_writer *w)
 		jw_object(w);
 		jw_kstr(w, "id", uuid_format(a, rows[i].id));
 		jw_kstr(w, "name", rows[i].name);
-		jw_kstr(w, "created", day_text(a, rows[i].created_at));
-		jw_kstr(w, "expires", rows[i].expires_at == INSTANT_NONE ? STR("never") : day_text(a, rows[i].expires_at));
-		jw_kstr(w, "used", rows[i].used_at == INSTANT_NONE ? STR("not yet") : day_text(a, rows[i].used_at));
+		jw_kstr(w, "created", words_day(a, rows[i].created_at));
+		jw_kstr(w, "expires", rows[i].expires_at == INSTANT_NONE ? STR("never") : words_day(a, rows[i].expires_at));
+		jw_kstr(w, "used", rows[i].used_at == INSTANT_NONE ? STR("not yet") : words_day(a, rows[i].used_at));
 		jw_kz(w, "state", revoked ? "revoked" : expired ? "expired" : "works");
 		jw_kz(w, "badge", revoked || expired ? "neutral" : "include");
 		jw_kbool(w, "works", !revoked && !expired);
@@ -152,8 +147,8 @@ static enum err sessions_write(struct request *rq, struct json_writer *w)
 		jw_object(w);
 		jw_kstr(w, "id", uuid_format(a, rows[i].id));
 		jw_kstr(w, "agent", rows[i].agent.n ? rows[i].agent : STR("a browser that does not say its name"));
-		jw_kstr(w, "since", day_text(a, rows[i].created_at));
-		jw_kstr(w, "seen", day_text(a, rows[i].seen_at));
+		jw_kstr(w, "since", words_day(a, rows[i].created_at));
+		jw_kstr(w, "seen", words_day(a, rows[i].seen_at));
 		jw_kbool(w, "current", rows[i].current);
 		jw_end_object(w);
 	}

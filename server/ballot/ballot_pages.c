@@ -1,5 +1,6 @@
 #include "commonhold/ballot.h"
 #include "commonhold/routes.h"
+#include "commonhold/words.h"
 
 #define PAGE_MAX (2 * MIB)
 
@@ -9,12 +10,6 @@ static const char *const state_badges[] = {
 static const char *const state_words[] = {
 	[BALLOT_NOTICE] = "opens soon", [BALLOT_OPEN] = "open", [BALLOT_PASSED] = "passed", [BALLOT_FAILED] = "not passed", [BALLOT_CANCELLED] = "cancelled",
 };
-
-static struct str minute_text(struct arena *a, instant t)
-{
-	struct civil v = clock_civil(t);
-	return str_fmt(a, "%d-%02d-%02d %02d:%02d UTC", v.year, v.month, v.day, v.hour, v.minute);
-}
 
 static int percent(int part, int whole)
 {
@@ -78,8 +73,8 @@ static enum err ballot_page_data(struct json_writer *w, struct request *rq, cons
 	jw_kbool(w, "in_notice", b->state == BALLOT_NOTICE);
 	jw_kbool(w, "is_open", b->state == BALLOT_OPEN);
 	jw_kbool(w, "is_over", b->state == BALLOT_PASSED || b->state == BALLOT_FAILED);
-	jw_kstr(w, "opens_at", minute_text(a, b->opens_at));
-	jw_kstr(w, "closes_at", minute_text(a, b->closes_at));
+	jw_kstr(w, "opens_at", words_minute(a, b->opens_at));
+	jw_kstr(w, "closes_at", words_minute(a, b->closes_at));
 	jw_kstr(w, "opens_iso", clock_format(a, b->opens_at));
 	jw_kstr(w, "closes_iso", clock_format(a, b->closes_at));
 	jw_kbool(w, "on_roll", b->on_roll);

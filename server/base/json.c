@@ -116,6 +116,15 @@ static struct str pointer_token(struct arena *a, const struct json *v)
 	return str_make(p, n);
 }
 
+const struct json *json_next(const struct json *v)
+{
+	if (v->child)
+		return v->child;
+	while (v && !v->next)
+		v = v->parent;
+	return v ? v->next : NULL;
+}
+
 struct str json_pointer(struct arena *a, const struct json *v)
 {
 	struct str tokens[LIMIT_JSON_DEPTH + 1];

@@ -1,6 +1,8 @@
 #include "server/coop/charter.h"
 #include "server/coop/choices.h"
 
+#include "commonhold/words.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -59,24 +61,6 @@ static struct str duration_words(struct arena *a, struct duration d)
 	return words;
 }
 
-const char *use_in_words(unsigned use)
-{
-	static const char *const words[POLICY_USE_COUNT] = {
-		"training generative models", "training other models", "use by a system at run time", "use at run time for a person who asks", "search that leads to the source",
-		"automated analysis of any kind", "evaluating models", "passing the data on", "publishing figures about the whole",
-	};
-	return use < POLICY_USE_COUNT ? words[use] : "an unknown use";
-}
-
-const char *purpose_in_words(unsigned purpose)
-{
-	static const char *const words[POLICY_PURPOSE_COUNT] = {
-		"any purpose", "research and development", "scientific research", "academic research", "purposes that are not commercial", "research that is not commercial",
-		"commercial purposes", "commercial research", "the public benefit", "data altruism", "education", "improving a service",
-	};
-	return purpose < POLICY_PURPOSE_COUNT ? words[purpose] : "an unknown purpose";
-}
-
 static const char *audience_words(unsigned audience)
 {
 	static const char *const words[POLICY_AUDIENCE_COUNT] = { "anyone", "members only", "people whom an admin admits", "people who accept the terms", "anyone" };
@@ -86,24 +70,6 @@ static const char *audience_words(unsigned audience)
 static const char *licence_words(unsigned licence)
 {
 	return policy_licence_get(licence)->spdx;
-}
-
-/* "a, b and c" from bits. */
-static struct str list_words(struct arena *a, uint64_t bits, unsigned count, const char *(*word)(unsigned no))
-{
-	struct buf b;
-	buf_init(&b, 16 * KIB);
-	unsigned left = (unsigned)__builtin_popcountll(bits);
-	for (unsigned i = 0; i < count; i++) {
-		if (!(bits >> i & 1))
-			continue;
-		buf_add_z(&b, word(i));
-		left--;
-		buf_add_z(&b, left == 1 ? " and " : left ? ", " : "");
-	}
-	struct str words = b.n ? str_copy(a, buf_str(&b)) : STR("nothing");
-	buf_release(&b);
-	return words;
 }
 
 static const char *recurrence_words(struct str rrule)
@@ -128,11 +94,11 @@ static void tell_scope(struct teller *t, const struct charter *c)
 	struct buf b;
 	buf_init(&b, 4 * KIB);
 	for (size_t i = 0; i < c->n_languages; i++)
-		buf_addf(&b, "%s%.*s", i ? ", " : "", STR_ARG(c->languages[i]));
+		buf_addf(&b, "%s%.*s", i == 0 ? "" : i + 1 == c->n_languages ? " and " : ", ", STR_ARG(words_language(t->arena, c->languages[i])));
 	heading(t, "Who it is for");
 	line(t, "The co-op is about %.*s%s%.*s. Its languages are %.*s.", STR_ARG(c->domain), c->region.n ? ", in " : "", STR_ARG(c->region), STR_ARG(buf_str(&b)));
 	if (c->kinds != POLICY_KINDS_ALL)
-		line(t, "It takes contributions of these kinds: %.*s.", STR_ARG(list_words(t->arena, c->kinds, POLICY_KIND_COUNT, policy_kind_name)));
+		line(t, "It takes contributions of these kinds: %.*s.", STR_ARG(words_list(t->arena, c->kinds, POLICY_KIND_COUNT, words_kind)));
 	end_part(t);
 	buf_release(&b);
 }
@@ -145,14 +111,14 @@ static void tell_sharing(struct teller *t, const struct charter *c)
 	else
 		line(t, "The co-op does not share by default: where a member says nothing, their contributions stay out of releases.");
 	if (c->ai_allow)
-		line(t, "For members who accepted its defaults and say nothing, it says yes to %.*s.", STR_ARG(list_words(t->arena, c->ai_allow, POLICY_USE_COUNT, use_in_words)));
+		line(t, "For members who accepted its defaults and say nothing, it says yes to %.*s.", STR_ARG(words_list(t->arena, c->ai_allow, POLICY_USE_COUNT, words_use)));
 	if (c->ai_allow_if)
-		line(t, "It says yes on conditions to %.*s.", STR_ARG(list_words(t->arena, c->ai_allow_if, POLICY_USE_COUNT, use_in_words)));
+		line(t, "It says yes on conditions to %.*s.", STR_ARG(words_list(t->arena, c->ai_allow_if, POLICY_USE_COUNT, words_use)));
 	if (c->ai_deny)
-		line(t, "It says no to %.*s.", STR_ARG(list_words(t->arena, c->ai_deny, POLICY_USE_COUNT, use_in_words)));
+		line(t, "It says no to %.*s.", STR_ARG(words_list(t->arena, c->ai_deny, POLICY_USE_COUNT, words_use)));
 	uint16_t fixed = (uint16_t)(POLICY_USES_ALL & ~c->member_may_change);
 	if (fixed)
-		line(t, "A member may always say no. About %.*s a member may not say more than the co-op does.", STR_ARG(list_words(t->arena, fixed, POLICY_USE_COUNT, use_in_words)));
+		line(t, "A member may always say no. About %.*s a member may not say more than the co-op does.", STR_ARG(words_list(t->arena, fixed, POLICY_USE_COUNT, words_use)));
 	else
 		line(t, "What a member says about their own contributions always counts, and a no is never overridden.");
 	end_part(t);
@@ -162,9 +128,9 @@ static void tell_licences(struct teller *t, const struct charter *c)
 {
 	heading(t, "Licences and credit");
 	line(t, "New contributions are under %s unless their contributor chooses another of %.*s.", licence_words(c->licence_default),
-		STR_ARG(list_words(t->arena, c->licences_allowed, POLICY_LICENCE_COUNT, licence_words)));
+		STR_ARG(words_list(t->arena, c->licences_allowed, POLICY_LICENCE_COUNT, licence_words)));
 	if (c->licence_mode == POLICY_ADAPTATION)
-		line(t, "A release is published as a whole under one licence, out of %.*s.", STR_ARG(list_words(t->arena, c->outputs, POLICY_LICENCE_COUNT, licence_words)));
+		line(t, "A release is published as a whole under one licence, out of %.*s.", STR_ARG(words_list(t->arena, c->outputs, POLICY_LICENCE_COUNT, licence_words)));
 	else
 		line(t, "In a release every contribution keeps its own licence.");
 	line(t, "Until they choose otherwise, members are %s.", str_is(c->attribution, "anonymous") ? "not named" : "named by a random pseudonym that is theirs in this co-op");
@@ -175,8 +141,8 @@ static void tell_releases(struct teller *t, const struct charter *c)
 {
 	struct arena *a = t->arena;
 	heading(t, "Releases");
-	line(t, "Releases are made for %.*s, for %.*s.", STR_ARG(list_words(a, c->release_uses, POLICY_USE_COUNT, use_in_words)),
-		STR_ARG(list_words(a, c->release_purposes, POLICY_PURPOSE_COUNT, purpose_in_words)));
+	line(t, "Releases are made for %.*s, for %.*s.", STR_ARG(words_list(a, c->release_uses, POLICY_USE_COUNT, words_use)),
+		STR_ARG(words_list(a, c->release_purposes, POLICY_PURPOSE_COUNT, words_purpose)));
 	line(t, "They are for %s.", audience_words(c->release_audience));
 	if (c->k_contributors > 1)
 		line(t, "A release holds contributions of at least %u people.", c->k_contributors);

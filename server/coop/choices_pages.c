@@ -1,6 +1,7 @@
 #include "server/coop/choices.h"
 
 #include "commonhold/db.h"
+#include "commonhold/words.h"
 
 #include <stdio.h>
 
@@ -28,29 +29,40 @@ static const char *co_op_word(const struct charter *charter, unsigned use)
 		return "yes, on conditions";
 	if (charter->ai_allow & bit)
 		return "yes";
-	return charter->share_by_default && (policy_uses_expand(charter->release_uses) & bit) ? "yes (shares by default)" : "nothing";
+	return charter->share_by_default && (policy_uses_expand(charter->release_uses) & bit) ? "yes, by default" : "nothing";
 }
 
-static void use_rows(struct json_writer *w, const struct charter *charter, const struct statement *s, size_t n)
+static void use_row(struct json_writer *w, const struct charter *charter, const struct statement *said, unsigned use)
 {
-	jw_key(w, "uses");
+	jw_object(w);
+	jw_kz(w, "id", policy_use_name(use));
+	jw_kz(w, "words", words_use(use));
+	jw_kz(w, "co_op", co_op_word(charter, use));
+	jw_kbool(w, "said", said != NULL);
+	jw_kbool(w, "is_allow", said && str_is(said->effect, "allow"));
+	jw_kbool(w, "is_allow_if", said && str_is(said->effect, "allow_if") && said->duties == CREDIT);
+	jw_kbool(w, "is_deny", said && str_is(said->effect, "deny"));
+	jw_kbool(w, "other_duties", said && str_is(said->effect, "allow_if") && said->duties != CREDIT);
+	jw_kbool(w, "only_stricter", !(charter->member_may_change >> use & 1));
+	jw_end_object(w);
+}
+
+/* The uses that releases are for, or the others. True when something was said about one of them. */
+static bool use_rows(struct json_writer *w, const char *key, bool released_for, const struct charter *charter, const struct statement *s, size_t n)
+{
+	uint16_t released = policy_uses_expand(charter->release_uses);
+	bool any = false;
+	jw_key(w, key);
 	jw_array(w);
 	for (unsigned use = 0; use < POLICY_USE_COUNT; use++) {
 		const struct statement *said = said_about(s, n, use);
-		jw_object(w);
-		jw_kz(w, "id", policy_use_name(use));
-		jw_kz(w, "words", use_in_words(use));
-		jw_kbool(w, "released_for", policy_uses_expand(charter->release_uses) >> use & 1);
-		jw_kz(w, "co_op", co_op_word(charter, use));
-		jw_kbool(w, "said", said != NULL);
-		jw_kbool(w, "is_allow", said && str_is(said->effect, "allow"));
-		jw_kbool(w, "is_allow_if", said && str_is(said->effect, "allow_if") && said->duties == CREDIT);
-		jw_kbool(w, "is_deny", said && str_is(said->effect, "deny"));
-		jw_kbool(w, "other_duties", said && str_is(said->effect, "allow_if") && said->duties != CREDIT);
-		jw_kbool(w, "only_stricter", !(charter->member_may_change >> use & 1));
-		jw_end_object(w);
+		if ((released >> use & 1) != released_for)
+			continue;
+		use_row(w, charter, said, use);
+		any |= said != NULL;
 	}
 	jw_end_array(w);
+	return any;
 }
 
 static bool has_purpose(const struct consent *consent, const char *name)
@@ -61,6 +73,27 @@ static bool has_purpose(const struct consent *consent, const char *name)
 	return false;
 }
 
+/* The purposes that releases need, or the others. True when one of them is agreed to. */
+static bool purpose_rows(struct json_writer *w, const char *key, bool released_for, const struct charter *charter, const struct consent *consent)
+{
+	bool any = false;
+	jw_key(w, key);
+	jw_array(w);
+	for (unsigned no = 0; no < POLICY_PURPOSE_COUNT; no++) {
+		bool chosen = consent && has_purpose(consent, policy_purpose_name(no));
+		if ((charter->release_purposes >> no & 1) != released_for)
+			continue;
+		jw_object(w);
+		jw_kz(w, "id", policy_purpose_name(no));
+		jw_kz(w, "words", words_purpose(no));
+		jw_kbool(w, "chosen", chosen);
+		jw_end_object(w);
+		any |= chosen;
+	}
+	jw_end_array(w);
+	return any;
+}
+
 static void consent_data(struct json_writer *w, struct arena *a, const struct charter *charter, const struct consent *consent)
 {
 	bool stands = consent && (str_is(consent->state, "given") || str_is(consent->state, "renewed"));
@@ -69,21 +102,12 @@ static void consent_data(struct json_writer *w, struct arena *a, const struct ch
 	jw_kbool(w, "consent_expired", expired);
 	jw_kbool(w, "consent_none", !consent);
 	if (consent) {
-		jw_kstr(w, "consent_at", day_text(a, consent->at));
-		jw_kstr(w, "consent_until", day_text(a, consent->expires_at));
+		jw_kstr(w, "consent_at", words_day(a, consent->at));
+		jw_kstr(w, "consent_until", words_day(a, consent->expires_at));
 		jw_kbool(w, "newer_words", consent->notice < charter->version);
 	}
-	jw_key(w, "purposes");
-	jw_array(w);
-	for (unsigned no = 0; no < POLICY_PURPOSE_COUNT; no++) {
-		jw_object(w);
-		jw_kz(w, "id", policy_purpose_name(no));
-		jw_kz(w, "words", purpose_in_words(no));
-		jw_kbool(w, "released_for", charter->release_purposes >> no & 1);
-		jw_kbool(w, "chosen", stands && has_purpose(consent, policy_purpose_name(no)));
-		jw_end_object(w);
-	}
-	jw_end_array(w);
+	purpose_rows(w, "purposes", true, charter, stands ? consent : NULL);
+	jw_kbool(w, "more_chosen", purpose_rows(w, "more_purposes", false, charter, stands ? consent : NULL));
 	jw_kbool(w, "defaults_yes", stands && consent->defaults);
 	jw_kbool(w, "defaults_no", stands && !consent->defaults);
 	jw_kbool(w, "share_by_default", charter->share_by_default);
@@ -135,14 +159,15 @@ static enum err choices_data(struct request *rq, struct response *rs, enum err r
 	jw_kstr(w, "coop_name", charter.name);
 	jw_kbool(w, "applicant", me.state == POLICY_STANDING_APPLIED);
 	consent_data(w, c->arena, &charter, said == ERR_OK ? &consent : NULL);
-	use_rows(w, &charter, statements, n);
+	use_rows(w, "uses", true, &charter, statements, n);
+	jw_kbool(w, "said_more", use_rows(w, "more_uses", false, &charter, statements, n));
 	licence_data(w, &charter, licence, own);
 	jw_kstr(w, "pseudonym", me.pseudonym);
 	jw_kstr(w, "public_name", me.public_name);
 	jw_kbool(w, "by_anonymous", str_is(me.attribution, "anonymous"));
 	jw_kbool(w, "by_pseudonym", str_is(me.attribution, "pseudonym"));
 	jw_kbool(w, "by_public", str_is(me.attribution, "public"));
-	jw_kstr(w, "due", day_text(c->arena, me.due_at));
+	jw_kstr(w, "due", words_day(c->arena, me.due_at));
 	return ERR_OK;
 }
 

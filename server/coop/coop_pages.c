@@ -4,6 +4,7 @@
 #include "commonhold/db.h"
 #include "commonhold/markdown.h"
 #include "commonhold/routes.h"
+#include "commonhold/words.h"
 
 
 /* The directory, a co-op and its charter. */
@@ -26,12 +27,6 @@ enum err page_end(struct request *rq, struct response *rs, const char *name, str
 	return response_page_text(rq, rs, name, b);
 }
 
-struct str day_text(struct arena *a, instant t)
-{
-	struct civil v = clock_civil(t);
-	return t == INSTANT_NONE ? STR_NONE : str_fmt(a, "%d-%02d-%02d", v.year, v.month, v.day);
-}
-
 const char *standing_in_words(enum policy_standing s)
 {
 	static const char *const words[POLICY_STANDING_COUNT] = { "has applied", "active", "active, checkup due", "checkup overdue", "lapsed", "has left", "removed" };
@@ -47,7 +42,7 @@ static const char *admission_words(struct str admission)
 
 /* ---- The front page ---- */
 
-static void coop_card(struct json_writer *w, const struct coop *coop)
+static void coop_card(struct json_writer *w, struct arena *a, const struct coop *coop)
 {
 	jw_object(w);
 	jw_kstr(w, "slug", coop->slug);
@@ -57,12 +52,12 @@ static void coop_card(struct json_writer *w, const struct coop *coop)
 	jw_key(w, "languages");
 	jw_array(w);
 	for (size_t i = 0; i < coop->n_languages; i++)
-		jw_str(w, coop->languages[i]);
+		jw_str(w, words_language(a, coop->languages[i]));
 	jw_end_array(w);
-	jw_kint(w, "members", coop->members);
+	jw_kstr(w, "members", words_count(a, coop->members));
 	jw_kbool(w, "one_member", coop->members == 1);
-	jw_kint(w, "contributions", coop->contributions);
-	jw_kint(w, "releases", coop->releases);
+	jw_kstr(w, "contributions", words_count(a, coop->contributions));
+	jw_kstr(w, "releases", words_count(a, coop->releases));
 	jw_kbool(w, "one_release", coop->releases == 1);
 	jw_kz(w, "admission", admission_words(coop->admission));
 	jw_end_object(w);
@@ -129,7 +124,7 @@ static enum err home_data(struct request *rq, struct json_writer *w)
 	jw_key(w, "coops");
 	jw_array(w);
 	for (size_t i = 0; i < n; i++)
-		coop_card(w, &coops[i]);
+		coop_card(w, rq->call->arena, &coops[i]);
 	jw_end_array(w);
 	if (next.p)
 		jw_kstr(w, "next", str_fmt(rq->call->arena, "?cursor=%.*s&text=%.*s&domain=%.*s&region=%.*s&language=%.*s", STR_ARG(str_url_encode(rq->call->arena, next)),
@@ -178,12 +173,12 @@ static enum err coop_data(struct request *rq, const struct coop *coop, struct js
 		known = true;
 	}
 	jw_key(w, "coop");
-	coop_card(w, coop);
+	coop_card(w, a, coop);
 	standing_data(rq, coop, known ? &me : NULL, w);
 	jw_key(w, "words");
 	jw_json(w, charter_words(a, &charter));
 	jw_kint(w, "version", charter.version);
-	jw_kstr(w, "founded", day_text(a, coop->founded_at));
+	jw_kstr(w, "founded", words_day(a, coop->founded_at));
 	jw_kstr(w, "key_name", coop->key_name);
 	jw_kstr(w, "public_key", minisign_public_key(a, coop->public_key));
 	return ERR_OK;
@@ -245,7 +240,7 @@ static enum err charter_data(struct request *rq, struct json_writer *w)
 	jw_kstr(w, "coop_name", charter.name);
 	jw_kint(w, "version", charter.version);
 	jw_kbool(w, "current_version", n > 0 && rows[0].version == charter.version);
-	jw_kstr(w, "adopted", day_text(a, charter.adopted_at));
+	jw_kstr(w, "adopted", words_day(a, charter.adopted_at));
 	jw_kstr(w, "digest", sha256_hex(a, charter.digest));
 	jw_key(w, "words");
 	jw_json(w, charter_words(a, &charter));
@@ -257,7 +252,7 @@ static enum err charter_data(struct request *rq, struct json_writer *w)
 	for (size_t i = 0; i < n; i++) {
 		jw_object(w);
 		jw_kint(w, "version", rows[i].version);
-		jw_kstr(w, "adopted", day_text(a, rows[i].adopted_at));
+		jw_kstr(w, "adopted", words_day(a, rows[i].adopted_at));
 		jw_kbool(w, "shown", rows[i].version == charter.version);
 		jw_end_object(w);
 	}

@@ -1,5 +1,7 @@
 #include "server/coop/choices.h"
 
+#include "commonhold/words.h"
+
 /* Founding a co-op: a form for what most people want to say, and the whole charter as JSON for those who want to say more. */
 
 /* ---- The draft ---- */
@@ -137,9 +139,10 @@ static enum err found_data(struct request *rq, struct response *rs, enum err ref
 	jw_kstr(w, "language", sent_or(rq, sent, "language", "en"));
 	jw_kstr(w, "k_contributors", sent_or(rq, sent, "k_contributors", "5"));
 	jw_end_object(w);
+	jw_kbool(w, "more_said", refused != ERR_OK);
 	jw_kbool(w, "whole_charter", sent && text_of_form(rq, "charter").n > 0);
-	options(rq, w, "uses", "use", 0, POLICY_USE_COUNT, policy_use_name, use_in_words, sent);
-	options(rq, w, "purposes", "purpose", 1, POLICY_PURPOSE_COUNT, policy_purpose_name, purpose_in_words, sent);
+	options(rq, w, "uses", "use", 0, POLICY_USE_COUNT, policy_use_name, words_use, sent);
+	options(rq, w, "purposes", "purpose", 1, POLICY_PURPOSE_COUNT, policy_purpose_name, words_purpose, sent);
 	jw_key(w, "sharing");
 	jw_array(w);
 	struct str sharing = sent_or(rq, sent, "sharing", "not_share_by_default");

@@ -1,5 +1,7 @@
 #include "server/coop/choices.h"
 
+#include "commonhold/words.h"
+
 /* The members: faces for members, decisions for admins. */
 
 static void member_row(struct json_writer *w, struct request *rq, const struct member *m)
@@ -11,11 +13,12 @@ static void member_row(struct json_writer *w, struct request *rq, const struct m
 	jw_kstr(w, "id", uuid_format(a, m->id));
 	jw_kstr(w, "display", member_display(m));
 	jw_kstr(w, "account_name", admin ? m->account_name : STR_NONE);
+	jw_kstr(w, "other_name", admin && !str_eq(m->account_name, member_display(m)) ? m->account_name : STR_NONE);
 	jw_kz(w, "state", standing_in_words(m->state));
 	jw_kz(w, "badge", applied ? "hold" : standing ? "include" : "neutral");
 	jw_kbool(w, "is_admin", m->is_admin);
 	jw_kbool(w, "is_self", uuid_eq(m->id, rq->coop.member));
-	jw_kstr(w, "since", day_text(a, m->joined_at != INSTANT_NONE ? m->joined_at : m->applied_at));
+	jw_kstr(w, "since", words_day(a, m->joined_at != INSTANT_NONE ? m->joined_at : m->applied_at));
 	jw_kint(w, "contributed", m->contributed);
 	jw_kbool(w, "may_admit", admin && applied);
 	jw_kbool(w, "may_return", admin && m->state == POLICY_STANDING_REMOVED);

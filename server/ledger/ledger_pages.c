@@ -3,6 +3,7 @@
 #include "server/ledger/log_page.h"
 
 #include "commonhold/routes.h"
+#include "commonhold/words.h"
 
 #define PAGE_MAX (2 * MIB)
 
@@ -40,6 +41,16 @@ static const struct { const char *type, *words; } sentences[] = {
 	{ "release.withdrawn", "A release was withdrawn" },
 	{ "release.expired", "A release expired" },
 	{ "release.cancelled", "A release was cancelled" },
+	{ "release.decided", "It was decided what a release holds" },
+	{ "consent.given", "A member gave consent" },
+	{ "consent.withdrawn", "A member withdrew consent" },
+	{ "licence.chosen", "A member chose a licence" },
+	{ "admin.added", "A member became an admin" },
+	{ "admin.removed", "A member is admin no longer" },
+	{ "access.asked", "Somebody asked for access" },
+	{ "access.granted", "Access was granted" },
+	{ "access.refused", "Access was refused" },
+	{ "access.revoked", "Access was revoked" },
 };
 
 static struct str words_of(struct str type)
@@ -50,18 +61,12 @@ static struct str words_of(struct str type)
 	return type;
 }
 
-/* "2026-11-22 10:35" */
-static struct str minute_text(struct arena *a, instant t)
-{
-	struct str text = clock_format(a, t), day = str_sub(text, 0, 10), time = str_sub(text, 11, 5);
-	return str_fmt(a, "%.*s %.*s", STR_ARG(day), STR_ARG(time));
-}
-
 static void write_entry(struct json_writer *w, struct arena *a, const struct log_entry *e)
 {
 	jw_object(w);
 	jw_kint(w, "index", e->index);
-	jw_kstr(w, "at", minute_text(a, e->at));
+	jw_kstr(w, "line", words_count(a, e->index));
+	jw_kstr(w, "at", words_minute(a, e->at));
 	jw_kstr(w, "at_iso", clock_format(a, e->at));
 	jw_kstr(w, "words", words_of(e->type));
 	jw_kstr(w, "type", e->type);

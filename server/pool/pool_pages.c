@@ -2,6 +2,7 @@
 #include "server/pool/pool_internal.h"
 
 #include "commonhold/routes.h"
+#include "commonhold/words.h"
 
 #define PAGE_MAX (4 * MIB)
 #define UPLOAD_MAX (4 * MIB)      /* without a script; with it a file is streamed to the API */
@@ -362,7 +363,7 @@ static void write_text(struct json_writer *w, struct arena *a, const struct json
 	size_t at = 0;
 	struct str visible = shown(text);
 	jw_object(w);
-	jw_kstr(w, "where", json_pointer(a, node));
+	jw_kstr(w, "where", words_field(a, json_pointer(a, node)));
 	jw_kbool(w, "cut", visible.n < text.n);
 	jw_key(w, "pieces");
 	jw_array(w);
@@ -380,14 +381,10 @@ static void write_text(struct json_writer *w, struct arena *a, const struct json
 	jw_end_object(w);
 }
 
-/* The value after `v` in document order. */
-static const struct json *next_value(const struct json *v)
+/* Facts about a file that no moderator reads. */
+static bool is_technical(struct str key)
 {
-	if (v->child)
-		return v->child;
-	while (v && !v->next)
-		v = v->parent;
-	return v ? v->next : NULL;
+	return str_is(key, "sha256") || str_is(key, "size") || str_is(key, "media_type");
 }
 
 static void write_texts(struct json_writer *w, struct arena *a, const struct json *content)
@@ -396,8 +393,8 @@ static void write_texts(struct json_writer *w, struct arena *a, const struct jso
 	pii_scan_tree(content, &report);
 	jw_key(w, "texts");
 	jw_array(w);
-	for (const struct json *v = content; v && w->out->n < PAGE_MAX / 2; v = next_value(v))
-		if (v->type == JSON_STRING || v->type == JSON_NUMBER)
+	for (const struct json *v = content; v && w->out->n < PAGE_MAX / 2; v = json_next(v))
+		if ((v->type == JSON_STRING || v->type == JSON_NUMBER) && !is_technical(v->key))
 			write_text(w, a, v, v->text, &report);
 	jw_end_array(w);
 }
@@ -413,18 +410,18 @@ static enum err write_waiting(struct json_writer *w, struct request *rq, const s
 		TRY(json_parse(c->arena, content, &json, &c->error));
 	jw_object(w);
 	jw_kstr(w, "id", uuid_format(c->arena, item->id));
-	jw_kz(w, "kind", contribution_kind_word(item->kind));
-	jw_kstr(w, "language", item->lang);
+	jw_kz(w, "kind", words_kind(item->kind));
+	jw_kstr(w, "language", words_language(c->arena, item->lang));
 	jw_kz(w, "licence", policy_licence_get(item->licence)->spdx);
 	jw_kstr(w, "contributor", item->contributor);
-	struct civil at = clock_civil(item->submitted_at);
-	jw_kstr(w, "submitted", clock_format(c->arena, item->submitted_at));
-	jw_kstr(w, "minute", str_fmt(c->arena, "%d-%02d-%02d %02d:%02d UTC", at.year, at.month, at.day, at.hour, at.minute));
+	jw_kstr(w, "submitted", words_minute(c->arena, item->submitted_at));
+	jw_kstr(w, "submitted_iso", clock_format(c->arena, item->submitted_at));
+	jw_kbool(w, "any_found", item->findings != 0);
 	jw_key(w, "found");
 	jw_array(w);
 	for (unsigned k = 0; k < PII_KIND_COUNT; k++)
 		if (item->findings >> k & 1)
-			jw_z(w, pii_kind_word(k));
+			jw_z(w, pii_kind_text(k));
 	jw_end_array(w);
 	write_texts(w, c->arena, json);
 	jw_end_object(w);

@@ -1,5 +1,7 @@
 #include "release_internal.h"
 
+#include "commonhold/words.h"
+
 #include <stdio.h>
 
 SQL(item_columns, "SELECT item_no, member_no, kind, word, more, content_sha256 FROM contribution WHERE coop_id = $1 AND id = $2");
@@ -14,30 +16,20 @@ static const char *who(unsigned fixer)
 	return fixer < CH_LEN(who_words) ? who_words[fixer] : "nobody";
 }
 
-static struct str use_names(struct arena *a, uint16_t uses)
-{
-	struct str text = STR("");
-	for (unsigned u = 0; u < POLICY_USE_COUNT; u++)
-		if (uses >> u & 1)
-			text = str_fmt(a, "%.*s%s%s", STR_ARG(text), text.n ? ", " : "", policy_use_name(u));
-	return text;
-}
-
 /* One act of a counterfactual as a sentence. */
 static struct str step_words(struct arena *a, const struct policy_step *step)
 {
-	const struct policy_reason *reason = policy_reason_get(step->reason);
-	struct str uses = use_names(a, step->uses), until;
+	struct str uses = words_list(a, step->uses, POLICY_USE_COUNT, words_use), until;
 	switch (step->act) {
 	case POLICY_ACT_ALLOW:
 		return str_fmt(a, "%s can allow %.*s", who(step->fixer), STR_ARG(uses));
 	case POLICY_ACT_LIFT:
 		return str_fmt(a, "%s can take back the denial that stands", who(step->fixer));
 	case POLICY_ACT_WAIT:
-		until = clock_format(a, step->until);
+		until = words_day(a, step->until);
 		return step->until == INSTANT_NEVER ? STR("wait for the next release") : str_fmt(a, "wait until %.*s", STR_ARG(until));
 	default:
-		return str_fmt(a, "%s can settle this: %s", who(step->fixer), reason ? reason->message : "the reason given");
+		return str_fmt(a, "%s can settle this: %s", who(step->fixer), words_reason(step->reason));
 	}
 }
 
@@ -59,7 +51,7 @@ static void decision_lines(struct call *c, const struct decided *d, const struct
 		char *text = arena_alloc(c->arena, n + 1);
 		policy_cause_text(d->program, trace, cause, text, n + 1);
 		out->lines[out->n_lines++] = (struct decision_line){ .text = str_make(text, n), .reason = str_of(reason->name), .gate = str_of(policy_gate_name(cause->gate)),
-			.determining = cause->determining, .who = str_of(who(reason->fixer)) };
+			.no = cause->reason, .uses = cause->uses, .determining = cause->determining, .who = str_of(who(reason->fixer)) };
 	}
 	out->fixes = ARENA_ARRAY(c->arena, trace->n_fixes, struct str);
 	for (size_t i = 0; i < trace->n_fixes; i++)

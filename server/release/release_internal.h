@@ -124,7 +124,6 @@ CH_CHECK enum err manifest_write(struct artefact *a, struct sha256 *manifest);
 CH_CHECK enum err seals_write(struct artefact *a, int64_t leaf);
 
 /* ---- words for people ---- */
-struct str size_words(struct arena *a, int64_t bytes);
 const char *licence_spdx(unsigned licence);
 struct str month_text(struct arena *a, int month /* year * 12 + month - 1 */);
 

@@ -1,6 +1,7 @@
 #include "commonhold/chart.h"
 #include "commonhold/pool.h"
 #include "commonhold/release_api.h"
+#include "commonhold/words.h"
 
 #include "release_internal.h"
 
@@ -14,45 +15,27 @@ static const struct { const char *word, *badge; } states[] = {
 	[RELEASE_CANCELLED] = { "cancelled", "neutral" },
 };
 
-static const char *const outcome_words[] = {
-	[POLICY_INCLUDE] = "Released", [POLICY_CONDITIONAL] = "Released with conditions", [POLICY_HOLD] = "Held back", [POLICY_EXCLUDE] = "Left out",
-};
-
-struct str size_words(struct arena *a, int64_t bytes)
-{
-	static const char *const units[] = { "B", "kB", "MB", "GB", "TB" };
-	size_t u = 0;
-	double v = (double)bytes;
-	while (v >= 1000 && u + 1 < CH_LEN(units)) {
-		v /= 1000;
-		u++;
-	}
-	return u == 0 ? str_fmt(a, "%lld B", (long long)bytes) : str_fmt(a, "%.1f %s", v, units[u]);
-}
-
-static struct str day_text(struct arena *a, instant t)
-{
-	return t == INSTANT_NONE ? STR_NONE : str_sub(clock_format(a, t), 0, 10);
-}
-
 static void release_facts(struct json_writer *w, struct request *rq, const struct release *r)
 {
 	struct arena *a = rq->call->arena;
 	bool built = r->state == RELEASE_PUBLISHED || r->state == RELEASE_SUPERSEDED || r->state == RELEASE_WITHDRAWN;
 	jw_kstr(w, "id", uuid_format(a, r->id));
 	jw_kstr(w, "coop", rq->coop.slug);
-	jw_kstr(w, "name", r->version.p ? r->version : day_text(a, r->cutoff_at));
+	jw_kstr(w, "name", r->version.p ? r->version : words_day(a, r->cutoff_at));
+	jw_kbool(w, "versioned", r->version.p != NULL);
 	jw_kstr(w, "version", r->version);
 	jw_kz(w, "state", states[r->state].word);
 	jw_kz(w, "badge", states[r->state].badge);
 	jw_kbool(w, "built", built);
 	jw_kbool(w, "usable", r->state == RELEASE_PUBLISHED || r->state == RELEASE_SUPERSEDED);
 	jw_kbool(w, "frozen", r->frozen_at != INSTANT_NONE);
-	jw_kstr(w, "cutoff", day_text(a, r->cutoff_at));
-	jw_kstr(w, "published", day_text(a, r->published_at));
-	jw_kint(w, "candidates", r->candidates);
-	jw_kint(w, "included", built ? r->built_items : r->included);
-	jw_kint(w, "contributors", r->contributors);
+	jw_kstr(w, "cutoff", words_day(a, r->cutoff_at));
+	jw_kstr(w, "cutoff_iso", words_day_iso(a, r->cutoff_at));
+	jw_kstr(w, "published", words_day(a, r->published_at));
+	jw_kstr(w, "published_iso", words_day_iso(a, r->published_at));
+	jw_kstr(w, "candidates", words_count(a, r->candidates));
+	jw_kstr(w, "included", words_count(a, built ? r->built_items : r->included));
+	jw_kstr(w, "contributors", words_count(a, r->contributors));
 	jw_kstr(w, "failure", r->failure);
 	jw_kstr(w, "ballot", uuid_is_nil(r->ballot) ? STR_NONE : uuid_format(a, r->ballot));
 }
@@ -90,15 +73,27 @@ static const char *class_of(unsigned outcome)
 	return outcome < CH_LEN(classes) ? classes[outcome] : "neutral";
 }
 
-/* The outcomes as a chart, and every reason as a chart with its table. */
+static bool is_in(unsigned outcome)
+{
+	return outcome == POLICY_INCLUDE || outcome == POLICY_CONDITIONAL;
+}
+
+/* The outcomes as a chart, and every reason that keeps items out as a chart with its table. */
 static void reason_charts(struct json_writer *w, struct arena *a, const struct reason_count *counts, size_t n)
 {
 	struct chart_bar outcomes[POLICY_OUTCOME_COUNT], reasons[POLICY_REASON_COUNT];
 	size_t n_outcomes = 0, n_reasons = 0;
+	int64_t all = 0, in = 0;
 	for (unsigned o = 0; o < POLICY_OUTCOME_COUNT; o++)
 		for (size_t i = 0; i < n; i++)
-			if (str_is(counts[i].reason, policy_outcome_name(o)))
-				outcomes[n_outcomes++] = (struct chart_bar){ str_of(outcome_words[o]), counts[i].items, class_of(o) };
+			if (str_is(counts[i].reason, policy_outcome_name(o))) {
+				outcomes[n_outcomes++] = (struct chart_bar){ str_of(words_outcome(o)), counts[i].items, class_of(o) };
+				all += counts[i].items;
+				in += is_in(o) ? counts[i].items : 0;
+			}
+	jw_kstr(w, "pool_items", words_count(a, all));
+	jw_kstr(w, "in_items", words_count(a, in));
+	jw_kbool(w, "any_outcome", all > 0);
 	jw_key(w, "reasons");
 	jw_array(w);
 	for (size_t i = 0; i < n; i++) {
@@ -106,19 +101,21 @@ static void reason_charts(struct json_writer *w, struct arena *a, const struct r
 		if (no < 0 || n_reasons == CH_LEN(reasons))
 			continue;
 		const struct policy_reason *reason = policy_reason_get((unsigned)no);
-		reasons[n_reasons++] = (struct chart_bar){ str_of(reason->name), counts[i].items, class_of(reason->severity) };
+		if (is_in(reason->severity))
+			continue;
+		reasons[n_reasons++] = (struct chart_bar){ str_of(words_reason((unsigned)no)), counts[i].items, class_of(reason->severity) };
 		jw_object(w);
 		jw_kz(w, "reason", reason->name);
-		jw_kz(w, "message", reason->message);
-		jw_kz(w, "who", policy_fixer_name(reason->fixer));
+		jw_kz(w, "words", words_reason((unsigned)no));
+		jw_kz(w, "who", words_who(reason->fixer));
 		jw_kz(w, "badge", class_of(reason->severity));
-		jw_kz(w, "severity", outcome_words[reason->severity]);
-		jw_kint(w, "items", counts[i].items);
+		jw_kz(w, "severity", words_outcome(reason->severity));
+		jw_kstr(w, "items", words_count(a, counts[i].items));
 		jw_end_object(w);
 	}
 	jw_end_array(w);
-	jw_kstr(w, "outcome_chart", chart_bars(a, "Items by outcome", outcomes, n_outcomes));
-	jw_kstr(w, "reason_chart", chart_bars(a, "Items by reason for not being in the release", reasons, n_reasons));
+	jw_kstr(w, "outcome_chart", chart_bars(a, "Contributions by outcome", outcomes, n_outcomes));
+	jw_kstr(w, "reason_chart", chart_bars(a, "Contributions by reason for not being in the release", reasons, n_reasons));
 	jw_kbool(w, "any_reason", n_reasons > 0);
 }
 
@@ -141,6 +138,36 @@ static void life_steps(struct json_writer *w, const struct release *r)
 	jw_end_array(w);
 }
 
+/* The rows by kind, and what stands beside them. */
+static void file_kinds(struct json_writer *w, struct arena *a, const struct release_file *files, size_t n)
+{
+	struct { int64_t files, rows, bytes; } sums[POLICY_KIND_COUNT + 1] = { 0 };
+	for (size_t i = 0; i < n; i++) {
+		struct str rest = files[i].path, folder = STR_NONE, kind = STR_NONE;
+		int no = -1;
+		if (str_split(&rest, '/', &folder) && str_is(folder, "data") && rest.p && str_split(&rest, '/', &kind))
+			no = policy_kind_find(kind.p, kind.n);
+		size_t at = no < 0 ? POLICY_KIND_COUNT : (size_t)no;
+		sums[at].files++;
+		sums[at].rows += files[i].rows;
+		sums[at].bytes += files[i].size;
+	}
+	jw_kstr(w, "n_files", words_count(a, (int64_t)n));
+	jw_key(w, "kinds");
+	jw_array(w);
+	for (size_t k = 0; k <= POLICY_KIND_COUNT; k++) {
+		if (!sums[k].files)
+			continue;
+		jw_object(w);
+		jw_kz(w, "kind", k < POLICY_KIND_COUNT ? words_kind((unsigned)k) : "Licences, card, report and the like");
+		jw_kstr(w, "files", words_count(a, sums[k].files));
+		jw_kstr(w, "rows", sums[k].rows ? words_count(a, sums[k].rows) : STR("–"));
+		jw_kstr(w, "size", words_size(a, sums[k].bytes));
+		jw_end_object(w);
+	}
+	jw_end_array(w);
+}
+
 static void file_rows(struct json_writer *w, struct arena *a, const struct release_file *files, size_t n)
 {
 	jw_key(w, "files");
@@ -148,12 +175,8 @@ static void file_rows(struct json_writer *w, struct arena *a, const struct relea
 	for (size_t i = 0; i < n; i++) {
 		jw_object(w);
 		jw_kstr(w, "path", files[i].path);
-		jw_kstr(w, "size", size_words(a, files[i].size));
-		jw_key(w, "rows");
-		if (files[i].rows)
-			jw_int(w, files[i].rows);
-		else
-			jw_null(w);
+		jw_kstr(w, "size", words_size(a, files[i].size));
+		jw_kstr(w, "rows", files[i].rows ? words_count(a, files[i].rows) : STR("–"));
 		jw_kstr(w, "sha256", sha256_hex(a, files[i].sha256));
 		jw_end_object(w);
 	}
@@ -178,7 +201,7 @@ static enum err release_page(struct request *rq, struct response *rs)
 	buf_init(&b, PAGE_MAX);
 	jw_init(&w, &b);
 	jw_object(&w);
-	jw_kstr(&w, "title", str_fmt(c->arena, "Release %.*s", STR_ARG(built ? r.version : day_text(c->arena, r.cutoff_at))));
+	jw_kstr(&w, "title", str_fmt(c->arena, "Release %s%.*s", built ? "" : "of ", STR_ARG(built ? r.version : words_day(c->arena, r.cutoff_at))));
 	release_facts(&w, rq, &r);
 	jw_kstr(&w, "coop_name", coop.name);
 	jw_kbool(&w, "admin", rq->coop.is_admin);
@@ -188,6 +211,7 @@ static enum err release_page(struct request *rq, struct response *rs)
 	jw_kstr(&w, "public_key", minisign_public_key(c->arena, coop.public_key));
 	life_steps(&w, &r);
 	reason_charts(&w, c->arena, counts, n);
+	file_kinds(&w, c->arena, files, n_files);
 	file_rows(&w, c->arena, files, n_files);
 	jw_end_object(&w);
 	return response_page_text(rq, rs, "page/release", &b);
@@ -213,13 +237,14 @@ static void item_facts(struct json_writer *w, struct request *rq, const struct c
 	struct arena *a = rq->call->arena;
 	jw_kstr(w, "id", uuid_format(a, item->id));
 	jw_kstr(w, "rid", item->rid);
-	jw_kz(w, "kind", policy_kind_name(item->kind));
+	jw_kz(w, "kind", words_kind(item->kind));
 	jw_kz(w, "licence", policy_licence_get(item->licence)->spdx);
-	jw_kstr(w, "lang", item->lang);
-	jw_kstr(w, "status", item->status);
+	jw_kstr(w, "language", words_language(a, item->lang));
+	jw_kstr(w, "status", str_is(item->status, "pending") ? STR("waits for an admin") : item->status);
 	jw_kz(w, "status_badge", str_is(item->status, "approved") ? "include" : str_is(item->status, "rejected") ? "exclude" : "hold");
-	jw_kstr(w, "day", day_text(a, item->submitted_at));
-	jw_kstr(w, "size", size_words(a, item->bytes));
+	jw_kstr(w, "day", words_day(a, item->submitted_at));
+	jw_kstr(w, "day_iso", words_day_iso(a, item->submitted_at));
+	jw_kstr(w, "size", words_size(a, item->bytes));
 	jw_kstr(w, "sha256", sha256_hex(a, item->content_sha256));
 	jw_kint(w, "leaf", item->leaf);
 	jw_kstr(w, "coop", rq->coop.slug);
@@ -228,13 +253,13 @@ static void item_facts(struct json_writer *w, struct request *rq, const struct c
 static void outcome_facts(struct json_writer *w, uint64_t reasons)
 {
 	enum policy_outcome o = policy_outcome_of(reasons);
-	jw_kz(w, "outcome", outcome_words[o]);
+	jw_kz(w, "outcome", words_outcome(o));
 	jw_kz(w, "outcome_badge", class_of(o));
 	jw_key(w, "why");
 	jw_array(w);
 	for (unsigned no = 0; no < POLICY_REASON_COUNT; no++)
 		if (reasons >> no & 1 && policy_reason_get(no)->severity == o)
-			jw_z(w, policy_reason_get(no)->name);
+			jw_z(w, words_reason(no));
 	jw_end_array(w);
 }
 
@@ -290,18 +315,49 @@ static enum err contributions_page(struct request *rq, struct response *rs)
 	return response_page_text(rq, rs, "page/contributions", &b);
 }
 
+/* With a capital and a full stop. */
+static struct str sentence(struct arena *a, struct str s)
+{
+	if (!s.n)
+		return s;
+	char first = s.p[0] >= 'a' && s.p[0] <= 'z' ? (char)(s.p[0] - 'a' + 'A') : s.p[0];
+	return str_fmt(a, "%c%.*s.", first, STR_ARG(str_sub(s, 1, s.n)));
+}
+
+/* Every text and number of a contribution with where it stands, to be read by the one who gave it. */
+static enum err content_facts(struct json_writer *w, struct call *c, struct str content)
+{
+	const struct json *json = NULL;
+	if (content.p)
+		TRY(json_parse(c->arena, content, &json, &c->error));
+	jw_kstr(w, "json", content);
+	jw_key(w, "texts");
+	jw_array(w);
+	for (const struct json *v = json; v; v = json_next(v)) {
+		if (v->type != JSON_STRING && v->type != JSON_NUMBER)
+			continue;
+		jw_object(w);
+		jw_kstr(w, "where", words_field(c->arena, json_pointer(c->arena, v)));
+		jw_kstr(w, "text", v->text);
+		jw_end_object(w);
+	}
+	jw_end_array(w);
+	return ERR_OK;
+}
+
 static void decision_facts(struct json_writer *w, struct arena *a, const struct decision *d)
 {
-	jw_kz(w, "outcome", outcome_words[d->outcome]);
+	jw_kz(w, "outcome", words_outcome(d->outcome));
 	jw_kz(w, "outcome_badge", class_of(d->outcome));
-	jw_kstr(w, "retry", d->retry_at == INSTANT_NONE ? STR_NONE : day_text(a, d->retry_at));
+	jw_kstr(w, "retry", words_day(a, d->retry_at));
 	jw_kstr(w, "trace", sha256_hex(a, d->trace));
 	jw_kbool(w, "any_line", d->n_lines > 0);
 	jw_key(w, "lines");
 	jw_array(w);
 	for (size_t i = 0; i < d->n_lines; i++) {
 		jw_object(w);
-		jw_kstr(w, "text", d->lines[i].text);
+		jw_kz(w, "text", words_reason(d->lines[i].no));
+		jw_kstr(w, "uses", d->lines[i].uses ? words_list(a, d->lines[i].uses, POLICY_USE_COUNT, words_use) : STR_NONE);
 		jw_kstr(w, "reason", d->lines[i].reason);
 		jw_kstr(w, "who", d->lines[i].who);
 		jw_kbool(w, "determining", d->lines[i].determining);
@@ -312,7 +368,7 @@ static void decision_facts(struct json_writer *w, struct arena *a, const struct 
 	jw_key(w, "fixes");
 	jw_array(w);
 	for (size_t i = 0; i < d->n_fixes; i++)
-		jw_str(w, d->fixes[i]);
+		jw_str(w, sentence(a, d->fixes[i]));
 	jw_end_array(w);
 }
 
@@ -335,9 +391,13 @@ static enum err contribution_page(struct request *rq, struct response *rs)
 	buf_init(&b, PAGE_MAX);
 	jw_init(&w, &b);
 	jw_object(&w);
-	jw_kz(&w, "title", "A contribution");
+	jw_kstr(&w, "title", str_fmt(c->arena, "%s of %.*s", words_kind(item.kind), STR_ARG(words_day(c->arena, item.submitted_at))));
 	item_facts(&w, rq, &item);
-	jw_kstr(&w, "content", content);
+	enum err read = content_facts(&w, c, content);
+	if (read != ERR_OK) {
+		buf_release(&b);
+		return read;
+	}
 	jw_key(&w, "next");
 	jw_object(&w);
 	decision_facts(&w, c->arena, &next);
@@ -348,7 +408,7 @@ static enum err contribution_page(struct request *rq, struct response *rs)
 	for (size_t i = 0; i < n; i++) {
 		jw_object(&w);
 		jw_kstr(&w, "version", in[i].release.version);
-		jw_kstr(&w, "published", day_text(c->arena, in[i].release.published_at));
+		jw_kstr(&w, "published", words_day(c->arena, in[i].release.published_at));
 		outcome_facts(&w, in[i].reasons);
 		jw_end_object(&w);
 	}

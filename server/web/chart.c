@@ -1,9 +1,11 @@
 #include "commonhold/chart.h"
 
-#define ROW 34       /* height of one bar with its label */
-#define WIDTH 640
-#define LABEL 230    /* where bars begin */
+#include "commonhold/words.h"
 
+#define ROW 50   /* height of one bar with its label above */
+#define BAR 20   /* height of the bar itself */
+
+/* No viewBox: letters keep their size on a phone and bars take shares of the width there is. */
 struct str chart_bars(struct arena *a, const char *title, const struct chart_bar *bars, size_t n)
 {
 	struct buf b;
@@ -12,18 +14,25 @@ struct str chart_bars(struct arena *a, const char *title, const struct chart_bar
 		if (bars[i].value > most)
 			most = bars[i].value;
 	buf_init(&b, 256 * KIB);
-	buf_addf(&b, "<svg class=\"chart\" viewBox=\"0 0 %d %zu\" role=\"img\" aria-label=\"", WIDTH, n * ROW + 8);
+	buf_addf(&b, "<svg class=\"chart\" width=\"100%%\" height=\"%zu\" role=\"img\" aria-label=\"", n * ROW);
 	buf_add_html(&b, str_of(title));
+	for (size_t i = 0; i < n; i++) {
+		buf_add_z(&b, i ? ", " : ": ");
+		buf_add_html(&b, bars[i].label);
+		buf_addf(&b, " %lld", (long long)bars[i].value);
+	}
 	buf_add_z(&b, "\">");
 	for (size_t i = 0; i < n; i++) {
-		size_t y = i * ROW + 8;
-		int64_t width = bars[i].value * (WIDTH - LABEL - 90) / most;
-		if (width < 2 && bars[i].value > 0)
-			width = 2;
-		buf_addf(&b, "<text class=\"label\" x=\"%d\" y=\"%zu\" text-anchor=\"end\">", LABEL - 12, y + 16);
+		size_t y = i * ROW;
+		double share = (double)bars[i].value * 100 / (double)most;
+		if (share < 0.5 && bars[i].value > 0)
+			share = 0.5;
+		struct str value = words_count(a, bars[i].value);
+		buf_addf(&b, "<text class=\"label\" x=\"0\" y=\"%zu\">", y + 16);
 		buf_add_html(&b, bars[i].label);
-		buf_addf(&b, "</text><rect class=\"bar %s\" x=\"%d\" y=\"%zu\" width=\"%lld\" height=\"22\" rx=\"3\"/>", bars[i].class, LABEL, y, (long long)width);
-		buf_addf(&b, "<text class=\"value\" x=\"%lld\" y=\"%zu\">%lld</text>", (long long)(LABEL + width + 8), y + 16, (long long)bars[i].value);
+		buf_addf(&b, "</text><text class=\"value\" x=\"100%%\" y=\"%zu\" text-anchor=\"end\">%.*s</text>", y + 16, STR_ARG(value));
+		buf_addf(&b, "<rect class=\"track\" x=\"0\" y=\"%zu\" width=\"100%%\" height=\"%d\" rx=\"3\"/>", y + 22, BAR);
+		buf_addf(&b, "<rect class=\"bar %s\" x=\"0\" y=\"%zu\" width=\"%.2f%%\" height=\"%d\" rx=\"3\"/>", bars[i].class, y + 22, share, BAR);
 	}
 	buf_add_z(&b, "</svg>");
 	struct str out = b.failed ? STR("") : str_copy(a, buf_str(&b));

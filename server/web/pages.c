@@ -79,32 +79,47 @@ static void node_adopt(struct arena *a, struct json *parent, const struct json *
 struct place {
 	const char *path; /* from the root, or from the co-op's page */
 	const char *text;
-	bool signed_in;   /* shown to people who are signed in */
-	bool admin;       /* shown to the co-op's admins */
+	enum { SEEN_BY_ALL, SEEN_SIGNED_IN, SEEN_BY_MEMBERS, SEEN_BY_ACTIVE, SEEN_BY_ADMINS } seen;
 };
 
 static const struct place site_places[] = {
-	{ "/", "Co-ops", false, false },
-	{ "/me", "My account", true, false },
+	{ "/", "Co-ops", SEEN_BY_ALL },
+	{ "/me", "My account", SEEN_SIGNED_IN },
 };
 
 static const struct place coop_places[] = {
-	{ "", "Overview", false, false },
-	{ "/charter", "Charter", false, false },
-	{ "/releases", "Releases", false, false },
-	{ "/access", "Access", false, false },
-	{ "/ballots", "Ballots", false, false },
-	{ "/contributions", "My contributions", true, false },
-	{ "/choices", "My choices", true, false },
-	{ "/members", "Members", true, false },
-	{ "/moderation", "Moderation", true, true },
-	{ "/log", "Log", false, false },
+	{ "", "Overview", SEEN_BY_ALL },
+	{ "/charter", "Charter", SEEN_BY_ALL },
+	{ "/releases", "Releases", SEEN_BY_ALL },
+	{ "/access", "Access", SEEN_BY_ALL },
+	{ "/ballots", "Ballots", SEEN_BY_MEMBERS },
+	{ "/contributions", "My contributions", SEEN_BY_MEMBERS },
+	{ "/choices", "My choices", SEEN_BY_MEMBERS },
+	{ "/members", "Members", SEEN_BY_ACTIVE },
+	{ "/moderation", "Moderation", SEEN_BY_ADMINS },
+	{ "/log", "Log", SEEN_BY_ALL },
 };
+
+/* What would only answer "no" is not offered. */
+static bool place_seen(const struct exchange *x, const struct place *place)
+{
+	switch (place->seen) {
+	case SEEN_SIGNED_IN:
+		return x->session.p;
+	case SEEN_BY_MEMBERS:
+		return x->rq.coop.is_member;
+	case SEEN_BY_ACTIVE:
+		return x->rq.coop.is_active;
+	case SEEN_BY_ADMINS:
+		return x->rq.coop.is_admin;
+	default:
+		return true;
+	}
+}
 
 static void nav_add(struct arena *a, struct json *list, const struct exchange *x, const struct place *place, struct str base)
 {
-	bool shown = (!place->signed_in || x->session.p) && (!place->admin || x->rq.coop.is_admin);
-	if (!shown)
+	if (!place_seen(x, place))
 		return;
 	struct json *n = node_add(a, list, JSON_OBJECT, "");
 	struct str href = str_fmt(a, "%.*s%s", STR_ARG(base), place->path);
@@ -180,7 +195,7 @@ static struct str flash_take(struct request *rq, struct response *rs)
 	return secret_eq(mac, str_make(right.b, 16)) && str_is_utf8(text) ? text : STR_NONE;
 }
 
-static void chrome_add(struct request *rq, struct response *rs, struct json *root)
+static void chrome_add(struct request *rq, struct response *rs, struct json *root, struct str title)
 {
 	struct exchange *x = exchange_of(rq);
 	struct arena *a = rq->call->arena;
@@ -200,8 +215,7 @@ static void chrome_add(struct request *rq, struct response *rs, struct json *roo
 		nav_add(a, nav, x, &site_places[i], STR(""));
 	chrome_account(a, root, x);
 	chrome_coop(a, root, x);
-	if (!json_get(root, "title"))
-		node_text(a, root, "title", STR("Commonhold"));
+	node_text(a, root, "title", title.n ? title : STR("Commonhold"));
 }
 
 static void content_release(void *content)
@@ -213,20 +227,22 @@ enum err response_page(struct request *rq, struct response *rs, const char *name
 {
 	struct exchange *x = exchange_of(rq);
 	struct call *c = rq->call;
-	struct json *root = ARENA_NEW(c->arena, struct json);
-	root->type = JSON_OBJECT;
+	struct json *root = ARENA_NEW(c->arena, struct json), *layout = ARENA_NEW(c->arena, struct json);
+	root->type = layout->type = JSON_OBJECT;
+	/* What a page calls its things ("lang", "name", "content") is not what the layout means by them. */
+	chrome_add(rq, rs, layout, json_member_text(data, "title"));
 	node_adopt(c->arena, root, data);
-	chrome_add(rq, rs, root);
+	node_adopt(c->arena, root, layout);
 	struct buf *content = ARENA_NEW(c->arena, struct buf);
 	buf_init(content, LIMIT_RESPONSE);
 	arena_defer(c->arena, content_release, content);
 	TRY(template_render(x->server->pages->set, c->arena, name, root, content, &c->error));
 	if (content->failed)
 		return fail(c, ERR_INTERNAL, "The page is larger than a page may be.");
-	node_text(c->arena, root, "content", buf_str(content));
+	node_text(c->arena, layout, "content", buf_str(content));
 	rs->content_type = "text/html; charset=utf-8";
 	buf_clear(&rs->body);
-	return template_render(x->server->pages->set, c->arena, "layout", root, &rs->body, &c->error);
+	return template_render(x->server->pages->set, c->arena, "layout", layout, &rs->body, &c->error);
 }
 
 bool page_error(struct exchange *x, int status)
