@@ -29,7 +29,7 @@ static struct str step_words(struct arena *a, const struct policy_step *step)
 		until = words_day(a, step->until);
 		return step->until == INSTANT_NEVER ? STR("wait for the next release") : str_fmt(a, "wait until %.*s", STR_ARG(until));
 	default:
-		return str_fmt(a, "%s can settle this: %s", who(step->fixer), words_reason(step->reason));
+		return str_fmt(a, "%s can settle “%s”", who(step->fixer), words_reason(step->reason));
 	}
 }
 

@@ -402,10 +402,14 @@ static enum err contribution_page(struct request *rq, struct response *rs)
 	jw_object(&w);
 	decision_facts(&w, c->arena, &next);
 	jw_end_object(&w);
-	jw_kbool(&w, "any_release", n > 0);
+	size_t shown = 0;
 	jw_key(&w, "releases");
 	jw_array(&w);
 	for (size_t i = 0; i < n; i++) {
+		/* A release that was out before this was given says nothing about it. */
+		if (in[i].release.published_at < item.submitted_at)
+			continue;
+		shown++;
 		jw_object(&w);
 		jw_kstr(&w, "version", in[i].release.version);
 		jw_kstr(&w, "published", words_day(c->arena, in[i].release.published_at));
@@ -413,6 +417,7 @@ static enum err contribution_page(struct request *rq, struct response *rs)
 		jw_end_object(&w);
 	}
 	jw_end_array(&w);
+	jw_kbool(&w, "any_release", shown > 0);
 	jw_end_object(&w);
 	return response_page_text(rq, rs, "page/contribution", &b);
 }
