@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-BUILD = ROOT / "build" / "mutation"
+BUILD = ROOT / "build" / f"mutation-{os.getpid()}"
 KERNEL = ["policy/speech.c", "policy/people.c", "policy/decide.c"]
 MATRIX = "policy/licences.def"
 TESTS = ["test_policy_layers", "test_policy_gates", "test_policy_licence", "test_policy_laws"]
@@ -128,6 +128,7 @@ def main():
             survivors.append(survivor)
             print(("EXPLAINED " if survivor in explained else "SURVIVED ") + survivor, flush=True)
     unexplained = [s for s in survivors if s not in explained]
+    shutil.rmtree(BUILD, ignore_errors=True)
     print(f"{len(jobs)} mutants; killed by " + ", ".join(f"{k} {v}" for k, v in sorted(deaths.items())))
     print(f"{len(jobs) - len(survivors)} passed, {len(unexplained)} failed, {len(survivors) - len(unexplained)} skipped")
     return 1 if unexplained else 0

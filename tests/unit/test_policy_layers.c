@@ -189,6 +189,70 @@ static void an_outside_denial_is_floor_and_only_a_later_act_on_the_item_lifts_it
 	assert_int_equal(kit_decide(&k), 0);
 }
 
+static struct policy_statement *outside(uint16_t uses, policy_instant when, unsigned purpose)
+{
+	struct policy_statement *s = kit_say(&k, 0, POLICY_LAYER_SUBJECT, POLICY_EFFECT_DENY);
+	s->flags = POLICY_STATEMENT_EXTERNAL;
+	s->uses = uses;
+	s->declared_at = when;
+	s->purpose = (uint8_t)purpose;
+	return s;
+}
+
+/* Several denials from outside: each use has its own, and the latest about it is what must be lifted. */
+static void outside_denials_are_kept_by_use_and_by_their_latest(void **state)
+{
+	(void)state;
+	const uint16_t train = POLICY_BIT(POLICY_USE_TRAIN_GEN), search = POLICY_BIT(POLICY_USE_SEARCH);
+	for (int order = 0; order < 2; order++) {
+		clear_speech();
+		k.spec.uses = train;
+		outside(train, T0 - (order ? 9 : 5), POLICY_PURPOSE_ANY);
+		outside(train, T0 - (order ? 5 : 9), POLICY_PURPOSE_RESEARCH);
+		struct policy_statement *lift = kit_say(&k, 0, POLICY_LAYER_ITEM, POLICY_EFFECT_ALLOW);
+		lift->declared_at = T0 - 7;
+		assert_int_equal(kit_decide(&k), R(PREF_DENY));
+		lift->declared_at = T0 - 4;
+		assert_int_equal(kit_decide(&k), 0);
+		clear_speech();
+		k.spec.uses = train | search;
+		outside(order ? search : train, T0 - 9, POLICY_PURPOSE_ANY);
+		outside(order ? train : search, T0 - 3, POLICY_PURPOSE_RESEARCH);
+		kit_say(&k, 0, POLICY_LAYER_SUBJECT, POLICY_EFFECT_ALLOW)->uses = train | search;
+		lift = kit_say(&k, 0, POLICY_LAYER_ITEM, POLICY_EFFECT_ALLOW);
+		lift->uses = order ? search : train;
+		lift->declared_at = T0 - 7;
+		assert_int_equal(kit_decide(&k), R(PREF_DENY));
+		struct policy_trace trace;
+		assert_int_equal(policy_explain(k.program, k.rows, 0, policy_item_pack(&k.item), 0, 0, 0, &k.mem.mem, &trace), POLICY_OK);
+		assert_int_equal(trace.effect[POLICY_USE_TRAIN_GEN], order ? POLICY_EFFECT_DENY : POLICY_EFFECT_ALLOW);
+		assert_int_equal(trace.effect[POLICY_USE_SEARCH], order ? POLICY_EFFECT_ALLOW : POLICY_EFFECT_DENY);
+	}
+}
+
+/* What is later replaces use by use, over any number of acts and within one moment. */
+static void later_acts_replace_use_by_use(void **state)
+{
+	(void)state;
+	const uint16_t train = POLICY_BIT(POLICY_USE_TRAIN_GEN), search = POLICY_BIT(POLICY_USE_SEARCH);
+	k.spec.uses = train | search;
+	for (int together = 0; together < 2; together++) {
+		clear_speech();
+		struct policy_statement *s = kit_say(&k, 0, POLICY_LAYER_SUBJECT, POLICY_EFFECT_DENY);
+		s->uses = train | search;
+		s->declared_at = T0 - 9;
+		s = kit_say(&k, 0, POLICY_LAYER_SUBJECT, POLICY_EFFECT_ALLOW);
+		s->uses = search;
+		s->declared_at = T0 - 8;
+		s = kit_say(&k, 0, POLICY_LAYER_SUBJECT, POLICY_EFFECT_ALLOW);
+		s->uses = train;
+		s->declared_at = T0 - (together ? 8 : 7);
+		assert_int_equal(kit_decide(&k), 0);
+		k.statements[1].effect = POLICY_EFFECT_NONE;
+		assert_int_equal(kit_decide(&k), R(PREF_UNKNOWN));
+	}
+}
+
 static void an_outside_permission_counts_as_nothing(void **state)
 {
 	(void)state;
@@ -256,6 +320,24 @@ static void the_members_own_later_act_wins_at_once(void **state)
 	struct policy_statement *said = delegate_says(POLICY_EFFECT_DENY);
 	kit_say(&k, 0, POLICY_LAYER_SUBJECT, POLICY_EFFECT_ALLOW)->declared_at = said->declared_at;
 	assert_int_equal(kit_decide(&k), 0);
+}
+
+static void the_latest_of_the_members_defaults_is_what_a_delegate_must_follow(void **state)
+{
+	(void)state;
+	struct policy_statement *said = delegate_says(POLICY_EFFECT_DENY);
+	struct policy_statement *all = kit_say(&k, 0, POLICY_LAYER_SUBJECT, POLICY_EFFECT_ALLOW);
+	struct policy_statement *kind = kit_say(&k, 0, POLICY_LAYER_SUBJECT, POLICY_EFFECT_ALLOW);
+	kind->selector = POLICY_SELECT_KIND;
+	kind->kind = POLICY_KIND_CHAT;
+	all->declared_at = said->declared_at - 1;
+	kind->declared_at = said->declared_at + 1;
+	assert_int_equal(kit_decide(&k), 0);
+	all->declared_at = said->declared_at + 1;
+	kind->declared_at = said->declared_at - 1;
+	assert_int_equal(kit_decide(&k), 0);
+	all->declared_at = said->declared_at - 2;
+	assert_int_equal(kit_decide(&k), R(PREF_DENY));
 }
 
 static void a_delegate_never_touches_an_act_on_an_item(void **state)
@@ -335,6 +417,22 @@ static void scopes_intersect_along_a_chain(void **state)
 	struct policy_row row = policy_rows_get(k.rows, 0, POLICY_KIND_CHAT);
 	assert_int_equal(row.allow, POLICY_BIT(POLICY_USE_SEARCH));
 	assert_int_equal(row.unknown, POLICY_BIT(POLICY_USE_TRAIN_GEN));
+}
+
+static void a_row_says_what_holds_for_each_use(void **state)
+{
+	(void)state;
+	static const uint8_t effects[] = {POLICY_EFFECT_ALLOW, POLICY_EFFECT_ALLOW_IF, POLICY_EFFECT_DENY};
+	k.spec.uses = 0x1df; /* eight uses, two of each */
+	for (unsigned i = 0; i < 3; i++)
+		kit_say(&k, 0, POLICY_LAYER_SUBJECT, effects[i])->uses = (uint16_t)(0x41u << i);
+	kit_decide(&k);
+	struct policy_row row = policy_rows_get(k.rows, 0, POLICY_KIND_CHAT);
+	assert_int_equal(row.allow, 0x041);
+	assert_int_equal(row.allow_if, 0x082);
+	assert_int_equal(row.deny, 0x104);
+	assert_int_equal(row.unknown, 0x018);
+	assert_int_equal(row.duties, POLICY_BIT(POLICY_DUTY_CREDIT));
 }
 
 /* ---- Freshness ------------------------------------------------------------------------------------------------ */
@@ -467,7 +565,7 @@ static void an_unsound_member_is_held(void **state)
 	for (int i = 0; i < 4; i++) {
 		k.members[0] = good;
 		*(uint8_t *[]){&k.members[0].standing, &k.members[0].consent, &k.members[0].minor,
-		               (uint8_t *)&k.members[0].purposes + 3}[i] = 200;
+		               (uint8_t *)&k.members[0].purposes + 3}[i] = (uint8_t[]){POLICY_STANDING_COUNT, POLICY_CONSENT_COUNT, 2, 1}[i];
 		assert_int_equal(kit_decide(&k), R(ENGINE_ERROR));
 	}
 }
@@ -578,12 +676,15 @@ int main(void)
 		T(grants_cover_narrower_audiences_and_denials_wider_ones), T(statements_count_within_their_validity),
 		T(a_pause_ends_by_itself_because_its_author_said_so),
 		T(an_outside_denial_is_floor_and_only_a_later_act_on_the_item_lifts_it),
+		T(outside_denials_are_kept_by_use_and_by_their_latest), T(later_acts_replace_use_by_use),
 		T(an_outside_permission_counts_as_nothing), T(subgroups_speak_for_their_members),
 		T(defaults_count_for_members_who_accepted_them), T(a_delegate_decides_where_the_member_is_silent),
 		T(a_delegate_may_tighten_a_default_but_not_loosen_it), T(the_members_own_later_act_wins_at_once),
+		T(the_latest_of_the_members_defaults_is_what_a_delegate_must_follow),
 		T(a_delegate_never_touches_an_act_on_an_item), T(a_tightening_unites_the_duties),
 		T(edges_that_do_not_count_are_named_when_nobody_else_spoke), T(broken_chains_hold_whoever_relied_on_them),
 		T(delegations_are_suspended_in_grace), T(scopes_intersect_along_a_chain),
+		T(a_row_says_what_holds_for_each_use),
 		T(a_withdrawal_after_the_cut_off_is_honoured), T(a_grant_after_the_cut_off_is_inert),
 		T(consent_given_after_the_cut_off_waits),
 		T(a_delegation_accepted_after_the_cut_off_waits_and_one_revoked_does_not_count),
