@@ -1,5 +1,6 @@
 #include "app.h"
 
+#include "commonhold/access.h"
 #include "commonhold/account.h"
 #include "commonhold/ballot.h"
 #include "commonhold/coop.h"
@@ -33,10 +34,11 @@ static const struct route *const route_tables[] = {
 	NULL,
 };
 
-static const struct job_kind *const job_tables[] = { ballot_jobs, release_jobs, NULL };
+static const struct job_kind *const job_tables[] = { ballot_jobs, release_jobs, access_jobs, NULL };
 
 static const struct job_tick ticks[] = {
 	{ "release.schedule", 3600 },
+	{ "access.prune", 86400 },
 	JOB_TICK_END,
 };
 

@@ -12,6 +12,7 @@
 
 #include "call.h"
 #include "coop.h"
+#include "job.h"
 #include "release.h"
 
 struct access_request {
@@ -76,6 +77,8 @@ CH_CHECK enum err access_check(struct call *c, struct uuid coop, const struct re
 CH_CHECK enum err access_note(struct call *c, struct uuid coop, struct uuid release, struct uuid grant, struct str path, int status, int64_t first, int64_t bytes);
 /* Deletes what the charter's retention says may no longer be kept of the access log. */
 CH_CHECK enum err access_log_prune(struct call *c, struct uuid coop, int64_t *deleted);
+/* "access.prune" does that for every co-op; daily. */
+extern const struct job_kind access_jobs[];
 
 /* A file of a built release, opened. */
 struct access_file {

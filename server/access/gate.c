@@ -14,6 +14,7 @@ SQL(grant_by_id, "SELECT " GRANT_COLUMNS GRANT_FROM "WHERE g.coop_id = $1 AND g.
 SQL(note_download,
 	"INSERT INTO access_log (coop_id, at, account_id, grant_id, release_id, path, status, first_byte, bytes) "
 	"VALUES ($1, commonhold_now(), $2, $3, $4, $5, $6::integer::smallint, $7, $8)");
+SQL(coops_with_log, "SELECT id FROM coop ORDER BY id");
 SQL(log_prune, "DELETE FROM access_log WHERE coop_id = $1 AND at < $2");
 
 bool access_purpose_covered(unsigned purpose, uint32_t purposes)
@@ -278,3 +279,21 @@ enum err access_log_prune(struct call *c, struct uuid coop, int64_t *deleted)
 	}
 	return db_commit(c);
 }
+
+static enum err job_prune(struct call *c, const struct json *args)
+{
+	struct rows r;
+	int64_t deleted;
+	(void)args;
+	TRY(db_begin(c, DB_READ));
+	TRY(db_query0(c, coops_with_log, &r));
+	TRY(db_commit(c));
+	for (int i = 0; i < r.n; i++)
+		TRY(access_log_prune(c, row_uuid(&r, i, 0), &deleted));
+	return ERR_OK;
+}
+
+const struct job_kind access_jobs[] = {
+	{ "access.prune", job_prune, 5, 300 },
+	JOB_TABLE_END,
+};

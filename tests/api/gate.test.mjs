@@ -3,7 +3,8 @@ import { test, before, after } from "node:test";
 import assert from "node:assert/strict";
 import { createHash, createPublicKey, verify } from "node:crypto";
 import { execFileSync } from "node:child_process";
-import { readdirSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { published } from "./published.mjs";
 import { Contract } from "./contract.mjs";
@@ -239,7 +240,11 @@ test("pages: the terms and the form, my grant, its token with commands", async (
   assert.equal(made.status, 200);
   const shown = made.text.match(/<code id="token">([^<]+)</)[1];
   assert.equal(await status(new Client(base, shown), file("README.md")), 200);
-  assert.match(made.text, /curl .*Authorization: Bearer/);
+  const recipe = made.text.match(/<code>(export TOKEN[^<]+)</)[1].replace(/&quot;/g, '"').replace(/&#39;/g, "'").replace(/&gt;/g, ">").replace(/&amp;/g, "&");
+  const folder = mkdtempSync(join(tmpdir(), "gate-"));
+  execFileSync("bash", ["-euc", recipe.replace("'…'", `'${shown}'`)], { cwd: folder, stdio: ["ignore", "ignore", "inherit"] });
+  assert.equal(readdirSync(folder, { recursive: true, withFileTypes: true }).filter((e) => e.isFile()).length, files.length + 6);
+  rmSync(folder, { recursive: true });
 });
 
 test("pages: a form that is not right comes back with what was written; one that is, is decided by an admin", async () => {
