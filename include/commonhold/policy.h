@@ -39,7 +39,21 @@
 #define POLICY_NO_ITEM UINT32_MAX   /* no item */
 #define POLICY_NO_ROW UINT32_MAX    /* no statement, edge or rule */
 
-/* ---- Statements ------------------------------------------------------------------------------- */
+/* ---- Statements -------------------------------------------------------------------------------
+ *
+ * For each use of the release (with all that `mine` contains), for each of its purposes, the strictest standing:
+ *
+ *   floor    a denial in layers 0 to 2, or from outside, denies;
+ *   nearest  else the nearest layer that has spoken decides: deny > allow_if (duties united) > allow; but a delegate
+ *            that spoke after the member's default may make it stricter, never looser, and never touches
+ *            what the member said on the item;
+ *   silence  else unknown, which is held.
+ *
+ * A grant speaks for its purpose and those below it, its audience and narrower ones; a denial for its purpose, those
+ * above and below, its audience and wider ones. A member's delegate is the end of the chain: the first on it who has
+ * said anything about the use as a delegate (layer 3), whatever the kind or purpose. Nothing said by a delegate is heard
+ * in grace; defaults only by members who accepted them. What people said counts as of the cut-off and as of the
+ * instant, and the stricter stands. */
 
 enum policy_statement_flag {
 	/* Came from outside (a web page, another co-op). Its denials are floor; its permissions count as
