@@ -1,5 +1,7 @@
 #include "server/coop/charter.h"
 
+#include "commonhold/job.h"
+
 #include "server/coop/coop_internal.h"
 
 #include <pthread.h>
@@ -202,5 +204,7 @@ enum err charter_adopt(struct call *c, struct uuid coop, struct str document, st
 	jw_end_object(&w);
 	struct str data = str_copy(c->arena, buf_str(&b));
 	buf_release(&b);
-	return log_act(c, coop, "charter.adopted", data, by);
+	TRY(log_act(c, coop, "charter.adopted", data, by));
+	/* A new cadence needs its next release scheduled: the business of a module above this one, so by way of the queue. */
+	return job_queue(c, "release.schedule", uuid_format(c->arena, coop), STR_NONE, clock_now());
 }
