@@ -304,7 +304,7 @@ CALL commonhold_wall_in('invitation');
 -- Who calls, and which co-op is meant: everything that a request needs to know before it begins, in one trip. The membership becomes visible once the account is told.
 CREATE FUNCTION commonhold_identify(secret bytea, bearer boolean, coop_name text)
 	RETURNS TABLE (caller uuid, account_id uuid, email text, name text, locale text, expires_at timestamptz, revoked boolean, touched_at timestamptz,
-		coop_id uuid, key_name text, slug text, member_id uuid, member_state text, member_is_admin boolean)
+		coop_id uuid, key_name text, slug text, title text, member_id uuid, member_state text, member_is_admin boolean)
 	LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
@@ -319,13 +319,13 @@ BEGIN
 		SELECT s.id, s.account_id, a.email, a.name, a.locale, s.expires_at, false AS revoked, s.seen_at AS touched_at INTO who
 			FROM session s JOIN account a ON a.id = s.account_id WHERE s.secret_hash = secret AND a.closed_at IS NULL;
 	END IF;
-	SELECT c.id, c.key_name, c.slug INTO place FROM coop c WHERE c.slug = coop_name OR c.key_name = coop_name;
+	SELECT c.id, c.key_name, c.slug, (SELECT h.name FROM charter h WHERE h.coop_id = c.id ORDER BY h.version DESC LIMIT 1) AS title INTO place FROM coop c WHERE c.slug = coop_name OR c.key_name = coop_name;
 	SELECT NULL::uuid AS id, NULL::text AS state, NULL::boolean AS is_admin INTO seat;
 	IF who.account_id IS NOT NULL AND place.id IS NOT NULL THEN
 		PERFORM set_config('commonhold.account', who.account_id::text, true);
 		SELECT m.id, m.state, m.is_admin INTO seat FROM membership m WHERE m.coop_id = place.id AND m.account_id = who.account_id;
 	END IF;
 	RETURN QUERY SELECT who.id, who.account_id, who.email, who.name, who.locale, who.expires_at, who.revoked, who.touched_at,
-		place.id, place.key_name, place.slug, seat.id, seat.state, seat.is_admin;
+		place.id, place.key_name, place.slug, place.title, seat.id, seat.state, seat.is_admin;
 END $$;
 COMMENT ON FUNCTION commonhold_identify(bytea, boolean, text) IS 'The account of a session''s or token''s secret, the co-op of a name, and the membership of one in the other; NULLs where there is none.';

@@ -5,7 +5,7 @@
 #include "commonhold/http.h"
 
 SQL(identify,
-	"SELECT caller, account_id, email, name, locale, expires_at, revoked, touched_at, coop_id, key_name, slug, member_id, member_state, member_is_admin "
+	"SELECT caller, account_id, email, name, locale, expires_at, revoked, touched_at, coop_id, key_name, slug, member_id, member_state, member_is_admin, title "
 	"FROM commonhold_identify($1, $2, $3)");
 
 /* A co-op's name in an address is a slug or a key name; anything longer is not worth a look. */
@@ -54,6 +54,7 @@ static void see_coop(struct call *c, const struct rows *r, struct coop_ref *coop
 	coop->id = c->coop = row_uuid(r, 0, 8);
 	coop->name = row_str(r, 0, 9);
 	coop->slug = row_str(r, 0, 10);
+	coop->title = row_str(r, 0, 14);
 	if (row_null(r, 0, 11) || uuid_is_nil(c->actor.account))
 		return;
 	struct str word = row_str(r, 0, 12);
