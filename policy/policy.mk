@@ -10,6 +10,7 @@ DESTDIR ?=
 POLICY_VERSION := 1.0.0
 POLICY_HEADERS := $(wildcard include/commonhold/policy*.h)
 POLICY_TESTS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_policy_*.c))
+POLICY_FUZZ := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_policy_*.c))
 
 # The matrix is data that licence.c includes.
 $(BUILD)/policy/licence.o: policy/licences.def
@@ -30,9 +31,10 @@ COVERAGE := build/coverage
 coverage:
 	@rm -rf $(COVERAGE) && mkdir -p $(COVERAGE)
 	@$(MAKE) --no-print-directory -s BUILD=$(COVERAGE) OPT="-O0 -g --coverage -fprofile-abs-path" HARDEN= SAN=--coverage \
-		$(POLICY_TESTS:%=$(COVERAGE)/policy/%) $(COVERAGE)/model/policy-driver
+		$(POLICY_TESTS:%=$(COVERAGE)/policy/%) $(POLICY_FUZZ:%=$(COVERAGE)/policy/fuzz_%) $(COVERAGE)/model/policy-driver
 	@export COMMONHOLD_SHARED_DATA=$${COMMONHOLD_SHARED_DATA:-$(abspath ../shared/data)}; \
 		for t in $(POLICY_TESTS); do $(COVERAGE)/policy/$$t >$(COVERAGE)/$$t.log 2>&1 || { cat $(COVERAGE)/$$t.log; exit 1; }; done
+	@for t in $(POLICY_FUZZ); do $(COVERAGE)/policy/fuzz_$$t tests/fuzz/corpus/$$t || exit 1; done
 	@python3 tests/model/differential.py $(COVERAGE)/model/policy-driver --cases 60000
 	@gcovr --root . --filter 'policy/' --exclude-throw-branches --branches --object-directory $(COVERAGE) $(COVERAGE) | tee $(COVERAGE)/branches.txt
 	@gcovr --root . --filter 'policy/' --object-directory $(COVERAGE) $(COVERAGE) | tail -n 4
@@ -40,6 +42,10 @@ coverage:
 $(BUILD)/policy/test_policy_%: $(BUILD)/tests/unit/test_policy_%.o $(BUILD)/libcommonhold-policy.a
 	@mkdir -p $(@D)
 	@$(CC) $(LDFLAGS) -o $@ $^ -lcmocka -ljansson
+
+$(BUILD)/policy/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(BUILD)/tests/fuzz/replay.o $(BUILD)/libcommonhold-policy.a
+	@mkdir -p $(@D)
+	@$(CC) $(LDFLAGS) -o $@ $^
 
 $(BUILD)/commonhold-policy.pc: policy/commonhold-policy.pc.in
 	@mkdir -p $(@D)

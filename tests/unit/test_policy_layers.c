@@ -227,6 +227,9 @@ static void outside_denials_are_kept_by_use_and_by_their_latest(void **state)
 		assert_int_equal(policy_explain(k.program, k.rows, 0, policy_item_pack(&k.item), 0, 0, 0, &k.mem.mem, &trace), POLICY_OK);
 		assert_int_equal(trace.effect[POLICY_USE_TRAIN_GEN], order ? POLICY_EFFECT_DENY : POLICY_EFFECT_ALLOW);
 		assert_int_equal(trace.effect[POLICY_USE_SEARCH], order ? POLICY_EFFECT_ALLOW : POLICY_EFFECT_DENY);
+		lift->effect = POLICY_EFFECT_NONE;
+		kit_decide(&k);
+		assert_int_equal(policy_rows_get(k.rows, 0, k.item.kind).deny, train | search);
 	}
 }
 
