@@ -30,7 +30,7 @@ test-mutation:
 COVERAGE := build/coverage
 coverage:
 	@rm -rf $(COVERAGE) && mkdir -p $(COVERAGE)
-	@$(MAKE) --no-print-directory -s BUILD=$(COVERAGE) OPT="-O0 -g --coverage -fprofile-abs-path" HARDEN= SAN=--coverage \
+	@$(MAKE) --no-print-directory -s BUILD=$(COVERAGE) WARN=-Wall OPT="-O0 -g --coverage -fprofile-abs-path" HARDEN= SAN=--coverage \
 		$(POLICY_TESTS:%=$(COVERAGE)/policy/%) $(POLICY_FUZZ:%=$(COVERAGE)/policy/fuzz_%) $(COVERAGE)/model/policy-driver
 	@export COMMONHOLD_SHARED_DATA=$${COMMONHOLD_SHARED_DATA:-$(abspath ../shared/data)}; \
 		for t in $(POLICY_TESTS); do $(COVERAGE)/policy/$$t >$(COVERAGE)/$$t.log 2>&1 || { cat $(COVERAGE)/$$t.log; exit 1; }; done

@@ -408,6 +408,9 @@ static void an_item_that_does_not_fit_its_word_is_held(void **state)
 	bad[4].created = SECONDS(INT64_C(1) << 32);
 	for (size_t i = 0; i < 5; i++)
 		assert_true(policy_decide_one(k.program, k.rows, 0, policy_item_pack(&bad[i]), 0, 0) & R(ENGINE_ERROR));
+	struct policy_item last = k.item;
+	last.created = SECONDS((INT64_C(1) << 32) - 1);
+	assert_int_equal(policy_item_pack(&last) & POLICY_ITEM_RESERVED, 0);
 	struct policy_item back = policy_item_unpack(policy_item_pack(&k.item), 7, 3);
 	assert_int_equal(back.created, k.item.created);
 	assert_int_equal(back.licence, k.item.licence);
