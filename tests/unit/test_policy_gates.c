@@ -374,11 +374,13 @@ static void a_missing_column_holds_everything(void **state)
 	k.spec.n_nodes = k.spec.n_rules = 1;
 	assert_int_equal(kit_build(&k), POLICY_OK);
 	assert_true(policy_program_needs_more(k.program));
-	uint64_t word = policy_item_pack(&k.item);
-	uint32_t member = 0;
-	policy_reasons reasons;
-	policy_decide_batch(k.program, k.rows, &(struct policy_batch){&word, &member, NULL, 1, 0}, NULL, &reasons);
-	assert_int_equal(reasons, R(ENGINE_ERROR));
+	k.item.flags |= POLICY_ITEM_PII;
+	uint64_t words[] = {policy_item_pack(&k.item), 0};
+	uint32_t members[] = {0, 0};
+	policy_reasons reasons[] = {0, 7};
+	policy_decide_batch(k.program, k.rows, &(struct policy_batch){words, members, NULL, 1, 0}, NULL, reasons);
+	assert_int_equal(reasons[0], R(ENGINE_ERROR) | R(PII_REVIEW));
+	assert_int_equal(reasons[1], 7);
 }
 
 static void a_word_with_bits_that_mean_nothing_is_held(void **state)
