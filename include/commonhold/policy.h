@@ -355,7 +355,9 @@ struct policy_facts {
 };
 #define POLICY_MEMBERS_MAX (1u << 28) /* leaves room for the special member numbers */
 
-struct policy_rows; /* per member and kind: reasons and duties; per sparse item: the same */
+/* Per member and kind: reasons and duties; per sparse item: the same. Several threads may decide with the same rows at
+ * once; explaining and updating need them for one thread. */
+struct policy_rows;
 
 /* Resolve delegations (once per use at each instant), layer the statements, pack the result. A faulty
  * statement, edge or member does not fail the build: whatever it touches is held with ENGINE_ERROR,

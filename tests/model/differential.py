@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compare the policy engine with the model on random worlds.
 
-    differential.py DRIVER [--cases N] [--seed S] [--jobs J]
+    differential.py DRIVER [--cases N] [--seed S]
 
 A world is a release, its people and what they said; each of its items is a case. All reasons must agree
 before and after the set rules. A failure prints the seed of its world and the smallest world found that
