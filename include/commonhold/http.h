@@ -139,6 +139,8 @@ struct route {
 #define ROUTE_EXPENSIVE 8u     /* counts tenfold against the rate limit: password hashing, exports */
 #define ROUTE_FREE 16u          /* not counted against the rate limit */
 #define ROUTE_NO_AUTH 32u       /* nobody is asked who they are, not even when they say so: no database trip */
+#define ROUTE_OR_THERE 64u      /* besides its status it may answer 200 with the same body: what was asked for was there already */
+#define ROUTE_OWN_ERRORS 128u   /* clients of others set the shape of its errors: {"error": a sentence} where the handler says them */
 #define ROUTE_TABLE_END { .method = NULL }
 
 /* What a request claims about its caller. */

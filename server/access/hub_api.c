@@ -409,16 +409,16 @@ static enum err resolve(struct request *rq, struct response *rs)
 #define FIELDS "expand expand[] full blobs securityStatus"
 
 const struct route hub_routes[] = {
-	{ "GET", DATASET, "hub_dataset", PERM_OPTIONAL, 0, NULL, "hub_dataset", 200, read_dataset, "The latest release as the Hugging Face Hub describes a dataset", 0, FIELDS },
+	{ "GET", DATASET, "hub_dataset", PERM_OPTIONAL, 0, NULL, "hub_dataset", 200, read_dataset, "The latest release as the Hugging Face Hub describes a dataset", ROUTE_OWN_ERRORS, FIELDS },
 	{ "GET", DATASET "/revision/{revision}", "hub_revision", PERM_OPTIONAL, 0, NULL, "hub_dataset", 200, read_revision,
-		"One release as the Hugging Face Hub describes a dataset", 0, FIELDS },
-	{ "GET", DATASET "/tree/{revision}", "hub_tree", PERM_OPTIONAL, 0, NULL, "hub_tree", 200, read_tree, "Its files and folders", 0, "recursive expand limit cursor" },
-	{ "GET", DATASET "/tree/{revision}/{path*}", "hub_folder", PERM_OPTIONAL, 0, NULL, "hub_tree", 200, read_folder, "Files and folders below a folder", 0,
+		"One release as the Hugging Face Hub describes a dataset", ROUTE_OWN_ERRORS, FIELDS },
+	{ "GET", DATASET "/tree/{revision}", "hub_tree", PERM_OPTIONAL, 0, NULL, "hub_tree", 200, read_tree, "Its files and folders", ROUTE_OWN_ERRORS, "recursive expand limit cursor" },
+	{ "GET", DATASET "/tree/{revision}/{path*}", "hub_folder", PERM_OPTIONAL, 0, NULL, "hub_tree", 200, read_folder, "Files and folders below a folder", ROUTE_OWN_ERRORS,
 		"recursive expand limit cursor" },
 	{ "POST", DATASET "/paths-info/{revision}", "hub_paths", PERM_OPTIONAL, LIMIT_BODY_SMALL, "hub_paths", "hub_tree", 200, read_paths, "Its files of these paths",
-		ROUTE_NO_CSRF },
+		ROUTE_NO_CSRF | ROUTE_OWN_ERRORS },
 	{ "GET", "/datasets/{coop}/{line}/resolve/{revision}/{path*}", "hub_resolve", PERM_OPTIONAL, 0, NULL, "*/*", 200, resolve,
-		"A file of a release, gated, at the Hub's address", 0, "download noContentDisposition" },
-	{ "GET", "/datasets/{coop}/{line}/raw/{revision}/{path*}", "hub_raw", PERM_OPTIONAL, 0, NULL, "*/*", 200, resolve, "The same", 0, "download noContentDisposition" },
+		"A file of a release, gated, at the Hub's address", ROUTE_OWN_ERRORS, "download noContentDisposition" },
+	{ "GET", "/datasets/{coop}/{line}/raw/{revision}/{path*}", "hub_raw", PERM_OPTIONAL, 0, NULL, "*/*", 200, resolve, "The same", ROUTE_OWN_ERRORS, "download noContentDisposition" },
 	ROUTE_TABLE_END,
 };

@@ -421,7 +421,7 @@ static enum err moderate(struct request *rq, struct response *rs)
 #define BASE "/api/v1/coops/{coop}/"
 const struct route pool_routes[] = {
 	{ "POST", BASE "contributions", "contribution_submit", PERM_ACTIVE, LIMIT_BODY_ITEM, "contribution", "receipt", 201, submit,
-		"Contribute one thing; the same content again answers the first receipt with 200", ROUTE_IDEMPOTENT },
+		"Contribute one thing; the same content again answers the first receipt with 200", ROUTE_IDEMPOTENT | ROUTE_OR_THERE },
 	{ "POST", BASE "contributions/batch", "contribution_submit_batch", PERM_ACTIVE, LIMIT_BODY_BATCH, "stream:application/x-ndjson", "application/x-ndjson", 200,
 		submit_batch, "Contribute many things, one a line (contribution.json); a verdict a line comes back (verdict.json) while they arrive, then a summary",
 		ROUTE_STREAM_BODY, "verdicts=all|faults" },

@@ -81,7 +81,7 @@ enum err release_explain(struct call *c, struct uuid coop, struct uuid contribut
 	TRY(db_begin_in(c, coop, DB_READ));
 	TRY(release_item(c, coop, contribution, &item_no));
 	TRY(item_read(c, coop, contribution, &fact, &word, &more));
-	instant cutoff = clock_now(), at = cutoff;
+	instant cutoff = release_preview_cutoff(), at = cutoff;
 	if (!preview) {
 		TRY(release_get(c, coop, release, &out->release));
 		cutoff = out->release.cutoff_at;

@@ -120,10 +120,16 @@ enum err release_of_item(struct call *c, struct uuid coop, struct uuid contribut
 	return db_commit(c);
 }
 
+instant release_preview_cutoff(void)
+{
+	instant now = clock_now();
+	return now + (CLOCK_SECOND - now % CLOCK_SECOND) % CLOCK_SECOND;
+}
+
 enum err release_preview(struct call *c, struct uuid coop, struct preview *out)
 {
 	struct decided d;
-	instant now = clock_now();
+	instant now = release_preview_cutoff();
 	TRY(decide_pack(c, coop));
 	TRY(db_begin_in(c, coop, DB_READ));
 	TRY(decide_outcomes(c, coop, NULL, now, now, NULL, 0, &d));

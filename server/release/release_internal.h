@@ -75,6 +75,8 @@ CH_CHECK enum err decide_prepare(struct call *c, struct uuid coop, const struct 
 
 /* The number of an item that the actor may ask about: its own, or any for an admin; ERR_NOT_FOUND otherwise. Inside. */
 CH_CHECK enum err release_item(struct call *c, struct uuid coop, struct uuid contribution, int64_t *item_no);
+/* A cut-off of now, for previews: the end of the present second. Items carry their time in whole seconds, rounded up, and what was contributed a moment ago must count. */
+instant release_preview_cutoff(void);
 /* The stored reasons of one item; AFTER_CUTOFF where it came later. Inside. */
 CH_CHECK enum err release_stored_reasons(struct call *c, struct uuid coop, struct uuid release, const char *stage, int64_t item_no, uint64_t *reasons);
 

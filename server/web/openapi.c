@@ -135,14 +135,19 @@ static void write_any_text(struct json_writer *w, const char *media)
 	jw_end_object(w);
 }
 
-static void write_json_content(struct json_writer *w, struct arena *a, const char *media, const char *schema)
+static void write_media(struct json_writer *w, struct arena *a, const char *media, const char *schema)
 {
-	jw_object(w);
 	jw_key(w, media);
 	jw_object(w);
 	jw_key(w, "schema");
 	write_schema_ref(w, a, schema);
 	jw_end_object(w);
+}
+
+static void write_json_content(struct json_writer *w, struct arena *a, const char *media, const char *schema)
+{
+	jw_object(w);
+	write_media(w, a, media, schema);
 	jw_end_object(w);
 }
 
@@ -163,13 +168,11 @@ static void write_request_body(struct json_writer *w, struct arena *a, const str
 	jw_end_object(w);
 }
 
-static void write_responses(struct json_writer *w, struct arena *a, const struct route *r)
+static void write_response(struct json_writer *w, struct arena *a, const struct route *r, int status)
 {
-	jw_key(w, "responses");
+	jw_key_str(w, str_fmt(a, "%d", status));
 	jw_object(w);
-	jw_key_str(w, str_fmt(a, "%d", r->status));
-	jw_object(w);
-	jw_kz(w, "description", status_text(r->status));
+	jw_kz(w, "description", status_text(status));
 	if (r->response) {
 		jw_key(w, "content");
 		if (strchr(r->response, '/'))
@@ -178,9 +181,18 @@ static void write_responses(struct json_writer *w, struct arena *a, const struct
 			write_json_content(w, a, "application/json", r->response);
 	}
 	jw_end_object(w);
+}
+
+static void write_responses(struct json_writer *w, struct arena *a, const struct route *r)
+{
+	jw_key(w, "responses");
+	jw_object(w);
+	if (r->flags & ROUTE_OR_THERE)
+		write_response(w, a, r, 200);
+	write_response(w, a, r, r->status);
 	jw_key(w, "default");
 	jw_object(w);
-	jw_kz(w, "$ref", "#/components/responses/Problem");
+	jw_kz(w, "$ref", r->flags & ROUTE_OWN_ERRORS ? "#/components/responses/Error" : "#/components/responses/Problem");
 	jw_end_object(w);
 	jw_end_object(w);
 }
@@ -333,6 +345,21 @@ static void write_scheme(struct json_writer *w, const char *name, const char *ty
 	jw_end_object(w);
 }
 
+/* An answer that says what went wrong: as a problem, and in a shape of others' where there is one. */
+static void write_fault(struct json_writer *w, struct arena *a, const char *name, const char *says, const char *other)
+{
+	jw_key(w, name);
+	jw_object(w);
+	jw_kz(w, "description", says);
+	jw_key(w, "content");
+	jw_object(w);
+	write_media(w, a, "application/problem+json", "problem");
+	if (other)
+		write_media(w, a, "application/json", other);
+	jw_end_object(w);
+	jw_end_object(w);
+}
+
 static enum err write_components(struct json_writer *w, struct http_server *s, struct arena *a, struct error *e)
 {
 	jw_key(w, "components");
@@ -346,12 +373,8 @@ static enum err write_components(struct json_writer *w, struct http_server *s, s
 	jw_end_object(w);
 	jw_key(w, "responses");
 	jw_object(w);
-	jw_key(w, "Problem");
-	jw_object(w);
-	jw_kz(w, "description", "What went wrong (RFC 9457)");
-	jw_key(w, "content");
-	write_json_content(w, a, "application/problem+json", "problem");
-	jw_end_object(w);
+	write_fault(w, a, "Problem", "What went wrong (RFC 9457)", NULL);
+	write_fault(w, a, "Error", "What went wrong, as this address's clients read it, or (RFC 9457) where the request never reached it", "error");
 	jw_end_object(w);
 	jw_end_object(w);
 	return ERR_OK;

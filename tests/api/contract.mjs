@@ -59,11 +59,14 @@ export class Contract {
     }
   }
 
+  // An answer that says what went wrong: in one of the shapes that the operation documents.
   problem(method, path, answer) {
     const type = (answer.headers.get("content-type") ?? "").split(";")[0];
     if (method === "HEAD") return;
-    if (type !== "application/problem+json") throw new Error(`${method} ${path} answered ${answer.status} as ${type}: ${answer.text.slice(0, 300)}`);
-    const validate = this.validator("/components/schemas/problem");
+    const named = this.operation(method, path)?.responses.default.$ref ?? "#/components/responses/Problem";
+    const schema = this.document.components.responses[named.split("/").pop()].content[type]?.schema.$ref;
+    if (!schema) throw new Error(`${method} ${path} answered ${answer.status} as ${type}: ${answer.text.slice(0, 300)}`);
+    const validate = this.validator(schema.slice(1));
     if (!validate(answer.body)) throw new Error(`${method} ${path}: ${this.ajv.errorsText(validate.errors)}`);
   }
 
