@@ -311,6 +311,28 @@ static void toggles_touch_items_made_while_they_last(void **state)
 	toggle(POLICY_TOGGLE_CAP, 0, 0);
 }
 
+static void many_rules_about_time_all_count(void **state)
+{
+	(void)state;
+	struct policy_toggle t[POLICY_TOGGLES_MAX];
+	say_yes();
+	for (size_t i = 0; i < POLICY_TOGGLES_MAX; i++)
+		t[i] = (struct policy_toggle){.kind = POLICY_TOGGLE_FREEZE, .kinds = POLICY_KINDS_ALL, .since = T0 - (policy_instant)(80 - 10 * i) * POLICY_DAY,
+		                              .until = T0 - (policy_instant)(75 - 10 * i) * POLICY_DAY};
+	k.spec.toggles = t;
+	k.spec.embargo = 2 * POLICY_DAY;
+	k.spec.retention = 90 * POLICY_DAY;
+	for (k.spec.n_toggles = 0; k.spec.n_toggles <= POLICY_TOGGLES_MAX; k.spec.n_toggles++)
+		for (int day = 0; day < 95; day++) {
+			k.item.created = T0 - day * POLICY_DAY;
+			policy_reasons expected = day < 2 ? R(EMBARGO_UNTIL) : day >= 90 ? R(RETENTION_PASSED) : 0;
+			for (int i = 0; i < (int)k.spec.n_toggles; i++)
+				if (day <= 80 - 10 * i && day > 75 - 10 * i)
+					expected |= R(TOGGLE_FREEZE);
+			assert_int_equal(kit_decide(&k), expected);
+		}
+}
+
 static void an_embargo_by_vote_may_spare_evaluation(void **state)
 {
 	(void)state;
@@ -381,6 +403,36 @@ static void a_missing_column_holds_everything(void **state)
 	policy_decide_batch(k.program, k.rows, &(struct policy_batch){words, members, NULL, 1, 0}, NULL, reasons);
 	assert_int_equal(reasons[0], R(ENGINE_ERROR) | R(PII_REVIEW));
 	assert_int_equal(reasons[1], 7);
+}
+
+static void a_batch_writes_its_own_places_only(void **state)
+{
+	(void)state;
+	struct policy_node node = {.op = POLICY_NODE_TEST, .attribute = POLICY_ATTR_KIND, .value = POLICY_KIND_CHAT};
+	struct policy_rule rule = {.uses = POLICY_USES_ALL, .effect = POLICY_HOLD};
+	say_yes();
+	for (size_t n_rules = 0; n_rules < 2; n_rules++) {
+		k.spec.nodes = &node;
+		k.spec.rules = &rule;
+		k.spec.n_nodes = k.spec.n_rules = n_rules;
+		for (size_t regions = 0; regions < 2; regions++) {
+			k.spec.regions[3] = regions ? 0 : UINT64_MAX;
+			assert_int_equal(kit_build(&k), POLICY_OK);
+			uint64_t words[3] = {0};
+			uint32_t members[3] = {0};
+			for (size_t i = 0; i < 3; i++)
+				words[i] = policy_item_pack(&k.item);
+			policy_reasons reasons[] = {5, 6, 7};
+			uint8_t outcomes[] = {9, 9, 9};
+			policy_decide_batch(k.program, k.rows, &(struct policy_batch){words + 1, members + 1, NULL, 1, 1}, outcomes + 1, reasons + 1);
+			assert_int_equal(reasons[0], 5);
+			assert_int_equal(reasons[1], n_rules ? R(CHARTER_HOLD) : 0);
+			assert_int_equal(reasons[2], 7);
+			assert_int_equal(outcomes[0], 9);
+			assert_int_equal(outcomes[1], n_rules ? POLICY_HOLD : POLICY_INCLUDE);
+			assert_int_equal(outcomes[2], 9);
+		}
+	}
 }
 
 static void a_word_with_bits_that_mean_nothing_is_held(void **state)
@@ -462,8 +514,9 @@ int main(void)
 		T(an_embargo_holds_until_its_end), T(an_embargo_of_one_item_holds_that_item),
 		T(what_is_kept_too_long_is_excluded), T(regions_outside_the_list_are_excluded),
 		T(a_minor_holds_all_their_items), T(toggles_touch_items_made_while_they_last),
-		T(an_embargo_by_vote_may_spare_evaluation), T(items_after_the_cut_off_wait), T(charter_rules_look_at_items),
-		T(a_missing_column_holds_everything), T(a_word_with_bits_that_mean_nothing_is_held),
+		T(many_rules_about_time_all_count), T(an_embargo_by_vote_may_spare_evaluation), T(items_after_the_cut_off_wait), T(charter_rules_look_at_items),
+		T(a_missing_column_holds_everything), T(a_batch_writes_its_own_places_only),
+		T(a_word_with_bits_that_mean_nothing_is_held),
 		T(an_item_that_does_not_fit_its_word_is_held), T(packing_never_makes_an_item_older),
 		T(reasons_add_up_to_the_strictest),
 	};
