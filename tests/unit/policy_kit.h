@@ -29,6 +29,7 @@ struct kit_mem {
 	void **blocks;         /* what to free */
 	size_t n, cap;         /* how many, room */
 	size_t fail_at;        /* this block (from 1) and every later one is refused; 0: none */
+	uint8_t fill;          /* what a block holds at first, mixed with 0xa5 */
 };
 
 static inline void *kit_alloc(void *ctx, size_t size)
@@ -41,7 +42,7 @@ static inline void *kit_alloc(void *ctx, size_t size)
 		m->blocks = realloc(m->blocks, m->cap * sizeof *m->blocks);
 	}
 	void *block = malloc(size);
-	memset(block, 0xa5, size);
+	memset(block, 0xa5 ^ m->fill, size);
 	return m->blocks[m->n++] = block;
 }
 
@@ -55,7 +56,9 @@ static inline void kit_mem_release(struct kit_mem *m)
 	for (size_t i = 0; i < m->n; i++)
 		free(m->blocks[i]);
 	free(m->blocks);
+	uint8_t fill = m->fill;
 	kit_mem_init(m);
+	m->fill = fill;
 }
 
 enum { KIT_MEMBERS = 8, KIT_ITEMS = 8, KIT_STATEMENTS = 32, KIT_EDGES = 16 };

@@ -405,6 +405,17 @@ static void a_missing_column_holds_everything(void **state)
 	assert_int_equal(reasons[1], 7);
 }
 
+static void what_memory_held_before_does_not_matter(void **state)
+{
+	(void)state;
+	static const uint8_t fills[] = {0, 0xa5, 0x5a};
+	say_yes();
+	for (size_t i = 0; i < 3; i++) {
+		k.mem.fill = fills[i];
+		assert_int_equal(kit_decide(&k), 0);
+	}
+}
+
 static void a_batch_writes_its_own_places_only(void **state)
 {
 	(void)state;
@@ -515,7 +526,7 @@ int main(void)
 		T(what_is_kept_too_long_is_excluded), T(regions_outside_the_list_are_excluded),
 		T(a_minor_holds_all_their_items), T(toggles_touch_items_made_while_they_last),
 		T(many_rules_about_time_all_count), T(an_embargo_by_vote_may_spare_evaluation), T(items_after_the_cut_off_wait), T(charter_rules_look_at_items),
-		T(a_missing_column_holds_everything), T(a_batch_writes_its_own_places_only),
+		T(a_missing_column_holds_everything), T(what_memory_held_before_does_not_matter), T(a_batch_writes_its_own_places_only),
 		T(a_word_with_bits_that_mean_nothing_is_held),
 		T(an_item_that_does_not_fit_its_word_is_held), T(packing_never_makes_an_item_older),
 		T(reasons_add_up_to_the_strictest),
