@@ -219,6 +219,16 @@ static void write_faults(struct json_writer *w, struct request *rq, const struct
 	jw_end_array(w);
 }
 
+/* By the reader of the file or by the pool, but for what the source itself has deleted. */
+static int64_t rows_not_taken(const struct pool_import_report *r)
+{
+	int64_t n = r->refused;
+	for (unsigned reason = 0; reason < IMPORT_REASON_COUNT; reason++)
+		if (reason != IMPORT_REASON_DELETED && reason != IMPORT_REASON_UNDER_DELETED)
+			n += (int64_t)r->counts.refused[reason];
+	return n;
+}
+
 static void write_import(struct json_writer *w, const struct pool_import_report *r)
 {
 	jw_key(w, "imported");
@@ -226,13 +236,14 @@ static void write_import(struct json_writer *w, const struct pool_import_report 
 	jw_kint(w, "approved", r->approved);
 	jw_kint(w, "pending", r->pending);
 	jw_kint(w, "duplicates", r->duplicates);
-	jw_kint(w, "refused", r->refused);
+	jw_kint(w, "refused", rows_not_taken(r));
 	jw_kbool(w, "any_problem", r->n_problems > 0);
 	jw_key(w, "problems");
 	jw_array(w);
 	for (size_t i = 0; i < r->n_problems && i < 20; i++) {
 		jw_object(w);
 		jw_kint(w, "line", r->problems[i].line);
+		jw_kbool(w, "says_line", strncmp(r->problems[i].message, "Line ", 5) == 0);
 		jw_kz(w, "message", r->problems[i].message);
 		jw_end_object(w);
 	}

@@ -55,8 +55,8 @@
 		request.addEventListener('load', () => {
 			const answer = request.response || {};
 			if (request.status === 200)
-				say(`${answer.approved} taken, ${answer.pending} wait for an admin, ${answer.duplicates} were there already, ${answer.refused} refused.`,
-					answer.problems.slice(0, 20).map((p) => `Line ${p.line}: ${p.detail}`));
+				say(`${answer.approved} taken, ${answer.pending} wait for an admin, ${answer.duplicates} were there already, ${Math.max(answer.refused, answer.problems.length)} refused.`,
+					answer.problems.slice(0, 20).map((p) => (/^Line \d/.test(p.detail) ? p.detail : `Line ${p.line}: ${p.detail}`)));
 			else
 				say(answer.detail || 'The upload failed.', (answer.errors || []).map((e) => e.detail));
 		});
