@@ -422,6 +422,9 @@ static void a_batch_writes_its_own_places_only(void **state)
 	struct policy_node node = {.op = POLICY_NODE_TEST, .attribute = POLICY_ATTR_KIND, .value = POLICY_KIND_CHAT};
 	struct policy_rule rule = {.uses = POLICY_USES_ALL, .effect = POLICY_HOLD};
 	say_yes();
+	/* Its neighbours have facts of their own. */
+	for (uint32_t i = 0; i < 3; i += 2)
+		k.facts[k.n_facts++] = (struct policy_item_fact){.item = i, .kind = k.item.kind, .embargo_until = T0 + 1, .retain_until = POLICY_NEVER};
 	for (size_t n_rules = 0; n_rules < 2; n_rules++) {
 		k.spec.nodes = &node;
 		k.spec.rules = &rule;
