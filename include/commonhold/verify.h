@@ -23,11 +23,17 @@ struct verify_check {
 	struct verify_check *next;
 };
 
+/* What a verification remembers of the files that it hashed. In the next one with the same memory a file whose inode, size and times are what they were is not read again: for
+ * whoever checks what they have just written, and again when the seals are on it. */
+struct verify_memory;
+struct verify_memory *verify_memory_new(struct arena *a);
+
 struct verify_options {
 	const uint8_t *public_key; /* 32 bytes that the reader got elsewhere; NULL: the manifest's own key, and the result says so */
 	bool staged;               /* before the release has entered the log: SHA256SUMS, its signature, checkpoint and proof may be absent and are then not looked at */
 	bool (*known)(void *arg, struct str path, struct sha256 sha256); /* rows of a shard with these bytes were checked before: its file hash is checked, its rows are not read again; may be NULL */
 	void *arg;                 /* for known */
+	struct verify_memory *memory; /* may be NULL: every file is read */
 };
 
 struct verify_result {

@@ -122,7 +122,7 @@ static bool shard_known(void *arg, struct str path, struct sha256 hash)
 /* The check that an outsider makes. Shards that were published before have passed it then. */
 static enum err check(struct call *c, struct artefact *a, bool staged)
 {
-	struct verify_options options = { .public_key = a->key.public_key, .staged = staged, .known = shard_known, .arg = a };
+	struct verify_options options = { .public_key = a->key.public_key, .staged = staged, .known = shard_known, .arg = a, .memory = a->memory };
 	struct verify_result result;
 	TRY(verify_release(c->arena, a->dir.p, &options, &result, &c->error));
 	for (const struct verify_check *k = result.checks; k && !result.ok; k = k->next)
@@ -152,6 +152,7 @@ static enum err build_staged(struct call *c, const struct release *r, struct dec
 	TRY(shards_write(a));
 	TRY(documents_write(a));
 	TRY(manifest_write(a, manifest));
+	a->memory = verify_memory_new(a->d->arena);
 	return check(c, a, true);
 }
 

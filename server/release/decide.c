@@ -123,15 +123,21 @@ static bool columns_make(struct decided *d, bool identities)
 	d->words = ARENA_ARRAY(d->arena, d->n, uint64_t);
 	d->more = policy_program_needs_more(d->program) ? ARENA_ARRAY(d->arena, d->n, uint64_t) : NULL;
 	d->members = ARENA_ARRAY(d->arena, d->n, uint32_t);
-	d->shards = ARENA_ARRAY(d->arena, d->n, uint32_t);
+	d->shards = identities ? ARENA_ARRAY(d->arena, d->n, uint32_t) : NULL;
 	d->ids = identities || d->spec.volume_cap != POLICY_NO_CAP ? arena_array(d->arena, d->n, 16) : NULL;
 	d->hashes = identities ? arena_array(d->arena, d->n, 32) : NULL;
 	d->reasons = ARENA_ARRAY(d->arena, d->n, policy_reasons);
 	d->outcomes = ARENA_ARRAY(d->arena, d->n, uint8_t);
-	return d->words && d->members && d->shards && (d->hashes || !identities) && d->reasons && d->outcomes;
+	return d->words && d->members && ((d->shards && d->hashes) || !identities) && d->reasons && d->outcomes;
 }
 
 struct scan { struct decided *d; size_t seen; struct call *c; };
+
+/* What the columns that were made are filled from; the others are not read. */
+static unsigned columns_wanted(const struct decided *d)
+{
+	return POOL_MEMBERS | POOL_WORDS | (d->shards ? POOL_SHARDS : 0u) | (d->ids ? POOL_IDS : 0u) | (d->hashes ? POOL_HASHES : 0u) | (d->more ? POOL_MORE : 0u);
+}
 
 /* Decides a segment while the database sends the next one. */
 static enum err decide_segment(void *arg, const struct pool_segment *s)
@@ -143,7 +149,8 @@ static enum err decide_segment(void *arg, const struct pool_segment *s)
 		return fail(scan->c, ERR_CORRUPT, "The pool's packed columns do not match the pool. Run `commonhold doctor`.");
 	memcpy(d->words + base, s->words, s->n * sizeof(*s->words));
 	memcpy(d->members + base, s->members, s->n * sizeof(*s->members));
-	memcpy(d->shards + base, s->shards, s->n * sizeof(*s->shards));
+	if (d->shards)
+		memcpy(d->shards + base, s->shards, s->n * sizeof(*s->shards));
 	if (d->ids)
 		memcpy(d->ids + base, s->ids, s->n * sizeof(*s->ids));
 	if (d->hashes)
@@ -164,7 +171,7 @@ static enum err scan_pool(struct call *c, struct decided *d, bool identities)
 	if (!columns_make(d, identities))
 		return fail(c, ERR_NO_MEMORY, "The pool is too large to decide on with the memory allowed.");
 	struct scan scan = { d, 0, c };
-	TRY(pool_scan(c, d->coop, decide_segment, &scan));
+	TRY(pool_scan_columns(c, d->coop, columns_wanted(d), decide_segment, &scan));
 	return scan.seen == d->n ? ERR_OK : fail(c, ERR_CORRUPT, "The pool's packed columns do not match the pool. Run `commonhold doctor`.");
 }
 
@@ -256,7 +263,7 @@ static enum err store_segments(struct call *c, const struct release *r, const ch
 	for (size_t base = 0; base < d->n; base += POOL_SEGMENT) {
 		size_t n = d->n - base < POOL_SEGMENT ? d->n - base : POOL_SEGMENT;
 		code_segment(k, d->reasons + base, n);
-		TRY(db_exec(c, segment_insert, A_UUID(r->coop), A_UUID(r->id), A_Z(stage), A_I64((int64_t)(base / POOL_SEGMENT)), A_I64((int64_t)n),
+		TRY(db_queue(c, segment_insert, A_UUID(r->coop), A_UUID(r->id), A_Z(stage), A_I64((int64_t)(base / POOL_SEGMENT)), A_I64((int64_t)n),
 			A_BYTES(str_make(k->sets, k->n_sets * sizeof(k->sets[0]))), A_BYTES(str_make(k->codes, n * sizeof(k->codes[0])))));
 	}
 	return ERR_OK;

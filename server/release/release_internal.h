@@ -34,7 +34,7 @@ struct decided {
 	uint64_t *words;                   /* packed policy words */
 	uint64_t *more;                    /* second words; NULL when no rule looks at them */
 	uint32_t *members;                 /* member numbers */
-	uint32_t *shards;                  /* shard key numbers */
+	uint32_t *shards;                  /* shard key numbers; with ids and hashes only */
 	uint8_t (*ids)[16];
 	uint8_t (*hashes)[32];             /* content hashes */
 	policy_reasons *reasons;           /* every reason at every gate */
@@ -55,7 +55,7 @@ CH_CHECK enum err decide_pack(struct call *c, struct uuid coop);
  * passes the same. `frozen` (or NULL) are the reasons stored at freezing: whatever was out then stays out. */
 CH_CHECK enum err decide_pool(struct call *c, struct uuid coop, const struct release *r, instant cutoff, instant at, const policy_reasons *frozen, size_t n_frozen,
 	struct decided *out);
-/* The same without ids and content hashes, for counting and comparing: a third of the memory. */
+/* The same without shard keys, ids and content hashes, for counting and comparing: a third of the memory and of what is read. */
 CH_CHECK enum err decide_outcomes(struct call *c, struct uuid coop, const struct release *r, instant cutoff, instant at, const policy_reasons *frozen, size_t n_frozen,
 	struct decided *out);
 /* The digest of the candidate set: SHA-256 over the program's digest and, in order of item number, id and content hash of each item that is in. */
@@ -90,6 +90,7 @@ struct artefact {
 	struct coop coop;
 	const char *base_url;           /* of the instance */
 	struct str dir;                 /* where it is staged */
+	struct verify_memory *memory;   /* of the check while it was staged, for the one before it is published */
 	struct str version;
 	const struct release *previous; /* NULL for the first */
 	struct sign_key key;            /* the co-op's */

@@ -11,6 +11,7 @@
 /* Rows that a shard aims at. A group is cut by leading bits of its random ids, so that its parts stay what they are while it grows within a factor of two. */
 #define SHARD_ROWS 32768
 #define SHARD_LEVEL 6     /* gzip's own default */
+#define INPUT_BLOCK 16384 /* bytes hashed at a time; an attribution is much shorter */
 
 SQL(member_names, "SELECT number, id, attribution, pseudonym, public_name FROM membership WHERE coop_id = $1 ORDER BY number");
 SQL(shard_known,
@@ -82,10 +83,54 @@ struct group {
 	size_t n;
 };
 
+/* An item and the first bytes of its id as a number: what sorting looks at, side by side. */
+struct sorting { uint64_t head; uint32_t item; };
+
+static uint64_t id_word(const uint8_t id[8])
+{
+	uint64_t word;
+	memcpy(&word, id, sizeof(word));
+	return __builtin_bswap64(word);
+}
+
 static int by_id(const void *x, const void *y, void *arg)
 {
 	const struct decided *d = arg;
-	return memcmp(d->ids[*(const uint32_t *)x], d->ids[*(const uint32_t *)y], 16);
+	return memcmp(d->ids[((const struct sorting *)x)->item], d->ids[((const struct sorting *)y)->item], 16);
+}
+
+/* One pass of the radix sort below, by one byte of the heads. */
+static void sort_pass(const struct sorting *from, struct sorting *to, size_t n, unsigned shift)
+{
+	size_t starts[257] = { 0 };
+	for (size_t i = 0; i < n; i++)
+		starts[(from[i].head >> shift & 255) + 1]++;
+	for (size_t b = 0; b < 256; b++)
+		starts[b + 1] += starts[b];
+	for (size_t i = 0; i < n; i++)
+		to[starts[from[i].head >> shift & 255]++] = from[i];
+}
+
+/* By the heads first, then, where heads are equal, by the whole ids. `room` holds 2 * n. */
+static void sort_by_id(struct decided *d, uint32_t *items, size_t n, struct sorting *room)
+{
+	struct sorting *from = room, *to = room + n, *other;
+	for (size_t i = 0; i < n; i++)
+		from[i] = (struct sorting){ id_word(d->ids[items[i]]), items[i] };
+	for (unsigned shift = 0; shift < 64; shift += 8) {
+		sort_pass(from, to, n, shift);
+		other = from;
+		from = to;
+		to = other;
+	}
+	for (size_t i = 0, end; i < n; i = end) {
+		for (end = i + 1; end < n && from[end].head == from[i].head; end++)
+			continue;
+		if (end - i > 1)
+			qsort_r(from + i, end - i, sizeof(*from), by_id, d);
+	}
+	for (size_t i = 0; i < n; i++)
+		items[i] = from[i].item;
 }
 
 /* Counting sort by shard key, then each group by id. */
@@ -110,8 +155,14 @@ static void groups_make(struct artefact *a, size_t n_keys, struct group **out)
 	for (size_t i = 0; i < d->n; i++)
 		if (outcome_is_in(d->outcomes[i]))
 			groups[d->shards[i]].items[groups[d->shards[i]].n++] = (uint32_t)i;
+	size_t largest = 0;
 	for (size_t k = 0; k < n_keys; k++)
-		qsort_r(groups[k].items, groups[k].n, sizeof(uint32_t), by_id, d);
+		largest = groups[k].n > largest ? groups[k].n : largest;
+	struct arena_mark mark = arena_mark(d->arena);
+	struct sorting *room = ARENA_ARRAY(d->arena, largest * 2, struct sorting);
+	for (size_t k = 0; k < n_keys; k++)
+		sort_by_id(d, groups[k].items, groups[k].n, room);
+	arena_rewind(d->arena, mark);
 	*out = groups;
 }
 
@@ -150,14 +201,22 @@ static struct sha256 shard_input(struct artefact *a, const struct people *people
 	struct hasher *h = hasher_new(d->arena);
 	struct str head = str_fmt(d->arena, "commonhold/shard/1 %.*s %u %u %d %d\n", STR_ARG(a->coop.key_name), key->kind, key->licence, key->month, SHARD_LEVEL);
 	hasher_add(h, head.p, head.n);
+	char block[INPUT_BLOCK];
+	size_t held = 0;
 	for (size_t i = 0; i < n; i++) {
 		uint32_t at = items[i];
 		struct str name = people->attribution[d->members[at]];
-		hasher_add(h, d->ids[at], 16);
-		hasher_add(h, d->hashes[at], 32);
-		hasher_add(h, name.p, name.n);
-		hasher_add(h, "\n", 1);
+		if (held + 49 + name.n > sizeof(block)) {
+			hasher_add(h, block, held);
+			held = 0;
+		}
+		memcpy(block + held, d->ids[at], 16);
+		memcpy(block + held + 16, d->hashes[at], 32);
+		memcpy(block + held + 48, name.p, name.n);
+		block[held + 48 + name.n] = '\n';
+		held += 49 + name.n;
 	}
+	hasher_add(h, block, held);
 	struct sha256 out = hasher_end(h);
 	arena_rewind(d->arena, mark);
 	return out;

@@ -299,6 +299,7 @@ enum err verify_release(struct arena *a, const char *dir, const struct verify_op
 	v.arena = arena_new(VERIFY_ARENA);
 	if (v.arena) {
 		run_guarded(&v, &to);
+		files_remember(&v);
 		out->release = str_copy(a, out->release);
 		out->version = str_copy(a, out->version);
 	}

@@ -35,7 +35,7 @@ struct listing {
 	size_t cap;
 };
 
-static bool file_add(struct listing *l, struct str path, int64_t size)
+static bool file_add(struct listing *l, struct str path, const struct stat *st)
 {
 	struct verifying *v = l->v;
 	if (v->n_files == VERIFY_FILES_MAX)
@@ -48,7 +48,7 @@ static bool file_add(struct listing *l, struct str path, int64_t size)
 		v->files = grown;
 		l->cap = cap;
 	}
-	v->files[v->n_files++] = (struct found){ .path = path, .size = size };
+	v->files[v->n_files++] = (struct found){ .path = path, .size = st->st_size, .identity = { st->st_dev, st->st_ino, st->st_mtim, st->st_ctim } };
 	return true;
 }
 
@@ -62,7 +62,7 @@ static bool entry_add(struct listing *l, const struct pending *folder, int fd, c
 	if (path.n > 255 || fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
 		return verify_bad(v, "The file \"%.*s\" cannot be looked at.", STR_ARG(path));
 	if (S_ISREG(st.st_mode))
-		return file_add(l, path, st.st_size);
+		return file_add(l, path, &st);
 	if (!S_ISDIR(st.st_mode) || folder->depth == VERIFY_DEPTH_MAX)
 		return verify_bad(v, "\"%.*s\" is neither a plain file nor a folder of a release.", STR_ARG(path));
 	struct pending *below = ARENA_NEW(v->arena, struct pending);
@@ -130,6 +130,7 @@ bool files_list(struct verifying *v)
 	}
 	if (v->n_files)
 		qsort(v->files, v->n_files, sizeof(*v->files), by_path);
+	files_recall(v);
 	return required_there(v) && verify_good(v, "%zu files, none of the necessary ones missing.", v->n_files);
 }
 
@@ -178,7 +179,7 @@ bool files_read(struct verifying *v, const char *path, size_t max, struct str *o
 	return true;
 }
 
-bool files_hash(struct verifying *v, struct found *f)
+bool files_hash_quietly(const struct verifying *v, struct found *f)
 {
 	char block[65536];
 	ssize_t got = -1;
@@ -195,7 +196,62 @@ bool files_hash(struct verifying *v, struct found *f)
 		f->hashed = true;
 	}
 	hasher_free(h);
-	return f->hashed ? true : verify_bad(v, "The file \"%.*s\" cannot be read.", STR_ARG(f->path));
+	return f->hashed;
+}
+
+bool files_hash(struct verifying *v, struct found *f)
+{
+	return files_hash_quietly(v, f) ? true : verify_bad(v, "The file \"%.*s\" cannot be read.", STR_ARG(f->path));
+}
+
+/* Files of the last verification, in byte order of path. */
+struct verify_memory {
+	struct arena *arena;    /* the caller's: the verification's own ends with it */
+	struct found *files;
+	size_t n;
+};
+
+struct verify_memory *verify_memory_new(struct arena *a)
+{
+	struct verify_memory *m = ARENA_NEW(a, struct verify_memory);
+	if (m)
+		m->arena = a;
+	return m;
+}
+
+static bool same_file(const struct found *a, const struct found *b)
+{
+	const struct identity *x = &a->identity, *y = &b->identity;
+	return a->size == b->size && x->device == y->device && x->inode == y->inode && x->modified.tv_sec == y->modified.tv_sec && x->modified.tv_nsec == y->modified.tv_nsec
+		&& x->changed.tv_sec == y->changed.tv_sec && x->changed.tv_nsec == y->changed.tv_nsec;
+}
+
+void files_recall(struct verifying *v)
+{
+	const struct verify_memory *m = v->options->memory;
+	for (size_t i = 0; m && m->n && i < v->n_files; i++) {
+		struct found *f = &v->files[i];
+		const struct found *before = bsearch(f, m->files, m->n, sizeof(*f), by_path);
+		if (!before || !before->hashed || !same_file(before, f))
+			continue;
+		f->sha256 = before->sha256;
+		f->hashed = true;
+	}
+}
+
+void files_remember(const struct verifying *v)
+{
+	struct verify_memory *m = v->options->memory;
+	struct found *files = m && v->n_files ? ARENA_ARRAY(m->arena, v->n_files, struct found) : NULL;
+	if (!files)
+		return;
+	for (size_t i = 0; i < v->n_files; i++) {
+		files[i] = v->files[i];
+		files[i].path = str_copy(m->arena, v->files[i].path);
+		files[i].entry = NULL;
+	}
+	m->files = files;
+	m->n = v->n_files;
 }
 
 /* "<64 hex digits>  <path>", as sha256sum writes and reads it. */

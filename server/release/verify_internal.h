@@ -7,6 +7,7 @@
 #include "commonhold/verify.h"
 
 #include <stdatomic.h>
+#include <sys/stat.h>
 
 #define VERIFY_LINE_MAX (2 * MIB)   /* a row or a tombstone: twice the largest contribution */
 #define VERIFY_FILES_MAX 200000     /* files of a release */
@@ -14,10 +15,18 @@
 #define VERIFY_ARENA (512 * MIB)    /* largest manifest, its envelope and their trees */
 #define VERIFY_LINE_ARENA (64 * MIB) /* one line's tree */
 
+/* What changes when a file is written or replaced. */
+struct identity {
+	dev_t device;
+	ino_t inode;
+	struct timespec modified, changed;
+};
+
 /* A file of the folder. */
 struct found {
 	struct str path;            /* from the folder */
 	int64_t size;
+	struct identity identity;   /* when it was listed, before it was read */
 	bool hashed;                /* sha256 is known */
 	struct sha256 sha256;       /* of the bytes read */
 	const struct json *entry;   /* in the manifest's files; NULL for those that are not there */
@@ -79,6 +88,11 @@ int files_open(const struct verifying *v, struct str path);
 bool files_read(struct verifying *v, const char *path, size_t max, struct str *out);
 /* Its hash, read now if it is not known; false when it cannot be read. */
 bool files_hash(struct verifying *v, struct found *f);
+/* The same without a word about it; threads may do this at once, each with another file. */
+bool files_hash_quietly(const struct verifying *v, struct found *f);
+/* Takes the hashes of unchanged files from the memory, and leaves all hashes there for the next time. */
+void files_recall(struct verifying *v);
+void files_remember(const struct verifying *v);
 /* SHA256SUMS names every file and no other, with its hash. */
 bool files_sums(struct verifying *v);
 /* The manifest names every file and no other, with its size. */

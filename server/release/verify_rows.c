@@ -228,8 +228,10 @@ static void *read_shards(void *arg)
 		if (at >= all->n || atomic_load(&all->failed))
 			break;
 		struct shard *s = &all->at[at];
-		if (s->skip)
+		if (s->skip) {
+			(void)files_hash_quietly(all->v, s->file); /* files_hashes says what is wrong with it */
 			continue;
+		}
 		if (!arena)
 			shard_bad(s, "there is no memory to read it.");
 		if (!arena || !shard_read(all->v, s, arena))
