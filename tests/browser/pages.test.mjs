@@ -1,0 +1,181 @@
+// Every page as each kind of visitor: no serious finding of axe in light and dark, nothing wider than a phone, no complaint of the browser, no link that leads nowhere, light to load,
+// usable by keyboard alone.
+import { test, before, after } from "node:test";
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { published } from "../api/published.mjs";
+import { launch, sit, focused } from "./chromium.mjs";
+
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+let here, browser, pages;
+
+before(async () => {
+  [here, browser] = await Promise.all([published({ over: { bylaws: "# Bylaws\n\n1. We meet **monthly**.\n2. [Minutes](https://example.org) are public.", membership: { admission: "open" } } }), launch()]);
+  const coop = `/api/v1/coops/${here.slug}`;
+  await here.member.post(`${coop}/contributions`, { kind: "chat", lang: "de", content: { messages: [{ role: "user", content: "Schreib an nobody@example.org!" }, { role: "assistant", content: "Gern." }] } });
+  const terms = (await here.outsider.get(`${coop}/access-terms`)).body;
+  await here.outsider.post(`${coop}/access-requests`, { purpose: terms.may_ask_for[0], description: "A study of hay.", terms_sha256: terms.terms_sha256 });
+  const items = (await here.member.get(`${coop}/contributions`)).body.items;
+  const ballot = (await here.member.get(`${coop}/ballots`)).body.items[0].id;
+  pages = pagesOf(`/coops/${here.slug}`, here.release.id, ballot, items);
+});
+after(async () => {
+  await browser?.close();
+  await here?.stop();
+});
+
+function pagesOf(coop, release, ballot, items) {
+  const open = ["/", "/register", "/sign-in", coop, `${coop}/charter`, `${coop}/releases`, `${coop}/releases/${release}`, `${coop}/access`, `${coop}/access?release=${release}`, `${coop}/log`];
+  const member = ["/", "/me", "/coops/new", coop, `${coop}/choices`, `${coop}/contributions`, ...items.map((i) => `${coop}/contributions/${i.id}`), `${coop}/contribute`,
+    `${coop}/contribute?kind=chat`, `${coop}/contribute?kind=feedback`, `${coop}/members`, `${coop}/ballots`, `${coop}/ballots/${ballot}`];
+  const admin = [`${coop}/moderation`, `${coop}/members?state=all`, `${coop}/access/requests`, `${coop}/ballots/${ballot}`];
+  return { anybody: { open, errors: [`${coop}/nothing`] }, member: { open: member, errors: [`${coop}/moderation`] }, admin: { open: admin, errors: [] } };
+}
+
+async function visitor(who, options) {
+  const somebody = await sit(browser, here, options);
+  if (who !== "anybody") await somebody.signIn(here[who].email, here[who].password);
+  return somebody;
+}
+
+const serious = (page) => page.evaluate(async () => {
+  const { violations } = await window.axe.run(document, { resultTypes: ["violations"] });
+  return violations.filter((v) => v.impact === "serious" || v.impact === "critical").map((v) => `${v.id}: ${v.nodes.slice(0, 3).map((n) => n.html).join(" | ")}`);
+});
+
+async function inspect(somebody, path, found, links) {
+  const { page } = somebody;
+  const answer = await page.goto(here.server.url + path, { waitUntil: "load" });
+  const note = (what) => found.push(`${path}: ${what}`);
+  await page.evaluate(() => document.querySelectorAll("details").forEach((d) => { d.open = true; }));
+  await page.evaluate(axe);
+  await page.emulateMedia({ colorScheme: "light", reducedMotion: "reduce" });
+  (await serious(page)).forEach((v) => note(`light, ${v}`));
+  await page.emulateMedia({ colorScheme: "dark", reducedMotion: "reduce" });
+  (await serious(page)).forEach((v) => note(`dark, ${v}`));
+  const moving = await page.evaluate(() => [document.documentElement, ...document.querySelectorAll("*")].filter((e) => {
+    const s = getComputedStyle(e);
+    return s.scrollBehavior === "smooth" || s.transitionDuration.split(", ").some((d) => d !== "0s") || s.animationName !== "none";
+  }).length);
+  if (moving) note(`${moving} elements move although less motion is asked for`);
+  await page.setViewportSize({ width: 390, height: 800 });
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  if (wide > 0) note(`${wide} pixels wider than a phone`);
+  await page.setViewportSize({ width: 1280, height: 900 });
+  const inline = await page.evaluate(() => document.querySelectorAll("[style], style, script:not([src]), [onclick], [onload]").length);
+  if (inline) note(`${inline} inline scripts or styles`);
+  if (/\b(opt(ed)?[- ](in|out)|undefined|null|NaN)\b|\{\{|\}\}/i.test(await page.evaluate(() => {
+    const main = document.querySelector("main").cloneNode(true);
+    main.querySelectorAll("code").forEach((c) => c.remove());
+    return main.textContent;
+  }))) note("words that do not belong on a page");
+  if (answer.status() === 200)
+    for (const href of await page.evaluate(() => [...document.querySelectorAll("a[href]")].map((a) => a.href))) if (href.startsWith(here.server.url)) links.add(href.split("#")[0]);
+}
+
+for (const who of ["anybody", "member", "admin"])
+  test(`every page is sound for ${who}: axe in light and dark, a phone's width, no inline code, no dead link`, async () => {
+    const somebody = await visitor(who), found = [], links = new Set();
+    for (const path of [...pages[who].open, ...pages[who].errors]) await inspect(somebody, path, found, links);
+    for (const href of links) {
+      const answer = await somebody.context.request.fetch(href, { method: "GET", headers: { accept: "text/html" } });
+      if (answer.status() >= 400) found.push(`${href} answers ${answer.status()}`);
+    }
+    assert.deepEqual([...found, ...somebody.complaints], []);
+    await somebody.context.close();
+  });
+
+test("the front page weighs less than 60 kB with all that belongs to it", async () => {
+  const { context, page } = await sit(browser, here);
+  const network = await context.newCDPSession(page);
+  let bytes = 0;
+  await network.send("Network.enable");
+  network.on("Network.loadingFinished", (e) => { bytes += e.encodedDataLength; });
+  await page.goto(`${here.server.url}/`, { waitUntil: "networkidle" });
+  assert.ok(bytes > 1000 && bytes < 60_000, `${bytes} bytes`);
+  await context.close();
+});
+
+// Tabs on until something is called so; on the way everything that has the focus must be seen to have it.
+async function tabTo(page, wanted, { back = false } = {}) {
+  for (let i = 0; i < 120; i++) {
+    await page.keyboard.press(back ? "Shift+Tab" : "Tab");
+    const f = await focused(page);
+    if (!f) continue;
+    assert.ok(f.seen, `the focus on ${f.tag} "${f.label}" is not visible (${page.url()})`);
+    assert.ok(f.onScreen, `${f.tag} "${f.label}" has the focus outside the window (${page.url()})`);
+    if (wanted instanceof RegExp ? wanted.test(f.label) : f.label === wanted) return f;
+  }
+  throw new Error(`no way by keyboard to "${wanted}" on ${page.url()}`);
+}
+async function pressed(page, key = "Enter") {
+  await Promise.all([page.waitForNavigation({ waitUntil: "load" }), page.keyboard.press(key)]);
+}
+
+test("the first Tab offers to skip to the content, and does", async () => {
+  const { context, page } = await sit(browser, here);
+  await page.goto(`${here.server.url}/coops/${here.slug}`);
+  await page.keyboard.press("Tab");
+  const skip = await focused(page);
+  assert.equal(skip.label, "Skip to content");
+  assert.ok(skip.onScreen);
+  await page.keyboard.press("Enter");
+  assert.equal(await page.evaluate(() => document.activeElement.id), "main");
+  await page.keyboard.press("Tab");
+  assert.ok(await page.evaluate(() => document.querySelector("main").contains(document.activeElement)));
+  await context.close();
+});
+
+test("by keyboard alone somebody registers, joins, states choices and contributes", async () => {
+  const somebody = await sit(browser, here, { reducedMotion: "reduce" }), { page } = somebody;
+  await page.goto(`${here.server.url}/coops/${here.slug}`);
+  await tabTo(page, "Register to join");
+  await pressed(page);
+  await tabTo(page, "Name");
+  await page.keyboard.type("Kay Board");
+  await tabTo(page, "E-mail address");
+  await page.keyboard.type("kay@example.org");
+  await tabTo(page, "Password");
+  await page.keyboard.type("correct horse battery");
+  await pressed(page);
+  await tabTo(page, "Join");
+  await pressed(page, "Space");
+  assert.equal(somebody.at(), `/coops/${here.slug}/choices`);
+  await tabTo(page, "research and development");
+  await page.keyboard.press("Space");
+  await tabTo(page, /co-op's default speaks for me/);
+  await page.keyboard.press("ArrowDown");
+  await tabTo(page, "Give my consent");
+  await pressed(page);
+  await somebody.reads("Your consent is noted");
+  await tabTo(page, "training generative models: yes");
+  await page.keyboard.press("Space");
+  await tabTo(page, "Save my answers");
+  await pressed(page);
+  await somebody.reads("What you said is noted");
+  await tabTo(page, "Overview");
+  await pressed(page);
+  await tabTo(page, "Contribute");
+  await pressed(page);
+  await tabTo(page, "Prompt or task");
+  await page.keyboard.type("What is typed without a mouse?");
+  await tabTo(page, "A good answer");
+  await page.keyboard.type("All of it.");
+  await tabTo(page, "Contribute");
+  await pressed(page);
+  await somebody.reads("Your contribution is in the pool");
+  assert.deepEqual(somebody.complaints, []);
+  await somebody.context.close();
+});
+
+test("a form that was sent twice in a hurry is sent once", async () => {
+  const somebody = await visitor("member"), { page } = somebody;
+  await page.goto(`${here.server.url}/coops/${here.slug}/contribute`);
+  await page.getByLabel("Prompt or task").fill("Pressed twice?");
+  let sent = 0;
+  page.on("request", (r) => { sent += r.method() === "POST"; });
+  await Promise.all([page.waitForNavigation({ waitUntil: "load" }), page.getByRole("button", { name: "Contribute" }).dblclick()]);
+  assert.equal(sent, 1);
+  await somebody.context.close();
+});
