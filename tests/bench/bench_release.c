@@ -4,6 +4,7 @@
  *   building        release_build against psql | tee >(sha256sum) | gzip of the same bytes, kept as plain text in a table that holds the eligible rows and nothing else
  *   again           freezing and building when the last month has got 1 % of the pool more
  *   submission      pool_batch against a bare COPY of the same rows into a table with a primary key
+ *   requests        `commonhold serve` against Fastify and pg: processor time of the server's process
  *   memory          the peak of the process that freezes, that builds, that takes a batch
  *
  * What is measured of ours runs in a process of its own (release/phases.c). Writes build/bench/release.json. Settings: release.mk. */
@@ -28,9 +29,16 @@ struct figure_runs { const char *name, *unit; double v[RUNS_MAX]; int n; };
 
 static struct figure_runs figures[] = {
 	{ "freeze_items_per_s", "1/s", { 0 }, 0 }, { "build_mb_per_s", "MB/s", { 0 }, 0 }, { "pipe_mb_per_s", "MB/s", { 0 }, 0 }, { "build_speedup_over_pipe", "x", { 0 }, 0 },
-	{ "build_cpu_s", "s", { 0 }, 0 }, { "second_freeze_s", "s", { 0 }, 0 }, { "second_build_s", "s", { 0 }, 0 }, { "second_release_share", "ratio", { 0 }, 0 },
+	{ "build_cpu_s", "s", { 0 }, 0 }, { "second_freeze_s", "s", { 0 }, 0 }, { "second_build_s", "s", { 0 }, 0 }, { "second_build_cpu_s", "s", { 0 }, 0 }, { "second_release_share", "ratio", { 0 }, 0 },
 	{ "submit_lines_per_s", "1/s", { 0 }, 0 }, { "copy_rows_per_s", "1/s", { 0 }, 0 }, { "submit_ratio_to_copy", "x", { 0 }, 0 },
-	{ "freeze_rss_mb", "MiB", { 0 }, 0 }, { "build_rss_mb", "MiB", { 0 }, 0 }, { "submit_rss_mb", "MiB", { 0 }, 0 }, { "server_rss_mb", "MiB", { 0 }, 0 },
+	{ "http_read_cpu_us", "us", { 0 }, 0 }, { "peer_read_cpu_us", "us", { 0 }, 0 }, { "http_read_per_s", "1/s", { 0 }, 0 }, { "peer_read_per_s", "1/s", { 0 }, 0 },
+	{ "http_read_queries", "1", { 0 }, 0 }, { "peer_read_queries", "1", { 0 }, 0 }, { "http_write_cpu_us", "us", { 0 }, 0 }, { "peer_write_cpu_us", "us", { 0 }, 0 },
+	{ "http_write_per_s", "1/s", { 0 }, 0 }, { "peer_write_per_s", "1/s", { 0 }, 0 }, { "http_write_queries", "1", { 0 }, 0 }, { "peer_write_queries", "1", { 0 }, 0 },
+	{ "bare_read_cpu_us", "us", { 0 }, 0 }, { "bare_read_per_s", "1/s", { 0 }, 0 }, { "bare_read_queries", "1", { 0 }, 0 },
+	{ "bare_write_cpu_us", "us", { 0 }, 0 }, { "bare_write_per_s", "1/s", { 0 }, 0 }, { "bare_write_queries", "1", { 0 }, 0 },
+	{ "http_read_cpu_ratio_to_bare", "x", { 0 }, 0 }, { "http_write_cpu_ratio_to_bare", "x", { 0 }, 0 },
+	{ "http_read_cpu_ratio_to_peer", "x", { 0 }, 0 }, { "http_write_cpu_ratio_to_peer", "x", { 0 }, 0 }, { "http_cpu_ratio_to_peer", "x", { 0 }, 0 },
+	{ "freeze_rss_mb", "MiB", { 0 }, 0 }, { "build_rss_mb", "MiB", { 0 }, 0 }, { "submit_rss_mb", "MiB", { 0 }, 0 }, { "http_rss_mb", "MiB", { 0 }, 0 }, { "server_rss_mb", "MiB", { 0 }, 0 },
 };
 
 static char dir[] = "/tmp/commonhold-bench-XXXXXX";
@@ -149,6 +157,7 @@ static void begin(void)
 	setenv("COMMONHOLD_CLOCK", "2026-01-03T12:00:00Z", 1);
 	setenv("COMMONHOLD_DATABASE_URL", cluster_url(cluster, false), 1);
 	setenv("COMMONHOLD_KEYS_URL", cluster_url(cluster, true), 1);
+	setenv("BENCH_SOCKET", cluster_socket_dir(cluster), 1);
 	snprintf(text, sizeof(text), "host=%s user=postgres dbname=commonhold options='-c client_min_messages=warning'", cluster_socket_dir(cluster));
 	setenv("BENCH_ADMIN_URL", text, 1);
 	admin = PQconnectdb(text);
@@ -209,7 +218,7 @@ static void freeze_first(const char *id, bool counted)
 	note("freeze_rss_mb", value_of(answer, "rss_mb"));
 }
 
-static double build(const char *id, bool counted)
+static double build(const char *id, bool counted, double *cpu)
 {
 	release_agree(id);
 	const char *answer = phase("build %s", id);
@@ -217,9 +226,10 @@ static double build(const char *id, bool counted)
 	if (strncmp(state, "published", 9) != 0)
 		give_up(sql("SELECT '%s: ' || string_agg(stage || ' ' || reason || ' ' || items, ', ') FROM release_reason WHERE release_id = '%s'", state, id));
 	double s = value_of(answer, "us") / 1e6;
+	*cpu = value_of(answer, "cpu_us") / 1e6;
 	if (counted) {
 		note("build_mb_per_s", (double)raw_bytes / 1e6 / s);
-		note("build_cpu_s", value_of(answer, "cpu_us") / 1e6);
+		note("build_cpu_s", *cpu);
 		note("build_rss_mb", value_of(answer, "rss_mb"));
 	}
 	return s;
@@ -253,14 +263,14 @@ static void peer_rows_make(const char *id)
 
 static void releases_once(int run)
 {
-	double pipe = 0, ours, second;
+	double pipe = 0, cpu, ours, second;
 	bool counted = run >= 0;
 	if (counted && run % 2)
 		pipe = pipe_once();
 	char first[40];
 	snprintf(first, sizeof(first), "%s", release_schedule());
 	freeze_first(first, counted);
-	ours = build(first, counted);
+	ours = build(first, counted, &cpu);
 	if (!counted) {
 		peer_rows_make(first);
 		forget();
@@ -273,8 +283,9 @@ static void releases_once(int run)
 	phase("grow %lld %lld", (long long)items, (long long)(items / 100));
 	snprintf(first, sizeof(first), "%s", release_schedule());
 	note("second_freeze_s", value_of(phase("freeze %s", first), "us") / 1e6);
-	second = build(first, false);
+	second = build(first, false, &cpu);
 	note("second_build_s", second);
+	note("second_build_cpu_s", cpu);
 	note("second_release_share", second / ours);
 	forget();
 }
@@ -337,7 +348,7 @@ static double highest(const char *name)
 /* Of all processes of ours, run by run the one that took most. */
 static void memory_sum_up(void)
 {
-	static const char *const of[] = { "freeze_rss_mb", "build_rss_mb", "submit_rss_mb" };
+	static const char *const of[] = { "freeze_rss_mb", "build_rss_mb", "submit_rss_mb", "http_rss_mb" };
 	for (int run = 0; run < runs; run++) {
 		double most = 0;
 		for (size_t i = 0; i < CH_LEN(figures); i++)
@@ -394,6 +405,7 @@ int main(int argc, char **argv)
 {
 	if (argc > 2 && strcmp(argv[1], "--phase") == 0)
 		return phase_run(argc - 2, argv + 2);
+	char token[400];
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	if (n <= 0)
@@ -402,11 +414,14 @@ int main(int argc, char **argv)
 	batch_lines = setting("BENCH_LINES", 100000, 5000000);
 	runs = setting("BENCH_RUNS", 5, RUNS_MAX);
 	begin();
-	phase("make %lld", (long long)items);
+	snprintf(token, sizeof(token), "%.*s", 399, strchr(phase("make %lld", (long long)items), ' ') + 1);
+	token[strcspn(token, "\n")] = '\0';
 	for (int run = -1; wanted("build") && run < runs; run++)
 		releases_once(run);
 	if (wanted("submit"))
 		submission();
+	if (wanted("http"))
+		requests(token, items, (int)runs);
 	report();
 	PQfinish(admin);
 	cluster_stop(cluster);

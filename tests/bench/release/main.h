@@ -2,8 +2,8 @@
 #ifndef COMMONHOLD_BENCH_MAIN_H
 #define COMMONHOLD_BENCH_MAIN_H
 
-#include <libpq-fe.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,5 +20,8 @@ char *sql(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 double shell(char *answer, size_t size, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* The number in the line "name value". */
 double value_of(const char *answer, const char *name);
+
+/* `commonhold serve` against the peer (requests.c), on a pool of `items`, as the owner of the token. */
+void requests(const char *token, int64_t items, int runs);
 
 #endif
