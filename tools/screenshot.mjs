@@ -14,5 +14,5 @@ await page.locator("tbody tr", { hasText: "published" }).getByRole("link").first
 await page.locator("svg.chart").first().waitFor();
 // Down to the end of the reasons: what follows is for those who download.
 const end = await page.locator("svg.chart").last().boundingBox();
-await page.screenshot({ path: file, fullPage: true, clip: { x: 0, y: 0, width: 1280, height: Math.ceil(end.y + end.height + 30) } });
+await page.screenshot({ path: file, fullPage: true, clip: { x: 0, y: 0, width: 1280, height: Math.ceil(end.y + end.height + 10) } });
 await browser.close();

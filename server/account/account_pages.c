@@ -135,6 +135,29 @@ static enum err tokens_write(struct request *rq, struct json_writer *w)
 	return ERR_OK;
 }
 
+/* What is named first in the list is looked for first, since browsers carry the names of others. */
+static const char *named(struct str agent, const char *const names[][2], const char *otherwise)
+{
+	for (size_t i = 0; names[i][0]; i++)
+		if (agent.n && memmem(agent.p, agent.n, names[i][0], strlen(names[i][0])))
+			return names[i][1];
+	return otherwise;
+}
+
+/* "Firefox on Windows", for telling one's own browsers apart. */
+static struct str browser_words(struct arena *a, struct str agent)
+{
+	static const char *const browsers[][2] = {
+		{ "Edg", "Edge" }, { "OPR/", "Opera" }, { "SamsungBrowser", "Samsung Internet" }, { "Firefox", "Firefox" }, { "FxiOS", "Firefox" }, { "CriOS", "Chrome" },
+		{ "Chrom", "Chrome" }, { "Safari", "Safari" }, { "curl", "curl" }, { NULL, NULL },
+	};
+	static const char *const systems[][2] = {
+		{ "Android", " on Android" }, { "iPhone", " on an iPhone" }, { "iPad", " on an iPad" }, { "Windows", " on Windows" }, { "Mac OS", " on a Mac" }, { "CrOS", " on ChromeOS" },
+		{ "Linux", " on Linux" }, { NULL, NULL },
+	};
+	return str_fmt(a, "%s%s", named(agent, browsers, "Another browser"), named(agent, systems, ""));
+}
+
 static enum err sessions_write(struct request *rq, struct json_writer *w)
 {
 	struct arena *a = rq->call->arena;
@@ -146,7 +169,7 @@ static enum err sessions_write(struct request *rq, struct json_writer *w)
 	for (size_t i = 0; i < n; i++) {
 		jw_object(w);
 		jw_kstr(w, "id", uuid_format(a, rows[i].id));
-		jw_kstr(w, "agent", rows[i].agent.n ? rows[i].agent : STR("a browser that does not say its name"));
+		jw_kstr(w, "agent", browser_words(a, rows[i].agent));
 		jw_kstr(w, "since", words_day(a, rows[i].created_at));
 		jw_kstr(w, "seen", words_day(a, rows[i].seen_at));
 		jw_kbool(w, "current", rows[i].current);

@@ -95,14 +95,21 @@ static bool among(const struct str *values, size_t n, const char *word)
 	return false;
 }
 
-static void options(struct request *rq, struct json_writer *w, const char *key, const char *field, unsigned from, unsigned count, const char *(*name)(unsigned no),
+#define USUAL_USES (POLICY_BIT(POLICY_USE_TRAIN_GEN) | POLICY_BIT(POLICY_USE_EVAL) | POLICY_BIT(POLICY_USE_SEARCH))
+#define USUAL_PURPOSES \
+	(POLICY_BIT(POLICY_PURPOSE_RESEARCH) | POLICY_BIT(POLICY_PURPOSE_NONCOMMERCIAL_RESEARCH) | POLICY_BIT(POLICY_PURPOSE_PUBLIC_BENEFIT) | POLICY_BIT(POLICY_PURPOSE_COMMERCIAL))
+
+/* The numbers below `count` that are in the mask, as boxes to tick. */
+static void options(struct request *rq, struct json_writer *w, const char *key, const char *field, uint32_t mask, unsigned count, const char *(*name)(unsigned no),
 	const char *(*words)(unsigned no), bool sent)
 {
 	struct str *values = NULL;
 	size_t n = sent ? request_form_all(rq, field, &values) : 0;
 	jw_key(w, key);
 	jw_array(w);
-	for (unsigned no = from; no < count; no++) {
+	for (unsigned no = 0; no < count; no++) {
+		if (!(mask >> no & 1))
+			continue;
 		jw_object(w);
 		jw_kz(w, "id", name(no));
 		jw_kz(w, "words", words(no));
@@ -141,8 +148,10 @@ static enum err found_data(struct request *rq, struct response *rs, enum err ref
 	jw_end_object(w);
 	jw_kbool(w, "more_said", refused != ERR_OK);
 	jw_kbool(w, "whole_charter", sent && text_of_form(rq, "charter").n > 0);
-	options(rq, w, "uses", "use", 0, POLICY_USE_COUNT, policy_use_name, words_use, sent);
-	options(rq, w, "purposes", "purpose", 1, POLICY_PURPOSE_COUNT, policy_purpose_name, words_purpose, sent);
+	options(rq, w, "uses", "use", USUAL_USES, POLICY_USE_COUNT, policy_use_name, words_use, sent);
+	options(rq, w, "more_uses", "use", ~USUAL_USES, POLICY_USE_COUNT, policy_use_name, words_use, sent);
+	options(rq, w, "purposes", "purpose", USUAL_PURPOSES, POLICY_PURPOSE_COUNT, policy_purpose_name, words_purpose, sent);
+	options(rq, w, "more_purposes", "purpose", ~(USUAL_PURPOSES | 1u), POLICY_PURPOSE_COUNT, policy_purpose_name, words_purpose, sent);
 	jw_key(w, "sharing");
 	jw_array(w);
 	struct str sharing = sent_or(rq, sent, "sharing", "not_share_by_default");

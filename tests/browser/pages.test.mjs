@@ -30,7 +30,7 @@ function pagesOf(coop, release, ballot, items) {
   const member = ["/", "/me", "/coops/new", coop, `${coop}/choices`, `${coop}/contributions`, ...items.map((i) => `${coop}/contributions/${i.id}`), `${coop}/contribute`,
     `${coop}/contribute?kind=chat`, `${coop}/contribute?kind=feedback`, `${coop}/members`, `${coop}/ballots`, `${coop}/ballots/${ballot}`];
   const admin = [`${coop}/moderation`, `${coop}/members?state=all`, `${coop}/access/requests`, `${coop}/ballots/${ballot}`];
-  return { anybody: { open, errors: [`${coop}/nothing`] }, member: { open: member, errors: [`${coop}/moderation`] }, admin: { open: admin, errors: [] } };
+  return { anybody: { open, errors: [`${coop}/nothing`] }, member: { open: member, errors: [`${coop}/moderation`] }, admin: { open: admin, errors: [] }, outsider: { open: [coop, `${coop}/charter`, `${coop}/releases/${release}`, `${coop}/access`], errors: [`${coop}/ballots`] } };
 }
 
 async function visitor(who, options) {
@@ -74,7 +74,7 @@ async function inspect(somebody, path, found, links) {
     for (const href of await page.evaluate(() => [...document.querySelectorAll("a[href]")].map((a) => a.href))) if (href.startsWith(here.server.url)) links.add(href.split("#")[0]);
 }
 
-for (const who of ["anybody", "member", "admin"])
+for (const who of ["anybody", "outsider", "member", "admin"])
   test(`every page is sound for ${who}: axe in light and dark, a phone's width, no inline code, no dead link`, async () => {
     const somebody = await visitor(who), found = [], links = new Set();
     for (const path of [...pages[who].open, ...pages[who].errors]) await inspect(somebody, path, found, links);
