@@ -38,7 +38,7 @@ static const struct db_constraint constraints[] = {
 	{ "coop_keeps_an_admin", ERR_REFUSED, NULL, "This is the co-op's last admin. Make somebody else an admin first." },
 	{ "public_attribution_has_a_name", ERR_INVALID, "/public_name", "Say under which name you want to be credited." },
 	{ "attribution_is_known", ERR_INVALID, "/attribution", "This must be anonymous, pseudonym or public." },
-	{ "statement_is_about_own_item", ERR_NOT_FOUND, "/statements", "There is no such contribution of yours." },
+	{ "statement_is_about_own_item", ERR_NOT_FOUND, "/item", "There is no such contribution of yours." },
 	DB_CONSTRAINTS_END
 };
 
@@ -397,9 +397,9 @@ enum err member_list(struct call *c, struct uuid coop, struct str state, struct 
 	struct rows r;
 	int64_t after = -1;
 	if (cursor.p && !str_to_i64(cursor, 0, INT32_MAX, &after))
-		return fail(c, ERR_BAD_REQUEST, "This cursor is not one of ours.");
+		return fail_field(c, "query/cursor", "is not a cursor that this list gave out");
 	if (state.p && policy_standing_find(state.p, state.n) < 0)
-		return fail_field(c, "/state", "There is no such state.");
+		return fail_field(c, "query/state", "There is no such state.");
 	if (limit < 1 || limit > LIMIT_PAGE)
 		limit = LIMIT_PAGE_DEFAULT;
 	TRY(db_begin_in(c, coop, DB_READ));

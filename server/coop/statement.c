@@ -139,8 +139,12 @@ enum err statement_make_inside(struct call *c, const struct charter *charter, co
 		TRY(check_statement(c, charter, &said[i], i));
 	random_bytes(random, sizeof random);
 	struct str salt = str_copy(c->arena, str_make(random, sizeof random));
-	for (size_t i = 0; i < n; i++)
-		TRY(write_statement(c, me, &said[i], salt));
+	for (size_t i = 0; i < n; i++) {
+		enum err e = write_statement(c, me, &said[i], salt);
+		for (struct fault *f = c->error.faults; e != ERR_OK && f; f = f->next)
+			f->pointer = str_fmt(c->arena, "/statements/%zu%.*s", i, STR_ARG(f->pointer));
+		TRY(e);
+	}
 	return log_act(c, me->coop, "statement.made", leaf_with_commitment(c, me->id, statements_said(c, said, n), random), me->id);
 }
 

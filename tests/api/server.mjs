@@ -16,10 +16,10 @@ async function freePort() {
   return port;
 }
 
-// Starts it and waits until it is ready. `clock` is where its clock starts; `env` adds settings; `dir` uses a folder that is there.
-export async function start({ clock, env = {}, dir } = {}) {
+// Starts it and waits until it is ready. `clock` is where its clock starts; `env` adds settings; `dir` uses a folder that is there, `port` one that was used before.
+export async function start({ clock, env = {}, dir, port: wanted } = {}) {
   const folder = dir ?? mkdtempSync(join(tmpdir(), "ch-"));
-  const port = await freePort();
+  const port = wanted ?? await freePort();
   const settings = {
     ...process.env,
     COMMONHOLD_DIR: folder,

@@ -25,7 +25,8 @@ export class World {
   // (Re)starts the server with its clock at an instant.
   async at(clock) {
     await this.pause();
-    this.server = await start({ clock, env: this.env, dir: this.dir });
+    this.server = await start({ clock, env: this.env, dir: this.dir, port: this.port });
+    this.port = this.server.port;
     for (const client of this.clients) client.url = this.server.url;
     return this;
   }
