@@ -416,7 +416,7 @@ static void members_are_listed_in_pages(void **state)
 			assert_int_equal(rows[i].number, (int)seen++);
 	} while (cursor.p);
 	assert_int_equal(seen, 6);
-	assert_err(ada, ERR_BAD_REQUEST, member_list(ada, coop.id, STR_NONE, STR("x'"), 4, &rows, &n, &cursor));
+	assert_err(ada, ERR_INVALID, member_list(ada, coop.id, STR_NONE, STR("x'"), 4, &rows, &n, &cursor));
 	assert_ok(ada, member_mine(ada, &rows, &n));
 	assert_int_equal(n, 1);
 }
