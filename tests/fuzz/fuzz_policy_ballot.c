@@ -35,8 +35,9 @@ static void check_ballot(const uint8_t **data, size_t *size)
 		const uint8_t *b = small[e];
 		*t = (struct policy_tally){.yes = b[0] % 16, .no = b[1] % 16, .abstain = b[2] % 8, .roll_last_year = b[3], .proposer_yes = b[4] & 1,
 		                           .fixed_yes = b[4] >> 4, .fixed_no = b[5] >> 4, .fixed_abstain = b[6] % 4};
-		t->undecided[b[6] >> 4] = b[7] % 16;
-		t->roll = t->yes + t->no + t->abstain + t->undecided[b[6] >> 4] + (b[5] & 1);
+		size_t via = (b[6] >> 4) % POLICY_VIA_COUNT;
+		t->undecided[via] = b[7] % 16;
+		t->roll = t->yes + t->no + t->abstain + t->undecided[via] + (b[5] & 1);
 	}
 	enum policy_verdict verdict = policy_ballot_decide(rule, n, &count), settled;
 	policy_ballot_nodes(rule, n, &count, nodes);
