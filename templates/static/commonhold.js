@@ -4,6 +4,7 @@
  *   [id][data-live="seconds"]  is fetched again with its page until it comes without data-live
  *   time[datetime]             gets the reader's own time as a tooltip
  *   form[data-upload="path"]   sends its file there as it is, the other fields as query, and shows how far it is in its progress and output
+ *   .tabs                      is scrolled so that the present one is seen
  *   form                       is sent once, however often the button is pressed
  */
 (() => {
@@ -129,6 +130,12 @@
 		}
 		refresh(id, Math.min(seconds * 2, 60));
 	};
+
+	/* On a phone the row of tabs scrolls: the present one is brought into it. */
+	for (const tab of document.querySelectorAll('.tabs [aria-current]')) {
+		const row = tab.closest('.tabs');
+		row.scrollLeft = tab.offsetLeft - row.offsetLeft - (row.clientWidth - tab.offsetWidth) / 2;
+	}
 
 	localTimes(document);
 	for (const part of document.querySelectorAll('[id][data-live]'))
