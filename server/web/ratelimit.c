@@ -57,7 +57,9 @@ static struct sha256 caller_digest(const struct exchange *x)
 {
 	const struct actor *actor = &x->call.actor;
 	struct str secret = str_make(x->server->secret, sizeof(x->server->secret));
-	bool account = !uuid_is_nil(actor->account);
+	/* Where anyone may do what is expensive, such as trying a password, the address counts: accounts are to be had there for the asking. */
+	bool anyone = x->rq.route->permission == PERM_PUBLIC && (x->rq.route->flags & ROUTE_EXPENSIVE);
+	bool account = !anyone && !uuid_is_nil(actor->account);
 	return hmac_sha256(secret, account ? str_make(actor->account.b, sizeof(actor->account.b)) : address_network(x->call.arena, x->address));
 }
 

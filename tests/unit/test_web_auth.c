@@ -296,6 +296,20 @@ static void expensive_routes_count_tenfold(void **state)
 	expect_all(table, CH_LEN(table));
 }
 
+/* Otherwise one address could guess passwords without end, taking a fresh account for every few tries. */
+static void where_anyone_may_ask_an_account_buys_no_further_tries(void **state)
+{
+	(void)state;
+	struct http_options o = test_options();
+	o.rate_per_minute = 30;
+	start_with(&o);
+	static const struct expectation table[] = {
+		{ "POST", "/api/v1/guess", "", 200, "POST" }, { "POST", "/api/v1/guess", COOKIE, 200, "POST" }, { "POST", "/api/v1/guess", BEARER, 200, "POST" },
+		{ "POST", "/api/v1/guess", BEARER, 429, "429" }, { "POST", "/api/v1/guess", COOKIE, 429, "429" }, { "GET", "/api/v1/expensive", BEARER, 200, "GET" },
+	};
+	expect_all(table, CH_LEN(table));
+}
+
 static void ipv6_callers_are_limited_by_their_network(void **state)
 {
 	(void)state;
@@ -380,6 +394,7 @@ int main(void)
 		own_server(on_https_cookies_are_bound_to_the_host),
 		own_server(a_caller_is_limited_and_told_so),
 		own_server(expensive_routes_count_tenfold),
+		own_server(where_anyone_may_ask_an_account_buys_no_further_tries),
 		own_server(ipv6_callers_are_limited_by_their_network),
 		own_server(a_proxy_we_do_not_trust_cannot_choose_the_callers_address),
 		own_server(metrics_are_for_this_machine_or_the_tokens_holder),

@@ -291,6 +291,7 @@ static const struct route test_routes[] = {
 	{ "GET", "/api/v1/list", "list", PERM_PUBLIC, 0, NULL, "health", 200, on_page_list, "A list", ROUTE_FREE, "cursor limit state=open|closed" },
 	{ "GET", "/api/v1/limited", "limited", PERM_OPTIONAL, 0, NULL, "health", 200, on_hello, "Counts", 0 },
 	{ "GET", "/api/v1/expensive", "expensive", PERM_OPTIONAL, 0, NULL, "health", 200, on_hello, "Counts tenfold", ROUTE_EXPENSIVE },
+	{ "POST", "/api/v1/guess", "guess", PERM_PUBLIC, 0, NULL, "health", 200, on_hello, "Takes a password", ROUTE_EXPENSIVE | ROUTE_NO_CSRF },
 	{ "GET", "/api/v1/me", "me", PERM_ACCOUNT, 0, NULL, "health", 200, on_csrf, "Who I am", ROUTE_FREE },
 	{ "POST", "/api/v1/me", "me_change", PERM_ACCOUNT, LIMIT_BODY_SMALL, "message", "message", 200, on_echo, "Changes me", ROUTE_FREE },
 	{ "POST", "/api/v1/sessions", "session_make", PERM_PUBLIC, 0, NULL, NULL, 303, on_sign_in, "Signs in", ROUTE_FREE | ROUTE_NO_CSRF },
