@@ -8,6 +8,8 @@
 #define UPLOAD_MAX (4 * MIB)      /* without a script; with it a file is streamed to the API */
 #define QUEUE_PAGE 10             /* items shown with their content */
 #define SHOWN_TEXT 6000           /* bytes of one text on the moderation page; the rest is said to be there */
+#define SHOWN_WHERE 200           /* bytes of the name of its place */
+#define SHOWN_ITEM (60 * KIB)     /* page data of one item's texts, so that no contribution makes the queue unreadable */
 #define TURNS 3                   /* question and answer pairs in the form for a chat */
 
 /* ---- Contributing ---- */
@@ -348,11 +350,11 @@ static enum err import_form(struct request *rq, struct response *rs)
 /* ---- Moderation ---- */
 
 /* As much of a text as fits, not ending inside a character. */
-static struct str shown(struct str text)
+static struct str shown(struct str text, size_t most)
 {
-	if (text.n <= SHOWN_TEXT)
+	if (text.n <= most)
 		return text;
-	size_t n = SHOWN_TEXT;
+	size_t n = most;
 	while (n && ((unsigned char)text.p[n] & 0xc0) == 0x80)
 		n--;
 	return str_sub(text, 0, n);
@@ -372,9 +374,9 @@ static void write_piece(struct json_writer *w, struct str text, const char *foun
 static void write_text(struct json_writer *w, struct arena *a, const struct json *node, struct str text, const struct pii_report *report)
 {
 	size_t at = 0;
-	struct str visible = shown(text);
+	struct str visible = shown(text, SHOWN_TEXT);
 	jw_object(w);
-	jw_kstr(w, "where", words_field(a, json_pointer(a, node)));
+	jw_kstr(w, "where", shown(words_field(a, json_pointer(a, node)), SHOWN_WHERE));
 	jw_kbool(w, "cut", visible.n < text.n);
 	jw_key(w, "pieces");
 	jw_array(w);
@@ -398,16 +400,33 @@ static bool is_technical(struct str key)
 	return str_is(key, "sha256") || str_is(key, "size") || str_is(key, "media_type");
 }
 
+static bool is_marked(const struct pii_report *report, const struct json *node)
+{
+	for (size_t i = 0; i < report->kept; i++)
+		if (report->finding[i].at == node)
+			return true;
+	return false;
+}
+
+/* Half of the room is for texts in which something was found, wherever they stand. */
 static void write_texts(struct json_writer *w, struct arena *a, const struct json *content)
 {
 	struct pii_report report = { 0 };
+	size_t from = w->out->n;
+	bool more = false;
 	pii_scan_tree(content, &report);
 	jw_key(w, "texts");
 	jw_array(w);
-	for (const struct json *v = content; v && w->out->n < PAGE_MAX / 2; v = json_next(v))
-		if ((v->type == JSON_STRING || v->type == JSON_NUMBER) && !is_technical(v->key))
+	for (const struct json *v = content; v; v = json_next(v)) {
+		if ((v->type != JSON_STRING && v->type != JSON_NUMBER) || is_technical(v->key))
+			continue;
+		if (w->out->n - from < SHOWN_ITEM / 2 || (w->out->n - from < SHOWN_ITEM && is_marked(&report, v)))
 			write_text(w, a, v, v->text, &report);
+		else
+			more = true;
+	}
 	jw_end_array(w);
+	jw_kbool(w, "more_texts", more);
 }
 
 static enum err write_waiting(struct json_writer *w, struct request *rq, const struct contribution *item)
@@ -457,8 +476,12 @@ static enum err moderation_page(struct request *rq, struct response *rs)
 	jw_key(&w, "items");
 	jw_array(&w);
 	enum err err = ERR_OK;
-	for (size_t i = 0; i < n && err == ERR_OK; i++)
+	for (size_t i = 0; i < n && err == ERR_OK; i++) {
+		struct arena_mark mark = arena_mark(rq->call->arena);
 		err = write_waiting(&w, rq, &items[i]);
+		if (err == ERR_OK)
+			arena_rewind(rq->call->arena, mark);
+	}
 	if (err != ERR_OK) {
 		buf_release(&b);
 		return err;

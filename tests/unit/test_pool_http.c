@@ -327,6 +327,43 @@ static void a_small_file_needs_no_script(void **state)
 	stop();
 }
 
+/* Whoever contributes must not be able to keep the admins from their queue. */
+static void no_contribution_makes_the_queue_unreadable(void **state)
+{
+	(void)state;
+	struct buf b;
+	serve("\"moderation\":{\"mode\":\"hold\"}");
+	buf_init(&b, 8 * MIB);
+	for (int item = 0; item < 3; item++) { /* values as many as there may be */
+		buf_addf(&b, "{\"kind\":\"record\",\"content\":{\"schema\":\"s%d\",\"data\":{\"list\":[\"me@example.org\"", item);
+		for (int i = 0; i < 190000; i++)
+			buf_add_z(&b, ",\"x\"");
+		buf_add_z(&b, "]}}}\n");
+	}
+	for (int item = 0; item < 3; item++) { /* what grows on a page */
+		buf_addf(&b, "{\"kind\":\"record\",\"content\":{\"schema\":\"t%d\",\"data\":{\"list\":[\"last\"", item);
+		for (int i = 0; i < 180; i++) {
+			buf_add_z(&b, ",\"");
+			for (int k = 0; k < 5000; k++)
+				buf_add_byte(&b, '&');
+			buf_add_byte(&b, '"');
+		}
+		buf_add_z(&b, "]}}}\n");
+	}
+	buf_addf(&b, "{\"kind\":\"record\",\"content\":{\"schema\":\"u\",\"data\":{\"");
+	for (int k = 0; k < 900; k++)
+		buf_add_z(&b, k == 5 ? "a\":{\"" : "a name as long as a book, ");
+	buf_add_z(&b, "\":\"the last of all\"}}}}\n");
+	struct str answer = ask(1, "POST", "contributions/batch?verdicts=faults", "application/x-ndjson", buf_str(&b), 200);
+	buf_release(&b);
+	const struct json *summary = fits(str_trim(answer), "verdict");
+	assert_int_equal(json_int(json_get(summary, "pending"), 0), 7);
+	expect(page(0, "GET", "moderation", NULL), 200, "the last of all");
+	expect(page(0, "GET", "moderation", NULL), 200, "<mark title=\"It seems to be an e-mail address\">me@example.org</mark>");
+	expect(page(0, "GET", "moderation", NULL), 200, "There is more in it than is shown here.");
+	stop();
+}
+
 static void the_queue_shows_content_and_marks_findings(void **state)
 {
 	(void)state;
@@ -357,6 +394,7 @@ int main(void)
 		fixture_test(admins_moderate_and_contributors_read_why),
 		fixture_test(the_form_takes_what_people_write),
 		fixture_test(a_small_file_needs_no_script),
+		fixture_test(no_contribution_makes_the_queue_unreadable),
 		fixture_test(the_queue_shows_content_and_marks_findings),
 	};
 	return fixture_run(tests, CH_LEN(tests));
