@@ -297,6 +297,7 @@ static enum err group_commit(struct pool_batch *b, const struct group *g, struct
 	for (size_t i = 0; i < g->n; i++)
 		fates[i].item = g->made[i].item;
 	TRY(db_begin_in(c, b->in.coop, DB_WRITE));
+	TRY(intake_still_open(c, &b->in)); /* a batch may take hours to arrive */
 	TRY(items_write(c, &b->in, g->at, fates, g->n));
 	return db_commit(c);
 }

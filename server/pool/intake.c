@@ -12,6 +12,8 @@ SQL(intake_find,
 	"(SELECT l.licence FROM licence_choice l WHERE l.coop_id = m.coop_id AND l.member_id = m.id ORDER BY l.seq DESC LIMIT 1) "
 	"FROM membership m JOIN coop k ON k.id = m.coop_id WHERE m.coop_id = $1 AND m.account_id = $2");
 
+SQL(intake_again, "SELECT m.state, (SELECT max(version) FROM charter h WHERE h.coop_id = m.coop_id) FROM membership m WHERE m.coop_id = $1 AND m.id = $2");
+
 #define RULES_KEPT 64 /* charters in memory: those of the co-ops that contribute right now */
 
 static struct { pthread_mutex_t lock; struct intake_rules *kept[RULES_KEPT]; unsigned next; } cache = { .lock = PTHREAD_MUTEX_INITIALIZER };
@@ -121,6 +123,18 @@ static bool may_contribute(struct str state)
 {
 	int standing = policy_standing_find(state.p, state.n);
 	return standing == POLICY_STANDING_ACTIVE || standing == POLICY_STANDING_DUE || standing == POLICY_STANDING_GRACE;
+}
+
+enum err intake_still_open(struct call *c, const struct intake *in)
+{
+	struct rows r;
+	TRY(db_one(c, intake_again, &r, A_UUID(in->coop), A_UUID(in->member)));
+	struct str state = row_str(&r, 0, 0);
+	if (!may_contribute(state))
+		return fail_reason(c, ERR_FORBIDDEN, "membership_standing", "Your membership is %.*s by now, so nothing more is taken.", STR_ARG(state));
+	if (row_int(&r, 0, 1) != in->rules->version)
+		return fail_reason(c, ERR_STATE, "charter_changed", "The co-op's charter changed in the meantime. Send the rest again.");
+	return ERR_OK;
 }
 
 /* The member's own choice while the charter still allows it. */

@@ -32,6 +32,8 @@ struct intake {
 };
 /* The acting member's, inside. ERR_NOT_FOUND where the actor is no member, ERR_FORBIDDEN where the membership does not let them contribute. */
 CH_CHECK enum err intake_open(struct call *c, struct uuid coop, struct intake *out);
+/* Fails when the member may not contribute any more, or the charter is another than `in` was opened under. Inside. */
+CH_CHECK enum err intake_still_open(struct call *c, const struct intake *in);
 
 /* The submission schemas, compiled once a process. */
 CH_CHECK enum err pool_schemas(const struct contribution_schemas **out, struct error *e);

@@ -170,6 +170,28 @@ static void a_group_that_cannot_be_written_leaves_nothing_of_itself(void **state
 	assert_int_equal(fixture_int("SELECT count(*) FROM log_leaf"), POOL_GROUP);
 }
 
+/* A batch is open for as long as its sender likes: what ended or changed since it began holds for the rest of it. */
+static void a_batch_ends_with_the_membership_and_with_the_charter(void **state)
+{
+	(void)state;
+	struct uuid coop = world_coop("");
+	struct call *c = world_member(coop, "active");
+	struct heard h = { .committed = 0 };
+	struct pool_batch *b;
+	assert_ok(c, pool_batch_begin(c, coop, hear, &h, &b));
+	assert_ok(c, give_examples(b, 0, 10, 10));
+	world_charter(coop, "\"moderation\":{\"mode\":\"hold\"}");
+	assert_err(c, ERR_STATE, pool_batch_end(b));
+	assert_string_equal(c->error.reason, "charter_changed");
+	assert_ok(c, pool_batch_begin(c, coop, hear, &h, &b));
+	assert_ok(c, give_examples(b, 0, 10, 10));
+	world_member(coop, "active");
+	fixture_sql("UPDATE membership SET is_admin = true; UPDATE membership SET state = 'removed', is_admin = false WHERE number = 0");
+	assert_err(c, ERR_FORBIDDEN, pool_batch_end(b));
+	assert_int_equal(h.taken, 0);
+	assert_int_equal(fixture_int("SELECT count(*) FROM contribution"), 0);
+}
+
 static void a_listener_that_fails_ends_the_batch(void **state)
 {
 	(void)state;
@@ -326,6 +348,7 @@ int main(void)
 		fixture_test(verdicts_come_after_their_group_is_committed),
 		fixture_test(a_batch_that_ends_early_leaves_whole_groups),
 		fixture_test(a_group_that_cannot_be_written_leaves_nothing_of_itself),
+		fixture_test(a_batch_ends_with_the_membership_and_with_the_charter),
 		fixture_test(a_listener_that_fails_ends_the_batch),
 		fixture_test(memory_stays_the_same_however_long_the_batch),
 		fixture_test(the_largest_lines_fit_into_a_requests_arena),
