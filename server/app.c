@@ -151,7 +151,7 @@ enum err app_open(struct app **out, struct error *e)
 	if (!app_tables_ok())
 		return error_set(e, ERR_INTERNAL, "A table of states has an edge that leads nowhere.");
 	TRY(make_dir(config()->dir, 0700, e));
-	TRY(make_dir(config()->releases_dir, 0755, e));
+	TRY(make_dir(config()->releases_dir, 0700, e));
 	TRY(instance_keys_open(config()->key_dir, &a->keys, e));
 	instance_keys_use(a->keys);
 	ledger_use_host(host_of(config()->base_url));

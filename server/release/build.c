@@ -51,7 +51,7 @@ static enum err remove_tree(struct call *c, struct str dir)
 
 static enum err make_folder(struct call *c, const char *path)
 {
-	if (mkdir(path, 0755) != 0 && errno != EEXIST)
+	if (mkdir(path, 0700) != 0 && errno != EEXIST) /* what is gated is not for other accounts of this machine */
 		return fail(c, ERR_IO, "The folder for releases cannot be made: %s.", strerrorname_np(errno));
 	return ERR_OK;
 }
@@ -135,15 +135,24 @@ static enum err check(struct call *c, struct artefact *a, bool staged)
 	return ERR_OK;
 }
 
+/* The release that this one follows, if there is any. Inside. */
+static enum err find_previous(struct call *c, struct uuid coop, struct release *out, bool *any)
+{
+	enum err found = release_last_published(c, coop, out);
+	*any = found == ERR_OK;
+	if (found != ERR_OK && found != ERR_NOT_FOUND)
+		return found;
+	error_clear(&c->error);
+	return ERR_OK;
+}
+
 /* Builds into the staging folder from one snapshot of the co-op. */
 static enum err build_staged(struct call *c, const struct release *r, struct decided *d, struct release *previous, struct artefact *a, struct sha256 *manifest)
 {
 	*a = (struct artefact){ .c = c, .release = r, .d = d, .base_url = config()->base_url };
-	enum err found = release_latest(c, r->coop, previous);
-	if (found != ERR_OK && found != ERR_NOT_FOUND)
-		return found;
-	error_clear(&c->error);
-	a->previous = found == ERR_OK ? previous : NULL;
+	bool any;
+	TRY(find_previous(c, r->coop, previous, &any));
+	a->previous = any ? previous : NULL;
 	TRY(coop_get(c, r->coop, &a->coop));
 	TRY(ledger_key(c, r->coop, &a->key));
 	TRY(ledger_origin(c, r->coop, &a->origin));
@@ -192,12 +201,23 @@ static struct str published_facts(struct call *c, const struct artefact *a, stru
 		STR_ARG(a->version));
 }
 
-/* Publishes what was staged. The co-op's log is locked first, and with it everything that could be said or withdrawn; then every item is decided once more. If anything fell out since
- * the build, *stale tells to build again. The folder is moved into place before the commit: without the commit it is not published, and the next attempt clears it away. */
+/* Whether the release still follows the one that it was built after; `now` is that one as it is now, under the log's lock. */
+static enum err follows_still(struct call *c, const struct artefact *a, struct release *now, bool *follows)
+{
+	bool any;
+	TRY(find_previous(c, a->release->coop, now, &any));
+	*follows = any == (a->previous != NULL) && (!any || uuid_eq(now->id, a->previous->id));
+	return ERR_OK;
+}
+
+/* Publishes what was staged. The co-op's log is locked first, and with it everything that could be said or withdrawn; then every item is decided once more. If anything fell
+ * out since the build, or another release came in between, *stale tells to build again. The folder is moved into place before the commit: without the commit it is not
+ * published, and the next attempt clears it away. */
 static enum err publish(struct call *c, struct release *r, struct artefact *a, const struct frozen *frozen, struct sha256 manifest, bool *stale)
 {
 	struct decided now;
-	struct release locked;
+	struct release locked, previous;
+	bool follows;
 	TRY(db_begin_in(c, r->coop, DB_WRITE));
 	TRY(pool_lock(c, r->coop));
 	TRY(ledger_lock(c, r->coop));
@@ -205,7 +225,8 @@ static enum err publish(struct call *c, struct release *r, struct artefact *a, c
 	if (locked.state != RELEASE_BUILDING)
 		return fail(c, ERR_STATE, "The release changed while it was being built.");
 	TRY(decide_outcomes(c, r->coop, r, r->cutoff_at, publishing_instant(r), frozen->reasons, frozen->n, &now));
-	*stale = !same_decision(a->d, &now);
+	TRY(follows_still(c, a, &previous, &follows));
+	*stale = !follows || !same_decision(a->d, &now);
 	decided_release(&now);
 	if (*stale) {
 		db_rollback(c);
@@ -218,10 +239,8 @@ static enum err publish(struct call *c, struct release *r, struct artefact *a, c
 	TRY(release_move(c, &locked, RELEASE_PUBLISHED, published_facts(c, a, manifest)));
 	TRY(db_exec(c, release_set_leaf, A_UUID(r->coop), A_UUID(r->id), A_I64(locked.leaf)));
 	TRY(seals_write(a, locked.leaf));
-	if (a->previous) {
-		struct release old = *a->previous;
-		TRY(release_move(c, &old, RELEASE_SUPERSEDED, STR_NONE));
-	}
+	if (a->previous && previous.state == RELEASE_PUBLISHED)
+		TRY(release_move(c, &previous, RELEASE_SUPERSEDED, STR_NONE));
 	TRY(check(c, a, false));
 	struct str final = release_dir(c->arena, r->coop, r->id);
 	if (rename(a->dir.p, final.p) != 0)

@@ -12,6 +12,7 @@ SQL(release_for_update, "SELECT " RELEASE_COLUMNS " FROM release WHERE coop_id =
 SQL(release_by_version, "SELECT " RELEASE_COLUMNS " FROM release WHERE coop_id = $1 AND version = $2");
 SQL(release_by_manifest, "SELECT " RELEASE_COLUMNS " FROM release WHERE coop_id = $1 AND substr(manifest_sha256, 1, length($2)) = $2 AND version IS NOT NULL");
 SQL(release_newest, "SELECT " RELEASE_COLUMNS " FROM release WHERE coop_id = $1 AND state = 'published' ORDER BY published_at DESC LIMIT 1");
+SQL(release_last, "SELECT " RELEASE_COLUMNS " FROM release WHERE coop_id = $1 AND published_at IS NOT NULL ORDER BY published_at DESC, cutoff_at DESC LIMIT 1");
 SQL(release_page,
 	"SELECT " RELEASE_COLUMNS " FROM release WHERE coop_id = $1 AND ($2::text IS NULL OR state = $2) AND ($3::timestamptz IS NULL OR (cutoff_at, id) < ($3, $4)) "
 	"ORDER BY cutoff_at DESC, id DESC LIMIT $5");
@@ -133,6 +134,13 @@ enum err release_latest(struct call *c, struct uuid coop, struct release *out)
 {
 	struct rows r;
 	TRY(db_one(c, release_newest, &r, A_UUID(coop)));
+	return release_row(c, coop, &r, 0, out);
+}
+
+enum err release_last_published(struct call *c, struct uuid coop, struct release *out)
+{
+	struct rows r;
+	TRY(db_one(c, release_last, &r, A_UUID(coop)));
 	return release_row(c, coop, &r, 0, out);
 }
 

@@ -19,6 +19,8 @@ CH_CHECK bool release_state_parse(struct str text, enum release_state *out);
 CH_CHECK enum err release_get(struct call *c, struct uuid coop, struct uuid id, struct release *out);
 /* The newest published one that is still current; ERR_NOT_FOUND when there is none. Inside. */
 CH_CHECK enum err release_latest(struct call *c, struct uuid coop, struct release *out);
+/* The last one that was ever published, withdrawn or not: versions go on from there. ERR_NOT_FOUND when there is none. Inside. */
+CH_CHECK enum err release_last_published(struct call *c, struct uuid coop, struct release *out);
 
 /* ---- decide.c: the policy engine over a whole pool ---- */
 

@@ -3,11 +3,15 @@
 
 #include "commonhold/config.h"
 #include "commonhold/crypto.h"
+#include "commonhold/ledger.h"
 #include "commonhold/verify.h"
+
+#include "server/release/release_internal.h"
 
 #include <dirent.h>
 #include <fcntl.h>
 #include <libpq-fe.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -265,6 +269,83 @@ static void rows_that_leave_make_a_new_major_version(void **state)
 	assert_str(world_read(&w, second.id).version, "2.0.0");
 }
 
+/* ---- what happens while a release is built ---- */
+
+/* Builds a release in a thread of its own, as a worker does. */
+struct builder { struct call *call; struct uuid coop, release; enum err err; };
+
+static void *build_run(void *arg)
+{
+	struct builder *b = arg;
+	b->err = release_build(b->call, b->coop, b->release);
+	return NULL;
+}
+
+/* From a frozen release to the instant when it may be built. */
+static void until_it_may_be_built(struct world *w, struct uuid release)
+{
+	struct release r = world_read(w, release);
+	world_until(w, r.cutoff_at + 7 * CLOCK_DAY + CLOCK_HOUR);
+	r = world_read(w, release);
+	world_vote(w, &r, 2, "for");
+	world_until(w, r.cutoff_at + 9 * CLOCK_DAY + 2 * CLOCK_HOUR);
+	clock_set(r.cutoff_at + 10 * CLOCK_DAY + 3 * CLOCK_HOUR);
+}
+
+/* Otherwise its files would open again. */
+static void a_release_withdrawn_while_the_next_is_built_stays_withdrawn(void **state)
+{
+	struct world w;
+	pthread_t thread;
+	(void)state;
+	world_make(&w, NULL);
+	world_say(&w, 0, "allow");
+	world_contribute(&w, 0, "In January");
+	struct release first = world_release(&w);
+	world_until(&w, WORLD_CUTOFF);
+	world_publish(&w, first.id);
+	world_contribute(&w, 0, "In February");
+	struct release second = world_release(&w);
+	world_until(&w, second.cutoff_at);
+	until_it_may_be_built(&w, second.id);
+	fixture_sql("UPDATE release SET state = 'building' WHERE state = 'cooling_off'"); /* the step into it needs the log, which is taken below */
+
+	struct call *c = w.system;
+	struct builder b = { .call = fixture_system(), .coop = w.coop, .release = second.id };
+	assert_ok(c, db_begin_in(c, w.coop, DB_WRITE));
+	assert_ok(c, ledger_lock(c, w.coop));
+	assert_int_equal(pthread_create(&thread, NULL, build_run, &b), 0);
+	while (fixture_int("SELECT count(*) FROM pg_locks WHERE NOT granted") == 0)
+		usleep(5000);
+	assert_ok(c, release_take(c, w.coop, first.id, &first));
+	assert_ok(c, release_move(c, &first, RELEASE_WITHDRAWN, STR_NONE));
+	assert_ok(c, db_commit(c));
+	pthread_join(thread, NULL);
+	assert_ok(b.call, b.err);
+	assert_int_equal(world_read(&w, first.id).state, RELEASE_WITHDRAWN);
+	assert_int_equal(world_read(&w, second.id).state, RELEASE_PUBLISHED);
+	assert_int_equal(fixture_int("SELECT count(*) FROM release_event WHERE to_state = 'superseded'"), 0);
+	verifies(&w, second.id);
+}
+
+static void built_files_are_for_the_server_alone(void **state)
+{
+	struct world w;
+	struct stat st;
+	(void)state;
+	world_make(&w, NULL);
+	world_say(&w, 0, "allow");
+	world_contribute(&w, 0, "In January");
+	struct release r = world_release(&w);
+	world_until(&w, WORLD_CUTOFF);
+	world_publish(&w, r.id);
+	struct str dir = release_dir(w.system->arena, w.coop, r.id);
+	assert_int_equal(stat(dir.p, &st), 0);
+	assert_int_equal(st.st_mode & 077, 0);
+	assert_int_equal(stat(str_fmt(w.system->arena, "%.*s/..", STR_ARG(dir)).p, &st), 0);
+	assert_int_equal(st.st_mode & 077, 0);
+}
+
 /* ---- crash at any point, the same bytes ---- */
 
 static void database_name(const char *url, char out[128])
@@ -428,6 +509,8 @@ int main(void)
 		fixture_test(fewer_contributors_than_k_release_nothing),
 		fixture_test(the_second_release_reuses_what_did_not_change),
 		fixture_test(rows_that_leave_make_a_new_major_version),
+		fixture_test(a_release_withdrawn_while_the_next_is_built_stays_withdrawn),
+		fixture_test(built_files_are_for_the_server_alone),
 		fixture_test(a_crash_at_any_point_resumes_to_the_same_bytes),
 	};
 	return fixture_run(tests, CH_LEN(tests));
