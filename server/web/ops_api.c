@@ -19,14 +19,15 @@ enum err ops_ready(struct request *rq, struct response *rs)
 	return ops_health(rq, rs);
 }
 
-/* Loopback only, unless the caller shows the token; behind our proxy every peer is loopback, so there the forwarded address counts. */
+/* Loopback only, unless the caller shows the token. Behind a proxy every peer is loopback: there the forwarded address counts, if the proxy is one to be believed. */
 static bool metrics_allowed(const struct exchange *x)
 {
 	struct str token = x->server->options.metrics_token, header = exchange_header(x, "Authorization");
 	if (token.n && str_starts(header, "Bearer ") && secret_eq(str_sub(header, 7, header.n), token))
 		return true;
 	bool forwarded = exchange_header(x, "X-Forwarded-For").p != NULL;
-	return x->peer_loopback && (!forwarded || str_starts(x->address, "127.") || str_is(x->address, "::1"));
+	bool from_here = str_starts(x->address, "127.") || str_is(x->address, "::1");
+	return x->peer_loopback && (!forwarded || (x->server->options.trust_proxy && from_here));
 }
 
 enum err ops_metrics(struct request *rq, struct response *rs)

@@ -360,6 +360,18 @@ static void metrics_are_for_this_machine_or_the_tokens_holder(void **state)
 	expect_all(table, CH_LEN(table));
 }
 
+static void metrics_are_not_for_what_comes_through_a_proxy_that_nobody_told_us_of(void **state)
+{
+	(void)state;
+	struct http_options o = test_options();
+	start_with(&o);
+	static const struct expectation table[] = {
+		{ "GET", "/metrics", "", 200, "commonhold_http_in_flight 1" },
+		{ "GET", "/metrics", "X-Forwarded-For: 203.0.113.1\r\n", 404, "not_found" },
+	};
+	expect_all(table, CH_LEN(table));
+}
+
 static void a_request_id_of_our_proxy_is_kept(void **state)
 {
 	(void)state;
@@ -398,6 +410,7 @@ int main(void)
 		own_server(ipv6_callers_are_limited_by_their_network),
 		own_server(a_proxy_we_do_not_trust_cannot_choose_the_callers_address),
 		own_server(metrics_are_for_this_machine_or_the_tokens_holder),
+		own_server(metrics_are_not_for_what_comes_through_a_proxy_that_nobody_told_us_of),
 		own_server(a_request_id_of_our_proxy_is_kept),
 	};
 	int failed = cmocka_run_group_tests(tests, start, stop);
