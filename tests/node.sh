@@ -14,7 +14,7 @@ export COMMONHOLD_ROOT=$root
 [ -e "$root/tests/node_modules" ] || ln -s ../build/node/node_modules "$root/tests/node_modules"
 options=(--test --test-reporter=tap)
 # Debian's own Node 18 does not know this one yet, and runs as many files at a time as there are cores.
-if node --help | grep -q -- --test-concurrency; then
+if node --help 2>/dev/null | grep -c -- --test-concurrency >/dev/null; then
 	options+=(--test-concurrency="${TEST_JOBS:-2}")
 fi
 exec node "${options[@]}" "$@"

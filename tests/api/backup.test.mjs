@@ -12,8 +12,8 @@ let server, folder, env;
 
 // The private cluster listens on a socket in a folder that the server chose; its lock file says which.
 function clusterUrls(dir) {
-  const pid = readdirSync(dir, { recursive: true }).find((name) => name.endsWith("postmaster.pid"));
-  const lines = readFileSync(join(dir, pid), "utf8").split("\n");
+  const pid = execFileSync("find", ["-L", dir, "-name", "postmaster.pid"], { encoding: "utf8" }).split("\n")[0];
+  const lines = readFileSync(pid, "utf8").split("\n");
   return (name) => `host=${lines[4]} user=postgres dbname=${name}`;
 }
 
