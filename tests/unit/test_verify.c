@@ -510,6 +510,38 @@ static void shards_that_are_known_are_hashed_but_not_read_again(void **state)
 	assert_false(result.ok);
 }
 
+/* One byte of a file becomes another; its size stays. */
+static void change_byte(const char *name)
+{
+	char byte;
+	int fd = open(at(name), O_RDWR);
+	assert_true(fd >= 0);
+	assert_int_equal(pread(fd, &byte, 1, 12), 1);
+	byte ^= 1;
+	assert_int_equal(pwrite(fd, &byte, 1, 12), 1);
+	close(fd);
+}
+
+static void a_memory_of_hashes_ends_where_a_file_changes(void **state)
+{
+	(void)state;
+	static const char shard[] = "data/chat/all-00000-of-00001.jsonl.gz";
+	int asked = 0;
+	struct verify_options options = { .public_key = key.public_key, .known = all_known, .arg = &asked, .memory = verify_memory_new(arena) };
+	struct verify_result result;
+	struct error e = { 0 };
+	build(HONEST);
+	/* written long ago, so that a change shows however coarse the clock of the file system is */
+	assert_int_equal(utimensat(AT_FDCWD, at(shard), (struct timespec[]){ { .tv_sec = 1000000000 }, { .tv_sec = 1000000000 } }, 0), 0);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(verify_release(arena, dir, &options, &result, &e), ERR_OK);
+		assert_whole(result);
+	}
+	change_byte(shard);
+	assert_int_equal(verify_release(arena, dir, &options, &result, &e), ERR_OK);
+	assert_false(result.ok);
+}
+
 static void what_is_no_folder_is_an_error(void **state)
 {
 	(void)state;
@@ -678,6 +710,7 @@ int main(void)
 		cmocka_unit_test(another_key_is_refused),
 		cmocka_unit_test(a_staged_release_needs_no_log_yet),
 		cmocka_unit_test(shards_that_are_known_are_hashed_but_not_read_again),
+		cmocka_unit_test(a_memory_of_hashes_ends_where_a_file_changes),
 		cmocka_unit_test(what_is_no_folder_is_an_error),
 		cmocka_unit_test(every_fraud_is_caught),
 		cmocka_unit_test(every_changed_byte_is_caught),
