@@ -5,16 +5,13 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, readdirSync, writeFileSync, rmSync, utimesSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { start, root } from "./server.mjs";
+import { start, root, cluster } from "./server.mjs";
 
 const script = join(root, "server/deploy/backup.sh");
 let server, folder, env;
 
-// The private cluster listens on a socket in a folder that the server chose; its lock file says which.
 function clusterUrls(dir) {
-  const pid = execFileSync("find", ["-L", dir, "-name", "postmaster.pid"], { encoding: "utf8" }).split("\n")[0];
-  const lines = readFileSync(pid, "utf8").split("\n");
-  return (name) => `host=${lines[4]} user=postgres dbname=${name}`;
+  return (name) => `host=${cluster(dir).socket} user=postgres dbname=${name}`;
 }
 
 before(async () => {

@@ -5,10 +5,10 @@ import { createHash, createPublicKey, verify } from "node:crypto";
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { published } from "./published.mjs";
 import { Contract } from "./contract.mjs";
-import { Client } from "./server.mjs";
+import { Client, cluster } from "./server.mjs";
 
 let here, shard, files, base, grant, token;
 const sha256 = (bytes) => createHash("sha256").update(bytes).digest("hex");
@@ -153,8 +153,7 @@ test("a part is sent when it is asked for, and only of the same file", async () 
 
 // The private database, past the server.
 function sql(text) {
-  const socket = readdirSync(here.dir, { recursive: true }).find((name) => name.endsWith(".s.PGSQL.5432"));
-  return execFileSync("psql", ["-XAt", "-h", join(here.dir, dirname(socket)), "-U", "postgres", "-c", text, "commonhold"], { encoding: "utf8" }).trim();
+  return execFileSync("psql", ["-XAt", "-h", cluster(here.dir).socket, "-U", "postgres", "-c", text, "commonhold"], { encoding: "utf8" }).trim();
 }
 
 test("every download is noted before it is sent, and what is refused is none", async () => {

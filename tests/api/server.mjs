@@ -1,6 +1,6 @@
 // A real server for tests: the sanitizer build with a private database in a temporary folder, spoken to over HTTP.
 import { spawn, execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createServer } from "node:net";
@@ -75,6 +75,13 @@ export class Client {
   put(path, json, o) { return this.request("PUT", path, { json, ...o }); }
   patch(path, json, o) { return this.request("PATCH", path, { json, ...o }); }
   delete(path, o) { return this.request("DELETE", path, o); }
+}
+
+// What the private cluster of an instance says of itself: process and socket folder, from its lock file.
+export function cluster(dir) {
+  const lock = execFileSync("find", ["-L", dir, "-name", "postmaster.pid"], { encoding: "utf8" }).split("\n")[0];
+  const lines = readFileSync(lock, "utf8").split("\n");
+  return { pid: Number(lines[0]), socket: lines[4].trim() };
 }
 
 let people = 0;
