@@ -141,7 +141,9 @@ static enum err exchange_answer(struct exchange *x)
 		TRY(csrf_check_token(x));
 	TRY(permission_check(x));
 	TRY(ratelimit_take(x, x->rq.route->flags & ROUTE_EXPENSIVE ? 10 : 1));
-	if (!(x->rq.route->flags & ROUTE_STREAM_BODY))
+	if (x->rq.route->flags & ROUTE_STREAM_BODY)
+		TRY(stream_enter(x));
+	else
 		TRY(body_read(x));
 	if (form)
 		TRY(csrf_check_token(x));

@@ -1,5 +1,5 @@
 /* Long answers: a head at once, then data in writes of at least STREAM_WRITE bytes, chunked or of an announced length. A stream holds one of LIMIT_STREAMS places to its
- * end, so that slow readers cannot take every worker.
+ * end, so that slow readers cannot take every worker; so does a streamed body, so that slow writers cannot.
  */
 #include "server/web/web.h"
 
@@ -44,8 +44,10 @@ static void stream_leave(void *arg)
 	x->stream.counted = false;
 }
 
-static enum err stream_enter(struct exchange *x)
+enum err stream_enter(struct exchange *x)
 {
+	if (x->stream.counted)
+		return ERR_OK;
 	if (atomic_fetch_add(&x->server->streams, 1) >= LIMIT_STREAMS) {
 		atomic_fetch_sub(&x->server->streams, 1);
 		x->retry_after = 10;

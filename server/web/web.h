@@ -195,6 +195,8 @@ void problem_json(struct buf *out, const struct error *e, struct str request_id)
 void security_headers(const struct exchange *x, struct buf *out, bool html);
 
 /* stream.c */
+/* Takes one of the places for what may be slow, kept until the end of the request or of its stream. */
+CH_CHECK enum err stream_enter(struct exchange *x);
 void stream_abandon(struct exchange *x);
 
 /* schemas.c */

@@ -381,6 +381,57 @@ static void a_stop_finishes_what_is_in_flight_and_refuses_what_is_new(void **sta
 
 #define web_test(f) cmocka_unit_test_setup(f, afresh)
 
+static int start_with_workers(void **state)
+{
+	(void)state;
+	struct http_options o = test_options();
+	o.workers = LIMIT_STREAMS + 4;
+	o.request_timeout_ms = 20000;
+	server = test_server(&o);
+	port = http_port(server);
+	return 0;
+}
+
+/* What a small upload is answered. */
+static int upload_status(void)
+{
+	const char *text = "POST /api/v1/upload HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Type: application/x-ndjson\r\nContent-Length: 2\r\n\r\n{}";
+	struct answer a = client_ask_n(port, text, strlen(text));
+	int status = a.status;
+	answer_free(&a);
+	return status;
+}
+
+static int status_awaited(int wanted)
+{
+	int status = 0;
+	for (int i = 0; i < 400 && status != wanted; i++) {
+		status = upload_status();
+		if (status != wanted)
+			usleep(5000);
+	}
+	return status;
+}
+
+static void slow_uploads_do_not_take_every_worker(void **state)
+{
+	(void)state;
+	int fds[LIMIT_STREAMS];
+	const char *text = "POST /api/v1/upload HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-ndjson\r\nContent-Length: 1000000\r\n\r\n{";
+	for (int i = 0; i < LIMIT_STREAMS; i++) {
+		fds[i] = client_connect(port);
+		assert_true(client_send(fds[i], text, strlen(text)));
+	}
+	assert_int_equal(status_awaited(503), 503);
+	const char *hello = "GET /api/v1/hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+	struct answer a = client_ask_n(port, hello, strlen(hello));
+	assert_status(&a, 200, "while uploads drip");
+	answer_free(&a);
+	for (int i = 0; i < LIMIT_STREAMS; i++)
+		close(fds[i]);
+	assert_int_equal(status_awaited(200), 200);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -400,6 +451,7 @@ int main(void)
 		web_test(a_connection_serves_many_requests_one_after_the_other),
 	};
 	const struct CMUnitTest last[] = { web_test(a_stop_finishes_what_is_in_flight_and_refuses_what_is_new) };
-	int failed = cmocka_run_group_tests(tests, start, stop);
+	const struct CMUnitTest slow[] = { web_test(slow_uploads_do_not_take_every_worker) };
+	int failed = cmocka_run_group_tests(tests, start, stop) + cmocka_run_group_tests(slow, start_with_workers, stop);
 	return failed + cmocka_run_group_tests(last, start, NULL);
 }
