@@ -110,11 +110,11 @@ static enum err read_tally(struct request *rq, struct response *rs)
 }
 
 const struct route ballot_routes[] = {
-	{ "GET", "/api/v1/coops/{coop}/ballots", "ballot_list", PERM_MEMBER, 0, NULL, "ballot_list", 200, list_ballots, "The co-op's ballots, newest first", 0,
+	{ "GET", "/api/v1/coops/{coop}/ballots", "ballot_list", PERM_ACTIVE, 0, NULL, "ballot_list", 200, list_ballots, "The co-op's ballots, newest first", 0,
 		"cursor limit state=notice|open|passed|failed|cancelled" },
-	{ "GET", "/api/v1/coops/{coop}/ballots/{ballot}", "ballot_read", PERM_MEMBER, 0, NULL, "ballot", 200, read_ballot, "One ballot, with the actor's own choice" },
-	{ "PUT", "/api/v1/coops/{coop}/ballots/{ballot}/vote", "ballot_vote", PERM_MEMBER, LIMIT_BODY_SMALL, "vote", "ballot", 200, cast_vote,
+	{ "GET", "/api/v1/coops/{coop}/ballots/{ballot}", "ballot_read", PERM_ACTIVE, 0, NULL, "ballot", 200, read_ballot, "One ballot, with the actor's own choice" },
+	{ "PUT", "/api/v1/coops/{coop}/ballots/{ballot}/vote", "ballot_vote", PERM_ACTIVE, LIMIT_BODY_SMALL, "vote", "ballot", 200, cast_vote,
 		"Cast, change or take back the actor's vote" },
-	{ "GET", "/api/v1/coops/{coop}/ballots/{ballot}/tally", "ballot_tally", PERM_MEMBER, 0, NULL, "tally", 200, read_tally, "The counts, once they may be seen" },
+	{ "GET", "/api/v1/coops/{coop}/ballots/{ballot}/tally", "ballot_tally", PERM_ACTIVE, 0, NULL, "tally", 200, read_tally, "The counts, once they may be seen" },
 	ROUTE_TABLE_END,
 };

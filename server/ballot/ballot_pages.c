@@ -164,8 +164,8 @@ static enum err vote_form(struct request *rq, struct response *rs)
 }
 
 const struct route ballot_page_routes[] = {
-	{ "GET", "/coops/{coop}/ballots", "page_ballots", PERM_MEMBER, 0, NULL, "text/html", 200, ballots_page, NULL },
-	{ "GET", "/coops/{coop}/ballots/{ballot}", "page_ballot", PERM_MEMBER, 0, NULL, "text/html", 200, ballot_page, NULL },
-	{ "POST", "/coops/{coop}/ballots/{ballot}/vote", "page_ballot_vote", PERM_MEMBER, LIMIT_BODY_SMALL, "form", "text/html", 303, vote_form, NULL },
+	{ "GET", "/coops/{coop}/ballots", "page_ballots", PERM_ACTIVE, 0, NULL, "text/html", 200, ballots_page, NULL },
+	{ "GET", "/coops/{coop}/ballots/{ballot}", "page_ballot", PERM_ACTIVE, 0, NULL, "text/html", 200, ballot_page, NULL },
+	{ "POST", "/coops/{coop}/ballots/{ballot}/vote", "page_ballot_vote", PERM_ACTIVE, LIMIT_BODY_SMALL, "form", "text/html", 303, vote_form, NULL },
 	ROUTE_TABLE_END,
 };

@@ -206,6 +206,7 @@ static enum err release_page(struct request *rq, struct response *rs)
 	jw_kstr(&w, "coop_name", coop.name);
 	jw_kbool(&w, "admin", rq->coop.is_admin);
 	jw_kbool(&w, "member", rq->coop.is_member);
+	jw_kbool(&w, "active", rq->coop.is_active);
 	jw_kbool(&w, "can_cancel", rq->coop.is_admin && r.state < RELEASE_BUILDING && r.state != RELEASE_FAILED);
 	jw_kstr(&w, "digest", r.frozen_at == INSTANT_NONE ? STR_NONE : sha256_hex(c->arena, r.candidates_sha256));
 	jw_kstr(&w, "manifest", built ? sha256_hex(c->arena, r.manifest_sha256) : STR_NONE);

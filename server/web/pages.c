@@ -92,7 +92,7 @@ static const struct place coop_places[] = {
 	{ "/charter", "Charter", SEEN_BY_ALL },
 	{ "/releases", "Releases", SEEN_BY_ALL },
 	{ "/access", "Access", SEEN_BY_ALL },
-	{ "/ballots", "Ballots", SEEN_BY_MEMBERS },
+	{ "/ballots", "Ballots", SEEN_BY_ACTIVE },
 	{ "/contributions", "My contributions", SEEN_BY_MEMBERS },
 	{ "/choices", "My choices", SEEN_BY_MEMBERS },
 	{ "/members", "Members", SEEN_BY_ACTIVE },

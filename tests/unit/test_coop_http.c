@@ -7,7 +7,7 @@
 #include "commonhold/routes.h"
 
 static struct http_server *server;
-static const struct route *const tables[] = { account_routes, coop_routes, account_page_routes, coop_page_routes, NULL };
+static const struct route *const tables[] = { account_routes, coop_routes, account_page_routes, coop_page_routes, ballot_routes, ballot_page_routes, NULL };
 
 static void serve(void)
 {
@@ -118,6 +118,26 @@ static void each_route_is_for_whom_it_says(void **state)
 	expect(ask(&bob, "PATCH", act.p, "application/json", "{\"act\":\"make_admin\"}"), 403, NULL);
 	expect(ask(&ada, "PATCH", act.p, "application/json", "{\"act\":\"crown\"}"), 422, "/act");
 	expect(ask(&ada, "PATCH", act.p, "application/json", "{\"act\":\"make_admin\"}"), 200, "\"is_admin\":true");
+	stop();
+}
+
+/* Anybody may apply: that must not open what the members decide among themselves. */
+static void an_applicant_does_not_see_ballots(void **state)
+{
+	(void)state;
+	serve();
+	struct browser ada = sign_in("ada"), eve = sign_in("eve");
+	struct coop coop = people_coop(ada.call, "garden", "");
+	struct member m;
+	assert_ok(eve.call, member_join(eve.call, coop.id, &m));
+	assert_int_equal(m.state, POLICY_STANDING_APPLIED);
+	expect(get(&ada, "/api/v1/coops/garden/ballots"), 200, "items");
+	expect(get(&eve, "/api/v1/coops/garden/ballots"), 403, NULL);
+	expect(get(&eve, "/coops/garden/ballots"), 403, NULL);
+	expect(get(&eve, "/api/v1/coops/garden/members/me"), 200, "applied");
+	struct answer page = get(&eve, "/coops/garden");
+	assert_null(strstr(page.text, "/coops/garden/ballots"));
+	answer_free(&page);
 	stop();
 }
 
@@ -240,6 +260,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		fixture_test(a_write_without_the_forms_token_is_refused),
 		fixture_test(each_route_is_for_whom_it_says),
+		fixture_test(an_applicant_does_not_see_ballots),
 		fixture_test(other_peoples_ids_are_as_absent_as_invented_ones),
 		fixture_test(bad_bodies_name_the_field_and_change_nothing),
 		fixture_test(nothing_is_ticked_that_was_not_said),
