@@ -3,6 +3,8 @@
 
 #include "commonhold/db.h"
 
+#define PAGE_FACTS (2 * MIB) /* circumstances on one page of a list; one item's may be nearly as large as a contribution */
+
 /* In the order in which item_read reads them. */
 #define ITEM_COLUMNS \
 	"c.id, c.member_id, c.item_no, c.member_no, c.kind, c.licence, c.lang, c.content_sha256, c.bytes, c.submitted_at, c.word, c.more, c.findings, c.facts, c.leaf, " \
@@ -72,13 +74,16 @@ static enum err cursor_read(struct call *c, struct str cursor, int64_t first, in
 	return ERR_INVALID;
 }
 
+/* What is told about items fills the answer before their number does, if it is very much: then the page ends there. */
 static void page_of(struct call *c, const struct rows *r, int limit, struct contribution **out, size_t *n, struct str *next_cursor)
 {
-	*n = (size_t)(r->n > limit ? limit : r->n);
-	*out = ARENA_ARRAY(c->arena, *n, struct contribution);
-	for (size_t i = 0; i < *n; i++)
-		item_read(c, r, (int)i, &(*out)[i]);
-	*next_cursor = r->n > limit && *n ? str_fmt(c->arena, "%lld", (long long)(*out)[*n - 1].item_no) : STR_NONE;
+	size_t most = (size_t)(r->n > limit ? limit : r->n), bytes = 0;
+	*out = ARENA_ARRAY(c->arena, most, struct contribution);
+	for (*n = 0; *n < most && bytes < PAGE_FACTS; (*n)++) {
+		item_read(c, r, (int)*n, &(*out)[*n]);
+		bytes += (*out)[*n].facts.n;
+	}
+	*next_cursor = (size_t)r->n > *n && *n ? str_fmt(c->arena, "%lld", (long long)(*out)[*n - 1].item_no) : STR_NONE;
 }
 
 enum err pool_list_mine(struct call *c, struct uuid coop, struct str kind, struct str cursor, int limit, struct contribution **out, size_t *n, struct str *next_cursor)

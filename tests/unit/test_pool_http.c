@@ -364,6 +364,40 @@ static void no_contribution_makes_the_queue_unreadable(void **state)
 	stop();
 }
 
+static void a_list_of_items_with_much_about_them_comes_in_shorter_pages(void **state)
+{
+	(void)state;
+	struct buf b;
+	serve("\"moderation\":{\"mode\":\"hold\"}");
+	buf_init(&b, 32 * MIB);
+	for (int item = 0; item < 12; item++) {
+		buf_addf(&b, "{\"kind\":\"example\",\"content\":{\"input\":\"number %d\"},\"processing\":[", item);
+		for (int i = 0; i < 1800; i++) {
+			buf_add_z(&b, i % 100 ? "," : i ? "]},{\"processor\":\"p\",\"stage\":\"on_demand\",\"changed\":[" : "{\"processor\":\"p\",\"stage\":\"on_demand\",\"changed\":[");
+			buf_addf(&b, "\"/%0480d\"", i);
+		}
+		buf_add_z(&b, "]}]}\n");
+	}
+	struct str answer = ask(1, "POST", "contributions/batch?verdicts=faults", "application/x-ndjson", buf_str(&b), 200);
+	buf_release(&b);
+	assert_int_equal(json_int(json_get(fits(str_trim(answer), "verdict"), "pending"), 0), 12);
+	static const struct { int person; const char *path; } lists[] = { { 0, "moderation" }, { 1, "contributions" } };
+	for (size_t i = 0; i < CH_LEN(lists); i++) {
+		unsigned seen = 0;
+		struct str next = STR("");
+		while (next.p) {
+			const char *path = next.n ? str_z(c->arena, str_fmt(c->arena, "%s?cursor=%.*s", lists[i].path, STR_ARG(next))) : lists[i].path;
+			const struct json *list = NULL;
+			assert_ok(c, json_parse(c->arena, ask(lists[i].person, "GET", path, NULL, STR_NONE, 200), &list, &c->error));
+			assert_true(json_get(list, "items")->count > 0);
+			seen += json_get(list, "items")->count;
+			next = json_member_text(list, "next");
+		}
+		assert_int_equal(seen, 12);
+	}
+	stop();
+}
+
 static void the_queue_shows_content_and_marks_findings(void **state)
 {
 	(void)state;
@@ -395,6 +429,7 @@ int main(void)
 		fixture_test(the_form_takes_what_people_write),
 		fixture_test(a_small_file_needs_no_script),
 		fixture_test(no_contribution_makes_the_queue_unreadable),
+		fixture_test(a_list_of_items_with_much_about_them_comes_in_shorter_pages),
 		fixture_test(the_queue_shows_content_and_marks_findings),
 	};
 	return fixture_run(tests, CH_LEN(tests));
