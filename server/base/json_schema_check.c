@@ -10,7 +10,8 @@
 #define FRAMES_MAX 1000          /* 32 levels of a document, with some 30 schemas applied in place at each */
 #define BUDGET 20000000          /* steps; the largest allowed document with a rich schema needs a tenth */
 #define PATTERN_COST 200         /* steps that one match of a pattern is charged with */
-#define PATTERN_LIMIT 50000      /* PCRE2's own count of steps in one match; no honest pattern comes near */
+#define PATTERN_STEPS 1000       /* PCRE2's own count of steps that those pay for, and some for each byte of the text */
+#define PATTERN_LIMIT 50000      /* steps of a match that needs more, which is charged with all of them; no honest pattern comes near */
 
 /* One schema being applied to one value. */
 struct frame {
@@ -157,17 +158,29 @@ static bool match_prepare(struct check *c)
 		c->stopped = true;
 		return false;
 	}
-	pcre2_set_match_limit(c->limits, PATTERN_LIMIT);
-	pcre2_set_depth_limit(c->limits, PATTERN_LIMIT);
 	return true;
 }
 
-/* A match that takes too long is no match: the value is refused. */
+static int match_within(struct check *c, const pcre2_code *pattern, struct str text, size_t steps)
+{
+	pcre2_set_match_limit(c->limits, (uint32_t)steps);
+	pcre2_set_depth_limit(c->limits, (uint32_t)steps);
+	return pcre2_match(pattern, (PCRE2_SPTR)(text.n ? text.p : ""), text.n, 0, PCRE2_NO_UTF_CHECK, c->match, c->limits);
+}
+
+/* A match that takes too long is no match: the value is refused. PCRE2 does not tell how many steps it took, so one that is not done within a few is paid for in full and
+ * tried again. */
 static bool matches(struct check *c, const pcre2_code *pattern, struct str text)
 {
+	size_t few = PATTERN_STEPS + 4 * (text.n < PATTERN_LIMIT ? text.n : PATTERN_LIMIT);
 	if (!pay(c, PATTERN_COST + text.n / 8) || !match_prepare(c))
 		return false;
-	int found = pcre2_match(pattern, (PCRE2_SPTR)(text.n ? text.p : ""), text.n, 0, PCRE2_NO_UTF_CHECK, c->match, c->limits);
+	int found = match_within(c, pattern, text, few);
+	if (found < PCRE2_ERROR_PARTIAL && few < PATTERN_LIMIT) {
+		if (!pay(c, PATTERN_LIMIT))
+			return false;
+		found = match_within(c, pattern, text, PATTERN_LIMIT);
+	}
 	if (found < PCRE2_ERROR_PARTIAL)
 		pay(c, PATTERN_LIMIT);
 	return found >= 0;

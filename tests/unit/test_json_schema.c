@@ -242,6 +242,21 @@ static void a_pattern_that_backtracks_without_end_is_stopped(void **state)
 	assert_string_equal(found, " is not written as expected (^(a+)+$)");
 }
 
+/* Each match by itself is within its limit; all together would keep a core busy for many seconds. */
+static void many_costly_matches_are_stopped_too(void **state)
+{
+	(void)state;
+	struct buf b;
+	buf_init(&b, MIB);
+	for (int i = 0; i < 5000; i++)
+		buf_addf(&b, "%s\"aaaaaaaaaab%d\"", i ? "," : "[", i);
+	buf_add_byte(&b, ']');
+	struct str text = str_copy(arena, buf_str(&b));
+	buf_release(&b);
+	assert_string_equal(faults_of(compile("{\"items\":{\"not\":{\"pattern\":\"^(a+)+$\"}}}"), text), "too_large");
+	assert_string_equal(faults_of(compile("{\"items\":{\"not\":{\"pattern\":\"^a+$\"}}}"), text), "");
+}
+
 static void the_schema_outlives_its_document(void **state)
 {
 	(void)state;
@@ -342,7 +357,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(each_keyword_says_what_is_wrong_and_where), TEST(formats_are_asserted), TEST(what_is_not_understood_fails_at_compile),
 		TEST(a_reference_without_progress_fails_at_compile), TEST(references_reach_other_documents), TEST(faults_are_bounded),
-		TEST(a_schema_that_doubles_its_work_at_every_step_is_stopped), TEST(a_pattern_that_backtracks_without_end_is_stopped),
+		TEST(a_schema_that_doubles_its_work_at_every_step_is_stopped), TEST(a_pattern_that_backtracks_without_end_is_stopped), TEST(many_costly_matches_are_stopped_too),
 		TEST(the_schema_outlives_its_document), TEST(short_memory_loses_nothing), TEST(our_own_schemas_compile_and_their_examples_hold),
 	};
 	return cmocka_run_group_tests_name("json_schema", tests, NULL, NULL);
