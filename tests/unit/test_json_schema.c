@@ -257,6 +257,24 @@ static void many_costly_matches_are_stopped_too(void **state)
 	assert_string_equal(faults_of(compile("{\"items\":{\"not\":{\"pattern\":\"^a+$\"}}}"), text), "");
 }
 
+static void values_that_are_alike_for_long_are_paid_for(void **state)
+{
+	(void)state;
+	struct buf schema, text;
+	buf_init(&schema, MIB);
+	buf_init(&text, MIB);
+	buf_add_z(&schema, "{\"items\":{\"not\":{\"enum\":");
+	for (int i = 0; i < 1000; i++)
+		buf_addf(&schema, "%s[0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,%d]", i ? "," : "[", i);
+	buf_add_z(&schema, "]}}}");
+	for (int i = 0; i < 1000; i++)
+		buf_addf(&text, "%s[0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,-%d]", i ? "," : "[", i + 1);
+	buf_add_byte(&text, ']');
+	assert_string_equal(faults_of(compile(str_z(arena, buf_str(&schema))), buf_str(&text)), "too_large");
+	buf_release(&schema);
+	buf_release(&text);
+}
+
 static void the_schema_outlives_its_document(void **state)
 {
 	(void)state;
@@ -357,7 +375,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(each_keyword_says_what_is_wrong_and_where), TEST(formats_are_asserted), TEST(what_is_not_understood_fails_at_compile),
 		TEST(a_reference_without_progress_fails_at_compile), TEST(references_reach_other_documents), TEST(faults_are_bounded),
-		TEST(a_schema_that_doubles_its_work_at_every_step_is_stopped), TEST(a_pattern_that_backtracks_without_end_is_stopped), TEST(many_costly_matches_are_stopped_too),
+		TEST(a_schema_that_doubles_its_work_at_every_step_is_stopped), TEST(a_pattern_that_backtracks_without_end_is_stopped), TEST(many_costly_matches_are_stopped_too), TEST(values_that_are_alike_for_long_are_paid_for),
 		TEST(the_schema_outlives_its_document), TEST(short_memory_loses_nothing), TEST(our_own_schemas_compile_and_their_examples_hold),
 	};
 	return cmocka_run_group_tests_name("json_schema", tests, NULL, NULL);
