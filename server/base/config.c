@@ -56,6 +56,16 @@ static enum err yes_or_no(const char *variable, const char *text, bool *out, str
 	return ERR_OK;
 }
 
+/* "127.0.0.1:8080", "[::1]:8080", or a port alone for every address. Port 0 picks one. */
+static enum err address(const char *variable, const char *text, struct error *e)
+{
+	const char *colon = strrchr(text, ':');
+	int64_t port;
+	if (colon == text || !str_to_i64(str_of(colon ? colon + 1 : text), 0, 65535, &port))
+		return error_set(e, ERR_CONFIG, "%s is \"%s\"; it must be an address and a port such as 127.0.0.1:8080.", variable, text);
+	return ERR_OK;
+}
+
 static enum err start_log(struct error *e)
 {
 	enum log_level level;
@@ -95,6 +105,7 @@ enum err config_load(struct error *e)
 #undef X
 	settings.key_dir = below_dir(settings.key_dir, "keys");
 	settings.releases_dir = below_dir(settings.releases_dir, "releases");
+	TRY(address("COMMONHOLD_LISTEN", settings.listen, e));
 	TRY(number("COMMONHOLD_WORKERS", settings.workers, 1, 256, &settings.workers_n, e));
 	TRY(number("COMMONHOLD_DB_POOL", settings.db_pool, 1, 64, &settings.db_pool_n, e));
 	TRY(number("COMMONHOLD_JOB_WORKERS", settings.job_workers, 0, 16, &settings.job_workers_n, e));

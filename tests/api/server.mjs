@@ -8,7 +8,7 @@ import { createServer } from "node:net";
 export const root = process.env.COMMONHOLD_ROOT ?? new URL("../..", import.meta.url).pathname;
 export const binary = process.env.COMMONHOLD_BINARY ?? join(root, "build/asan/commonhold");
 
-async function freePort() {
+export async function freePort() {
   const probe = createServer();
   await new Promise((resolve) => probe.listen(0, "127.0.0.1", resolve));
   const { port } = probe.address();
