@@ -6,6 +6,7 @@
 #include "commonhold/coop.h"
 #include "commonhold/crypto.h"
 #include "commonhold/db.h"
+#include "commonhold/http.h"
 #include "commonhold/hub.h"
 #include "commonhold/ledger.h"
 #include "commonhold/log.h"
@@ -34,11 +35,13 @@ static const struct route *const route_tables[] = {
 	NULL,
 };
 
-static const struct job_kind *const job_tables[] = { ballot_jobs, release_jobs, access_jobs, NULL };
+static const struct job_kind *const job_tables[] = { web_jobs, account_jobs, ballot_jobs, release_jobs, access_jobs, NULL };
 
 static const struct job_tick ticks[] = {
 	{ "release.schedule", 3600 },
 	{ "access.prune", 86400 },
+	{ "account.forget", 86400 },
+	{ "web.forget", 3600 },
 	JOB_TICK_END,
 };
 

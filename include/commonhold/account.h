@@ -6,6 +6,7 @@
 #define COMMONHOLD_ACCOUNT_H
 
 #include "call.h"
+#include "job.h"
 #include "crypto.h"
 
 struct account {
@@ -49,5 +50,8 @@ CH_CHECK enum err account_read(struct call *c, struct uuid id, struct account *o
 CH_CHECK enum err account_find(struct call *c, struct str email, struct account *out);
 /* Changes name or locale of the actor; absent texts stay. */
 CH_CHECK enum err account_change(struct call *c, struct str name, struct str locale, struct account *out);
+
+/* account.forget: sessions that have expired go. */
+extern const struct job_kind account_jobs[];
 
 #endif

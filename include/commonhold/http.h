@@ -8,6 +8,7 @@
 #define COMMONHOLD_HTTP_H
 
 #include "call.h"
+#include "job.h"
 #include "json.h"
 
 struct http_server;
@@ -187,5 +188,8 @@ void metric_add(const char *name, const char *labels /* "a=\"b\"" or "" */, int6
 void metric_set(const char *name, const char *labels, int64_t value);
 void metric_observe(const char *name, const char *labels, int64_t microseconds);
 void metrics_write(struct buf *out);
+
+/* web.forget: kept answers to repeated requests go when their day is over. */
+extern const struct job_kind web_jobs[];
 
 #endif

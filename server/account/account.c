@@ -27,6 +27,7 @@ SQL(session_by_secret,
 	"WHERE s.secret_hash = $1 AND a.closed_at IS NULL");
 SQL(session_touch, "UPDATE session SET seen_at = commonhold_now() WHERE id = $1");
 SQL(session_delete, "DELETE FROM session WHERE id = $1 AND account_id = $2");
+SQL(session_forget, "DELETE FROM session WHERE expires_at <= commonhold_now()");
 SQL(session_of_account, "SELECT id, created_at, seen_at, expires_at, agent FROM session WHERE account_id = $1 AND expires_at > commonhold_now() ORDER BY seen_at DESC, id LIMIT 200");
 SQL(flash_set, "UPDATE session SET flash = $2 WHERE id = $1");
 SQL(flash_take, "UPDATE session s SET flash = NULL FROM (SELECT id, flash FROM session WHERE id = $1 FOR UPDATE) o WHERE s.id = o.id AND o.flash IS NOT NULL RETURNING o.flash");
@@ -397,3 +398,17 @@ enum err token_revoke(struct call *c, struct uuid token)
 	TRY(db_finish(c, token_end, &r, A_UUID(token), A_UUID(c->actor.account)));
 	return r.n == 1 ? ERR_OK : fail(c, ERR_NOT_FOUND, "There is no such token.");
 }
+
+/* ---- What has had its time ---- */
+
+static enum err job_forget(struct call *c, const struct json *args)
+{
+	(void)args;
+	TRY(db_begin(c, DB_WRITE));
+	return db_run_commit(c, &session_forget, NULL, NULL, 0);
+}
+
+const struct job_kind account_jobs[] = {
+	{ "account.forget", job_forget, 5, 120 },
+	JOB_TABLE_END,
+};

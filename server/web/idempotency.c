@@ -9,6 +9,7 @@
 #include "commonhold/db.h"
 
 SQL(idempotency_expire, "DELETE FROM idempotency WHERE actor = $1 AND key = $2 AND expires < commonhold_now()");
+SQL(idempotency_forget, "DELETE FROM idempotency WHERE expires < commonhold_now()");
 SQL(idempotency_claim,
 	"INSERT INTO idempotency AS i (actor, key, route, request_hash, created_at, expires) "
 	"VALUES ($1, $2, $3, $4, commonhold_now(), commonhold_now() + interval '24 hours') "
@@ -148,3 +149,16 @@ void idempotency_end(struct exchange *x)
 	}
 	x->call.error = said;
 }
+
+/* Nobody asks again for most of what is kept. */
+static enum err job_forget(struct call *c, const struct json *args)
+{
+	(void)args;
+	TRY(db_begin(c, DB_WRITE));
+	return db_run_commit(c, &idempotency_forget, NULL, NULL, 0);
+}
+
+const struct job_kind web_jobs[] = {
+	{ "web.forget", job_forget, 5, 120 },
+	JOB_TABLE_END,
+};

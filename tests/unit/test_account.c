@@ -90,6 +90,25 @@ static void a_session_is_resumed_in_one_statement_until_it_ends(void **state)
 	assert_err(again, ERR_UNAUTHENTICATED, session_resume(again, secret));
 }
 
+static void sessions_that_have_expired_are_deleted(void **state)
+{
+	(void)state;
+	struct call *c = people_new("ada");
+	struct account who;
+	struct str secret;
+	instant start = clock_of_civil((struct civil){ .year = 2026, .month = 5, .day = 1 });
+	clock_set(start);
+	assert_ok(c, session_start(c, STR("ada@example.org"), PEOPLE_PASSWORD, STR("Firefox"), &secret, &who));
+	clock_set(start + SESSION_LIFE - CLOCK_MINUTE);
+	assert_ok(c, session_start(c, STR("ada@example.org"), PEOPLE_PASSWORD, STR("Firefox"), &secret, &who));
+	assert_ok(c, account_jobs[0].run(c, NULL));
+	assert_int_equal(fixture_int("SELECT count(*) FROM session"), 2);
+	clock_set(start + SESSION_LIFE + CLOCK_MINUTE);
+	assert_ok(c, account_jobs[0].run(c, NULL));
+	assert_int_equal(fixture_int("SELECT count(*) FROM session"), 1);
+	assert_ok(c, session_resume(c, secret));
+}
+
 static void a_flash_is_shown_once(void **state)
 {
 	(void)state;
@@ -174,6 +193,7 @@ int main(void)
 		fixture_test(what_people_write_is_checked_field_by_field),
 		fixture_test(a_wrong_password_and_an_unknown_address_take_the_same_path),
 		fixture_test(a_session_is_resumed_in_one_statement_until_it_ends),
+		fixture_test(sessions_that_have_expired_are_deleted),
 		fixture_test(a_flash_is_shown_once),
 		fixture_test(a_token_works_until_revoked_or_expired),
 		fixture_test(an_expired_token_says_so),

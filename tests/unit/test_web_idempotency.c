@@ -105,6 +105,19 @@ static void a_key_is_forgotten_after_a_day(void **state)
 	expect(post("k1", "", OTHER), 200, "other", 2);
 }
 
+/* Answers are about people, and most keys are never sent again. */
+static void kept_answers_go_when_their_day_is_over(void **state)
+{
+	(void)state;
+	struct call *c = fixture_system();
+	expect(post("k1", "", BODY), 200, "first", 1);
+	assert_ok(c, web_jobs[0].run(c, NULL));
+	assert_int_equal(fixture_int("SELECT count(*) FROM idempotency"), 1);
+	clock_shift(CLOCK_DAY + CLOCK_MINUTE);
+	assert_ok(c, web_jobs[0].run(c, NULL));
+	assert_int_equal(fixture_int("SELECT count(*) FROM idempotency"), 0);
+}
+
 static void a_kept_answer_is_sealed(void **state)
 {
 	(void)state;
@@ -161,6 +174,7 @@ int main(void)
 		web_test(a_key_must_be_usable),
 		web_test(a_request_whose_answer_was_lost_is_not_done_again),
 		web_test(a_key_is_forgotten_after_a_day),
+		web_test(kept_answers_go_when_their_day_is_over),
 		web_test(a_kept_answer_is_sealed),
 		web_test(racing_requests_are_done_once),
 		web_test(expensive_routes_are_counted_over_all_processes),
