@@ -218,10 +218,11 @@ static enum err publish(struct call *c, struct release *r, struct artefact *a, c
 	struct decided now;
 	struct release locked, previous;
 	bool follows;
+	/* Locks in the order that everybody takes them: the release, the pool, the log. */
 	TRY(db_begin_in(c, r->coop, DB_WRITE));
+	TRY(release_take(c, r->coop, r->id, &locked));
 	TRY(pool_lock(c, r->coop));
 	TRY(ledger_lock(c, r->coop));
-	TRY(release_take(c, r->coop, r->id, &locked));
 	if (locked.state != RELEASE_BUILDING)
 		return fail(c, ERR_STATE, "The release changed while it was being built.");
 	TRY(decide_outcomes(c, r->coop, r, r->cutoff_at, publishing_instant(r), frozen->reasons, frozen->n, &now));
