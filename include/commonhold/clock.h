@@ -28,6 +28,8 @@ int64_t clock_tick(void);
 
 /* RFC 3339 in UTC, "2026-11-22T10:00:00Z", with microseconds only when there are any. At most 32 bytes. */
 struct str clock_format(struct arena *a, instant t);
+/* The same; absent for INSTANT_NONE, which JSON writers write as null. */
+struct str clock_format_or_none(struct arena *a, instant t);
 /* "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110); 30 bytes with the NUL, in a roomy buffer. */
 void clock_http_date(instant t, char out[48]);
 /* RFC 3339 date-time with any offset; false when it is anything else or out of the years 1970-9999. */

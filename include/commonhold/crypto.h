@@ -16,10 +16,16 @@
 CH_CHECK bool crypto_start(void);
 
 struct sha256 { uint8_t b[32]; };
+/* Not in constant time: for digests, which are public. */
+static inline bool sha256_eq(struct sha256 a, struct sha256 b) { return memcmp(a.b, b.b, sizeof(a.b)) == 0; }
+/* The digest that raw bytes are, such as those of a bytea column; all zeros unless there are 32 of them. */
+struct sha256 sha256_load(struct str bytes);
 struct sha256 sha256(struct str s);
 /* The digest of all parts one after another. */
 struct sha256 sha256_of(const struct str *parts, size_t n);
 struct str sha256_hex(struct arena *a, struct sha256 h);
+/* The same; absent for all zeros, which stands for a digest that there is not yet. JSON writers write that as null. */
+struct str sha256_hex_or_none(struct arena *a, struct sha256 h);
 CH_CHECK bool sha256_parse(struct str hex, struct sha256 *out);
 /* Running hash (OpenSSL EVP underneath: hardware SHA). The state is tied to the arena; without one (NULL) it is the caller's to free. */
 struct hasher;

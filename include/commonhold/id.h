@@ -13,6 +13,8 @@ struct uuid uuid_new(void);
 CH_CHECK bool uuid_parse(struct str s, struct uuid *out);
 /* Lower-case, 36 characters. */
 struct str uuid_format(struct arena *a, struct uuid u);
+/* The same; absent for the nil UUID, which JSON writers write as null. */
+struct str uuid_format_or_none(struct arena *a, struct uuid u);
 static inline bool uuid_eq(struct uuid a, struct uuid b) { return memcmp(a.b, b.b, 16) == 0; }
 static inline int uuid_cmp(struct uuid a, struct uuid b) { return memcmp(a.b, b.b, 16); }
 bool uuid_is_nil(struct uuid u);

@@ -41,21 +41,12 @@ static const struct db_constraint constraints[] = {
 	DB_CONSTRAINTS_END
 };
 
-static struct sha256 hash_column(const struct rows *r, int i, int col)
-{
-	struct sha256 h = { { 0 } };
-	struct str b = row_bytes(r, i, col);
-	if (b.n == sizeof(h.b))
-		memcpy(h.b, b.p, b.n);
-	return h;
-}
-
 static struct access_request request_of_row(const struct rows *r, int i)
 {
 	return (struct access_request){
 		.id = row_uuid(r, i, 0), .account = row_uuid(r, i, 1), .release = row_uuid(r, i, 2), .grant = row_uuid(r, i, 3), .account_name = row_str(r, i, 4),
 		.purpose = row_str(r, i, 5), .description = row_str(r, i, 6), .organisation = row_str(r, i, 7), .state = row_str(r, i, 8), .reason = row_str(r, i, 9),
-		.terms = hash_column(r, i, 10), .created_at = row_time(r, i, 11), .decided_at = row_time(r, i, 12),
+		.terms = sha256_load(row_bytes(r, i, 10)), .created_at = row_time(r, i, 11), .decided_at = row_time(r, i, 12),
 	};
 }
 
@@ -63,7 +54,7 @@ struct access_grant grant_of_row(const struct rows *r, int i)
 {
 	return (struct access_grant){
 		.id = row_uuid(r, i, 0), .request = row_uuid(r, i, 1), .account = row_uuid(r, i, 2), .release = row_uuid(r, i, 3), .account_name = row_str(r, i, 4),
-		.purpose = row_str(r, i, 5), .terms = hash_column(r, i, 6), .granted_at = row_time(r, i, 7), .expires_at = row_time(r, i, 8),
+		.purpose = row_str(r, i, 5), .terms = sha256_load(row_bytes(r, i, 6)), .granted_at = row_time(r, i, 7), .expires_at = row_time(r, i, 8),
 		.revoked_at = row_time(r, i, 9), .automatic = row_bool(r, i, 10), .purge_days = (int)row_int(r, i, 11),
 	};
 }

@@ -4,16 +4,6 @@
 
 #include <unistd.h>
 
-static struct str uuid_or_none(struct arena *a, struct uuid u)
-{
-	return uuid_is_nil(u) ? STR_NONE : uuid_format(a, u);
-}
-
-static struct str instant_or_none(struct arena *a, instant t)
-{
-	return t == INSTANT_NONE ? STR_NONE : clock_format(a, t);
-}
-
 /* As schemas/access_request.json. */
 static void write_request(struct json_writer *w, struct arena *a, const struct access_request *q)
 {
@@ -21,7 +11,7 @@ static void write_request(struct json_writer *w, struct arena *a, const struct a
 	jw_kstr(w, "id", uuid_format(a, q->id));
 	jw_kstr(w, "account", uuid_format(a, q->account));
 	jw_kstr(w, "name", q->account_name);
-	jw_kstr(w, "release", uuid_or_none(a, q->release));
+	jw_kstr(w, "release", uuid_format_or_none(a, q->release));
 	jw_kstr(w, "purpose", q->purpose);
 	jw_kstr(w, "description", q->description);
 	jw_kstr(w, "organisation", q->organisation);
@@ -29,8 +19,8 @@ static void write_request(struct json_writer *w, struct arena *a, const struct a
 	jw_kstr(w, "state", q->state);
 	jw_kstr(w, "reason", q->reason);
 	jw_kstr(w, "created_at", clock_format(a, q->created_at));
-	jw_kstr(w, "decided_at", instant_or_none(a, q->decided_at));
-	jw_kstr(w, "grant", uuid_or_none(a, q->grant));
+	jw_kstr(w, "decided_at", clock_format_or_none(a, q->decided_at));
+	jw_kstr(w, "grant", uuid_format_or_none(a, q->grant));
 	jw_end_object(w);
 }
 
@@ -42,12 +32,12 @@ static void write_grant(struct json_writer *w, struct arena *a, const struct acc
 	jw_kstr(w, "request", uuid_format(a, g->request));
 	jw_kstr(w, "account", uuid_format(a, g->account));
 	jw_kstr(w, "name", g->account_name);
-	jw_kstr(w, "release", uuid_or_none(a, g->release));
+	jw_kstr(w, "release", uuid_format_or_none(a, g->release));
 	jw_kstr(w, "purpose", g->purpose);
 	jw_kstr(w, "terms_sha256", sha256_hex(a, g->terms));
 	jw_kstr(w, "granted_at", clock_format(a, g->granted_at));
 	jw_kstr(w, "expires_at", clock_format(a, g->expires_at));
-	jw_kstr(w, "revoked_at", instant_or_none(a, g->revoked_at));
+	jw_kstr(w, "revoked_at", clock_format_or_none(a, g->revoked_at));
 	jw_kbool(w, "automatic", g->automatic);
 	jw_kint(w, "purge_days", g->purge_days);
 	jw_end_object(w);

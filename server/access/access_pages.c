@@ -33,7 +33,7 @@ static void request_facts(struct json_writer *w, struct arena *a, const struct a
 	jw_kstr(w, "organisation", q->organisation.n ? q->organisation : STR_NONE);
 	jw_kstr(w, "reason", q->reason.n ? q->reason : STR_NONE);
 	jw_kstr(w, "asked", words_day(a, q->created_at));
-	jw_kstr(w, "release", uuid_is_nil(q->release) ? STR_NONE : uuid_format(a, q->release));
+	jw_kstr(w, "release", uuid_format_or_none(a, q->release));
 	for (size_t i = 0; i < CH_LEN(states); i++) {
 		if (str_is(q->state, states[i].state)) {
 			jw_kz(w, "state", states[i].word);
@@ -54,7 +54,7 @@ static void grant_facts(struct json_writer *w, struct arena *a, const struct acc
 	jw_kz(w, "purpose", purpose_text(g->purpose));
 	jw_kstr(w, "granted", words_day(a, g->granted_at));
 	jw_kstr(w, "until", words_day(a, g->expires_at));
-	jw_kstr(w, "release", uuid_is_nil(g->release) ? STR_NONE : uuid_format(a, g->release));
+	jw_kstr(w, "release", uuid_format_or_none(a, g->release));
 	jw_kint(w, "purge_days", g->purge_days);
 	jw_kz(w, "state", revoked ? "revoked" : expired ? "expired" : outdated ? "the terms have changed" : "in force");
 	jw_kz(w, "badge", revoked || expired ? "neutral" : outdated ? "hold" : "include");

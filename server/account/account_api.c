@@ -2,11 +2,6 @@
 
 #include "commonhold/routes.h"
 
-static struct str instant_or_none(struct arena *a, instant t)
-{
-	return t == INSTANT_NONE ? STR_NONE : clock_format(a, t);
-}
-
 static void account_members(struct json_writer *w, struct arena *a, const struct account *account)
 {
 	jw_kstr(w, "id", uuid_format(a, account->id));
@@ -124,9 +119,9 @@ static void token_write(struct json_writer *w, struct arena *a, const struct tok
 	jw_kstr(w, "id", uuid_format(a, token->id));
 	jw_kstr(w, "name", token->name);
 	jw_kstr(w, "created_at", clock_format(a, token->created_at));
-	jw_kstr(w, "expires_at", instant_or_none(a, token->expires_at));
-	jw_kstr(w, "used_at", instant_or_none(a, token->used_at));
-	jw_kstr(w, "revoked_at", instant_or_none(a, token->revoked_at));
+	jw_kstr(w, "expires_at", clock_format_or_none(a, token->expires_at));
+	jw_kstr(w, "used_at", clock_format_or_none(a, token->used_at));
+	jw_kstr(w, "revoked_at", clock_format_or_none(a, token->revoked_at));
 	if (secret.p)
 		jw_kstr(w, "secret", secret);
 	jw_end_object(w);

@@ -83,10 +83,9 @@ static enum err ballot_take(struct call *c, struct uuid coop, struct uuid id, st
 	struct rows r;
 	TRY(db_one(c, ballot_lock, &r, A_UUID(coop), A_UUID(id)));
 	*out = (struct locked){
-		.coop = coop, .id = id, .kind = row_str(&r, 0, 1), .subject = row_uuid(&r, 0, 2), .rule = row_str(&r, 0, 4),
+		.coop = coop, .id = id, .kind = row_str(&r, 0, 1), .subject = row_uuid(&r, 0, 2), .digest = sha256_load(row_bytes(&r, 0, 3)), .rule = row_str(&r, 0, 4),
 		.opens_at = row_time(&r, 0, 5), .closes_at = row_time(&r, 0, 6), .proposer = row_uuid(&r, 0, 7),
 	};
-	memcpy(out->digest.b, row_bytes(&r, 0, 3).p, 32);
 	return ballot_state_parse(row_str(&r, 0, 0), &out->state) ? ERR_OK : fail(c, ERR_CORRUPT, "A ballot is in a state that is not known.");
 }
 

@@ -32,7 +32,7 @@ void ballot_write(struct json_writer *w, struct arena *a, const struct ballot *b
 	jw_kstr(w, "created_at", clock_format(a, b->created_at));
 	jw_kstr(w, "opens_at", clock_format(a, b->opens_at));
 	jw_kstr(w, "closes_at", clock_format(a, b->closes_at));
-	jw_kstr(w, "closed_at", b->closed_at == INSTANT_NONE ? STR_NONE : clock_format(a, b->closed_at));
+	jw_kstr(w, "closed_at", clock_format_or_none(a, b->closed_at));
 	jw_kbool(w, "on_roll", b->on_roll);
 	jw_kbool(w, "may_vote", b->may_vote);
 	jw_kstr(w, "my_choice", b->my_choice);

@@ -32,12 +32,11 @@ SQL(roll_size, "SELECT e, count(r.member_id), 0::bigint, 0::bigint, 0::bigint, 0
 static enum err ballot_row(struct call *c, struct uuid coop, const struct rows *r, int i, struct ballot *out)
 {
 	*out = (struct ballot){
-		.id = row_uuid(r, i, 0), .coop = coop, .kind = row_str(r, i, 1), .subject = row_uuid(r, i, 2), .title = row_str(r, i, 4), .question = row_str(r, i, 5),
+		.id = row_uuid(r, i, 0), .coop = coop, .kind = row_str(r, i, 1), .subject = row_uuid(r, i, 2), .digest = sha256_load(row_bytes(r, i, 3)), .title = row_str(r, i, 4), .question = row_str(r, i, 5),
 		.rule = row_str(r, i, 6), .charter = (int)row_int(r, i, 7), .visibility = row_str(r, i, 8), .proposer = row_uuid(r, i, 9),
 		.created_at = row_time(r, i, 11), .opens_at = row_time(r, i, 12), .closes_at = row_time(r, i, 13), .closed_at = row_time(r, i, 14),
 		.on_roll = row_bool(r, i, 15), .my_choice = row_str(r, i, 16),
 	};
-	memcpy(out->digest.b, row_bytes(r, i, 3).p, 32);
 	if (!ballot_state_parse(row_str(r, i, 10), &out->state))
 		return fail(c, ERR_CORRUPT, "A ballot is in a state that is not known.");
 	instant now = clock_now();

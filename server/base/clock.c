@@ -93,6 +93,11 @@ struct str clock_format(struct arena *a, instant t)
 	return c.micro ? str_fmt(a, "%.*s.%06dZ", STR_ARG(whole), c.micro) : str_fmt(a, "%.*sZ", STR_ARG(whole));
 }
 
+struct str clock_format_or_none(struct arena *a, instant t)
+{
+	return t == INSTANT_NONE ? STR_NONE : clock_format(a, t);
+}
+
 void clock_http_date(instant t, char out[48])
 {
 	static const char days[] = "SunMonTueWedThuFriSat";

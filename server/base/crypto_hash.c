@@ -84,9 +84,23 @@ struct sha256 sha256(struct str s)
 	return sha256_of(&s, 1);
 }
 
+struct sha256 sha256_load(struct str bytes)
+{
+	struct sha256 h = { { 0 } };
+	if (bytes.n == sizeof(h.b))
+		memcpy(h.b, bytes.p, sizeof(h.b));
+	return h;
+}
+
 struct str sha256_hex(struct arena *a, struct sha256 h)
 {
 	return str_hex(a, h.b, sizeof(h.b));
+}
+
+struct str sha256_hex_or_none(struct arena *a, struct sha256 h)
+{
+	static const struct sha256 none;
+	return sha256_eq(h, none) ? STR_NONE : sha256_hex(a, h);
 }
 
 bool sha256_parse(struct str hex, struct sha256 *out)

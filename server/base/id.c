@@ -52,6 +52,11 @@ bool uuid_is_nil(struct uuid u)
 	return uuid_eq(u, nil);
 }
 
+struct str uuid_format_or_none(struct arena *a, struct uuid u)
+{
+	return uuid_is_nil(u) ? STR_NONE : uuid_format(a, u);
+}
+
 struct str coop_key_name(struct arena *a, const uint8_t public_key[32])
 {
 	static const char alphabet[] = "abcdefghijklmnopqrstuvwxyz234567";

@@ -175,10 +175,7 @@ enum err charter_list(struct call *c, struct uuid coop, struct charter_row **out
 	*n = (size_t)r.n;
 	*out = ARENA_ARRAY(c->arena, *n + 1, struct charter_row);
 	for (int i = 0; i < r.n; i++) {
-		struct str digest = row_bytes(&r, i, 1);
-		(*out)[i] = (struct charter_row){ .version = (int)row_int(&r, i, 0), .ballot = row_uuid(&r, i, 2), .adopted_at = row_time(&r, i, 3) };
-		if (digest.n == 32)
-			memcpy((*out)[i].digest.b, digest.p, 32);
+		(*out)[i] = (struct charter_row){ .version = (int)row_int(&r, i, 0), .digest = sha256_load(row_bytes(&r, i, 1)), .ballot = row_uuid(&r, i, 2), .adopted_at = row_time(&r, i, 3) };
 	}
 	return ERR_OK;
 }

@@ -4,11 +4,6 @@
 
 /* Consent, licence and statements of the acting member over JSON. */
 
-static struct str instant_or_none(struct arena *a, instant t)
-{
-	return t == INSTANT_NONE ? STR_NONE : clock_format(a, t);
-}
-
 /* ---- Consent and licence ---- */
 
 static void consent_write(struct json_writer *w, struct arena *a, const struct consent *consent)
@@ -117,15 +112,15 @@ static void statement_write(struct json_writer *w, struct arena *a, const struct
 	jw_kint(w, "seq", s->seq);
 	jw_kz(w, "layer", s->layer == POLICY_LAYER_ITEM ? "item" : "subject");
 	jw_kstr(w, "kind", s->kind);
-	jw_kstr(w, "item", uuid_is_nil(s->item) ? STR_NONE : uuid_format(a, s->item));
+	jw_kstr(w, "item", uuid_format_or_none(a, s->item));
 	names_write(w, "uses", s->uses, POLICY_USE_COUNT, policy_use_name);
 	jw_kstr(w, "purpose", s->purpose);
 	jw_kstr(w, "audience", s->audience);
 	jw_kstr(w, "effect", s->effect);
 	names_write(w, "duties", s->duties, POLICY_DUTY_COUNT, policy_duty_name);
 	jw_kstr(w, "declared_at", clock_format(a, s->declared_at));
-	jw_kstr(w, "valid_from", instant_or_none(a, s->valid_from));
-	jw_kstr(w, "valid_to", instant_or_none(a, s->valid_to));
+	jw_kstr(w, "valid_from", clock_format_or_none(a, s->valid_from));
+	jw_kstr(w, "valid_to", clock_format_or_none(a, s->valid_to));
 	jw_kbool(w, "external", s->external);
 	jw_kstr(w, "verbatim", s->verbatim);
 	jw_end_object(w);

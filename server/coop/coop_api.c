@@ -8,11 +8,6 @@
 
 /* Co-ops, charters and memberships over JSON. What one says about one's own contributions is in choices_api.c. */
 
-static struct str instant_or_none(struct arena *a, instant t)
-{
-	return t == INSTANT_NONE ? STR_NONE : clock_format(a, t);
-}
-
 /* ---- Co-ops ---- */
 
 static void coop_write(struct json_writer *w, struct arena *a, const struct coop *coop)
@@ -96,7 +91,7 @@ static enum err list_charters(struct request *rq, struct response *rs)
 		jw_object(&w);
 		jw_kint(&w, "version", rows[i].version);
 		jw_kstr(&w, "sha256", sha256_hex(a, rows[i].digest));
-		jw_kstr(&w, "ballot", uuid_is_nil(rows[i].ballot) ? STR_NONE : uuid_format(a, rows[i].ballot));
+		jw_kstr(&w, "ballot", uuid_format_or_none(a, rows[i].ballot));
 		jw_kstr(&w, "adopted_at", clock_format(a, rows[i].adopted_at));
 		jw_end_object(&w);
 	}
@@ -147,11 +142,11 @@ void member_write(struct json_writer *w, struct arena *a, const struct member *m
 	jw_kstr(w, "id", uuid_format(a, m->id));
 	jw_kz(w, "state", policy_standing_name(m->state));
 	jw_kbool(w, "is_admin", m->is_admin);
-	jw_kstr(w, "joined_at", instant_or_none(a, m->joined_at));
+	jw_kstr(w, "joined_at", clock_format_or_none(a, m->joined_at));
 	jw_kstr(w, "display", member_display(m));
 	if (whole) {
 		jw_kstr(w, "applied_at", clock_format(a, m->applied_at));
-		jw_kstr(w, "due_at", instant_or_none(a, m->due_at));
+		jw_kstr(w, "due_at", clock_format_or_none(a, m->due_at));
 		jw_kstr(w, "state_at", clock_format(a, m->state_at));
 		jw_kstr(w, "attribution", m->attribution);
 		jw_kstr(w, "pseudonym", m->pseudonym);
@@ -270,7 +265,7 @@ static enum err list_own(struct request *rq, struct response *rs)
 		jw_kstr(&w, "member", uuid_format(a, members[i].id));
 		jw_kz(&w, "state", policy_standing_name(members[i].state));
 		jw_kbool(&w, "is_admin", members[i].is_admin);
-		jw_kstr(&w, "due_at", instant_or_none(a, members[i].due_at));
+		jw_kstr(&w, "due_at", clock_format_or_none(a, members[i].due_at));
 		jw_end_object(&w);
 	}
 	jw_end_array(&w);

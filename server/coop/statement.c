@@ -103,7 +103,7 @@ static struct str statements_said(struct call *c, const struct statement *in, si
 		jw_kstr(&w, "audience", in[i].audience);
 		write_names(&w, "duties", in[i].duties, POLICY_DUTY_COUNT, policy_duty_name);
 		jw_kstr(&w, "effect", in[i].effect);
-		jw_kstr(&w, "item", uuid_is_nil(in[i].item) ? STR_NONE : uuid_format(c->arena, in[i].item));
+		jw_kstr(&w, "item", uuid_format_or_none(c->arena, in[i].item));
 		jw_kstr(&w, "kind", in[i].kind);
 		jw_kint(&w, "layer", in[i].layer);
 		jw_kstr(&w, "purpose", in[i].purpose);

@@ -151,10 +151,10 @@ bool merkle_consistency_ok(uint64_t old_size, struct sha256 old_root, uint64_t s
 	if (old_size > size)
 		return false;
 	if (old_size == size)
-		return n == 0 && memcmp(old_root.b, root.b, 32) == 0;
+		return n == 0 && sha256_eq(old_root, root);
 	if (old_size == 0) {
 		struct sha256 empty = sha256(STR(""));
-		return n == 0 && memcmp(old_root.b, empty.b, 32) == 0;
+		return n == 0 && sha256_eq(old_root, empty);
 	}
 	uint64_t at = old_size - 1, last = size - 1;
 	while (at & 1) {
@@ -182,5 +182,5 @@ bool merkle_consistency_ok(uint64_t old_size, struct sha256 old_root, uint64_t s
 		at >>= 1;
 		last >>= 1;
 	}
-	return last == 0 && memcmp(old.b, old_root.b, 32) == 0 && memcmp(now.b, root.b, 32) == 0;
+	return last == 0 && sha256_eq(old, old_root) && sha256_eq(now, root);
 }

@@ -214,10 +214,7 @@ enum err ledger_entries(struct call *c, struct uuid coop, int64_t before, int li
 	*n = (size_t)rows.n;
 	*out = ARENA_ARRAY(c->arena, *n ? *n : 1, struct log_entry);
 	for (int i = 0; i < rows.n; i++) {
-		struct str hash = row_bytes(&rows, i, 4);
-		(*out)[i] = (struct log_entry){ row_int(&rows, i, 0), row_time(&rows, i, 1), row_str(&rows, i, 2), row_bytes(&rows, i, 3), { { 0 } } };
-		if (hash.n == 32)
-			memcpy((*out)[i].hash.b, hash.p, 32);
+		(*out)[i] = (struct log_entry){ row_int(&rows, i, 0), row_time(&rows, i, 1), row_str(&rows, i, 2), row_bytes(&rows, i, 3), sha256_load(row_bytes(&rows, i, 4)) };
 	}
 	return ERR_OK;
 }

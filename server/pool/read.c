@@ -54,12 +54,10 @@ static void item_read(struct call *c, const struct rows *r, int i, struct contri
 {
 	*out = (struct contribution){
 		.id = row_uuid(r, i, 0), .member = row_uuid(r, i, 1), .item_no = row_int(r, i, 2), .member_no = (uint32_t)row_int(r, i, 3), .kind = (unsigned)row_int(r, i, 4),
-		.licence = (unsigned)row_int(r, i, 5), .lang = row_str(r, i, 6), .bytes = row_int(r, i, 8), .submitted_at = row_time(r, i, 9),
+		.licence = (unsigned)row_int(r, i, 5), .lang = row_str(r, i, 6), .content_sha256 = sha256_load(row_bytes(r, i, 7)), .bytes = row_int(r, i, 8), .submitted_at = row_time(r, i, 9),
 		.word = (uint64_t)row_int(r, i, 10), .more = (uint64_t)row_int(r, i, 11), .findings = (unsigned)row_int(r, i, 12), .facts = row_str(r, i, 13),
 		.leaf = row_int(r, i, 14), .contributor = row_str(r, i, 16),
 	};
-	struct str hash = row_bytes(r, i, 7);
-	memcpy(out->content_sha256.b, hash.p, hash.n == 32 ? 32 : 0);
 	out->rid = rid_format(c->arena, row_str(r, i, 15), out->id);
 	out->status = str_of(item_status(out->word));
 }

@@ -120,7 +120,7 @@ static size_t seen_add(struct seen *s, const struct fate *fates, size_t i)
 			return i;
 		}
 		size_t other = s->place[at] - 1;
-		if (memcmp(fates[other].item->hash.b, fates[i].item->hash.b, 32) == 0)
+		if (sha256_eq(fates[other].item->hash, fates[i].item->hash))
 			return other;
 	}
 }

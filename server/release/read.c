@@ -25,9 +25,7 @@ enum err release_reasons(struct call *c, struct uuid coop, struct uuid release, 
 
 static struct release_file file_of_row(const struct rows *r, int i)
 {
-	struct release_file f = { .path = row_str(r, i, 0), .size = row_int(r, i, 1), .rows = row_int(r, i, 3) };
-	memcpy(f.sha256.b, row_bytes(r, i, 2).p, 32);
-	return f;
+	return (struct release_file){ .path = row_str(r, i, 0), .size = row_int(r, i, 1), .sha256 = sha256_load(row_bytes(r, i, 2)), .rows = row_int(r, i, 3) };
 }
 
 enum err release_files(struct call *c, struct uuid coop, struct uuid release, struct release_file **out, size_t *n)

@@ -92,23 +92,14 @@ bool release_table_ok(void)
 	return true;
 }
 
-static struct sha256 hash_column(const struct rows *r, int i, int col)
-{
-	struct sha256 h = { { 0 } };
-	struct str b = row_bytes(r, i, col);
-	if (b.n == sizeof(h.b))
-		memcpy(h.b, b.p, b.n);
-	return h;
-}
-
 static enum err release_row(struct call *c, struct uuid coop, const struct rows *r, int i, struct release *out)
 {
 	*out = (struct release){
 		.coop = coop, .id = row_uuid(r, i, 0), .charter = (int)row_int(r, i, 1), .cutoff_at = row_time(r, i, 3), .state_at = row_time(r, i, 4),
 		.frozen_at = row_time(r, i, 5), .build_after = row_time(r, i, 6), .published_at = row_time(r, i, 7), .ballot = row_uuid(r, i, 8),
 		.previous = row_uuid(r, i, 9), .version = row_str(r, i, 10), .spec = row_str(r, i, 11), .failure = row_str(r, i, 12), .candidates = row_int(r, i, 13),
-		.included = row_int(r, i, 14), .contributors = row_int(r, i, 15), .built_items = row_int(r, i, 16), .candidates_sha256 = hash_column(r, i, 17),
-		.manifest_sha256 = hash_column(r, i, 18), .leaf = row_null(r, i, 19) ? -1 : row_int(r, i, 19), .seed = hash_column(r, i, 20),
+		.included = row_int(r, i, 14), .contributors = row_int(r, i, 15), .built_items = row_int(r, i, 16), .candidates_sha256 = sha256_load(row_bytes(r, i, 17)),
+		.manifest_sha256 = sha256_load(row_bytes(r, i, 18)), .leaf = row_null(r, i, 19) ? -1 : row_int(r, i, 19), .seed = sha256_load(row_bytes(r, i, 20)),
 	};
 	return release_state_parse(row_str(r, i, 2), &out->state) ? ERR_OK : fail(c, ERR_CORRUPT, "A release is in a state that is not known.");
 }

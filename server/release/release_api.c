@@ -1,21 +1,5 @@
 #include "commonhold/release_api.h"
 
-static struct str instant_or_none(struct arena *a, instant t)
-{
-	return t == INSTANT_NONE ? STR_NONE : clock_format(a, t);
-}
-
-static struct str uuid_or_none(struct arena *a, struct uuid u)
-{
-	return uuid_is_nil(u) ? STR_NONE : uuid_format(a, u);
-}
-
-static struct str hash_or_none(struct arena *a, struct sha256 h)
-{
-	static const struct sha256 none;
-	return memcmp(h.b, none.b, 32) == 0 ? STR_NONE : sha256_hex(a, h);
-}
-
 void release_write(struct json_writer *w, struct request *rq, const struct release *r)
 {
 	struct arena *a = rq->call->arena;
@@ -23,21 +7,21 @@ void release_write(struct json_writer *w, struct request *rq, const struct relea
 	jw_kstr(w, "id", uuid_format(a, r->id));
 	jw_kstr(w, "rid", rid_format(a, rq->coop.name, r->id));
 	jw_kz(w, "state", release_state_name(r->state));
-	jw_kstr(w, "state_at", instant_or_none(a, r->state_at));
+	jw_kstr(w, "state_at", clock_format_or_none(a, r->state_at));
 	jw_kstr(w, "version", r->version);
 	jw_kstr(w, "cutoff_at", clock_format(a, r->cutoff_at));
-	jw_kstr(w, "frozen_at", instant_or_none(a, r->frozen_at));
-	jw_kstr(w, "build_after", instant_or_none(a, r->build_after));
-	jw_kstr(w, "published_at", instant_or_none(a, r->published_at));
+	jw_kstr(w, "frozen_at", clock_format_or_none(a, r->frozen_at));
+	jw_kstr(w, "build_after", clock_format_or_none(a, r->build_after));
+	jw_kstr(w, "published_at", clock_format_or_none(a, r->published_at));
 	jw_kint(w, "charter", r->charter);
-	jw_kstr(w, "ballot", uuid_or_none(a, r->ballot));
-	jw_kstr(w, "previous", uuid_or_none(a, r->previous));
+	jw_kstr(w, "ballot", uuid_format_or_none(a, r->ballot));
+	jw_kstr(w, "previous", uuid_format_or_none(a, r->previous));
 	jw_kint(w, "candidates", r->candidates);
 	jw_kint(w, "included", r->included);
 	jw_kint(w, "contributors", r->contributors);
 	jw_kint(w, "rows", r->built_items);
-	jw_kstr(w, "candidates_sha256", hash_or_none(a, r->candidates_sha256));
-	jw_kstr(w, "manifest_sha256", hash_or_none(a, r->manifest_sha256));
+	jw_kstr(w, "candidates_sha256", sha256_hex_or_none(a, r->candidates_sha256));
+	jw_kstr(w, "manifest_sha256", sha256_hex_or_none(a, r->manifest_sha256));
 	jw_key(w, "spec");
 	if (r->spec.n)
 		jw_raw(w, r->spec);
@@ -222,7 +206,7 @@ static enum err explain_item(struct request *rq, struct response *rs)
 	struct json_writer w = response_json(rs);
 	jw_object(&w);
 	jw_kstr(&w, "contribution", uuid_format(c->arena, item));
-	jw_kstr(&w, "release", uuid_or_none(c->arena, r.id));
+	jw_kstr(&w, "release", uuid_format_or_none(c->arena, r.id));
 	jw_kz(&w, "outcome", policy_outcome_name(d.outcome));
 	jw_key(&w, "reasons");
 	jw_array(&w);
@@ -241,7 +225,7 @@ static enum err explain_item(struct request *rq, struct response *rs)
 	for (size_t i = 0; i < d.n_fixes; i++)
 		jw_str(&w, d.fixes[i]);
 	jw_end_array(&w);
-	jw_kstr(&w, "retry_at", instant_or_none(c->arena, d.retry_at));
+	jw_kstr(&w, "retry_at", clock_format_or_none(c->arena, d.retry_at));
 	jw_key(&w, "duties");
 	jw_array(&w);
 	for (unsigned i = 0; i < POLICY_DUTY_COUNT; i++)

@@ -37,7 +37,7 @@ static void release_facts(struct json_writer *w, struct request *rq, const struc
 	jw_kstr(w, "included", words_count(a, built ? r->built_items : r->included));
 	jw_kstr(w, "contributors", words_count(a, r->contributors));
 	jw_kstr(w, "failure", r->failure);
-	jw_kstr(w, "ballot", uuid_is_nil(r->ballot) ? STR_NONE : uuid_format(a, r->ballot));
+	jw_kstr(w, "ballot", uuid_format_or_none(a, r->ballot));
 }
 
 static enum err releases_page(struct request *rq, struct response *rs)
