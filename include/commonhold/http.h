@@ -87,6 +87,10 @@ bool response_not_modified(struct request *rq, struct response *rs, struct str t
 CH_CHECK enum err request_if_match(struct request *rq, struct str tag);
 /* Starts a JSON answer: the writer appends to rs->body. */
 struct json_writer response_json(struct response *rs);
+/* Starts the answer of a list, {"items": [ … ]}: the caller writes the items, then ends it; a page of a list says where the next one begins, null after the last. */
+struct json_writer response_list(struct response *rs);
+void response_list_end(struct json_writer *w);
+void response_list_end_page(struct json_writer *w, struct str next);
 /* See Other. `to` is a path of this site. */
 void response_redirect(struct response *rs, struct str to);
 /* A page: renders templates/<name> inside the layout. Besides the members of `data` (its "title" is the page's) every template has: lang, path, path_encoded, base_url, csrf,

@@ -128,15 +128,10 @@ static enum err list_requests(struct request *rq, struct response *rs)
 	int limit;
 	TRY(request_page(rq, &cursor, &limit));
 	TRY(access_requests(rq->call, rq->coop.id, wants_all(rq), request_query(rq, "state"), cursor, limit, &items, &n, &next));
-	struct json_writer w = response_json(rs);
-	jw_object(&w);
-	jw_key(&w, "items");
-	jw_array(&w);
+	struct json_writer w = response_list(rs);
 	for (size_t i = 0; i < n; i++)
 		write_request(&w, rq->call->arena, &items[i]);
-	jw_end_array(&w);
-	jw_kstr(&w, "next", next);
-	jw_end_object(&w);
+	response_list_end_page(&w, next);
 	return ERR_OK;
 }
 
@@ -163,15 +158,10 @@ static enum err list_grants(struct request *rq, struct response *rs)
 	int limit;
 	TRY(request_page(rq, &cursor, &limit));
 	TRY(access_grants(rq->call, rq->coop.id, wants_all(rq), cursor, limit, &items, &n, &next));
-	struct json_writer w = response_json(rs);
-	jw_object(&w);
-	jw_key(&w, "items");
-	jw_array(&w);
+	struct json_writer w = response_list(rs);
 	for (size_t i = 0; i < n; i++)
 		write_grant(&w, rq->call->arena, &items[i]);
-	jw_end_array(&w);
-	jw_kstr(&w, "next", next);
-	jw_end_object(&w);
+	response_list_end_page(&w, next);
 	return ERR_OK;
 }
 

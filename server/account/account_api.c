@@ -49,10 +49,7 @@ static enum err list_sessions(struct request *rq, struct response *rs)
 	struct session_row *rows;
 	size_t n;
 	TRY(session_list(rq->call, &rows, &n));
-	struct json_writer w = response_json(rs);
-	jw_object(&w);
-	jw_key(&w, "items");
-	jw_array(&w);
+	struct json_writer w = response_list(rs);
 	for (size_t i = 0; i < n; i++) {
 		jw_object(&w);
 		jw_kstr(&w, "id", uuid_format(a, rows[i].id));
@@ -63,8 +60,7 @@ static enum err list_sessions(struct request *rq, struct response *rs)
 		jw_kbool(&w, "current", rows[i].current);
 		jw_end_object(&w);
 	}
-	jw_end_array(&w);
-	jw_end_object(&w);
+	response_list_end(&w);
 	return ERR_OK;
 }
 
@@ -145,14 +141,10 @@ static enum err list_tokens(struct request *rq, struct response *rs)
 	struct token_row *rows;
 	size_t n;
 	TRY(token_list(rq->call, &rows, &n));
-	struct json_writer w = response_json(rs);
-	jw_object(&w);
-	jw_key(&w, "items");
-	jw_array(&w);
+	struct json_writer w = response_list(rs);
 	for (size_t i = 0; i < n; i++)
 		token_write(&w, rq->call->arena, &rows[i], STR_NONE);
-	jw_end_array(&w);
-	jw_end_object(&w);
+	response_list_end(&w);
 	return ERR_OK;
 }
 

@@ -55,15 +55,10 @@ static enum err list_ballots(struct request *rq, struct response *rs)
 	int limit;
 	TRY(request_page(rq, &cursor, &limit));
 	TRY(ballot_list(rq->call, rq->coop.id, request_query(rq, "state"), cursor, limit, &ballots, &n, &next));
-	struct json_writer w = response_json(rs);
-	jw_object(&w);
-	jw_key(&w, "items");
-	jw_array(&w);
+	struct json_writer w = response_list(rs);
 	for (size_t i = 0; i < n; i++)
 		ballot_write(&w, rq->call->arena, &ballots[i]);
-	jw_end_array(&w);
-	jw_kstr(&w, "next", next);
-	jw_end_object(&w);
+	response_list_end_page(&w, next);
 	return ERR_OK;
 }
 

@@ -128,14 +128,10 @@ static void statement_write(struct json_writer *w, struct arena *a, const struct
 
 static enum err statements_answer(struct request *rq, struct response *rs, const struct statement *s, size_t n)
 {
-	struct json_writer w = response_json(rs);
-	jw_object(&w);
-	jw_key(&w, "items");
-	jw_array(&w);
+	struct json_writer w = response_list(rs);
 	for (size_t i = 0; i < n; i++)
 		statement_write(&w, rq->call->arena, &s[i]);
-	jw_end_array(&w);
-	jw_end_object(&w);
+	response_list_end(&w);
 	return ERR_OK;
 }
 

@@ -44,15 +44,10 @@ static enum err list_coops(struct request *rq, struct response *rs)
 	};
 	TRY(request_page(rq, &filter.cursor, &filter.limit));
 	TRY(coop_list(rq->call, &filter, &coops, &n, &next));
-	struct json_writer w = response_json(rs);
-	jw_object(&w);
-	jw_key(&w, "items");
-	jw_array(&w);
+	struct json_writer w = response_list(rs);
 	for (size_t i = 0; i < n; i++)
 		coop_write(&w, rq->call->arena, &coops[i]);
-	jw_end_array(&w);
-	jw_kstr(&w, "next", next);
-	jw_end_object(&w);
+	response_list_end_page(&w, next);
 	return ERR_OK;
 }
 
@@ -83,10 +78,7 @@ static enum err list_charters(struct request *rq, struct response *rs)
 	struct charter_row *rows;
 	size_t n;
 	TRY(charter_list(rq->call, rq->coop.id, &rows, &n));
-	struct json_writer w = response_json(rs);
-	jw_object(&w);
-	jw_key(&w, "items");
-	jw_array(&w);
+	struct json_writer w = response_list(rs);
 	for (size_t i = 0; i < n; i++) {
 		jw_object(&w);
 		jw_kint(&w, "version", rows[i].version);
@@ -95,8 +87,7 @@ static enum err list_charters(struct request *rq, struct response *rs)
 		jw_kstr(&w, "adopted_at", clock_format(a, rows[i].adopted_at));
 		jw_end_object(&w);
 	}
-	jw_end_array(&w);
-	jw_end_object(&w);
+	response_list_end(&w);
 	return ERR_OK;
 }
 
@@ -181,15 +172,10 @@ static enum err list_members(struct request *rq, struct response *rs)
 	if (!rq->coop.is_admin && state.p && !str_is(state, "active"))
 		return fail(rq->call, ERR_FORBIDDEN, "Only an admin sees who has applied, left or lapsed.");
 	TRY(member_list(rq->call, rq->coop.id, rq->coop.is_admin ? state : STR("active"), cursor, limit, &members, &n, &next));
-	struct json_writer w = response_json(rs);
-	jw_object(&w);
-	jw_key(&w, "items");
-	jw_array(&w);
+	struct json_writer w = response_list(rs);
 	for (size_t i = 0; i < n; i++)
 		member_write(&w, rq->call->arena, &members[i], rq->coop.is_admin);
-	jw_end_array(&w);
-	jw_kstr(&w, "next", next);
-	jw_end_object(&w);
+	response_list_end_page(&w, next);
 	return ERR_OK;
 }
 
@@ -255,10 +241,7 @@ static enum err list_own(struct request *rq, struct response *rs)
 	struct member *members;
 	size_t n;
 	TRY(member_mine(rq->call, &members, &n));
-	struct json_writer w = response_json(rs);
-	jw_object(&w);
-	jw_key(&w, "items");
-	jw_array(&w);
+	struct json_writer w = response_list(rs);
 	for (size_t i = 0; i < n; i++) {
 		jw_object(&w);
 		jw_kstr(&w, "coop", uuid_format(a, members[i].coop));
@@ -268,8 +251,7 @@ static enum err list_own(struct request *rq, struct response *rs)
 		jw_kstr(&w, "due_at", clock_format_or_none(a, members[i].due_at));
 		jw_end_object(&w);
 	}
-	jw_end_array(&w);
-	jw_end_object(&w);
+	response_list_end(&w);
 	return ERR_OK;
 }
 

@@ -319,15 +319,10 @@ static enum err submit_import(struct request *rq, struct response *rs)
 
 static void write_list(struct request *rq, struct response *rs, const struct contribution *items, size_t n, struct str next)
 {
-	struct json_writer w = response_json(rs);
-	jw_object(&w);
-	jw_key(&w, "items");
-	jw_array(&w);
+	struct json_writer w = response_list(rs);
 	for (size_t i = 0; i < n; i++)
 		contribution_write(&w, rq->call->arena, &items[i]);
-	jw_end_array(&w);
-	jw_kstr(&w, "next", next);
-	jw_end_object(&w);
+	response_list_end_page(&w, next);
 }
 
 static enum err list_mine(struct request *rq, struct response *rs)

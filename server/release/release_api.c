@@ -83,15 +83,10 @@ static enum err list_releases(struct request *rq, struct response *rs)
 	int limit;
 	TRY(request_page(rq, &cursor, &limit));
 	TRY(release_list(rq->call, rq->coop.id, request_query(rq, "state"), cursor, limit, &releases, &n, &next));
-	struct json_writer w = response_json(rs);
-	jw_object(&w);
-	jw_key(&w, "items");
-	jw_array(&w);
+	struct json_writer w = response_list(rs);
 	for (size_t i = 0; i < n; i++)
 		release_write(&w, rq, &releases[i]);
-	jw_end_array(&w);
-	jw_kstr(&w, "next", next);
-	jw_end_object(&w);
+	response_list_end_page(&w, next);
 	return ERR_OK;
 }
 
@@ -246,10 +241,7 @@ static enum err list_item_releases(struct request *rq, struct response *rs)
 	if (!uuid_parse(rq->param[1], &item))
 		return fail(c, ERR_NOT_FOUND, "%s", err_text(ERR_NOT_FOUND));
 	TRY(release_of_item(c, rq->coop.id, item, &in, &n));
-	struct json_writer w = response_json(rs);
-	jw_object(&w);
-	jw_key(&w, "items");
-	jw_array(&w);
+	struct json_writer w = response_list(rs);
 	for (size_t i = 0; i < n; i++) {
 		jw_object(&w);
 		jw_kstr(&w, "release", uuid_format(c->arena, in[i].release.id));
@@ -263,8 +255,7 @@ static enum err list_item_releases(struct request *rq, struct response *rs)
 		jw_end_array(&w);
 		jw_end_object(&w);
 	}
-	jw_end_array(&w);
-	jw_end_object(&w);
+	response_list_end(&w);
 	return ERR_OK;
 }
 

@@ -98,6 +98,28 @@ struct json_writer response_json(struct response *rs)
 	return w;
 }
 
+struct json_writer response_list(struct response *rs)
+{
+	struct json_writer w = response_json(rs);
+	jw_object(&w);
+	jw_key(&w, "items");
+	jw_array(&w);
+	return w;
+}
+
+void response_list_end(struct json_writer *w)
+{
+	jw_end_array(w);
+	jw_end_object(w);
+}
+
+void response_list_end_page(struct json_writer *w, struct str next)
+{
+	jw_end_array(w);
+	jw_kstr(w, "next", next);
+	jw_end_object(w);
+}
+
 void response_redirect(struct response *rs, struct str to)
 {
 	rs->status = 303;
