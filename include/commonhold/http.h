@@ -63,6 +63,8 @@ bool request_file(const struct request *rq, const char *name, struct form_file *
 struct str request_csrf(const struct request *rq);
 /* The caller's address as text, for throttles only: it is never stored or logged. */
 struct str request_address(const struct request *rq);
+/* The id that the path has as parameter `i`; ERR_NOT_FOUND when that is no UUID, since nothing can be there. */
+CH_CHECK enum err request_param_uuid(struct request *rq, size_t i, struct uuid *out);
 /* Page cursor and limit of list routes ("cursor", "limit"); checks them. */
 CH_CHECK enum err request_page(struct request *rq, struct str *cursor, int *limit);
 /* For streamed bodies: reads up to n bytes; *got is 0 at the end. Enforces the route's cap and the pace limit. */

@@ -43,11 +43,6 @@ static void write_grant(struct json_writer *w, struct arena *a, const struct acc
 	jw_end_object(w);
 }
 
-static enum err param_id(struct request *rq, struct uuid *id)
-{
-	return uuid_parse(rq->param[1], id) ? ERR_OK : fail(rq->call, ERR_NOT_FOUND, "%s", err_text(ERR_NOT_FOUND));
-}
-
 /* ---- terms ---- */
 
 static void write_purposes(struct json_writer *w, const char *key, uint32_t bits)
@@ -140,7 +135,7 @@ static enum err decide(struct request *rq, struct response *rs)
 	struct uuid id;
 	struct access_request q;
 	struct access_grant g;
-	TRY(param_id(rq, &id));
+	TRY(request_param_uuid(rq, 1, &id));
 	bool grant = str_is(json_member_text(rq->json, "decision"), "grant");
 	TRY(access_decide(rq->call, rq->coop.id, id, grant, json_member_text(rq->json, "reason"), &q, &g));
 	struct json_writer w = response_json(rs);
@@ -169,7 +164,7 @@ static enum err revoke_grant(struct request *rq, struct response *rs)
 {
 	struct uuid id;
 	struct access_grant g;
-	TRY(param_id(rq, &id));
+	TRY(request_param_uuid(rq, 1, &id));
 	TRY(access_revoke(rq->call, rq->coop.id, id, request_query(rq, "reason"), &g));
 	struct json_writer w = response_json(rs);
 	write_grant(&w, rq->call->arena, &g);
@@ -181,7 +176,7 @@ static enum err make_token(struct request *rq, struct response *rs)
 	struct uuid id;
 	struct str jwt;
 	instant expires;
-	TRY(param_id(rq, &id));
+	TRY(request_param_uuid(rq, 1, &id));
 	TRY(access_token(rq->call, rq->coop.id, id, &jwt, &expires));
 	struct json_writer w = response_json(rs);
 	jw_object(&w);

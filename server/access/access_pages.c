@@ -280,11 +280,6 @@ static enum err ask_form(struct request *rq, struct response *rs)
 	return ERR_OK;
 }
 
-static enum err form_id(struct request *rq, struct uuid *id)
-{
-	return uuid_parse(rq->param[1], id) ? ERR_OK : fail(rq->call, ERR_NOT_FOUND, "%s", err_text(ERR_NOT_FOUND));
-}
-
 /* The token is shown once and kept nowhere, so that there is nothing to come back to. */
 static enum err token_form(struct request *rq, struct response *rs)
 {
@@ -294,7 +289,7 @@ static enum err token_form(struct request *rq, struct response *rs)
 	instant expires;
 	struct buf b;
 	struct json_writer w;
-	TRY(form_id(rq, &id));
+	TRY(request_param_uuid(rq, 1, &id));
 	TRY(access_token(c, rq->coop.id, id, &jwt, &expires));
 	buf_init(&b, PAGE_MAX);
 	jw_init(&w, &b);
@@ -312,7 +307,7 @@ static enum err revoke_form(struct request *rq, struct response *rs)
 {
 	struct uuid id;
 	struct access_grant g;
-	TRY(form_id(rq, &id));
+	TRY(request_param_uuid(rq, 1, &id));
 	TRY(access_revoke(rq->call, rq->coop.id, id, request_form(rq, "reason"), &g));
 	bool own = uuid_eq(g.account, rq->call->actor.account) && !str_is(request_form(rq, "from"), "requests");
 	response_flash(rq, rs, STR("The grant was revoked. Its tokens open nothing any more."));
@@ -355,7 +350,7 @@ static enum err decision_form(struct request *rq, struct response *rs)
 	struct access_grant g;
 	struct str decision = request_form(rq, "decision");
 	bool grant = str_is(decision, "grant");
-	TRY(form_id(rq, &id));
+	TRY(request_param_uuid(rq, 1, &id));
 	if (!grant && !str_is(decision, "refuse"))
 		return fail_field(rq->call, "form/decision", "Grant or refuse.");
 	TRY(access_decide(rq->call, rq->coop.id, id, grant, request_form(rq, "reason"), &q, &g));

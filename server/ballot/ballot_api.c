@@ -42,11 +42,6 @@ void ballot_write(struct json_writer *w, struct arena *a, const struct ballot *b
 	jw_end_object(w);
 }
 
-static enum err ballot_param(struct request *rq, struct uuid *id)
-{
-	return uuid_parse(rq->param[1], id) ? ERR_OK : fail(rq->call, ERR_NOT_FOUND, "%s", err_text(ERR_NOT_FOUND));
-}
-
 static enum err list_ballots(struct request *rq, struct response *rs)
 {
 	struct ballot *ballots;
@@ -73,7 +68,7 @@ static enum err read_ballot(struct request *rq, struct response *rs)
 {
 	struct uuid id;
 	struct ballot b;
-	TRY(ballot_param(rq, &id));
+	TRY(request_param_uuid(rq, 1, &id));
 	TRY(ballot_read(rq->call, rq->coop.id, id, &b));
 	return answer(rq, rs, &b);
 }
@@ -82,7 +77,7 @@ static enum err cast_vote(struct request *rq, struct response *rs)
 {
 	struct uuid id;
 	struct ballot b;
-	TRY(ballot_param(rq, &id));
+	TRY(request_param_uuid(rq, 1, &id));
 	TRY(ballot_cast_vote(rq->call, rq->coop.id, id, json_member_text(rq->json, "choice"), &b));
 	return answer(rq, rs, &b);
 }
@@ -91,7 +86,7 @@ static enum err read_tally(struct request *rq, struct response *rs)
 {
 	struct uuid id;
 	struct ballot b;
-	TRY(ballot_param(rq, &id));
+	TRY(request_param_uuid(rq, 1, &id));
 	TRY(ballot_read(rq->call, rq->coop.id, id, &b));
 	if (!b.tally_shown)
 		return fail_reason(rq->call, ERR_STATE, "tally_hidden", "The counts of this ballot are hidden until it closes.");

@@ -126,18 +126,13 @@ static enum err ballots_page(struct request *rq, struct response *rs)
 	return response_page_text(rq, rs, "page/ballots", &b);
 }
 
-static enum err ballot_id(struct request *rq, struct uuid *id)
-{
-	return uuid_parse(rq->param[1], id) ? ERR_OK : fail(rq->call, ERR_NOT_FOUND, "%s", err_text(ERR_NOT_FOUND));
-}
-
 static enum err ballot_page(struct request *rq, struct response *rs)
 {
 	struct uuid id;
 	struct ballot ballot;
 	struct buf b;
 	struct json_writer w;
-	TRY(ballot_id(rq, &id));
+	TRY(request_param_uuid(rq, 1, &id));
 	TRY(ballot_read(rq->call, rq->coop.id, id, &ballot));
 	buf_init(&b, PAGE_MAX);
 	jw_init(&w, &b);
@@ -154,7 +149,7 @@ static enum err vote_form(struct request *rq, struct response *rs)
 	struct uuid id;
 	struct ballot ballot;
 	struct str said = request_form(rq, "choice");
-	TRY(ballot_id(rq, &id));
+	TRY(request_param_uuid(rq, 1, &id));
 	if (!str_is(said, "for") && !str_is(said, "against") && !str_is(said, "abstain") && !str_is(said, "none"))
 		return fail_field(rq->call, "form/choice", "Choose for, against or abstain.");
 	TRY(ballot_cast_vote(rq->call, rq->coop.id, id, said, &ballot));

@@ -66,11 +66,6 @@ void receipt_write(struct json_writer *w, struct arena *a, const struct receipt 
 	jw_end_object(w);
 }
 
-static enum err item_param(struct request *rq, struct uuid *id)
-{
-	return uuid_parse(rq->param[1], id) ? ERR_OK : fail(rq->call, ERR_NOT_FOUND, "%s", err_text(ERR_NOT_FOUND));
-}
-
 static enum err submit(struct request *rq, struct response *rs)
 {
 	struct receipt r;
@@ -389,7 +384,7 @@ static enum err answer_item(struct request *rq, struct response *rs, struct uuid
 static enum err read_item(struct request *rq, struct response *rs)
 {
 	struct uuid id;
-	TRY(item_param(rq, &id));
+	TRY(request_param_uuid(rq, 1, &id));
 	return answer_item(rq, rs, id);
 }
 
@@ -397,7 +392,7 @@ static enum err read_receipt(struct request *rq, struct response *rs)
 {
 	struct uuid id;
 	struct receipt r;
-	TRY(item_param(rq, &id));
+	TRY(request_param_uuid(rq, 1, &id));
 	TRY(pool_receipt(rq->call, rq->coop.id, id, &r));
 	struct json_writer w = response_json(rs);
 	receipt_write(&w, rq->call->arena, &r);
@@ -408,7 +403,7 @@ static enum err moderate(struct request *rq, struct response *rs)
 {
 	struct uuid id;
 	struct contribution item;
-	TRY(item_param(rq, &id));
+	TRY(request_param_uuid(rq, 1, &id));
 	TRY(pool_moderate(rq->call, rq->coop.id, id, str_is(json_member_text(rq->json, "decision"), "approve"), json_member_text(rq->json, "reason"), &item));
 	return answer_item(rq, rs, id);
 }

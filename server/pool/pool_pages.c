@@ -497,8 +497,7 @@ static enum err moderation_form(struct request *rq, struct response *rs)
 	struct uuid id;
 	struct contribution item;
 	struct str decision = request_form(rq, "decision");
-	if (!uuid_parse(rq->param[1], &id))
-		return fail(c, ERR_NOT_FOUND, "%s", err_text(ERR_NOT_FOUND));
+	TRY(request_param_uuid(rq, 1, &id));
 	if (!decision.p || (!str_is(decision, "approve") && !str_is(decision, "reject")))
 		return fail_field(c, "form/decision", "Approve or reject it.");
 	enum err err = pool_moderate(c, rq->coop.id, id, str_is(decision, "approve"), request_form(rq, "reason"), &item);

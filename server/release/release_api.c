@@ -193,8 +193,7 @@ static enum err explain_item(struct request *rq, struct response *rs)
 	struct release r = { 0 };
 	struct decision d;
 	struct str which = request_query(rq, "release");
-	if (!uuid_parse(rq->param[1], &item))
-		return fail(c, ERR_NOT_FOUND, "%s", err_text(ERR_NOT_FOUND));
+	TRY(request_param_uuid(rq, 1, &item));
 	if (which.p && !str_is(which, "next"))
 		TRY(release_find(c, rq->coop.id, which, &r));
 	TRY(release_explain(c, rq->coop.id, item, r.id, &d));
@@ -238,8 +237,7 @@ static enum err list_item_releases(struct request *rq, struct response *rs)
 	struct uuid item;
 	struct item_release *in;
 	size_t n;
-	if (!uuid_parse(rq->param[1], &item))
-		return fail(c, ERR_NOT_FOUND, "%s", err_text(ERR_NOT_FOUND));
+	TRY(request_param_uuid(rq, 1, &item));
 	TRY(release_of_item(c, rq->coop.id, item, &in, &n));
 	struct json_writer w = response_list(rs);
 	for (size_t i = 0; i < n; i++) {

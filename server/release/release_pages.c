@@ -385,8 +385,7 @@ static enum err contribution_page(struct request *rq, struct response *rs)
 	struct buf b;
 	struct json_writer w;
 	size_t n;
-	if (!uuid_parse(rq->param[1], &id))
-		return fail(c, ERR_NOT_FOUND, "%s", err_text(ERR_NOT_FOUND));
+	TRY(request_param_uuid(rq, 1, &id));
 	TRY(pool_read(c, rq->coop.id, id, &item, &content));
 	TRY(release_of_item(c, rq->coop.id, id, &in, &n));
 	TRY(release_explain(c, rq->coop.id, id, (struct uuid){ { 0 } }, &next));

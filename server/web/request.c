@@ -107,6 +107,11 @@ enum err request_check_query(struct exchange *x)
 	return wrong ? error_set(&x->call.error, ERR_BAD_REQUEST, "The query is not right.") : ERR_OK;
 }
 
+enum err request_param_uuid(struct request *rq, size_t i, struct uuid *out)
+{
+	return uuid_parse(rq->param[i], out) ? ERR_OK : fail(rq->call, ERR_NOT_FOUND, "%s", err_text(ERR_NOT_FOUND));
+}
+
 enum err request_page(struct request *rq, struct str *cursor, int *limit)
 {
 	struct call *c = rq->call;
