@@ -77,10 +77,8 @@ static enum err read_mapping(struct call *c, const char *path, const struct json
 	while ((n = fread(block, 1, sizeof(block), f)) > 0)
 		buf_add(&b, block, n);
 	fclose(f);
-	struct str text = str_copy(c->arena, buf_str(&b));
-	bool failed = b.failed;
-	buf_release(&b);
-	return failed ? fail(c, ERR_TOO_LARGE, "The mapping %s is too large.", path) : json_parse(c->arena, text, out, &c->error);
+	struct str text = buf_take(c->arena, &b);
+	return text.p ? json_parse(c->arena, text, out, &c->error) : fail(c, ERR_TOO_LARGE, "The mapping %s is too large.", path);
 }
 
 static enum err import_options(struct call *c, struct import_work *w, struct uuid coop, struct import_options *out)

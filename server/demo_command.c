@@ -140,8 +140,7 @@ static enum err found_coop(struct demo *d, unsigned coop, struct person *founder
 	buf_init(&b, LIMIT_BODY_CHARTER);
 	jw_init(&w, &b);
 	write_charter(&w, coop, d->facts[coop], clock_now());
-	struct str text = str_copy(c->arena, buf_str(&b));
-	buf_release(&b);
+	struct str text = buf_take(c->arena, &b);
 	TRY(json_parse(c->arena, text, &draft, &c->error));
 	act_as(d, founder->account);
 	TRY(coop_found(c, d->facts[coop]->slug, draft, &made));

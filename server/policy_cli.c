@@ -145,9 +145,7 @@ static struct str uses_list(struct policy_run *r, uint16_t uses)
 	for (unsigned use = 0; use < POLICY_USE_COUNT; use++)
 		if (uses >> use & 1)
 			buf_addf(&b, "%s%s", b.n ? ", " : "", policy_use_name(use));
-	struct str list = str_copy(r->a, buf_str(&b));
-	buf_release(&b);
-	return list;
+	return buf_take(r->a, &b);
 }
 
 static struct str step_text(const struct explained *x, const struct policy_step *step)
@@ -193,16 +191,6 @@ static void key_hex(const struct explained *x, const char *key, const uint8_t di
 	jw_kstr(&x->r->w, key, str_fmt(x->r->a, "sha256:%.*s", STR_ARG(str_hex(x->r->a, digest, 32))));
 }
 
-static void key_words(struct json_writer *w, const char *key, uint32_t bits, const char *(*name)(unsigned))
-{
-	jw_key(w, key);
-	jw_array(w);
-	for (unsigned i = 0; i < 32; i++)
-		if (bits >> i & 1)
-			jw_z(w, name(i));
-	jw_end_array(w);
-}
-
 static void key_statement(const struct explained *x, const char *key, uint32_t ref)
 {
 	if (ref != POLICY_NO_ROW)
@@ -225,7 +213,7 @@ static void write_causes(const struct explained *x, const char *key, bool determ
 		jw_kz(w, "fixer", policy_fixer_name(row->fixer));
 		jw_kz(w, "reference", row->reference);
 		jw_kstr(w, "message", cause_message(x, c));
-		key_words(w, "uses", c->uses, policy_use_name);
+		jw_knames(w, "uses", c->uses, POLICY_USE_COUNT, policy_use_name);
 		key_statement(x, "statement", c->statement);
 		jw_end_object(w);
 	}
@@ -272,7 +260,7 @@ static void write_explanation(const struct explained *x)
 		jw_end_object(w);
 	}
 	jw_end_array(w);
-	key_words(w, "duties", t->duties, policy_duty_name);
+	jw_knames(w, "duties", t->duties, POLICY_DUTY_COUNT, policy_duty_name);
 	write_fixes(x);
 	jw_key(w, "retry_at");
 	jw_str(w, t->retry_at == POLICY_NEVER ? STR_NONE : clock_format(x->r->a, t->retry_at));

@@ -86,6 +86,8 @@ void jw_kstr(struct json_writer *w, const char *key, struct str s);
 void jw_kz(struct json_writer *w, const char *key, const char *z);
 void jw_kint(struct json_writer *w, const char *key, int64_t v);
 void jw_kbool(struct json_writer *w, const char *key, bool v);
+/* key and the array of the names of the bits that are set, lowest first; `count` bits have names */
+void jw_knames(struct json_writer *w, const char *key, uint64_t bits, unsigned count, const char *(*name)(unsigned no));
 
 /* JSON Schema (2020-12), the part that our documents need: type (one or list), enum, const, properties, required,
  * additionalProperties (bool or schema), patternProperties, propertyNames, minProperties, maxProperties, items, prefixItems, minItems, maxItems,

@@ -94,6 +94,8 @@ void buf_add_html(struct buf *b, struct str s);
 void buf_addf(struct buf *b, const char *fmt, ...) CH_PRINTF(2, 3);
 /* Room for n more bytes: where to write them, or NULL; the caller then adds to b->n. */
 char *buf_reserve(struct buf *b, size_t n);
+/* Moves the content into the arena and releases the buffer; absent when an append had failed. */
+struct str buf_take(struct arena *a, struct buf *b);
 static inline struct str buf_str(const struct buf *b) { return (struct str){ b->p ? b->p : "", b->n }; }
 
 #endif

@@ -45,16 +45,6 @@ static void write_grant(struct json_writer *w, struct arena *a, const struct acc
 
 /* ---- terms ---- */
 
-static void write_purposes(struct json_writer *w, const char *key, uint32_t bits)
-{
-	jw_key(w, key);
-	jw_array(w);
-	for (unsigned p = 0; p < POLICY_PURPOSE_COUNT; p++)
-		if (bits >> p & 1)
-			jw_z(w, policy_purpose_name(p));
-	jw_end_array(w);
-}
-
 static enum err read_terms(struct request *rq, struct response *rs)
 {
 	struct call *c = rq->call;
@@ -67,8 +57,8 @@ static enum err read_terms(struct request *rq, struct response *rs)
 	struct json_writer w = response_json(rs);
 	jw_object(&w);
 	jw_kz(&w, "audience", policy_audience_name(offer.audience));
-	write_purposes(&w, "purposes", offer.purposes);
-	write_purposes(&w, "may_ask_for", offer.purposes_covered);
+	jw_knames(&w, "purposes", offer.purposes, POLICY_PURPOSE_COUNT, policy_purpose_name);
+	jw_knames(&w, "may_ask_for", offer.purposes_covered, POLICY_PURPOSE_COUNT, policy_purpose_name);
 	jw_kstr(&w, "terms", offer.terms);
 	jw_kstr(&w, "terms_sha256", sha256_hex(c->arena, offer.terms_sha256));
 	jw_kint(&w, "purge_days", offer.purge_days);

@@ -68,11 +68,9 @@ enum err status_read(struct call *c, struct uuid coop, struct str *envelope)
 	buf_init(&b, STATUS_MAX);
 	jw_init(&w, &b);
 	write_status(&w, c->arena, origin, size, root, &versions);
-	struct str payload = str_copy(c->arena, buf_str(&b));
-	bool failed = b.failed;
-	buf_release(&b);
-	if (!failed)
+	struct str payload = buf_take(c->arena, &b);
+	if (payload.p)
 		*envelope = dsse_sign(c->arena, &key, 1, STR(STATUS_PAYLOAD_TYPE), payload);
 	secret_wipe(&key, sizeof(key));
-	return failed ? fail(c, ERR_TOO_LARGE, "There are more releases than a status can name.") : ERR_OK;
+	return payload.p ? ERR_OK : fail(c, ERR_TOO_LARGE, "There are more releases than a status can name.");
 }

@@ -38,9 +38,7 @@ struct str dsse_sign(struct arena *a, const struct sign_key *keys, size_t n, str
 	}
 	jw_end_array(&w);
 	jw_end_object(&w);
-	struct str envelope = out.failed ? STR_NONE : str_copy(a, buf_str(&out));
-	buf_release(&out);
-	return envelope;
+	return buf_take(a, &out);
 }
 
 static bool signed_by(struct arena *a, const struct json *signature, const uint8_t public_key[32], struct str message)

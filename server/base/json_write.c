@@ -342,3 +342,13 @@ void jw_kbool(struct json_writer *w, const char *key, bool v)
 	jw_key(w, key);
 	jw_bool(w, v);
 }
+
+void jw_knames(struct json_writer *w, const char *key, uint64_t bits, unsigned count, const char *(*name)(unsigned no))
+{
+	jw_key(w, key);
+	jw_array(w);
+	for (unsigned i = 0; i < count; i++)
+		if (bits >> i & 1)
+			jw_z(w, name(i));
+	jw_end_array(w);
+}

@@ -337,6 +337,13 @@ void buf_release(struct buf *b)
 	*b = (struct buf){ .max = b->max };
 }
 
+struct str buf_take(struct arena *a, struct buf *b)
+{
+	struct str text = b->failed ? STR_NONE : str_copy(a, buf_str(b));
+	buf_release(b);
+	return text;
+}
+
 void buf_clear(struct buf *b)
 {
 	b->n = 0;

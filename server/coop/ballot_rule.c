@@ -140,8 +140,7 @@ enum err ballot_rule_parse(struct arena *a, const struct json *rule, struct ball
 	struct buf b;
 	buf_init(&b, LIMIT_BODY_SMALL);
 	json_canonical(&b, rule, false);
-	out->json = b.failed ? STR_NONE : str_copy(a, buf_str(&b));
-	buf_release(&b);
+	out->json = buf_take(a, &b);
 	return out->json.p ? ERR_OK : error_set(e, ERR_TOO_LARGE, "The rule is too large.");
 }
 

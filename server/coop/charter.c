@@ -228,9 +228,7 @@ static struct str canonical(struct arena *a, const struct json *v)
 	struct buf b;
 	buf_init(&b, DOCUMENT_MAX);
 	json_canonical(&b, v, false);
-	struct str text = b.failed ? STR_NONE : str_copy(a, buf_str(&b));
-	buf_release(&b);
-	return text;
+	return buf_take(a, &b);
 }
 
 enum err charter_check(struct arena *a, const struct json *draft, struct str *document, struct error *e)

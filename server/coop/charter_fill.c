@@ -96,8 +96,7 @@ enum err charter_fill(struct arena *a, const struct json *schema, const struct j
 	struct json_writer w;
 	jw_init(&w, &b);
 	fill(&w, schema, draft, draft);
-	struct str text = b.failed ? STR_NONE : str_copy(a, buf_str(&b));
-	buf_release(&b);
+	struct str text = buf_take(a, &b);
 	if (!text.p)
 		return error_set(e, ERR_TOO_LARGE, "The charter is too large.");
 	return json_parse(a, text, out, e);

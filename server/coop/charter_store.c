@@ -199,8 +199,7 @@ enum err charter_adopt(struct call *c, struct uuid coop, struct str document, st
 	jw_kstr(&w, "sha256", sha256_hex(c->arena, charter.digest));
 	jw_kint(&w, "version", *version);
 	jw_end_object(&w);
-	struct str data = str_copy(c->arena, buf_str(&b));
-	buf_release(&b);
+	struct str data = buf_take(c->arena, &b);
 	TRY(log_act(c, coop, "charter.adopted", data, by));
 	/* A new cadence needs its next release scheduled: the business of a module above this one, so by way of the queue. */
 	return job_queue(c, "release.schedule", uuid_format(c->arena, coop), STR_NONE, clock_now());

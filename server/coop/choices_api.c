@@ -96,16 +96,6 @@ enum err choices_choose_licence(struct request *rq, struct response *rs)
 
 /* ---- Statements ---- */
 
-static void names_write(struct json_writer *w, const char *key, uint32_t bits, unsigned count, const char *(*name)(unsigned no))
-{
-	jw_key(w, key);
-	jw_array(w);
-	for (unsigned i = 0; i < count; i++)
-		if (bits & POLICY_BIT(i))
-			jw_z(w, name(i));
-	jw_end_array(w);
-}
-
 static void statement_write(struct json_writer *w, struct arena *a, const struct statement *s)
 {
 	jw_object(w);
@@ -113,11 +103,11 @@ static void statement_write(struct json_writer *w, struct arena *a, const struct
 	jw_kz(w, "layer", s->layer == POLICY_LAYER_ITEM ? "item" : "subject");
 	jw_kstr(w, "kind", s->kind);
 	jw_kstr(w, "item", uuid_format_or_none(a, s->item));
-	names_write(w, "uses", s->uses, POLICY_USE_COUNT, policy_use_name);
+	jw_knames(w, "uses", s->uses, POLICY_USE_COUNT, policy_use_name);
 	jw_kstr(w, "purpose", s->purpose);
 	jw_kstr(w, "audience", s->audience);
 	jw_kstr(w, "effect", s->effect);
-	names_write(w, "duties", s->duties, POLICY_DUTY_COUNT, policy_duty_name);
+	jw_knames(w, "duties", s->duties, POLICY_DUTY_COUNT, policy_duty_name);
 	jw_kstr(w, "declared_at", clock_format(a, s->declared_at));
 	jw_kstr(w, "valid_from", clock_format_or_none(a, s->valid_from));
 	jw_kstr(w, "valid_to", clock_format_or_none(a, s->valid_to));

@@ -43,9 +43,7 @@ static struct str consent_said(struct arena *a, const struct consent *consent)
 	jw_end_array(&w);
 	jw_kstr(&w, "state", consent->state);
 	jw_end_object(&w);
-	struct str said = str_copy(a, buf_str(&b));
-	buf_release(&b);
-	return said;
+	return buf_take(a, &b);
 }
 
 static enum err consent_write(struct call *c, const struct member *m, const struct consent *said, bool with_leaf)

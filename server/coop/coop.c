@@ -43,9 +43,7 @@ struct str leaf_about_member(struct call *c, struct uuid member, const char *key
 	if (key)
 		jw_kstr(&w, key, value);
 	jw_end_object(&w);
-	struct str data = str_copy(c->arena, buf_str(&b));
-	buf_release(&b);
-	return data;
+	return buf_take(c->arena, &b);
 }
 
 struct str leaf_with_commitment(struct call *c, struct uuid member, struct str said, const uint8_t salt[32])
@@ -89,9 +87,7 @@ static struct str founding_leaf(struct call *c, struct str key_name, struct str 
 	jw_kstr(&w, "founder", uuid_format(c->arena, founder));
 	jw_kstr(&w, "slug", slug);
 	jw_end_object(&w);
-	struct str data = str_copy(c->arena, buf_str(&b));
-	buf_release(&b);
-	return data;
+	return buf_take(c->arena, &b);
 }
 
 /* A draft's pointers lead into the charter: where it is part of a larger body, so must the faults. */

@@ -80,8 +80,7 @@ static enum err draft_of_form(struct request *rq, const struct json **out)
 	buf_init(&b, LIMIT_BODY_CHARTER);
 	jw_init(&w, &b);
 	draft_of_fields(rq, &w);
-	struct str text = b.failed ? STR_NONE : str_copy(a, buf_str(&b));
-	buf_release(&b);
+	struct str text = buf_take(a, &b);
 	return text.p ? json_parse(a, text, out, &rq->call->error) : fail(rq->call, ERR_TOO_LARGE, "The charter is too large.");
 }
 

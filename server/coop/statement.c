@@ -80,16 +80,6 @@ static size_t names_of_bits(struct arena *a, uint32_t bits, unsigned count, cons
 	return n;
 }
 
-static void write_names(struct json_writer *w, const char *key, uint32_t bits, unsigned count, const char *(*name)(unsigned no))
-{
-	jw_key(w, key);
-	jw_array(w);
-	for (unsigned i = 0; i < count; i++)
-		if (bits & POLICY_BIT(i))
-			jw_z(w, name(i));
-	jw_end_array(w);
-}
-
 /* What was said, for the commitment in the log. Members in canonical order. */
 static struct str statements_said(struct call *c, const struct statement *in, size_t n)
 {
@@ -101,20 +91,18 @@ static struct str statements_said(struct call *c, const struct statement *in, si
 	for (size_t i = 0; i < n; i++) {
 		jw_object(&w);
 		jw_kstr(&w, "audience", in[i].audience);
-		write_names(&w, "duties", in[i].duties, POLICY_DUTY_COUNT, policy_duty_name);
+		jw_knames(&w, "duties", in[i].duties, POLICY_DUTY_COUNT, policy_duty_name);
 		jw_kstr(&w, "effect", in[i].effect);
 		jw_kstr(&w, "item", uuid_format_or_none(c->arena, in[i].item));
 		jw_kstr(&w, "kind", in[i].kind);
 		jw_kint(&w, "layer", in[i].layer);
 		jw_kstr(&w, "purpose", in[i].purpose);
 		jw_kint(&w, "seq", in[i].seq);
-		write_names(&w, "uses", in[i].uses, POLICY_USE_COUNT, policy_use_name);
+		jw_knames(&w, "uses", in[i].uses, POLICY_USE_COUNT, policy_use_name);
 		jw_end_object(&w);
 	}
 	jw_end_array(&w);
-	struct str said = str_copy(c->arena, buf_str(&b));
-	buf_release(&b);
-	return said;
+	return buf_take(c->arena, &b);
 }
 
 static enum err write_statement(struct call *c, const struct member *m, struct statement *s, struct str salt)

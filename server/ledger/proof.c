@@ -28,9 +28,7 @@ struct str tlog_proof_write(struct arena *a, const struct tlog_proof *p)
 	}
 	buf_add_byte(&out, '\n');
 	buf_add_str(&out, p->checkpoint);
-	struct str text = out.failed ? STR_NONE : str_copy(a, buf_str(&out));
-	buf_release(&out);
-	return text;
+	return buf_take(a, &out);
 }
 
 /* A decimal number without sign or leading zeroes. */

@@ -107,10 +107,8 @@ static enum err submission_of_form(struct request *rq, const struct form_kind *k
 	kind->write(&w, rq);
 	jw_end_object(&w);
 	jw_end_object(&w);
-	struct str text = str_copy(c->arena, buf_str(&b));
-	bool failed = b.failed;
-	buf_release(&b);
-	return failed ? fail(c, ERR_TOO_LARGE, "This is more than one contribution may hold.") : json_parse(c->arena, text, out, &c->error);
+	struct str text = buf_take(c->arena, &b);
+	return text.p ? json_parse(c->arena, text, out, &c->error) : fail(c, ERR_TOO_LARGE, "This is more than one contribution may hold.");
 }
 
 static void write_kinds(struct json_writer *w, struct request *rq, const struct pool_terms *t, const struct form_kind *chosen)

@@ -193,9 +193,7 @@ static struct str facts_write(struct arena *a, struct str sent, const struct pii
 		buf_add_z(&b, followed ? "]," : "]");
 		buf_add(&b, sent.p + from, sent.n - from);
 	}
-	struct str facts = str_copy(a, buf_str(&b));
-	buf_release(&b);
-	return facts;
+	return buf_take(a, &b);
 }
 
 /* What the item's own preference string denies; it can never allow. */

@@ -224,17 +224,14 @@ enum err manifest_write(struct artefact *a, struct sha256 *manifest)
 	buf_init(&b, LIMIT_MANIFEST);
 	jw_init(&w, &b);
 	manifest_text(a, &w);
-	struct str text = str_copy(a->d->arena, buf_str(&b));
-	bool failed = b.failed;
-	buf_release(&b);
-	if (failed)
+	struct str text = buf_take(a->d->arena, &b);
+	if (!text.p)
 		return fail(a->c, ERR_TOO_LARGE, "The release has too many files for one manifest.");
 	const struct json *tree;
 	TRY(json_parse(a->d->arena, text, &tree, &a->c->error));
 	buf_init(&b, LIMIT_MANIFEST);
 	json_canonical(&b, tree, false);
-	struct str canonical = str_copy(a->d->arena, buf_str(&b));
-	buf_release(&b);
+	struct str canonical = buf_take(a->d->arena, &b);
 	*manifest = sha256(canonical);
 	TRY(artefact_write(a, "manifest.json", canonical, false));
 	return artefact_write(a, "manifest.dsse.json", dsse_sign(a->d->arena, &a->key, 1, STR(RELEASE_PAYLOAD_TYPE), canonical), false);
@@ -281,8 +278,7 @@ enum err seals_write(struct artefact *a, int64_t leaf)
 		TRY(sums_line(a, &sums, a->files[i].path, a->files[i].sha256));
 	for (size_t i = 0; i < CH_LEN(sealed); i++)
 		TRY(sums_small(a, &sums, sealed[i]));
-	struct str text = str_copy(a->d->arena, buf_str(&sums));
-	buf_release(&sums);
+	struct str text = buf_take(a->d->arena, &sums);
 	TRY(artefact_write(a, "SHA256SUMS", text, false));
 	struct str when = clock_format(c->arena, a->release->build_after);
 	struct str comment = str_fmt(c->arena, "%.*s %.*s %.*s", STR_ARG(a->coop.slug), STR_ARG(a->version), STR_ARG(when));

@@ -13,19 +13,7 @@ static struct str document_text(struct artefact *a, void (*fill)(struct artefact
 	buf_init(&b, DOCUMENT_MAX);
 	jw_init(&w, &b);
 	fill(a, &w);
-	struct str text = str_copy(a->d->arena, buf_str(&b));
-	buf_release(&b);
-	return text;
-}
-
-static void write_bits(struct json_writer *w, const char *key, uint64_t bits, unsigned n, const char *(*name)(unsigned))
-{
-	jw_key(w, key);
-	jw_array(w);
-	for (unsigned i = 0; i < n; i++)
-		if (bits >> i & 1)
-			jw_z(w, name(i));
-	jw_end_array(w);
+	return buf_take(a->d->arena, &b);
 }
 
 static unsigned count_nonzero(const int64_t *counts, unsigned n)
@@ -54,9 +42,7 @@ static struct str duty_words(struct artefact *a)
 	for (unsigned i = 0; i < POLICY_DUTY_COUNT; i++)
 		if (duties >> i & 1)
 			buf_addf(&b, "%s%s", b.n ? ", " : "", policy_duty_name(i));
-	struct str text = str_copy(a->d->arena, buf_str(&b));
-	buf_release(&b);
-	return text;
+	return buf_take(a->d->arena, &b);
 }
 
 static void card_kinds(struct artefact *a, struct json_writer *w)
@@ -103,9 +89,7 @@ static struct str yaml_quoted(struct artefact *a, struct str s)
 	buf_init(&b, LIMIT_BODY_SMALL);
 	jw_init(&w, &b);
 	jw_str(&w, s);
-	struct str text = str_copy(a->d->arena, buf_str(&b));
-	buf_release(&b);
-	return text;
+	return buf_take(a->d->arena, &b);
 }
 
 static void card_facts(struct artefact *a, struct json_writer *w)
@@ -135,8 +119,8 @@ static void card_facts(struct artefact *a, struct json_writer *w)
 		jw_kstr(w, "duties", duties);
 	jw_key(w, "languages");
 	jw_json(w, json_at(charter->json, "/scope/language"));
-	write_bits(w, "uses", charter->release_uses, POLICY_USE_COUNT, policy_use_name);
-	write_bits(w, "purposes", charter->release_purposes, POLICY_PURPOSE_COUNT, policy_purpose_name);
+	jw_knames(w, "uses", charter->release_uses, POLICY_USE_COUNT, policy_use_name);
+	jw_knames(w, "purposes", charter->release_purposes, POLICY_PURPOSE_COUNT, policy_purpose_name);
 	card_kinds(a, w);
 	card_licences(a, w);
 	jw_end_object(w);

@@ -220,12 +220,7 @@ static enum err explain_item(struct request *rq, struct response *rs)
 		jw_str(&w, d.fixes[i]);
 	jw_end_array(&w);
 	jw_kstr(&w, "retry_at", clock_format_or_none(c->arena, d.retry_at));
-	jw_key(&w, "duties");
-	jw_array(&w);
-	for (unsigned i = 0; i < POLICY_DUTY_COUNT; i++)
-		if (d.duties >> i & 1)
-			jw_z(&w, policy_duty_name(i));
-	jw_end_array(&w);
+	jw_knames(&w, "duties", d.duties, POLICY_DUTY_COUNT, policy_duty_name);
 	write_digests(&w, c->arena, &d);
 	jw_end_object(&w);
 	return ERR_OK;

@@ -38,16 +38,6 @@ void release_spec(const struct charter *charter, const struct release *r, instan
 	}
 }
 
-static void write_names(struct json_writer *w, const char *key, uint64_t bits, unsigned count, const char *(*name)(unsigned))
-{
-	jw_key(w, key);
-	jw_array(w);
-	for (unsigned i = 0; i < count; i++)
-		if (bits >> i & 1)
-			jw_z(w, name(i));
-	jw_end_array(w);
-}
-
 const char *licence_spdx(unsigned licence)
 {
 	return policy_licence_get(licence)->spdx;
@@ -66,14 +56,12 @@ struct str release_spec_json(struct arena *a, const struct charter *charter, ins
 	jw_kstr(&w, "cutoff", clock_format(a, cutoff));
 	jw_kz(&w, "engine", POLICY_ENGINE);
 	jw_kint(&w, "k_contributors", charter->k_contributors);
-	write_names(&w, "kinds", charter->kinds, POLICY_KIND_COUNT, policy_kind_name);
+	jw_knames(&w, "kinds", charter->kinds, POLICY_KIND_COUNT, policy_kind_name);
 	jw_kz(&w, "mode", charter->licence_mode == POLICY_ADAPTATION ? "adaptation" : "collection");
-	write_names(&w, "output_licences", charter->outputs, POLICY_LICENCE_COUNT, licence_spdx);
-	write_names(&w, "purposes", charter->release_purposes, POLICY_PURPOSE_COUNT, policy_purpose_name);
-	write_names(&w, "uses", charter->release_uses, POLICY_USE_COUNT, policy_use_name);
-	write_names(&w, "uses_conditional", charter->release_uses_conditional, POLICY_USE_COUNT, policy_use_name);
+	jw_knames(&w, "output_licences", charter->outputs, POLICY_LICENCE_COUNT, licence_spdx);
+	jw_knames(&w, "purposes", charter->release_purposes, POLICY_PURPOSE_COUNT, policy_purpose_name);
+	jw_knames(&w, "uses", charter->release_uses, POLICY_USE_COUNT, policy_use_name);
+	jw_knames(&w, "uses_conditional", charter->release_uses_conditional, POLICY_USE_COUNT, policy_use_name);
 	jw_end_object(&w);
-	struct str text = str_copy(a, buf_str(&b));
-	buf_release(&b);
-	return text;
+	return buf_take(a, &b);
 }
