@@ -22,6 +22,9 @@ struct job_kind {
 /* Queues a job inside the open transaction; `args_json` may be absent. A `key` makes it single: while a job of the kind with the key waits, queueing it again
  * changes nothing (an earlier due time wins); while it runs, it will run once more when that run is over, since the run may have looked already. */
 CH_CHECK enum err job_queue(struct call *c, const char *kind, struct str key, struct str args_json, instant due);
+/* The arguments of a job about one thing of a co-op, {"coop": …, "<which>": …}, and the same read back: ERR_INTERNAL when the job does not name them. */
+struct str job_args(struct arena *a, struct uuid coop, const char *which, struct uuid id);
+CH_CHECK enum err job_args_read(struct call *c, const struct json *args, const char *which, struct uuid *coop, struct uuid *id);
 /* Prolongs the lease of the job this call runs for; ERR_STATE when it was lost, ERR_UNAVAILABLE when the process must stop now: the handler then ends with that
  * code, and the job is taken up again. Uses a connection of its own, and so may be called inside a transaction or a COPY. */
 CH_CHECK enum err job_extend(struct call *c);

@@ -109,9 +109,7 @@ static struct str leaf_text(struct call *c, const struct buf *b)
 
 static enum err ballot_queue_step(struct call *c, struct uuid coop, struct uuid id, const char *kind, instant due)
 {
-	struct str key = uuid_format(c->arena, id);
-	struct str coop_text = uuid_format(c->arena, coop);
-	return job_queue(c, kind, key, str_fmt(c->arena, "{\"coop\":\"%.*s\",\"ballot\":\"%.*s\"}", STR_ARG(coop_text), STR_ARG(key)), due);
+	return job_queue(c, kind, uuid_format(c->arena, id), job_args(c->arena, coop, "ballot", id), due);
 }
 
 static struct str announce_facts(struct call *c, const struct ballot_draft *in, struct uuid id)
@@ -334,8 +332,7 @@ bool ballot_table_ok(void)
 static enum err job_step(struct call *c, const struct json *args)
 {
 	struct uuid coop, ballot;
-	if (!uuid_parse(json_member_text(args, "coop"), &coop) || !uuid_parse(json_member_text(args, "ballot"), &ballot))
-		return fail(c, ERR_INTERNAL, "A ballot's job names no ballot.");
+	TRY(job_args_read(c, args, "ballot", &coop, &ballot));
 	return ballot_advance(c, coop, ballot);
 }
 

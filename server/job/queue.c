@@ -77,6 +77,19 @@ enum err job_queue(struct call *c, const char *kind, struct str key, struct str 
 	return db_queue(c, insert_job, A_UUID(uuid_new()), A_Z(kind), A_STR(key), A_STR(args_json.p ? args_json : STR("{}")), A_TIME(due));
 }
 
+struct str job_args(struct arena *a, struct uuid coop, const char *which, struct uuid id)
+{
+	struct str coop_text = uuid_format(a, coop), id_text = uuid_format(a, id);
+	return str_fmt(a, "{\"coop\":\"%.*s\",\"%s\":\"%.*s\"}", STR_ARG(coop_text), which, STR_ARG(id_text));
+}
+
+enum err job_args_read(struct call *c, const struct json *args, const char *which, struct uuid *coop, struct uuid *id)
+{
+	if (uuid_parse(json_member_text(args, "coop"), coop) && uuid_parse(json_member_text(args, which), id))
+		return ERR_OK;
+	return fail(c, ERR_INTERNAL, "A job does not name its %s.", which);
+}
+
 /* Each duty's next turn, at the end of the period that the clock stands in. */
 static enum err queue_ticks(struct call *c)
 {

@@ -202,8 +202,7 @@ enum err release_move(struct call *c, struct release *r, enum release_state to, 
 
 enum err release_queue(struct call *c, const struct release *r, const char *kind, instant due)
 {
-	struct str coop = uuid_format(c->arena, r->coop), id = uuid_format(c->arena, r->id);
-	return job_queue(c, kind, id, str_fmt(c->arena, "{\"coop\":\"%.*s\",\"release\":\"%.*s\"}", STR_ARG(coop), STR_ARG(id)), due);
+	return job_queue(c, kind, uuid_format(c->arena, r->id), job_args(c->arena, r->coop, "release", r->id), due);
 }
 
 /* The first cut-off of the cadence that no release has yet. The announcement lead is the charter's: a cut-off nearer than that is left to the one after it. */
@@ -295,17 +294,10 @@ static enum err release_opened(struct call *c, struct uuid coop, struct uuid rel
 	return db_commit(c);
 }
 
-static enum err job_ids(struct call *c, const struct json *args, const char *which, struct uuid *coop, struct uuid *id)
-{
-	if (uuid_parse(json_member_text(args, "coop"), coop) && uuid_parse(json_member_text(args, which), id))
-		return ERR_OK;
-	return fail(c, ERR_INTERNAL, "A release's job names no release.");
-}
-
 static enum err job_freeze(struct call *c, const struct json *args)
 {
 	struct uuid coop, id;
-	TRY(job_ids(c, args, "release", &coop, &id));
+	TRY(job_args_read(c, args, "release", &coop, &id));
 	TRY(release_freeze(c, coop, id));
 	return release_schedule_next(c, coop, NULL);
 }
@@ -313,21 +305,21 @@ static enum err job_freeze(struct call *c, const struct json *args)
 static enum err job_opened(struct call *c, const struct json *args)
 {
 	struct uuid coop, id;
-	TRY(job_ids(c, args, "release", &coop, &id));
+	TRY(job_args_read(c, args, "release", &coop, &id));
 	return release_opened(c, coop, id);
 }
 
 static enum err job_decided(struct call *c, const struct json *args)
 {
 	struct uuid coop, id;
-	TRY(job_ids(c, args, "subject", &coop, &id));
+	TRY(job_args_read(c, args, "subject", &coop, &id));
 	return release_decided(c, coop, id, json_bool(json_get(args, "passed"), false));
 }
 
 static enum err job_build(struct call *c, const struct json *args)
 {
 	struct uuid coop, id;
-	TRY(job_ids(c, args, "release", &coop, &id));
+	TRY(job_args_read(c, args, "release", &coop, &id));
 	return release_build(c, coop, id);
 }
 
