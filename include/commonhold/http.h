@@ -100,6 +100,10 @@ void response_redirect(struct response *rs, struct str to);
 CH_CHECK enum err response_page(struct request *rq, struct response *rs, const char *name, const struct json *data);
 /* The same with the data as JSON text in a buffer, which is released. */
 CH_CHECK enum err response_page_text(struct request *rq, struct response *rs, const char *name, struct buf *data);
+/* The usual way to a page: its data begin as an object in `b`, the handler writes the members, "title" first, and the page is rendered from them. `e` is what the
+ * handler met on the way: anything but ERR_OK is returned instead. page_end releases the buffer in every case. */
+struct json_writer page_begin(struct buf *b);
+CH_CHECK enum err page_end(struct request *rq, struct response *rs, const char *name, struct buf *b, struct json_writer *w, enum err e);
 /* Signs the browser in (or out): the session cookie with its attributes. The secret is secret_token_new's; `expires` ends the cookie. */
 void response_set_session(struct request *rq, struct response *rs, struct str secret, instant expires);
 void response_end_session(struct request *rq, struct response *rs);

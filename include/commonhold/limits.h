@@ -9,6 +9,7 @@
 #define LIMIT_JOB_ARENA (64 * MIB)        /* one job's memory; streams keep their own windows */
 #define LIMIT_DECIDE_ARENA ((size_t)4096 * MIB) /* deciding a whole pool: about 90 bytes an item and 200 a member; some 40 million items */
 #define LIMIT_RESPONSE (8 * MIB)          /* a buffered answer; more is streamed */
+#define LIMIT_PAGE_DATA (4 * MIB)         /* what a page is rendered from, as JSON: bylaws as HTML are the largest part */
 #define LIMIT_BODY_SMALL (64 * KIB)       /* ordinary API bodies and forms */
 #define LIMIT_BODY_CHARTER (512 * KIB)    /* a charter with its bylaws */
 #define LIMIT_BODY_ITEM (1 * MIB)         /* one contribution */

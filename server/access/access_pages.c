@@ -4,8 +4,6 @@
 #include "commonhold/release_api.h"
 #include "commonhold/words.h"
 
-#define PAGE_MAX (2 * MIB)
-
 /* What an audience means for whoever reads the page. */
 static const char *const audience_words[POLICY_AUDIENCE_COUNT] = {
 	[POLICY_AUDIENCE_MEMBERS] = "Members of the co-op, and nobody else.",
@@ -216,20 +214,12 @@ static enum err show_access(struct request *rq, struct response *rs, struct str 
 {
 	struct release r;
 	struct buf b;
-	struct json_writer w;
 	which = str_trim(which.p ? which : STR(""));
 	if (which.n)
 		TRY(release_find(rq->call, rq->coop.id, which, &r));
-	buf_init(&b, PAGE_MAX);
-	jw_init(&w, &b);
-	jw_object(&w);
+	struct json_writer w = page_begin(&b);
 	enum err e = access_data(&w, rq, which.n ? &r : NULL, problem);
-	jw_end_object(&w);
-	if (e != ERR_OK) {
-		buf_release(&b);
-		return e;
-	}
-	return response_page_text(rq, rs, "page/access", &b);
+	return page_end(rq, rs, "page/access", &b, &w, e);
 }
 
 static enum err access_page(struct request *rq, struct response *rs)
@@ -288,19 +278,15 @@ static enum err token_form(struct request *rq, struct response *rs)
 	struct str jwt;
 	instant expires;
 	struct buf b;
-	struct json_writer w;
 	TRY(request_param_uuid(rq, 1, &id));
 	TRY(access_token(c, rq->coop.id, id, &jwt, &expires));
-	buf_init(&b, PAGE_MAX);
-	jw_init(&w, &b);
-	jw_object(&w);
+	struct json_writer w = page_begin(&b);
 	jw_kz(&w, "title", "A download token");
 	jw_kstr(&w, "coop", rq->coop.slug);
 	jw_kstr(&w, "base", request_base_url(rq));
 	jw_kstr(&w, "token", jwt);
 	jw_kstr(&w, "expires", words_minute(c->arena, expires));
-	jw_end_object(&w);
-	return response_page_text(rq, rs, "page/access_token", &b);
+	return page_end(rq, rs, "page/access_token", &b, &w, ERR_OK);
 }
 
 static enum err revoke_form(struct request *rq, struct response *rs)
@@ -330,17 +316,9 @@ static enum err requests_data(struct json_writer *w, struct request *rq)
 static enum err requests_page(struct request *rq, struct response *rs)
 {
 	struct buf b;
-	struct json_writer w;
-	buf_init(&b, PAGE_MAX);
-	jw_init(&w, &b);
-	jw_object(&w);
+	struct json_writer w = page_begin(&b);
 	enum err e = requests_data(&w, rq);
-	jw_end_object(&w);
-	if (e != ERR_OK) {
-		buf_release(&b);
-		return e;
-	}
-	return response_page_text(rq, rs, "page/access_requests", &b);
+	return page_end(rq, rs, "page/access_requests", &b, &w, e);
 }
 
 static enum err decision_form(struct request *rq, struct response *rs)

@@ -3,24 +3,6 @@
 #include "commonhold/routes.h"
 #include "commonhold/words.h"
 
-#define PAGE_MAX (1 * MIB)
-
-static struct json_writer page_begin(struct buf *b, const char *title)
-{
-	struct json_writer w;
-	buf_init(b, PAGE_MAX);
-	jw_init(&w, b);
-	jw_object(&w);
-	jw_kz(&w, "title", title);
-	return w;
-}
-
-static enum err page_end(struct request *rq, struct response *rs, const char *name, struct buf *b, struct json_writer *w)
-{
-	jw_end_object(w);
-	return response_page_text(rq, rs, name, b);
-}
-
 /* Where to go after signing in: a path of this site, never another site. */
 static struct str safe_next(struct str next)
 {
@@ -35,15 +17,12 @@ static struct str safe_next(struct str next)
 static enum err sign_in_form(struct request *rq, struct response *rs, struct str email, struct str next, enum err refused)
 {
 	struct buf b;
-	struct json_writer w = page_begin(&b, "Sign in");
+	struct json_writer w = page_begin(&b);
+	jw_kz(&w, "title", "Sign in");
 	jw_kstr(&w, "email", email);
 	jw_kstr(&w, "next", safe_next(next));
 	enum err e = page_form_refused(rq, rs, refused, &w);
-	if (e != ERR_OK) {
-		buf_release(&b);
-		return e;
-	}
-	return page_end(rq, rs, "page/sign_in", &b, &w);
+	return page_end(rq, rs, "page/sign_in", &b, &w, e);
 }
 
 static enum err sign_in_page(struct request *rq, struct response *rs)
@@ -75,17 +54,14 @@ static enum err sign_out(struct request *rq, struct response *rs)
 static enum err register_form(struct request *rq, struct response *rs, enum err refused)
 {
 	struct buf b;
-	struct json_writer w = page_begin(&b, "Register");
+	struct json_writer w = page_begin(&b);
+	jw_kz(&w, "title", "Register");
 	bool sent = str_is(rq->method, "POST");
 	jw_kstr(&w, "email", sent ? request_form(rq, "email") : STR_NONE);
 	jw_kstr(&w, "name", sent ? request_form(rq, "name") : STR_NONE);
 	jw_kstr(&w, "next", safe_next(sent ? request_form(rq, "next") : request_query(rq, "next")));
 	enum err e = page_form_refused(rq, rs, refused, &w);
-	if (e != ERR_OK) {
-		buf_release(&b);
-		return e;
-	}
-	return page_end(rq, rs, "page/register", &b, &w);
+	return page_end(rq, rs, "page/register", &b, &w, e);
 }
 
 static enum err register_page(struct request *rq, struct response *rs)
@@ -196,13 +172,10 @@ static enum err me_data(struct request *rq, struct response *rs, enum err refuse
 static enum err me_form(struct request *rq, struct response *rs, enum err refused, struct str secret)
 {
 	struct buf b;
-	struct json_writer w = page_begin(&b, "My account");
+	struct json_writer w = page_begin(&b);
+	jw_kz(&w, "title", "My account");
 	enum err e = me_data(rq, rs, refused, secret, &w);
-	if (e != ERR_OK) {
-		buf_release(&b);
-		return e;
-	}
-	return page_end(rq, rs, "page/me", &b, &w);
+	return page_end(rq, rs, "page/me", &b, &w, e);
 }
 
 static enum err me_page(struct request *rq, struct response *rs)

@@ -2,8 +2,6 @@
 #include "commonhold/routes.h"
 #include "commonhold/words.h"
 
-#define PAGE_MAX (2 * MIB)
-
 static const char *const state_badges[] = {
 	[BALLOT_NOTICE] = "info", [BALLOT_OPEN] = "conditional", [BALLOT_PASSED] = "include", [BALLOT_FAILED] = "exclude", [BALLOT_CANCELLED] = "neutral",
 };
@@ -104,10 +102,7 @@ static enum err ballots_page(struct request *rq, struct response *rs)
 	size_t n;
 	TRY(ballot_list(rq->call, rq->coop.id, STR_NONE, request_query(rq, "cursor"), LIMIT_PAGE_DEFAULT, &ballots, &n, &next));
 	struct buf b;
-	struct json_writer w;
-	buf_init(&b, PAGE_MAX);
-	jw_init(&w, &b);
-	jw_object(&w);
+	struct json_writer w = page_begin(&b);
 	jw_kz(&w, "title", "Ballots");
 	jw_kstr(&w, "coop", rq->coop.slug);
 	jw_kstr(&w, "next", next);
@@ -118,12 +113,7 @@ static enum err ballots_page(struct request *rq, struct response *rs)
 	for (size_t i = 0; i < n && e == ERR_OK; i++)
 		e = ballot_page_data(&w, rq, &ballots[i]);
 	jw_end_array(&w);
-	jw_end_object(&w);
-	if (e != ERR_OK) {
-		buf_release(&b);
-		return e;
-	}
-	return response_page_text(rq, rs, "page/ballots", &b);
+	return page_end(rq, rs, "page/ballots", &b, &w, e);
 }
 
 static enum err ballot_page(struct request *rq, struct response *rs)
@@ -134,7 +124,7 @@ static enum err ballot_page(struct request *rq, struct response *rs)
 	struct json_writer w;
 	TRY(request_param_uuid(rq, 1, &id));
 	TRY(ballot_read(rq->call, rq->coop.id, id, &ballot));
-	buf_init(&b, PAGE_MAX);
+	buf_init(&b, LIMIT_PAGE_DATA);
 	jw_init(&w, &b);
 	enum err e = ballot_page_data(&w, rq, &ballot);
 	if (e != ERR_OK) {

@@ -33,8 +33,5 @@ enum err found_submit(struct request *rq, struct response *rs);
 
 /* Words that several pages use. */
 const char *standing_in_words(enum policy_standing s);
-/* A page's data begins as an object with its title, and ends by being rendered. */
-struct json_writer page_begin(struct buf *b, const char *title);
-CH_CHECK enum err page_end(struct request *rq, struct response *rs, const char *name, struct buf *b, struct json_writer *w);
 
 #endif

@@ -174,13 +174,10 @@ static enum err choices_data(struct request *rq, struct response *rs, enum err r
 static enum err choices_form(struct request *rq, struct response *rs, enum err refused)
 {
 	struct buf b;
-	struct json_writer w = page_begin(&b, "My choices");
+	struct json_writer w = page_begin(&b);
+	jw_kz(&w, "title", "My choices");
 	enum err e = choices_data(rq, rs, refused, &w);
-	if (e != ERR_OK) {
-		buf_release(&b);
-		return e;
-	}
-	return page_end(rq, rs, "page/choices", &b, &w);
+	return page_end(rq, rs, "page/choices", &b, &w, e);
 }
 
 enum err choices_page(struct request *rq, struct response *rs)

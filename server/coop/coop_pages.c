@@ -6,26 +6,7 @@
 #include "commonhold/routes.h"
 #include "commonhold/words.h"
 
-
 /* The directory, a co-op and its charter. */
-
-#define PAGE_MAX (4 * MIB) /* bylaws as HTML are the largest part */
-
-struct json_writer page_begin(struct buf *b, const char *title)
-{
-	struct json_writer w;
-	buf_init(b, PAGE_MAX);
-	jw_init(&w, b);
-	jw_object(&w);
-	jw_kz(&w, "title", title);
-	return w;
-}
-
-enum err page_end(struct request *rq, struct response *rs, const char *name, struct buf *b, struct json_writer *w)
-{
-	jw_end_object(w);
-	return response_page_text(rq, rs, name, b);
-}
 
 const char *standing_in_words(enum policy_standing s)
 {
@@ -136,13 +117,10 @@ static enum err home_data(struct request *rq, struct json_writer *w)
 static enum err home_page(struct request *rq, struct response *rs)
 {
 	struct buf b;
-	struct json_writer w = page_begin(&b, "Data co-operatives");
+	struct json_writer w = page_begin(&b);
+	jw_kz(&w, "title", "Data co-operatives");
 	enum err e = home_data(rq, &w);
-	if (e != ERR_OK) {
-		buf_release(&b);
-		return e;
-	}
-	return page_end(rq, rs, "page/home", &b, &w);
+	return page_end(rq, rs, "page/home", &b, &w, e);
 }
 
 /* ---- A co-op ---- */
@@ -189,13 +167,10 @@ static enum err coop_page(struct request *rq, struct response *rs)
 	struct coop coop;
 	struct buf b;
 	TRY(coop_read(rq->call, rq->coop.id, &coop));
-	struct json_writer w = page_begin(&b, str_z(rq->call->arena, coop.name));
+	struct json_writer w = page_begin(&b);
+	jw_kstr(&w, "title", coop.name);
 	enum err e = coop_data(rq, &coop, &w);
-	if (e != ERR_OK) {
-		buf_release(&b);
-		return e;
-	}
-	return page_end(rq, rs, "page/coop", &b, &w);
+	return page_end(rq, rs, "page/coop", &b, &w, e);
 }
 
 static enum err join_submit(struct request *rq, struct response *rs)
@@ -263,13 +238,10 @@ static enum err charter_data(struct request *rq, struct json_writer *w)
 static enum err charter_page(struct request *rq, struct response *rs)
 {
 	struct buf b;
-	struct json_writer w = page_begin(&b, "Charter");
+	struct json_writer w = page_begin(&b);
+	jw_kz(&w, "title", "Charter");
 	enum err e = charter_data(rq, &w);
-	if (e != ERR_OK) {
-		buf_release(&b);
-		return e;
-	}
-	return page_end(rq, rs, "page/charter", &b, &w);
+	return page_end(rq, rs, "page/charter", &b, &w, e);
 }
 
 #define COOP "/coops/{coop}"

@@ -177,13 +177,10 @@ static enum err found_data(struct request *rq, struct response *rs, enum err ref
 static enum err found_form(struct request *rq, struct response *rs, enum err refused)
 {
 	struct buf b;
-	struct json_writer w = page_begin(&b, "Found a co-op");
+	struct json_writer w = page_begin(&b);
+	jw_kz(&w, "title", "Found a co-op");
 	enum err e = found_data(rq, rs, refused, &w);
-	if (e != ERR_OK) {
-		buf_release(&b);
-		return e;
-	}
-	return page_end(rq, rs, "page/found", &b, &w);
+	return page_end(rq, rs, "page/found", &b, &w, e);
 }
 
 enum err found_page(struct request *rq, struct response *rs)

@@ -63,13 +63,10 @@ static enum err members_data(struct request *rq, struct response *rs, enum err r
 static enum err members_form(struct request *rq, struct response *rs, enum err refused)
 {
 	struct buf b;
-	struct json_writer w = page_begin(&b, "Members");
+	struct json_writer w = page_begin(&b);
+	jw_kz(&w, "title", "Members");
 	enum err e = members_data(rq, rs, refused, &w);
-	if (e != ERR_OK) {
-		buf_release(&b);
-		return e;
-	}
-	return page_end(rq, rs, "page/members", &b, &w);
+	return page_end(rq, rs, "page/members", &b, &w, e);
 }
 
 enum err members_page(struct request *rq, struct response *rs)

@@ -5,8 +5,6 @@
 #include "commonhold/routes.h"
 #include "commonhold/words.h"
 
-#define PAGE_MAX (2 * MIB)
-
 /* What a leaf's type means. A type that is not here is shown as it is. */
 static const struct { const char *type, *words; } sentences[] = {
 	{ "coop.founded", "The co-op was founded" },
@@ -80,11 +78,8 @@ static enum err log_page(struct request *rq, struct response *rs)
 	struct arena *a = rq->call->arena;
 	struct log_page page;
 	struct buf b;
-	struct json_writer w;
 	TRY(log_page_read(rq, request_query(rq, "cursor"), LIMIT_PAGE_DEFAULT, &page));
-	buf_init(&b, PAGE_MAX);
-	jw_init(&w, &b);
-	jw_object(&w);
+	struct json_writer w = page_begin(&b);
 	jw_kz(&w, "title", "Log");
 	jw_kstr(&w, "coop", rq->coop.slug);
 	jw_kint(&w, "size", page.size);
@@ -98,8 +93,7 @@ static enum err log_page(struct request *rq, struct response *rs)
 	for (size_t i = 0; i < page.n; i++)
 		write_entry(&w, a, &page.entries[i]);
 	jw_end_array(&w);
-	jw_end_object(&w);
-	return response_page_text(rq, rs, "page/log", &b);
+	return page_end(rq, rs, "page/log", &b, &w, ERR_OK);
 }
 
 const struct route ledger_page_routes[] = {

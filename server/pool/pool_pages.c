@@ -4,7 +4,6 @@
 #include "commonhold/routes.h"
 #include "commonhold/words.h"
 
-#define PAGE_MAX (4 * MIB)
 #define UPLOAD_MAX (4 * MIB)      /* without a script; with it a file is streamed to the API */
 #define QUEUE_PAGE 10             /* items shown with their content */
 #define SHOWN_TEXT 6000           /* bytes of one text on the moderation page; the rest is said to be there */
@@ -255,12 +254,9 @@ static void write_import(struct json_writer *w, const struct pool_import_report 
 static enum err show_form(struct request *rq, struct response *rs, const struct form_kind *kind, const struct error *said, const struct pool_import_report *report)
 {
 	struct pool_terms terms;
-	struct json_writer w;
 	struct buf b;
 	TRY(pool_terms(rq->call, rq->coop.id, &terms));
-	buf_init(&b, PAGE_MAX);
-	jw_init(&w, &b);
-	jw_object(&w);
+	struct json_writer w = page_begin(&b);
 	jw_kz(&w, "title", "Contribute");
 	jw_kstr(&w, "coop", rq->coop.slug);
 	jw_kz(&w, "kind", contribution_kind_word(kind->kind));
@@ -274,10 +270,9 @@ static enum err show_form(struct request *rq, struct response *rs, const struct 
 	write_faults(&w, rq, said);
 	if (report)
 		write_import(&w, report);
-	jw_end_object(&w);
 	if (said->code != ERR_OK)
 		rs->status = err_status(said->code);
-	return response_page_text(rq, rs, "page/contribute", &b);
+	return page_end(rq, rs, "page/contribute", &b, &w, ERR_OK);
 }
 
 static const struct error nothing_wrong;
@@ -459,14 +454,11 @@ static enum err write_waiting(struct json_writer *w, struct request *rq, const s
 static enum err moderation_page(struct request *rq, struct response *rs)
 {
 	struct contribution *items;
-	struct json_writer w;
 	struct str next;
 	struct buf b;
 	size_t n;
 	TRY(pool_queue(rq->call, rq->coop.id, request_query(rq, "cursor"), QUEUE_PAGE, &items, &n, &next));
-	buf_init(&b, PAGE_MAX);
-	jw_init(&w, &b);
-	jw_object(&w);
+	struct json_writer w = page_begin(&b);
 	jw_kz(&w, "title", "Moderation");
 	jw_kstr(&w, "coop", rq->coop.slug);
 	jw_kbool(&w, "any", n > 0);
@@ -480,13 +472,8 @@ static enum err moderation_page(struct request *rq, struct response *rs)
 		if (err == ERR_OK)
 			arena_rewind(rq->call->arena, mark);
 	}
-	if (err != ERR_OK) {
-		buf_release(&b);
-		return err;
-	}
 	jw_end_array(&w);
-	jw_end_object(&w);
-	return response_page_text(rq, rs, "page/moderation", &b);
+	return page_end(rq, rs, "page/moderation", &b, &w, err);
 }
 
 static enum err moderation_form(struct request *rq, struct response *rs)

@@ -5,8 +5,6 @@
 
 #include "release_internal.h"
 
-#define PAGE_MAX (2 * MIB)
-
 static const struct { const char *word, *badge; } states[] = {
 	[RELEASE_SCHEDULED] = { "scheduled", "neutral" }, [RELEASE_FROZEN] = { "frozen", "info" }, [RELEASE_NOTICE] = { "in its notice", "info" },
 	[RELEASE_OPEN] = { "ballot open", "conditional" }, [RELEASE_PASSED] = { "passed", "include" }, [RELEASE_FAILED] = { "not released", "exclude" },
@@ -45,12 +43,9 @@ static enum err releases_page(struct request *rq, struct response *rs)
 	struct release *releases;
 	struct str next;
 	struct buf b;
-	struct json_writer w;
 	size_t n;
 	TRY(release_list(rq->call, rq->coop.id, STR_NONE, request_query(rq, "cursor"), LIMIT_PAGE_DEFAULT, &releases, &n, &next));
-	buf_init(&b, PAGE_MAX);
-	jw_init(&w, &b);
-	jw_object(&w);
+	struct json_writer w = page_begin(&b);
 	jw_kz(&w, "title", "Releases");
 	jw_kstr(&w, "coop", rq->coop.slug);
 	jw_kstr(&w, "next", next);
@@ -63,8 +58,7 @@ static enum err releases_page(struct request *rq, struct response *rs)
 		jw_end_object(&w);
 	}
 	jw_end_array(&w);
-	jw_end_object(&w);
-	return response_page_text(rq, rs, "page/releases", &b);
+	return page_end(rq, rs, "page/releases", &b, &w, ERR_OK);
 }
 
 static const char *class_of(unsigned outcome)
@@ -191,16 +185,13 @@ static enum err release_page(struct request *rq, struct response *rs)
 	struct release_file *files;
 	struct coop coop;
 	struct buf b;
-	struct json_writer w;
 	size_t n, n_files;
 	TRY(release_of_request(rq, 1, &r));
 	bool built = r.version.p != NULL;
 	TRY(release_reasons(c, rq->coop.id, r.id, built ? "built" : "frozen", &counts, &n));
 	TRY(release_files(c, rq->coop.id, r.id, &files, &n_files));
 	TRY(coop_read(c, rq->coop.id, &coop));
-	buf_init(&b, PAGE_MAX);
-	jw_init(&w, &b);
-	jw_object(&w);
+	struct json_writer w = page_begin(&b);
 	jw_kstr(&w, "title", str_fmt(c->arena, "Release %s%.*s", built ? "" : "of ", STR_ARG(built ? r.version : words_day(c->arena, r.cutoff_at))));
 	release_facts(&w, rq, &r);
 	jw_kstr(&w, "coop_name", coop.name);
@@ -215,8 +206,7 @@ static enum err release_page(struct request *rq, struct response *rs)
 	reason_charts(&w, c->arena, counts, n);
 	file_kinds(&w, c->arena, files, n_files);
 	file_rows(&w, c->arena, files, n_files);
-	jw_end_object(&w);
-	return response_page_text(rq, rs, "page/release", &b);
+	return page_end(rq, rs, "page/release", &b, &w, ERR_OK);
 }
 
 static enum err cancel_form(struct request *rq, struct response *rs)
@@ -291,13 +281,10 @@ static enum err contributions_page(struct request *rq, struct response *rs)
 	struct str next;
 	uint64_t *reasons;
 	struct buf b;
-	struct json_writer w;
 	size_t n;
 	TRY(pool_list_mine(c, rq->coop.id, request_query(rq, "kind"), request_query(rq, "cursor"), LIMIT_PAGE_DEFAULT, &items, &n, &next));
 	TRY(my_outcomes(rq, items, n, &latest, &reasons));
-	buf_init(&b, PAGE_MAX);
-	jw_init(&w, &b);
-	jw_object(&w);
+	struct json_writer w = page_begin(&b);
 	jw_kz(&w, "title", "My contributions");
 	jw_kstr(&w, "coop", rq->coop.slug);
 	jw_kstr(&w, "latest", reasons ? latest.version : STR_NONE);
@@ -313,8 +300,7 @@ static enum err contributions_page(struct request *rq, struct response *rs)
 		jw_end_object(&w);
 	}
 	jw_end_array(&w);
-	jw_end_object(&w);
-	return response_page_text(rq, rs, "page/contributions", &b);
+	return page_end(rq, rs, "page/contributions", &b, &w, ERR_OK);
 }
 
 /* With a capital and a full stop. */
@@ -383,15 +369,12 @@ static enum err contribution_page(struct request *rq, struct response *rs)
 	struct decision next;
 	struct uuid id;
 	struct buf b;
-	struct json_writer w;
 	size_t n;
 	TRY(request_param_uuid(rq, 1, &id));
 	TRY(pool_read(c, rq->coop.id, id, &item, &content));
 	TRY(release_of_item(c, rq->coop.id, id, &in, &n));
 	TRY(release_explain(c, rq->coop.id, id, (struct uuid){ { 0 } }, &next));
-	buf_init(&b, PAGE_MAX);
-	jw_init(&w, &b);
-	jw_object(&w);
+	struct json_writer w = page_begin(&b);
 	jw_kstr(&w, "title", str_fmt(c->arena, "%s of %.*s", words_kind(item.kind), STR_ARG(words_day(c->arena, item.submitted_at))));
 	item_facts(&w, rq, &item);
 	enum err read = content_facts(&w, c, content);
@@ -419,8 +402,7 @@ static enum err contribution_page(struct request *rq, struct response *rs)
 	}
 	jw_end_array(&w);
 	jw_kbool(&w, "any_release", shown > 0);
-	jw_end_object(&w);
-	return response_page_text(rq, rs, "page/contribution", &b);
+	return page_end(rq, rs, "page/contribution", &b, &w, ERR_OK);
 }
 
 const struct route release_page_routes[] = {
