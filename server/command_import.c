@@ -3,6 +3,7 @@
 #include "commonhold/account.h"
 #include "commonhold/coop.h"
 #include "commonhold/db.h"
+#include "commonhold/file.h"
 #include "commonhold/import.h"
 #include "commonhold/pool.h"
 
@@ -67,18 +68,9 @@ static void progress(void *arg, const struct import_counts *counts)
 
 static enum err read_mapping(struct call *c, const char *path, const struct json **out)
 {
-	struct buf b;
-	char block[4096];
-	FILE *f = fopen(path, "re");
-	if (!f)
-		return fail(c, ERR_IO, "The mapping %s cannot be read: %s.", path, strerrorname_np(errno));
-	buf_init(&b, LIMIT_BODY_SMALL);
-	size_t n;
-	while ((n = fread(block, 1, sizeof(block), f)) > 0)
-		buf_add(&b, block, n);
-	fclose(f);
-	struct str text = buf_take(c->arena, &b);
-	return text.p ? json_parse(c->arena, text, out, &c->error) : fail(c, ERR_TOO_LARGE, "The mapping %s is too large.", path);
+	struct str text;
+	TRY(file_read(c->arena, "The mapping", path, LIMIT_BODY_SMALL, &text, &c->error));
+	return json_parse(c->arena, text, out, &c->error);
 }
 
 static enum err import_options(struct call *c, struct import_work *w, struct uuid coop, struct import_options *out)

@@ -10,6 +10,7 @@
 #include "commonhold/db.h"
 #include "commonhold/demo_data.h"
 #include "commonhold/pool.h"
+#include "commonhold/file.h"
 #include "commonhold/release.h"
 #include "commonhold/verify.h"
 
@@ -18,7 +19,6 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define DEMO_SEED 1
@@ -444,24 +444,9 @@ static size_t download_write(char *p, size_t size, size_t n, void *arg)
 	return fwrite(p, size, n, ((struct download *)arg)->file);
 }
 
-static enum err make_parents(struct call *c, const char *path)
-{
-	char *copy = arena_alloc(c->arena, strlen(path) + 1);
-	memcpy(copy, path, strlen(path));
-	for (char *at = copy + 1; *at; at++) {
-		if (*at != '/')
-			continue;
-		*at = '\0';
-		if (mkdir(copy, 0755) != 0 && errno != EEXIST)
-			return fail(c, ERR_IO, "%s cannot be made: %s.", copy, strerrorname_np(errno));
-		*at = '/';
-	}
-	return ERR_OK;
-}
-
 static enum err download_file(struct call *c, const char *url, struct str token, const char *to)
 {
-	TRY(make_parents(c, to));
+	TRY(file_make_parents(to, &c->error));
 	struct download d = { fopen(to, "we") };
 	CURL *curl = curl_easy_init();
 	if (!d.file || !curl)

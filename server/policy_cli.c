@@ -2,6 +2,7 @@
 #include "policy_doc.h"
 
 #include "commonhold/clock.h"
+#include "commonhold/file.h"
 #include "commonhold/policy_analysis.h"
 
 #include <getopt.h>
@@ -33,25 +34,11 @@ struct policy_run {
 	struct json_writer w;   /* when json */
 };
 
-static enum err read_whole(struct policy_run *r, const char *path, struct str *out)
-{
-	FILE *f = str_is(str_of(path), "-") ? stdin : fopen(path, "rb");
-	if (!f)
-		return error_set(&r->e, ERR_NOT_FOUND, "%s cannot be read.", path);
-	char *text = arena_alloc(r->a, DOCUMENT_MAX);
-	size_t n = fread(text, 1, DOCUMENT_MAX, f);
-	bool whole = feof(f) && !ferror(f);
-	if (f != stdin)
-		fclose(f);
-	*out = str_make(text, n);
-	return whole ? ERR_OK : error_set(&r->e, ERR_TOO_LARGE, "%s is larger than a policy document may be, or cannot be read.", path);
-}
-
 static enum err read_document(struct policy_run *r, const char *path, bool whole, struct policy_doc *out)
 {
 	struct str text;
 	const struct json *root;
-	TRY(read_whole(r, path, &text));
+	TRY(file_read(r->a, "The document", path, DOCUMENT_MAX, &text, &r->e));
 	TRY(json_parse(r->a, text, &root, &r->e));
 	return policy_doc_read(r->a, root, whole, out, &r->e);
 }

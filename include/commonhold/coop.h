@@ -138,6 +138,9 @@ bool membership_table_ok(void);
 size_t membership_edge_count(void);
 const char *membership_edge_sentence(size_t i, const char **from, const char **to);
 
+/* May vote, contribute and, as an admin, act for the co-op: active, or with a checkup due or overdue. */
+bool in_good_standing(enum policy_standing s);
+
 /* Applies; at once active where admission is open. What the person consents to is said separately, nothing is pre-ticked. */
 CH_CHECK enum err member_join(struct call *c, struct uuid coop, struct member *out);
 /* Admin: admit or refuse an applicant; make or unmake an admin (the last admin stays); remove. */

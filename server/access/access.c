@@ -77,7 +77,7 @@ static enum err actor_is_admin(struct call *c, struct uuid coop, bool *admin)
 		return ERR_OK;
 	}
 	TRY(e);
-	*admin = me.is_admin && (me.state == POLICY_STANDING_ACTIVE || me.state == POLICY_STANDING_DUE || me.state == POLICY_STANDING_GRACE);
+	*admin = me.is_admin && in_good_standing(me.state);
 	return ERR_OK;
 }
 

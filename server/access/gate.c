@@ -189,7 +189,7 @@ static enum err check_member(struct call *c, struct uuid coop)
 {
 	struct member me;
 	enum err e = member_of_actor(c, coop, &me);
-	bool stands = e == ERR_OK && (me.state == POLICY_STANDING_ACTIVE || me.state == POLICY_STANDING_DUE || me.state == POLICY_STANDING_GRACE);
+	bool stands = e == ERR_OK && in_good_standing(me.state);
 	if (stands || (e != ERR_OK && e != ERR_NOT_FOUND))
 		return e;
 	return fail_reason(c, ERR_FORBIDDEN, "members_only", "This is for members of the co-op only.");

@@ -1,5 +1,7 @@
 #include "server/base/crypto_keys.h"
 
+#include "commonhold/file.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <sodium.h>
@@ -149,19 +151,6 @@ static void sync_parent(const char *path)
 	}
 }
 
-static enum err make_parents(const char *path, struct error *e)
-{
-	char part[PATH_ROOM];
-	snprintf(part, sizeof(part), "%s", path);
-	for (char *slash = strchr(part + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-		*slash = '\0';
-		if (mkdir(part, 0755) != 0 && errno != EEXIST)
-			return keys_io(e, "create", part);
-		*slash = '/';
-	}
-	return ERR_OK;
-}
-
 /* All keys are written to a folder beside, which then takes the name in one step: another process that starts at the same time, or a crash, leaves either no
  * keys or all. rename() replaces an empty folder and refuses a full one. */
 static enum err make_keys(const char *path, struct error *e)
@@ -169,7 +158,7 @@ static enum err make_keys(const char *path, struct error *e)
 	char beside[PATH_ROOM];
 	if (snprintf(beside, sizeof(beside), "%s.XXXXXX", path) >= (int)sizeof(beside))
 		return error_set(e, ERR_CONFIG, "The path of the keys is too long.");
-	TRY(make_parents(path, e));
+	TRY(file_make_parents(path, e));
 	if (!mkdtemp(beside))
 		return keys_io(e, "create", beside);
 	int dir = open(beside, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);

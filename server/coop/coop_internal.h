@@ -30,7 +30,6 @@ CH_CHECK enum err require_member(struct call *c, struct uuid coop, struct member
 CH_CHECK enum err require_admin(struct call *c, struct uuid coop, struct member *out);
 /* Any member by id, as seen inside the co-op; ERR_NOT_FOUND. */
 CH_CHECK enum err member_of_id(struct call *c, struct uuid coop, struct uuid id, struct member *out);
-bool in_good_standing(enum policy_standing s);
 
 /* Explains this domain's constraints to people; before the first write. */
 void coop_explain_constraints(void);

@@ -7,7 +7,7 @@
 static void member_row(struct json_writer *w, struct request *rq, const struct member *m)
 {
 	struct arena *a = rq->call->arena;
-	bool applied = m->state == POLICY_STANDING_APPLIED, standing = m->state == POLICY_STANDING_ACTIVE || m->state == POLICY_STANDING_DUE || m->state == POLICY_STANDING_GRACE;
+	bool applied = m->state == POLICY_STANDING_APPLIED, standing = in_good_standing(m->state);
 	bool admin = rq->coop.is_admin;
 	jw_object(w);
 	jw_kstr(w, "id", uuid_format(a, m->id));

@@ -1,3 +1,4 @@
+#include "commonhold/file.h"
 #include "commonhold/verify.h"
 
 #include "release_internal.h"
@@ -5,7 +6,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 struct file_entry *artefact_add(struct artefact *a)
@@ -21,20 +21,6 @@ struct file_entry *artefact_add(struct artefact *a)
 	struct file_entry *f = &a->files[a->n_files++];
 	*f = (struct file_entry){ 0 };
 	return f;
-}
-
-/* Makes the folders above a path inside the staging folder. */
-static enum err make_parents(struct call *c, struct str dir, const char *path)
-{
-	struct str rest = str_of(path);
-	for (size_t i = 0; i < rest.n; i++) {
-		if (rest.p[i] != '/')
-			continue;
-		struct str folder = str_fmt(c->arena, "%.*s/%.*s", STR_ARG(dir), (int)i, path);
-		if (mkdir(folder.p, 0755) != 0 && errno != EEXIST)
-			return fail(c, ERR_IO, "The release's folder cannot be made: %s.", strerrorname_np(errno));
-	}
-	return ERR_OK;
 }
 
 static enum err write_all(struct call *c, int fd, struct str content)
@@ -53,8 +39,8 @@ static enum err write_all(struct call *c, int fd, struct str content)
 enum err artefact_write(struct artefact *a, const char *path, struct str content, bool listed)
 {
 	struct call *c = a->c;
-	TRY(make_parents(c, a->dir, path));
 	struct str full = str_fmt(c->arena, "%.*s/%s", STR_ARG(a->dir), path);
+	TRY(file_make_parents(full.p, &c->error));
 	int fd = open(full.p, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 	if (fd < 0)
 		return fail(c, ERR_IO, "A release's file cannot be created: %s.", strerrorname_np(errno));
