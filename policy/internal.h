@@ -67,8 +67,6 @@ void policy__nodes_eval(const struct policy_node *nodes, const uint8_t *marked, 
                         const uint64_t *more, size_t n_items, uint64_t *out);
 /* Whether an attribute sits in the second word. */
 bool policy__attribute_in_more(unsigned attribute);
-/* The value of an attribute. */
-uint64_t policy__attribute(unsigned attribute, uint64_t word, uint64_t more);
 
 /* ---- compile.c ---------------------------------------------------------------------------------- */
 

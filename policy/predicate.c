@@ -36,11 +36,6 @@ static uint64_t mask_of(unsigned attribute)
 	return (UINT64_C(1) << policy_attribute_bits(attribute)) - 1;
 }
 
-uint64_t policy__attribute(unsigned attribute, uint64_t word, uint64_t more)
-{
-	return (places[attribute].more ? more : word) >> places[attribute].shift & mask_of(attribute);
-}
-
 bool policy__attribute_in_more(unsigned attribute)
 {
 	return attribute < POLICY_ATTR_COUNT && places[attribute].more;

@@ -50,7 +50,8 @@ const struct job_kind *const *app_jobs(void)
 	return job_tables;
 }
 
-bool app_tables_ok(void)
+/* Whether every table of states is whole. */
+static bool app_tables_ok(void)
 {
 	return ballot_table_ok() && release_table_ok() && membership_table_ok();
 }

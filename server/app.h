@@ -26,8 +26,6 @@ void app_call_end(struct call *c);
 void app_wait(void);
 /* The tables of job handlers, for running jobs on the caller's thread. */
 const struct job_kind *const *app_jobs(void);
-/* Whether every table of states is whole. */
-bool app_tables_ok(void);
 
 /* The commands: each gets its own arguments, argv[0] being its name. Exit status 0 ok, 1 refused or failed, 2 usage. */
 int serve_main(int argc, char **argv);

@@ -185,13 +185,10 @@ struct statement {
 	bool external;          /* came as a preference string from elsewhere: only its denials count */
 };
 CH_CHECK enum err statement_make(struct call *c, struct uuid coop, const struct statement *in, size_t n, struct statement **out);
-/* The same inside an open transaction, for a statement that comes with a contribution: `said` gets its numbers. */
-CH_CHECK enum err statement_make_inside(struct call *c, const struct charter *charter, const struct member *me, struct statement *said, size_t n);
 /* The member's statements, newest first; `current` leaves out those replaced. */
 CH_CHECK enum err statement_list(struct call *c, struct uuid coop, bool current, struct statement **out, size_t *n);
 /* The member's licence for new contributions: own choice, else the charter's default. */
 CH_CHECK enum err licence_choose(struct call *c, struct uuid coop, struct str spdx);
-CH_CHECK enum err licence_of_member(struct call *c, const struct charter *charter, struct uuid member, unsigned *licence);
 /* The actor's licence, and whether it is their own choice. */
 CH_CHECK enum err licence_current(struct call *c, struct uuid coop, unsigned *licence, bool *own);
 

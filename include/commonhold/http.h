@@ -61,8 +61,6 @@ struct form_file { struct str name, content_type, content; };
 bool request_file(const struct request *rq, const char *name, struct form_file *out);
 /* The token that session writes carry, in X-CSRF-Token or the form field "csrf" (pages have it as {{csrf}}); empty without a session. */
 struct str request_csrf(const struct request *rq);
-/* The caller's address as text, for throttles only: it is never stored or logged. */
-struct str request_address(const struct request *rq);
 /* The id that the path has as parameter `i`; ERR_NOT_FOUND when that is no UUID, since nothing can be there. */
 CH_CHECK enum err request_param_uuid(struct request *rq, size_t i, struct uuid *out);
 /* Page cursor and limit of list routes ("cursor", "limit"); checks them. */
@@ -113,11 +111,9 @@ CH_CHECK enum err page_form_refused(struct request *rq, struct response *rs, enu
 /* A one-time message shown on the next page of this browser. */
 void response_flash(struct request *rq, struct response *rs, struct str message);
 
-/* A paced stream: headers at once, then chunks. For NDJSON verdicts, feeds, exports. Caps on concurrency: LIMIT_STREAMS. */
+/* A paced stream: headers at once, then chunks. For NDJSON verdicts, feeds, exports. Data go out in writes of 32 KiB and more. Caps on concurrency: LIMIT_STREAMS. */
 CH_CHECK enum err stream_begin(struct request *rq, struct response *rs, int status, const char *content_type, int64_t content_length /* -1: chunked */);
 CH_CHECK enum err stream_write(struct request *rq, const void *p, size_t n);
-/* Sends what is pending, for a reader who waits for it; otherwise data go out in writes of 32 KiB and more. */
-CH_CHECK enum err stream_flush(struct request *rq);
 CH_CHECK enum err stream_end(struct request *rq);
 /* What response_file will answer (200, 206, 304 or 416) and which bytes of the file go out: for logs that must be written first. */
 struct file_part { int status; int64_t first, bytes; };
@@ -196,7 +192,6 @@ const struct route *const *http_tables(void);
 /* Metrics: counters and gauges in Prometheus text, at /metrics. Names are constants. */
 void metric_add(const char *name, const char *labels /* "a=\"b\"" or "" */, int64_t by);
 void metric_set(const char *name, const char *labels, int64_t value);
-void metric_observe(const char *name, const char *labels, int64_t microseconds);
 void metrics_write(struct buf *out);
 
 /* web.forget: kept answers to repeated requests go when their day is over. */

@@ -110,8 +110,8 @@ CH_CHECK enum err pool_moderate(struct call *c, struct uuid coop, struct uuid id
 #define POOL_SEGMENT 4096 /* items a segment */
 /* Takes the pool's lock of a co-op until the end of the transaction: before changing rows of contribution, so that everybody takes the locks in the same order. Inside. */
 CH_CHECK enum err pool_lock(struct call *c, struct uuid coop);
-/* Brings the packed segments up to date with the rows; inside a transaction of DB_WRITE. Returns how many were packed. Under a snapshot (DB_SERIAL) it does nothing: pool_scan
- * needs no packed segments, they only make it fast. */
+/* Brings the packed segments up to date with the rows; inside a transaction of DB_WRITE. Returns how many were packed. Under a snapshot (DB_SERIAL) it does nothing:
+ * pool_scan_columns needs no packed segments, they only make it fast. */
 CH_CHECK enum err pool_pack(struct call *c, struct uuid coop, int64_t *packed);
 /* One segment's columns; views valid during the callback. */
 struct pool_segment {
@@ -125,9 +125,8 @@ struct pool_segment {
 	const uint32_t *shards;
 };
 typedef enum err (*pool_segment_fn)(void *arg, const struct pool_segment *s);
-/* All segments in order, streamed by COPY BINARY; what is not packed is read from the rows, so that the answer is that of the transaction's snapshot. Inside. */
-CH_CHECK enum err pool_scan(struct call *c, struct uuid coop, pool_segment_fn fn, void *arg);
-/* The same for some columns; the others are NULL. What is not asked for is not read: members and words alone stream six times as fast. */
+/* Some columns of all segments in order, streamed by COPY BINARY; the others are NULL. What is not packed is read from the rows, so that the answer is that of the
+ * transaction's snapshot. What is not asked for is not read: members and words alone stream six times as fast. Inside. */
 enum pool_column { POOL_IDS = 1, POOL_MEMBERS = 2, POOL_WORDS = 4, POOL_MORE = 8, POOL_HASHES = 16, POOL_SHARDS = 32, POOL_COLUMNS_ALL = 63 };
 CH_CHECK enum err pool_scan_columns(struct call *c, struct uuid coop, unsigned columns, pool_segment_fn fn, void *arg);
 /* The sealed contents of one shard key with ids from `first` to `last`, in order of id, with the language tag that stands beside them, streamed; inside. */

@@ -43,8 +43,6 @@ CH_CHECK enum err release_schedule_next(struct call *c, struct uuid coop, struct
 CH_CHECK enum err cadence_after(struct arena *a, struct str rrule, instant start, instant after, size_t max, instant **out, size_t *n, struct error *e);
 /* Freezes at the cut-off (job "release.freeze"), opens the notice and creates the ballot. Repeating it changes nothing. */
 CH_CHECK enum err release_freeze(struct call *c, struct uuid coop, struct uuid release);
-/* What the ballot decided (job "release.decided"). */
-CH_CHECK enum err release_decided(struct call *c, struct uuid coop, struct uuid release, bool passed);
 /* Builds, verifies as an outsider would, logs, publishes (job "release.build"). Resumes after a crash at any point. */
 CH_CHECK enum err release_build(struct call *c, struct uuid coop, struct uuid release);
 /* Admin: cancel before it is built. */

@@ -179,7 +179,8 @@ static enum err make_token(struct request *rq, struct response *rs)
 
 /* ---- downloads ---- */
 
-struct str request_jwt(const struct request *rq)
+/* The raw JWT of the request; absent when it carried none. */
+static struct str request_jwt(const struct request *rq)
 {
 	return rq->call->actor.kind == AUTH_GRANT ? request_bearer(rq) : STR_NONE;
 }

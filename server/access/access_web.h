@@ -9,7 +9,5 @@
 /* A download: checks, notes, sends. `extra` sets headers of its own once the file is known. */
 typedef void (*download_headers)(struct request *rq, struct response *rs, const struct release *release, const struct access_file *file);
 CH_CHECK enum err download_file(struct request *rq, struct response *rs, const struct release *release, struct str path, download_headers extra);
-/* The raw JWT of the request; absent when it carried none. */
-struct str request_jwt(const struct request *rq);
 
 #endif

@@ -1,5 +1,5 @@
-#include "commonhold/ballot_api.h"
 #include "commonhold/ballot.h"
+#include "commonhold/routes.h"
 
 static void write_tally(struct json_writer *w, const char *key, const struct ballot *b, struct ballot_tally t)
 {
@@ -15,7 +15,8 @@ static void write_tally(struct json_writer *w, const char *key, const struct bal
 	jw_end_object(w);
 }
 
-void ballot_write(struct json_writer *w, struct arena *a, const struct ballot *b)
+/* As schemas/ballot.json. */
+static void ballot_write(struct json_writer *w, struct arena *a, const struct ballot *b)
 {
 	jw_object(w);
 	jw_kstr(w, "id", uuid_format(a, b->id));

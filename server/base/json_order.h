@@ -5,7 +5,6 @@
 
 #include "commonhold/json.h"
 
-int json_key_cmp(struct str a, struct str b);
 /* Whether the members stand in canonical order, each once. */
 bool json_members_in_order(const struct json *object);
 /* Fills `out`, which has room for object->count pointers. */

@@ -194,7 +194,8 @@ static void read_people(struct arena *a, const struct json *root, struct charter
 	out->benefit_commons = (int)json_int(json_get(benefit, "commons"), 30);
 }
 
-enum err charter_read(struct arena *a, const struct json *root, struct charter *out, struct error *e)
+/* Reads a filled document into the typed form; a fault for everything that is no known word, licence, duration or predicate. */
+static enum err charter_read(struct arena *a, const struct json *root, struct charter *out, struct error *e)
 {
 	static const char *const rules[] = { "gate", "amendment", "merge", "toggle" };
 	const struct json *licence = json_get(root, "licence");

@@ -13,8 +13,6 @@ const struct charter_schema *charter_schema(struct error *e);
 
 /* The draft with every default of the schema written out. */
 CH_CHECK enum err charter_fill(struct arena *a, const struct json *schema, const struct json *draft, const struct json **out, struct error *e);
-/* Reads a filled document into the typed form; a fault for everything that is no known word, licence, duration or predicate. */
-CH_CHECK enum err charter_read(struct arena *a, const struct json *filled, struct charter *out, struct error *e);
 /* A fault for every pair of fields that contradict each other. */
 void charter_contradictions(struct arena *a, const struct charter *charter, struct error *e);
 /* Compiles the predicates under "rules" into out->rules and out->nodes. */

@@ -163,7 +163,7 @@ enum err licence_choose(struct call *c, struct uuid coop, struct str spdx)
 	return db_commit(c);
 }
 
-enum err licence_of_member(struct call *c, const struct charter *charter, struct uuid member, unsigned *licence)
+static enum err licence_of_member(struct call *c, const struct charter *charter, struct uuid member, unsigned *licence)
 {
 	struct rows r;
 	TRY(db_query(c, licence_last, &r, A_UUID(charter->coop), A_UUID(member)));

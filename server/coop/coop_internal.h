@@ -5,19 +5,6 @@
 #include "commonhold/coop.h"
 #include "commonhold/db.h"
 
-/* Who may cause a change of a membership. */
-enum mover {
-	MOVER_SELF = 1,      /* the member */
-	MOVER_ADMIN = 2,     /* an admin of the co-op */
-	MOVER_SCHEDULE = 4,  /* the daily job */
-};
-
-/* Holds the co-op's memberships still until the transaction ends: numbers stay dense and the last admin is not outrun. Before the first look at a membership that is to
- * change; inside. */
-CH_CHECK enum err membership_lock(struct call *c, struct uuid coop);
-/* The one mutator of membership.state: checks the edge, writes the row, the event and the leaf; inside, under the lock. `due` is when the next checkup is (INSTANT_NONE: as it
- * was); `actor` the membership of who acts (nil: the schedule or the instance). */
-CH_CHECK enum err membership_move(struct call *c, struct member *m, enum policy_standing to, enum mover by, struct uuid actor, instant due, struct str reason);
 /* The first row of a membership, with its event and leaf; inside, under the lock. */
 CH_CHECK enum err membership_begin(struct call *c, struct uuid coop, struct uuid id, struct uuid account, enum policy_standing to, bool is_admin, const struct charter *charter,
 	struct member *out);
@@ -26,10 +13,6 @@ CH_CHECK enum err consent_end(struct call *c, const struct member *m, const char
 
 /* The actor's membership, which must not be left or removed; inside. ERR_NOT_FOUND for others: what one is no member of, one does not see. */
 CH_CHECK enum err require_member(struct call *c, struct uuid coop, struct member *out);
-/* The actor as an admin in good standing; the instance itself counts, with a nil membership; inside. */
-CH_CHECK enum err require_admin(struct call *c, struct uuid coop, struct member *out);
-/* Any member by id, as seen inside the co-op; ERR_NOT_FOUND. */
-CH_CHECK enum err member_of_id(struct call *c, struct uuid coop, struct uuid id, struct member *out);
 
 /* Explains this domain's constraints to people; before the first write. */
 void coop_explain_constraints(void);

@@ -51,6 +51,13 @@ void coop_explain_constraints(void)
 
 #define NO_STATE POLICY_STANDING_COUNT /* before the first */
 
+/* Who may cause a change of a membership. */
+enum mover {
+	MOVER_SELF = 1,      /* the member */
+	MOVER_ADMIN = 2,     /* an admin of the co-op */
+	MOVER_SCHEDULE = 4,  /* the daily job */
+};
+
 /* Every change that there is. The leaf goes to the co-op's log, the sentence to people. */
 static const struct edge { unsigned from, to; unsigned who; const char *leaf, *sentence; } edges[] = {
 	{ NO_STATE, POLICY_STANDING_APPLIED, MOVER_SELF, "member.applied", "Somebody asks to become a member." },
@@ -131,7 +138,9 @@ static struct member member_of_row(const struct rows *r, int row)
 	};
 }
 
-enum err membership_lock(struct call *c, struct uuid coop)
+/* Holds the co-op's memberships still until the transaction ends: numbers stay dense and the last admin is not outrun. Before the first look at a membership that is to
+ * change; inside. */
+static enum err membership_lock(struct call *c, struct uuid coop)
 {
 	coop_explain_constraints();
 	return db_exec(c, membership_lock_take, A_UUID(coop));
@@ -143,7 +152,9 @@ static enum err note_event(struct call *c, const struct member *m, const char *f
 		A_UUID_OR_NULL(c->actor.account), A_STR(reason.p ? reason : STR("")));
 }
 
-enum err membership_move(struct call *c, struct member *m, enum policy_standing to, enum mover by, struct uuid actor, instant due, struct str reason)
+/* The one mutator of membership.state: checks the edge, writes the row, the event and the leaf; inside, under the lock. `due` is when the next checkup is (INSTANT_NONE: as it
+ * was); `actor` the membership of who acts (nil: the schedule or the instance). */
+static enum err membership_move(struct call *c, struct member *m, enum policy_standing to, enum mover by, struct uuid actor, instant due, struct str reason)
 {
 	enum policy_standing from = m->state;
 	const struct edge *edge = edge_find(from, to);
@@ -216,7 +227,8 @@ enum err require_member(struct call *c, struct uuid coop, struct member *out)
 	return ERR_OK;
 }
 
-enum err require_admin(struct call *c, struct uuid coop, struct member *out)
+/* The actor as an admin in good standing; the instance itself counts, with a nil membership; inside. */
+static enum err require_admin(struct call *c, struct uuid coop, struct member *out)
 {
 	if (c->actor.kind == AUTH_SYSTEM) {
 		*out = (struct member){ .coop = coop, .is_admin = true };
@@ -226,7 +238,8 @@ enum err require_admin(struct call *c, struct uuid coop, struct member *out)
 	return out->is_admin && in_good_standing(out->state) ? ERR_OK : fail(c, ERR_FORBIDDEN, "Only an admin of the co-op may do this.");
 }
 
-enum err member_of_id(struct call *c, struct uuid coop, struct uuid id, struct member *out)
+/* Any member by id, as seen inside the co-op; ERR_NOT_FOUND. */
+static enum err member_of_id(struct call *c, struct uuid coop, struct uuid id, struct member *out)
 {
 	struct rows r;
 	TRY(db_query(c, membership_by_id, &r, A_UUID(coop), A_UUID(id)));

@@ -119,7 +119,8 @@ static enum err write_statement(struct call *c, const struct member *m, struct s
 	return ERR_OK;
 }
 
-enum err statement_make_inside(struct call *c, const struct charter *charter, const struct member *me, struct statement *said, size_t n)
+/* Writes what was said, and a leaf for it; inside. `said` gets its numbers. */
+static enum err statement_make_inside(struct call *c, const struct charter *charter, const struct member *me, struct statement *said, size_t n)
 {
 	uint8_t random[32];
 	coop_explain_constraints();

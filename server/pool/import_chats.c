@@ -3,7 +3,8 @@
 
 #define CLIMB 20000 /* longest branch of an account's conversation that is followed, hidden steps included */
 
-struct str import_content_text(struct import *im, const struct json *content, size_t *left_out)
+/* The text of a message's content: a string, or the text parts of a list; *left_out counts the other parts. STR_NONE when there is none. */
+static struct str import_content_text(struct import *im, const struct json *content, size_t *left_out)
 {
 	if (json_is(content, JSON_STRING))
 		return content->text;

@@ -90,8 +90,6 @@ struct import_turn {
 };
 /* Reads a list of messages, by any of the names that formats use for roles and texts; false when it is none. Memory of the row. */
 CH_CHECK bool import_turns(struct import *im, const struct json *list, struct import_turn **turns, size_t *n);
-/* The text of a message's content: a string, or the text parts of a list; *left_out counts the other parts. STR_NONE when there is none. */
-struct str import_content_text(struct import *im, const struct json *content, size_t *left_out);
 /* "key": [messages] */
 void import_write_turns(struct json_writer *w, const char *key, const struct import_turn *turns, size_t n);
 

@@ -18,13 +18,13 @@ SQL(intake_again, "SELECT m.state, (SELECT max(version) FROM charter h WHERE h.c
 
 static struct { pthread_mutex_t lock; struct intake_rules *kept[RULES_KEPT]; unsigned next; } cache = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
-struct intake_rules *intake_rules_ref(struct intake_rules *r)
+static struct intake_rules *intake_rules_ref(struct intake_rules *r)
 {
 	__atomic_add_fetch(&r->refs, 1, __ATOMIC_RELAXED);
 	return r;
 }
 
-void intake_rules_unref(struct intake_rules *r)
+static void intake_rules_unref(struct intake_rules *r)
 {
 	if (r && __atomic_sub_fetch(&r->refs, 1, __ATOMIC_ACQ_REL) == 0)
 		arena_free(r->arena);

@@ -1,7 +1,6 @@
 /* pool_api.c - the pool over HTTP: one contribution, a batch, an import, one's own, moderation. */
 #include "server/pool/pool_internal.h"
 
-#include "commonhold/pool_api.h"
 #include "commonhold/routes.h"
 
 #define READ_BYTES (64 * KIB) /* of a streamed body at a time */
@@ -16,7 +15,8 @@ static void write_findings(struct json_writer *w, unsigned findings)
 	jw_end_array(w);
 }
 
-void contribution_write_members(struct json_writer *w, struct arena *a, const struct contribution *item)
+/* The members of it alone, inside an object that is open. */
+static void contribution_write_members(struct json_writer *w, struct arena *a, const struct contribution *item)
 {
 	jw_kstr(w, "id", uuid_format(a, item->id));
 	jw_kstr(w, "rid", item->rid);
@@ -35,7 +35,8 @@ void contribution_write_members(struct json_writer *w, struct arena *a, const st
 	jw_kstr(w, "contributor", item->contributor);
 }
 
-void contribution_write(struct json_writer *w, struct arena *a, const struct contribution *item)
+/* As schemas/contribution_view.json says, without content and decisions. */
+static void contribution_write(struct json_writer *w, struct arena *a, const struct contribution *item)
 {
 	jw_object(w);
 	contribution_write_members(w, a, item);
@@ -58,7 +59,8 @@ static void receipt_members(struct json_writer *w, struct arena *a, const struct
 	jw_kint(w, "leaf", r->leaf);
 }
 
-void receipt_write(struct json_writer *w, struct arena *a, const struct receipt *r)
+/* As schemas/receipt.json says. */
+static void receipt_write(struct json_writer *w, struct arena *a, const struct receipt *r)
 {
 	jw_object(w);
 	receipt_members(w, a, r);

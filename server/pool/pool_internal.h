@@ -17,8 +17,6 @@
 
 /* What a charter says to those who submit; immutable, shared, kept from call to call. */
 struct intake_rules;
-struct intake_rules *intake_rules_ref(struct intake_rules *r);
-void intake_rules_unref(struct intake_rules *r);
 
 /* Who contributes, and under which rules. */
 struct intake {
@@ -73,10 +71,6 @@ struct fate {
 CH_CHECK enum err items_write(struct call *c, const struct intake *in, instant at, struct fate *fates, size_t n);
 void receipt_of(struct arena *a, struct str coop_name, const struct fate *f, struct receipt *out);
 
-/* The number of a shard key, made if it is new. Inside, under the pool's lock. */
-CH_CHECK enum err shard_no(struct call *c, struct uuid coop, struct shard_key key, int *no);
-/* The key that an item written at `at` belongs to. */
-struct shard_key shard_key_of(unsigned kind, unsigned licence, instant at);
 
 /* ERR_FORBIDDEN unless the actor is an admin of the co-op (or the instance itself). Inside. Gives the admin's membership; nil for the instance. */
 CH_CHECK enum err pool_require_admin(struct call *c, struct uuid coop, struct uuid *member);
@@ -86,7 +80,5 @@ void pool_give_up(struct call *c);
 const char *item_status(uint64_t word);
 /* Sentences on why an item waits. */
 void item_reasons(struct arena *a, uint64_t word, unsigned findings, struct str **out, size_t *n);
-/* The content of an item, opened. Inside. Absent when it or its key is destroyed. */
-CH_CHECK enum err item_open(struct call *c, const struct contribution *item, struct uuid coop, int shard, struct str *content);
 
 #endif

@@ -112,7 +112,8 @@ static enum err item_visible(struct call *c, struct uuid coop, struct uuid id, s
 	return ERR_OK;
 }
 
-enum err item_open(struct call *c, const struct contribution *item, struct uuid coop, int shard, struct str *content)
+/* The content of an item, opened. Inside. Absent when it or its key is destroyed. */
+static enum err item_open(struct call *c, const struct contribution *item, struct uuid coop, int shard, struct str *content)
 {
 	struct rows r;
 	struct seal_key key;

@@ -243,11 +243,6 @@ enum err pool_scan_columns(struct call *c, struct uuid coop, unsigned columns, p
 	return ERR_OK;
 }
 
-enum err pool_scan(struct call *c, struct uuid coop, pool_segment_fn fn, void *arg)
-{
-	return pool_scan_columns(c, coop, POOL_COLUMNS_ALL, fn, arg);
-}
-
 /* ---- Contents ---- */
 
 struct content_scan { struct call *call; pool_content_fn fn; void *arg; };

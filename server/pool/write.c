@@ -74,13 +74,15 @@ static void shard_remember(struct uuid coop, struct shard_key key, int no)
 	pthread_mutex_unlock(&shards_lock);
 }
 
-struct shard_key shard_key_of(unsigned kind, unsigned licence, instant at)
+/* The key that an item written at `at` belongs to. */
+static struct shard_key shard_key_of(unsigned kind, unsigned licence, instant at)
 {
 	struct civil date = clock_civil(at);
 	return (struct shard_key){ kind, licence, date.year * 12 + date.month - 1 };
 }
 
-enum err shard_no(struct call *c, struct uuid coop, struct shard_key key, int *no)
+/* The number of a shard key, made if it is new. Inside, under the pool's lock. */
+static enum err shard_no(struct call *c, struct uuid coop, struct shard_key key, int *no)
 {
 	struct rows r;
 	if (shard_recall(coop, key, no))

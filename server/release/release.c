@@ -64,7 +64,7 @@ const char *release_state_name(enum release_state s)
 	return (unsigned)s < RELEASE_STATE_COUNT ? state_names[s] : "unknown";
 }
 
-bool release_state_parse(struct str text, enum release_state *out)
+static bool release_state_parse(struct str text, enum release_state *out)
 {
 	for (size_t i = 0; i < RELEASE_STATE_COUNT; i++) {
 		if (str_is(text, state_names[i])) {
@@ -248,7 +248,8 @@ enum err release_schedule_next(struct call *c, struct uuid coop, struct release 
 	return db_commit(c);
 }
 
-enum err release_decided(struct call *c, struct uuid coop, struct uuid release, bool passed)
+/* What the ballot decided (job "release.decided"). */
+static enum err release_decided(struct call *c, struct uuid coop, struct uuid release, bool passed)
 {
 	struct release r;
 	struct charter charter;

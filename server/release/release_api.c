@@ -1,6 +1,7 @@
 #include "commonhold/release_api.h"
 
-void release_write(struct json_writer *w, struct request *rq, const struct release *r)
+/* As schemas/release.json. */
+static void release_write(struct json_writer *w, struct request *rq, const struct release *r)
 {
 	struct arena *a = rq->call->arena;
 	jw_object(w);
@@ -41,7 +42,8 @@ static bool is_outcome(struct str name)
 	return policy_outcome_find(name.p, name.n) >= 0;
 }
 
-void reasons_write(struct json_writer *w, const struct reason_count *reasons, size_t n)
+/* {outcomes: {...}, reasons: [...]} members of the open object. */
+static void reasons_write(struct json_writer *w, const struct reason_count *reasons, size_t n)
 {
 	jw_key(w, "outcomes");
 	jw_object(w);

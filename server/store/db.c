@@ -419,8 +419,8 @@ enum err db_commit(struct call *c)
 	return code;
 }
 
-/* The first trip may be cut short by a queued statement that fails; the second then gets through. */
-void tx_abandon(struct db *db)
+/* Ends what is open without a call: rolls back or closes. The first trip may be cut short by a queued statement that fails; the second then gets through. */
+static void tx_abandon(struct db *db)
 {
 	for (int i = 0; i < 2 && (db->tx == TX_OPEN || db->tx == TX_FAILED) && db->pg && !db->copying; i++) {
 		struct outcome o = { 0 };

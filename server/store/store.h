@@ -94,8 +94,6 @@ CH_CHECK enum err tx_settle(struct call *c);
 void tx_note(struct db *db);
 /* Fetches the answer to a read's COMMIT, when one is owed; false when the connection is lost. */
 bool tx_fetch_owed(struct db *db);
-/* Ends what is open without a call: rolls back or closes. */
-void tx_abandon(struct db *db);
 
 /* db_error.c. `result` may be NULL when the connection is lost. `a` is where a fault's pointer goes, or NULL. */
 enum err db_error_say(struct error *e, struct arena *a, const PGconn *pg, const PGresult *result, const char *statement);

@@ -19,9 +19,8 @@ struct histogram {
 struct series {
 	char name[64];
 	char labels[128];
-	enum { SERIES_COUNTER, SERIES_GAUGE, SERIES_HISTOGRAM } kind;
+	enum { SERIES_COUNTER, SERIES_GAUGE } kind;
 	atomic_int_fast64_t value;
-	struct histogram *histogram; /* of a histogram */
 };
 
 static struct series *_Atomic series[SERIES_MAX];
@@ -64,10 +63,6 @@ static struct series *series_make(const char *name, const char *labels, int kind
 	snprintf(s->name, sizeof(s->name), "%s", name);
 	snprintf(s->labels, sizeof(s->labels), "%s", labels);
 	s->kind = kind;
-	if (kind == SERIES_HISTOGRAM && !(s->histogram = calloc(1, sizeof(*s->histogram)))) {
-		free(s);
-		return NULL;
-	}
 	return s;
 }
 
@@ -116,13 +111,6 @@ void metric_set(const char *name, const char *labels, int64_t value)
 	struct series *s = series_get(name, labels, SERIES_GAUGE);
 	if (s)
 		atomic_store(&s->value, value);
-}
-
-void metric_observe(const char *name, const char *labels, int64_t microseconds)
-{
-	struct series *s = series_get(name, labels, SERIES_HISTOGRAM);
-	if (s)
-		histogram_add(s->histogram, microseconds);
 }
 
 struct request_counts *metrics_requests_new(struct arena *a, const struct router *r)
@@ -210,7 +198,7 @@ static void write_requests(struct buf *out, struct request_counts *c)
 
 void metrics_write(struct buf *out)
 {
-	static const char *const kinds[] = { "counter", "gauge", "histogram" };
+	static const char *const kinds[] = { "counter", "gauge" };
 	struct series *sorted[SERIES_MAX];
 	size_t n = 0;
 	struct request_counts *counts = atomic_load(&shown);
@@ -226,10 +214,6 @@ void metrics_write(struct buf *out)
 		struct series *s = sorted[i];
 		if (i == 0 || strcmp(sorted[i - 1]->name, s->name) != 0)
 			buf_addf(out, "# TYPE %s %s\n", s->name, kinds[s->kind]);
-		if (s->kind == SERIES_HISTOGRAM) {
-			write_histogram(out, s->name, s->labels, s->histogram);
-			continue;
-		}
 		buf_add_z(out, s->name);
 		write_labels(out, s->labels, "");
 		buf_addf(out, " %lld\n", (long long)atomic_load(&s->value));

@@ -1,7 +1,7 @@
 /* For whoever runs the instance: is it alive, is it ready, what does it measure. And the documents that describe the interface. */
 #include "server/web/web.h"
 
-enum err ops_health(struct request *rq, struct response *rs)
+static enum err ops_health(struct request *rq, struct response *rs)
 {
 	(void)rq;
 	struct json_writer w = response_json(rs);
@@ -11,7 +11,7 @@ enum err ops_health(struct request *rq, struct response *rs)
 	return ERR_OK;
 }
 
-enum err ops_ready(struct request *rq, struct response *rs)
+static enum err ops_ready(struct request *rq, struct response *rs)
 {
 	const struct http_hooks *hooks = &exchange_of(rq)->server->options.hooks;
 	if (hooks->ready && hooks->ready(rq->call) != ERR_OK)
@@ -30,7 +30,7 @@ static bool metrics_allowed(const struct exchange *x)
 	return x->peer_loopback && (!forwarded || (x->server->options.trust_proxy && from_here));
 }
 
-enum err ops_metrics(struct request *rq, struct response *rs)
+static enum err ops_metrics(struct request *rq, struct response *rs)
 {
 	struct exchange *x = exchange_of(rq);
 	if (!metrics_allowed(x))

@@ -145,11 +145,6 @@ struct str request_base_url(const struct request *rq)
 	return exchange_of(rq)->server->base_url;
 }
 
-struct str request_address(const struct request *rq)
-{
-	return exchange_of(rq)->address;
-}
-
 enum err request_if_match(struct request *rq, struct str tag)
 {
 	struct str list = request_header(rq, "If-Match");

@@ -107,12 +107,6 @@ enum err stream_write(struct request *rq, const void *p, size_t n)
 	return ERR_OK;
 }
 
-enum err stream_flush(struct request *rq)
-{
-	struct exchange *x = exchange_of(rq);
-	return x->stream.failed ? fail(rq->call, ERR_IO, "The reader went away.") : stream_send(x);
-}
-
 enum err stream_end(struct request *rq)
 {
 	struct exchange *x = exchange_of(rq);

@@ -228,9 +228,6 @@ void metrics_request(struct request_counts *c, size_t route, int status, int64_t
 /* openapi.c, static.c, ops_api.c */
 CH_CHECK enum err openapi_make(struct http_server *s, struct error *e);
 extern const struct route web_routes[];
-enum err ops_health(struct request *rq, struct response *rs);
-enum err ops_ready(struct request *rq, struct response *rs);
-enum err ops_metrics(struct request *rq, struct response *rs);
 enum err openapi_document(struct request *rq, struct response *rs);
 enum err openapi_schema(struct request *rq, struct response *rs);
 enum err static_file(struct request *rq, struct response *rs);
