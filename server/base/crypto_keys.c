@@ -112,12 +112,14 @@ static enum err write_access_key(int dir, struct error *e)
 {
 	EVP_PKEY *key = EVP_EC_gen("P-256");
 	BIO *pem = BIO_new(BIO_s_secmem());
-	char *text;
+	char *text = NULL;
 	enum err err = ERR_OK;
-	if (!key || !pem || !PEM_write_bio_PKCS8PrivateKey(pem, key, NULL, NULL, 0, NULL, NULL))
+	if (!key || !pem || !PEM_write_bio_PKCS8PrivateKey(pem, key, NULL, NULL, 0, NULL, NULL)) {
 		err = error_set(e, ERR_CONFIG, "The key of access tokens cannot be made.");
-	else
-		err = write_file(dir, "access.pem", text, (size_t)BIO_get_mem_data(pem, &text), e);
+	} else {
+		size_t n = (size_t)BIO_get_mem_data(pem, &text);
+		err = write_file(dir, "access.pem", text, n, e);
+	}
 	BIO_free(pem);
 	EVP_PKEY_free(key);
 	return err;

@@ -90,9 +90,9 @@ bool db_error_is_stale(const PGresult *result)
 static void sentence_of(char out[160], const char *name)
 {
 	size_t n = 0;
-	for (; name[n] && n < 150; n++)
+	for (; n < 150 && name[n]; n++)
 		out[n] = name[n] == '_' ? ' ' : name[n];
-	if (out[0] >= 'a' && out[0] <= 'z')
+	if (n > 0 && out[0] >= 'a' && out[0] <= 'z')
 		out[0] = (char)(out[0] - 'a' + 'A');
 	out[n] = '.';
 	out[n + 1] = '\0';
