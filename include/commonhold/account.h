@@ -36,9 +36,6 @@ CH_CHECK enum err session_touched(struct call *c, instant seen);
 CH_CHECK enum err session_end(struct call *c, struct uuid session);
 struct session_row { struct uuid id; instant created_at, seen_at, expires_at; struct str agent; bool current; };
 CH_CHECK enum err session_list(struct call *c, struct session_row **out, size_t *n);
-/* One message for the next page: set, and take (empties it). */
-CH_CHECK enum err session_flash_set(struct call *c, struct str message);
-CH_CHECK enum err session_flash_take(struct call *c, struct str *message);
 
 struct token_row { struct uuid id; struct str name; instant created_at, expires_at, used_at, revoked_at; };
 /* A new personal token; `secret` is shown once. `expires` may be INSTANT_NONE. */

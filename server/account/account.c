@@ -8,7 +8,6 @@
 #define EMAIL_MAX 254          /* RFC 5321 path */
 #define LOCALE_MAX 35          /* RFC 5646 section 4.4.1 */
 #define SESSION_AGENT_MAX 200  /* characters of the browser's own name that are kept */
-#define SESSION_FLASH_MAX 500
 #define TOKENS_MAX 50          /* live personal tokens of one account */
 #define TOUCH_EVERY CLOCK_HOUR /* how precisely the last use of a session or token is known */
 
@@ -29,8 +28,6 @@ SQL(session_touch, "UPDATE session SET seen_at = commonhold_now() WHERE id = $1"
 SQL(session_delete, "DELETE FROM session WHERE id = $1 AND account_id = $2");
 SQL(session_forget, "DELETE FROM session WHERE expires_at <= commonhold_now()");
 SQL(session_of_account, "SELECT id, created_at, seen_at, expires_at, agent FROM session WHERE account_id = $1 AND expires_at > commonhold_now() ORDER BY seen_at DESC, id LIMIT 200");
-SQL(flash_set, "UPDATE session SET flash = $2 WHERE id = $1");
-SQL(flash_take, "UPDATE session s SET flash = NULL FROM (SELECT id, flash FROM session WHERE id = $1 FOR UPDATE) o WHERE s.id = o.id AND o.flash IS NOT NULL RETURNING o.flash");
 
 #define TOKEN_COLUMNS "id, name, created_at, expires_at, used_at, revoked_at"
 SQL(token_insert,
@@ -323,27 +320,6 @@ enum err session_list(struct call *c, struct session_row **out, size_t *n)
 			.id = row_uuid(&r, i, 0), .created_at = row_time(&r, i, 1), .seen_at = row_time(&r, i, 2), .expires_at = row_time(&r, i, 3), .agent = row_str(&r, i, 4),
 			.current = c->actor.kind == AUTH_SESSION && uuid_eq(row_uuid(&r, i, 0), c->actor.session),
 		};
-	return ERR_OK;
-}
-
-enum err session_flash_set(struct call *c, struct str message)
-{
-	if (c->actor.kind != AUTH_SESSION)
-		return fail(c, ERR_UNAUTHENTICATED, "Sign in first.");
-	TRY(db_begin(c, DB_WRITE));
-	return db_finish(c, flash_set, NULL, A_UUID(c->actor.session), A_STR(beginning(message, SESSION_FLASH_MAX)));
-}
-
-enum err session_flash_take(struct call *c, struct str *message)
-{
-	struct rows r;
-	*message = STR_NONE;
-	if (c->actor.kind != AUTH_SESSION)
-		return ERR_OK;
-	TRY(db_begin(c, DB_WRITE));
-	TRY(db_finish(c, flash_take, &r, A_UUID(c->actor.session)));
-	if (r.n == 1)
-		*message = row_str(&r, 0, 0);
 	return ERR_OK;
 }
 

@@ -67,7 +67,6 @@ static bool is_false(const struct json *v)
 	return !v || v->type == JSON_NULL || v->type == JSON_FALSE || (v->type == JSON_ARRAY && !v->child) || (v->type == JSON_STRING && v->text.n == 0);
 }
 
-
 static void put_value(struct renderer *r, const struct op *op)
 {
 	const struct json *v = look_up(r, op);

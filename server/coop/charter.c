@@ -1,8 +1,5 @@
 #include "server/coop/charter.h"
 
-/* The document is kept word for word beside the typed form, so a charter may hold as much text as its body. */
-#define DOCUMENT_MAX (LIMIT_BODY_CHARTER + 64 * KIB)
-
 static struct str member(const struct json *object, const char *key)
 {
 	struct str s = json_member_text(object, key);
@@ -227,7 +224,7 @@ static enum err charter_read(struct arena *a, const struct json *root, struct ch
 static struct str canonical(struct arena *a, const struct json *v)
 {
 	struct buf b;
-	buf_init(&b, DOCUMENT_MAX);
+	buf_init(&b, LIMIT_CHARTER_FILLED);
 	json_canonical(&b, v, false);
 	return buf_take(a, &b);
 }

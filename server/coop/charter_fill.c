@@ -6,8 +6,6 @@
 
 /* Of the schema's text, tree and compiled form; it lives as long as the program. */
 #define SCHEMA_ARENA (4 * MIB)
-/* A charter with every default written out: the body's cap and room for the defaults. */
-#define FILLED_MAX (LIMIT_BODY_CHARTER + 64 * KIB)
 
 static pthread_once_t schema_once = PTHREAD_ONCE_INIT;
 static struct charter_schema schema_loaded;
@@ -92,7 +90,7 @@ static void fill(struct json_writer *w, const struct json *schema, const struct 
 enum err charter_fill(struct arena *a, const struct json *schema, const struct json *draft, const struct json **out, struct error *e)
 {
 	struct buf b;
-	buf_init(&b, FILLED_MAX);
+	buf_init(&b, LIMIT_CHARTER_FILLED);
 	struct json_writer w;
 	jw_init(&w, &b);
 	fill(&w, schema, draft, draft);

@@ -9,7 +9,6 @@
 #define ED25519_TYPE "\x01"
 #define DASH "\xe2\x80\x94 "
 #define SIGNATURE_LINES_MAX 64
-#define NOTE_MAX ((size_t)256 * 1024)
 
 /* First four bytes of SHA-256(name || newline || type || key). */
 static void note_key_id(struct str name, const uint8_t public_key[32], uint8_t id[4])
@@ -107,7 +106,7 @@ static bool note_open(struct arena *a, struct str note, struct str name, const u
 	struct str signatures, line;
 	uint8_t id[4];
 	size_t lines = 0, valid = 0;
-	if (note.n > NOTE_MAX || !note_clean(note) || !note_cut(note, text, &signatures))
+	if (note.n > LIMIT_NOTE || !note_clean(note) || !note_cut(note, text, &signatures))
 		return false;
 	note_key_id(name, public_key, id);
 	struct str rest = str_sub(signatures, 0, signatures.n - 1);

@@ -2,7 +2,6 @@
 #include "commonhold/ledger.h"
 
 #define PROOF_HEAD "c2sp.org/tlog-proof@v1"
-#define PROOF_MAX ((size_t)1024 * 1024)
 #define HASHES_MAX 64
 
 struct sha256 ledger_commitment(const uint8_t salt[32], struct sha256 content)
@@ -14,7 +13,7 @@ struct sha256 ledger_commitment(const uint8_t salt[32], struct sha256 content)
 struct str tlog_proof_write(struct arena *a, const struct tlog_proof *p)
 {
 	struct buf out;
-	buf_init(&out, PROOF_MAX);
+	buf_init(&out, LIMIT_PROOF);
 	buf_add_z(&out, PROOF_HEAD "\n");
 	if (p->entry.p) {
 		buf_add_z(&out, "extra ");
@@ -45,7 +44,7 @@ static bool proof_parse(struct arena *a, struct str text, struct tlog_proof *out
 {
 	struct str rest = text, line, bytes;
 	*out = (struct tlog_proof){ .entry = STR_NONE };
-	if (text.n > PROOF_MAX || !str_split(&rest, '\n', &line) || !str_is(line, PROOF_HEAD) || !str_split(&rest, '\n', &line))
+	if (text.n > LIMIT_PROOF || !str_split(&rest, '\n', &line) || !str_is(line, PROOF_HEAD) || !str_split(&rest, '\n', &line))
 		return false;
 	if (str_starts(line, "extra ")) {
 		if (!str_unbase64(a, str_sub(line, 6, line.n), &out->entry) || !str_split(&rest, '\n', &line))

@@ -71,7 +71,6 @@ struct fate {
 CH_CHECK enum err items_write(struct call *c, const struct intake *in, instant at, struct fate *fates, size_t n);
 void receipt_of(struct arena *a, struct str coop_name, const struct fate *f, struct receipt *out);
 
-
 /* ERR_FORBIDDEN unless the actor is an admin of the co-op (or the instance itself). Inside. Gives the admin's membership; nil for the instance. */
 CH_CHECK enum err pool_require_admin(struct call *c, struct uuid coop, struct uuid *member);
 /* After an operation that failed and is not the end of the request: rolls back, and clears the error. */

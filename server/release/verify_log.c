@@ -1,9 +1,6 @@
 /* The log: the checkpoint is signed by the co-op, and the proof leads from the leaf that names this manifest to the checkpoint's root. */
 #include "verify_internal.h"
 
-#define NOTE_FILE_MAX (256 * KIB)
-#define PROOF_FILE_MAX (1 * MIB)
-
 static bool leaf_is_ours(struct verifying *v, struct str entry)
 {
 	const struct json *leaf, *data;
@@ -27,7 +24,7 @@ bool log_check(struct verifying *v)
 	struct sha256 root;
 	uint64_t size;
 	struct error e = { 0 };
-	if (!files_read(v, "checkpoint", NOTE_FILE_MAX, &note) || !files_read(v, "release.tlog-proof", PROOF_FILE_MAX, &text))
+	if (!files_read(v, "checkpoint", LIMIT_NOTE, &note) || !files_read(v, "release.tlog-proof", LIMIT_PROOF, &text))
 		return false;
 	if (checkpoint_verify(v->arena, note, origin, v->key, &size, &root, &e) != ERR_OK)
 		return verify_bad(v, "%s", e.message);

@@ -146,7 +146,6 @@ static bool belongs_to_other(struct cluster *c)
 	return s.st_uid != 0 && name_of(s.st_uid, name);
 }
 
-
 static enum err give_away(const struct cluster *c, const char *path, struct error *e)
 {
 	return lchown(path, c->uid, c->gid) == 0 ? ERR_OK : error_set(e, ERR_IO, "%s cannot be given to another account: %s.", path, strerror(errno));

@@ -109,22 +109,6 @@ static void sessions_that_have_expired_are_deleted(void **state)
 	assert_ok(c, session_resume(c, secret));
 }
 
-static void a_flash_is_shown_once(void **state)
-{
-	(void)state;
-	struct call *c = people_new("ada");
-	struct account who;
-	struct str secret, message;
-	assert_ok(c, session_start(c, STR("ada@example.org"), PEOPLE_PASSWORD, STR(""), &secret, &who));
-	assert_ok(c, session_flash_take(c, &message));
-	assert_null(message.p);
-	assert_ok(c, session_flash_set(c, STR("Saved.")));
-	assert_ok(c, session_flash_take(c, &message));
-	assert_str(message, "Saved.");
-	assert_ok(c, session_flash_take(c, &message));
-	assert_null(message.p);
-}
-
 static void a_token_works_until_revoked_or_expired(void **state)
 {
 	(void)state;
@@ -194,7 +178,6 @@ int main(void)
 		fixture_test(a_wrong_password_and_an_unknown_address_take_the_same_path),
 		fixture_test(a_session_is_resumed_in_one_statement_until_it_ends),
 		fixture_test(sessions_that_have_expired_are_deleted),
-		fixture_test(a_flash_is_shown_once),
 		fixture_test(a_token_works_until_revoked_or_expired),
 		fixture_test(an_expired_token_says_so),
 		fixture_test(a_profile_is_ones_own_to_change),

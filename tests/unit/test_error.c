@@ -34,7 +34,6 @@ static int tear_down(void **state)
 #define assert_str(s, z) do { struct str s_ = (s), z_ = str_of(z); \
 	if (!str_eq(s_, z_)) fail_msg("\"%.*s\" is not \"%s\"", STR_ARG(s_), z_.p); } while (0)
 
-
 static void every_code_has_a_status_and_a_text(void **state)
 {
 	(void)state;

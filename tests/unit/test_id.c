@@ -28,7 +28,6 @@ static int tear_down(void **state)
 #define assert_str(s, z) do { struct str s_ = (s), z_ = str_of(z); \
 	if (!str_eq(s_, z_)) fail_msg("\"%.*s\" is not \"%s\"", STR_ARG(s_), z_.p); } while (0)
 
-
 static void new_ids_are_random_and_of_version_4(void **state)
 {
 	(void)state;

@@ -329,7 +329,6 @@ static void a_connection_serves_many_requests_one_after_the_other(void **state)
 	close(fd);
 }
 
-
 static void *stop_server(void *arg)
 {
 	(void)arg;
