@@ -4,7 +4,7 @@
  * out-of-memory jump if one is armed (arena_guard), so that code between does not test every small allocation.
  * The router and the job runner arm it; they answer 503 and reset. Without a guard it returns NULL.
  *
- * Foreign resources (PGresult, CURL, json_t, FILE) are tied to the arena by arena_defer and released in
+ * Foreign resources (PGresult, descriptors of files) are tied to the arena by arena_defer and released in
  * reverse order when it is reset: ownership is always the arena's.
  */
 #ifndef COMMONHOLD_ARENA_H

@@ -5,7 +5,7 @@
 #include "str.h"
 
 struct asset {
-	const char *path;     /* from the project's root: "sql/0001_base.sql" */
+	const char *path;     /* from the project's root: "sql/0001_store.sql" */
 	struct str content;
 };
 /* STR_NONE when there is none. */

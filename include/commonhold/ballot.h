@@ -16,15 +16,22 @@ CH_CHECK bool ballot_state_parse(struct str text, enum ballot_state *out);
 /* Every state can be reached and every edge has its leaf and its sentence; checked at start. */
 bool ballot_table_ok(void);
 
+/* Counts of people: roll is the sum of the others. */
 struct ballot_tally { int roll, yes, no, abstain, undecided; };
 
 struct ballot {
-	struct uuid id, coop, subject, proposer;
-	struct str kind, title, question, rule, visibility;
-	struct sha256 digest;
-	int charter;
+	struct uuid id, coop;
+	struct uuid subject;     /* what it is about, of its kind: a release, a charter … */
+	struct uuid proposer;    /* membership; nil: the schedule */
+	struct str kind;         /* "release", "amendment" …: the module that hears of the decision */
+	struct str title, question;
+	struct str rule;         /* the charter's, as canonical JSON */
+	struct str visibility;   /* who sees counts and choices before the close */
+	struct sha256 digest;    /* of exactly what is decided */
+	int charter;             /* version whose rule it is */
 	enum ballot_state state;
-	instant created_at, opens_at, closes_at, closed_at;
+	instant created_at, opens_at, closes_at;
+	instant closed_at;       /* INSTANT_NONE until then */
 	struct ballot_tally members, admins; /* at close; before, only what its visibility shows */
 	bool tally_shown;        /* the tallies may be shown to this actor now */
 	bool on_roll;            /* the actor is on the roll */
@@ -32,6 +39,7 @@ struct ballot {
 	struct str my_choice;    /* absent: none */
 };
 
+/* A ballot to be held; the fields are those of struct ballot. */
 struct ballot_draft {
 	const char *kind;
 	struct uuid subject;

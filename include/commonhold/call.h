@@ -1,7 +1,7 @@
 /* call.h - what every operation is given: one request's or one job's memory, database transaction, actor and error.
  *
  * An operation has the shape
- *     enum err coop_found(struct call *c, const struct coop_draft *in, struct coop *out);
+ *     enum err ballot_read(struct call *c, struct uuid coop, struct uuid ballot, struct ballot *out);
  * reads and writes through c->db inside one transaction that it begins and commits itself, allocates from c->arena,
  * and says what went wrong with fail(). Whoever made the call (router, job runner, command line) owns it: on an error it
  * rolls back what is open, and at the end it resets the arena and returns the connection.

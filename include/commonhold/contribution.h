@@ -1,6 +1,6 @@
 /* contribution.h - one submitted contribution, from parsed JSON to what the pool stores: canonical bytes, hash and columns.
  *
- * Pure: no database, no clock. The hash is SHA-256 over the canonical content alone (release.md), so that the same content submitted under
+ * Pure: no database, no clock. The hash is SHA-256 over the canonical content alone, so that the same content submitted under
  * other circumstances is recognised as a duplicate. What contribution_canonical gives out is checked against schemas/contribution.json; the charter's rules
  * (kinds, licences, registered record schemas) are the pool's affair.
  */

@@ -15,9 +15,9 @@
 /* A charter as the program uses it: the document, and what code needs of it, typed. All text points into the document. */
 struct charter {
 	struct uuid coop;
-	int version;
+	int version;                /* from 1 */
 	struct str document;        /* canonical JSON */
-	struct sha256 digest;
+	struct sha256 digest;       /* of the document */
 	const struct json *json;    /* parsed */
 	instant adopted_at;
 	struct str name, domain, region;
@@ -73,7 +73,7 @@ CH_CHECK enum err charter_current(struct call *c, struct uuid coop, struct chart
 CH_CHECK enum err charter_version(struct call *c, struct uuid coop, int version, struct charter *out);
 /* Adopts a checked document as the next version; inside. `ballot` passed it (nil: the founding version). Leaf "charter.adopted". */
 CH_CHECK enum err charter_adopt(struct call *c, struct uuid coop, struct str document, struct uuid ballot, struct uuid by, int *version);
-/* The versions of a co-op, newest first. */
+/* The versions of a co-op, newest first; the founding one has no ballot. */
 struct charter_row { int version; struct sha256 digest; struct uuid ballot; instant adopted_at; };
 CH_CHECK enum err charter_list(struct call *c, struct uuid coop, struct charter_row **out, size_t *n);
 /* One version (0: the one in force) as an operation of its own. */
@@ -91,13 +91,14 @@ const struct json *charter_words(struct arena *a, const struct charter *charter)
 
 struct coop {
 	struct uuid id;
-	struct str key_name, slug;
-	uint8_t public_key[32];
-	struct uuid founder;
+	struct str key_name;     /* its self-certifying name (id.h) */
+	struct str slug;         /* its readable name in addresses */
+	uint8_t public_key[32];  /* Ed25519: checks what it signs */
+	struct uuid founder;     /* account */
 	instant founded_at;
-	int charter_version;
-	struct str name, domain, region, admission;
-	struct str *languages;
+	int charter_version;     /* in force */
+	struct str name, domain, region, admission; /* as its charter says */
+	struct str *languages;   /* BCP 47, main one first */
 	size_t n_languages;
 	int64_t members;         /* active, due or in grace */
 	int64_t contributions;   /* in the pool */
@@ -122,15 +123,18 @@ CH_CHECK enum err coop_identify(struct call *c, const struct http_identity *who,
 
 /* ---- Memberships ---- */
 
+/* A person in a co-op. */
 struct member {
 	struct uuid coop, id, account;
 	int number;                /* dense per co-op; the engine's member index */
 	enum policy_standing state;
 	bool is_admin;
-	instant applied_at, joined_at, due_at, state_at;
-	struct str attribution, pseudonym, public_name;
+	instant applied_at, state_at;
+	instant joined_at, due_at; /* INSTANT_NONE: not yet; no checkup */
+	struct str attribution;    /* anonymous, pseudonym, public */
+	struct str pseudonym, public_name;
 	struct str account_name;   /* for admins' lists */
-	int64_t contributed;
+	int64_t contributed;       /* items in the pool */
 };
 
 /* The table of a membership's life: sound (every state entered, no edge twice)? main asks at start. And its edges, for the documentation; `from` is "" for the beginning. */
@@ -166,6 +170,7 @@ CH_CHECK enum err member_mine(struct call *c, struct member **out, size_t *n);
 /* What one consents to: purposes (names), and whether the co-op's defaults may speak where oneself is silent. */
 CH_CHECK enum err consent_give(struct call *c, struct uuid coop, const struct str *purposes, size_t n, bool accept_defaults);
 CH_CHECK enum err consent_withdraw(struct call *c, struct uuid coop);
+/* What stands: state is given, renewed, refused, withdrawn, revoked or invalidated; `notice` the version of the notice that was read. */
 struct consent { struct str state; struct str *purposes; size_t n_purposes; int notice; bool defaults; instant at, expires_at; };
 /* ERR_NOT_FOUND when nothing was ever said. */
 CH_CHECK enum err consent_current(struct call *c, struct uuid coop, struct consent *out);

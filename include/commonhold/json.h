@@ -54,7 +54,7 @@ struct str json_pointer(struct arena *a, const struct json *v);
 bool json_equal(const struct json *a, const struct json *b);
 
 /* Canonical form (RFC 8785) of a tree: members sorted by UTF-16 code units, shortest strings, ES6 numbers; except that a number
- * that is not written as an integer within +-2^53 keeps the text that came in (release.md), when exact_numbers is set. Without it a number beyond
+ * that is not written as an integer within +-2^53 keeps the text that came in, when exact_numbers is set. Without it a number beyond
  * doubles (1e400) has no form: the buffer is then marked failed. */
 void json_canonical(struct buf *out, const struct json *v, bool exact_numbers);
 

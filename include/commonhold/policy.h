@@ -480,7 +480,7 @@ struct policy_cause {
 	uint8_t gate;             /* enum policy_gate */
 	uint16_t uses;            /* uses it is about; 0 if about the item as a whole */
 	uint8_t determining;      /* 1 if at the level of the outcome */
-	uint32_t statement;       /* statement it rests on: index, see struct policy_ref; POLICY_NO_ROW if none */
+	uint32_t statement;       /* statement it rests on: index, see POLICY_REF_DEFAULTS; POLICY_NO_ROW if none */
 	uint32_t rule;            /* index of the charter rule or toggle; POLICY_NO_ROW if none */
 	policy_instant until;     /* when time alone lifts it; POLICY_NEVER if it does not */
 };

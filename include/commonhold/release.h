@@ -27,14 +27,22 @@ const char *release_state_name(enum release_state s);
 bool release_table_ok(void);
 
 struct release {
-	struct uuid id, coop, ballot, previous;
-	int charter;
+	struct uuid id, coop;
+	struct uuid ballot;               /* nil: none yet */
+	struct uuid previous;             /* the release published before it; nil: none */
+	int charter;                      /* version whose rules it is under */
 	enum release_state state;
-	instant cutoff_at, state_at, frozen_at, build_after, published_at;
-	struct str version, spec, failure;
-	int64_t candidates, included, contributors, built_items;
-	struct sha256 candidates_sha256, manifest_sha256, seed;
-	int64_t leaf;
+	instant cutoff_at, state_at;      /* state_at: of the last change of state */
+	instant frozen_at, build_after, published_at; /* INSTANT_NONE until then; build_after ends the cooling-off */
+	struct str version;               /* "1.2.0"; absent until it is built */
+	struct str spec;                  /* the specification it was frozen under, canonical JSON; absent before */
+	struct str failure;               /* why it failed, a sentence; absent otherwise */
+	int64_t candidates, included, contributors; /* as frozen: items looked at, let in, and by how many people */
+	int64_t built_items;              /* rows of the artefact */
+	struct sha256 candidates_sha256;  /* of what was frozen: what the ballot is about; zeros before */
+	struct sha256 manifest_sha256;    /* of the artefact; zeros before */
+	struct sha256 seed;               /* of every draw made for it */
+	int64_t leaf;                     /* the log's entry of its last change of state; -1: none */
 };
 
 /* Makes the next release of the co-op's cadence known (job "release.schedule"): one per cut-off. `out` may be NULL. */
@@ -59,7 +67,7 @@ CH_CHECK enum err release_reasons(struct call *c, struct uuid coop, struct uuid 
 struct preview { int64_t candidates, included, contributors; struct reason_count *reasons; size_t n_reasons; };
 CH_CHECK enum err release_preview(struct call *c, struct uuid coop, struct preview *out);
 
-/* Files of a built release. */
+/* Files of a built release: path inside it, bytes, rows (0 for what is no shard). */
 struct release_file { struct str path; int64_t size; struct sha256 sha256; int64_t rows; };
 CH_CHECK enum err release_files(struct call *c, struct uuid coop, struct uuid release, struct release_file **out, size_t *n);
 /* One of them by its exact path; ERR_NOT_FOUND. */

@@ -95,7 +95,7 @@ static enum err line_prepare(const struct intake *in, instant at, struct str lin
 	return item_prepare(a, scratch, in, at, json, item, e);
 }
 
-/* A line that needs more memory than it may have is a bad line like others; a group without memory for that has nothing to show for it, and batch_fates says so. */
+/* A line that needs more memory than it may have is a bad line like others; a group without memory for that has nothing to show for it, and tell_verdicts says so. */
 static void line_make(const struct intake *in, instant at, struct str line, struct arena *a, struct arena *scratch, struct made *out)
 {
 	jmp_buf full;

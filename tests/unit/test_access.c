@@ -1,4 +1,4 @@
-/* The gate: asking, deciding, granting, tokens, and what may be downloaded when. release.md "Access". */
+/* The gate: asking, deciding, granting, tokens, and what may be downloaded when. */
 #include "world.h"
 
 #include "commonhold/access.h"

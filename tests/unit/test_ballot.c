@@ -1,4 +1,4 @@
-/* Ballots: governance.md "Ballots". */
+/* Ballots: notice, roll, votes, close, result. */
 #include "world.h"
 
 #include <pthread.h>

@@ -1,4 +1,4 @@
-/* Submitting, reading and moderating contributions: release.md "Contributions", issue points 5 and "Bad input". */
+/* Submitting, reading and moderating contributions, and bad input. */
 #include "pool_world.h"
 
 #include "commonhold/assets.h"

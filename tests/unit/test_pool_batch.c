@@ -1,4 +1,4 @@
-/* Batches: a verdict a line in order, whole groups, constant memory (release.md "Contributions", issue point 5). */
+/* Batches: a verdict a line in order, whole groups, constant memory. */
 #include "pool_world.h"
 
 #include "commonhold/policy.h"

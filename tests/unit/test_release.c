@@ -1,4 +1,4 @@
-/* A release from its schedule to its publication: governance.md "Release life", release.md "The artefact of a release". */
+/* A release from its schedule to its publication, and what its artefact holds. */
 #include "world.h"
 
 #include "commonhold/config.h"
