@@ -29,20 +29,20 @@ bool release_table_ok(void);
 struct release {
 	struct uuid id, coop;
 	struct uuid ballot;               /* nil: none yet */
-	struct uuid previous;             /* the release published before it; nil: none */
+	struct uuid previous;             /* the last one published when it was built; nil: none */
 	int charter;                      /* version whose rules it is under */
 	enum release_state state;
 	instant cutoff_at, state_at;      /* state_at: of the last change of state */
 	instant frozen_at, build_after, published_at; /* INSTANT_NONE until then; build_after ends the cooling-off */
 	struct str version;               /* "1.2.0"; absent until it is built */
-	struct str spec;                  /* the specification it was frozen under, canonical JSON; absent before */
+	struct str spec;                  /* what it is for, from the charter when it was scheduled: canonical JSON */
 	struct str failure;               /* why it failed, a sentence; absent otherwise */
 	int64_t candidates, included, contributors; /* as frozen: items looked at, let in, and by how many people */
 	int64_t built_items;              /* rows of the artefact */
 	struct sha256 candidates_sha256;  /* of what was frozen: what the ballot is about; zeros before */
 	struct sha256 manifest_sha256;    /* of the artefact; zeros before */
-	struct sha256 seed;               /* of every draw made for it */
-	int64_t leaf;                     /* the log's entry of its last change of state; -1: none */
+	struct sha256 seed;               /* of every order that a cap selects by */
+	int64_t leaf;                     /* entry "release.published" in the log, or of the change just made; -1: none */
 };
 
 /* Makes the next release of the co-op's cadence known (job "release.schedule"): one per cut-off. `out` may be NULL. */
