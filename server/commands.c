@@ -140,11 +140,11 @@ static enum err account_work(struct call *c, void *arg)
 {
 	const struct account_request *q = arg;
 	struct account account;
-	struct str password = STR_NONE, secret;
+	struct str secret;
 	if (str_is(q->action, "create")) {
 		uint8_t bytes[15];
 		random_bytes(bytes, sizeof(bytes));
-		password = str_base64url(c->arena, bytes, sizeof(bytes));
+		struct str password = str_base64url(c->arena, bytes, sizeof(bytes));
 		TRY(account_register(c, q->email, q->name, password, &account));
 		printf("account=%.*s\npassword=%.*s\n", STR_ARG(uuid_format(c->arena, account.id)), STR_ARG(password));
 		return ERR_OK;

@@ -48,6 +48,8 @@ static inline struct str json_member_text(const struct json *o, const char *key)
 #define json_each(item, container) for (const struct json *item = (container) ? (container)->child : NULL; item; item = item->next)
 /* The value after `v` in document order, children before siblings; NULL after the last. */
 const struct json *json_next(const struct json *v);
+/* The same below `root`, a part of a document: NULL after its last. */
+const struct json *json_next_in(const struct json *root, const struct json *v);
 /* The JSON Pointer of a value, from its root. */
 struct str json_pointer(struct arena *a, const struct json *v);
 /* Same value, whatever the order of members; numbers compare by their exact decimal value (1 equals 1.0). */

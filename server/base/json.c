@@ -118,11 +118,16 @@ static struct str pointer_token(struct arena *a, const struct json *v)
 
 const struct json *json_next(const struct json *v)
 {
+	return json_next_in(NULL, v);
+}
+
+const struct json *json_next_in(const struct json *root, const struct json *v)
+{
 	if (v->child)
 		return v->child;
-	while (v && !v->next)
+	while (v != root && !v->next)
 		v = v->parent;
-	return v ? v->next : NULL;
+	return v == root ? NULL : v->next;
 }
 
 struct str json_pointer(struct arena *a, const struct json *v)

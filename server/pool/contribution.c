@@ -109,18 +109,9 @@ static void write_circumstances(struct buf *out, const struct json *submitted)
 static size_t text_bytes(const struct json *content)
 {
 	size_t n = 0;
-	const struct json *v = content;
-	while (v) {
+	for (const struct json *v = content; v; v = json_next_in(content, v))
 		if (v->type == JSON_STRING)
 			n += v->text.n;
-		if (v->child) {
-			v = v->child;
-			continue;
-		}
-		while (v && v != content && !v->next)
-			v = v->parent;
-		v = v && v != content ? v->next : NULL;
-	}
 	return n;
 }
 

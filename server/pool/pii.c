@@ -244,16 +244,7 @@ void pii_scan(struct str text, struct pii_report *r)
 
 void pii_scan_tree(const struct json *content, struct pii_report *r)
 {
-	const struct json *v = content;
-	while (v) {
+	for (const struct json *v = content; v; v = json_next_in(content, v))
 		if (v->type == JSON_STRING)
 			scan(v->text, v, r);
-		if ((v->type == JSON_ARRAY || v->type == JSON_OBJECT) && v->child) {
-			v = v->child;
-			continue;
-		}
-		while (v && v != content && !v->next)
-			v = v->parent;
-		v = v && v != content ? v->next : NULL;
-	}
 }

@@ -192,7 +192,7 @@ static void pools_open(void)
 {
 	struct error e = { 0 };
 	for (int keys = 0; keys < 2; keys++)
-		if (db_pool_open(&fix.pools[keys], fix.urls[keys], LIMIT_DB_POOL, &e) != ERR_OK)
+		if (db_pool_open(&fix.pools[keys], fix.urls[keys], FIXTURE_DB_POOL, &e) != ERR_OK)
 			fail_msg("%s", e.message);
 	db_use_pool(fix.pools[0], fix.pools[1]);
 }

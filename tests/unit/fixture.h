@@ -27,6 +27,8 @@
 
 #include <cmocka.h>
 
+#define FIXTURE_DB_POOL 8 /* connections of each of the two pools */
+
 /* A test with a database of its own. */
 #define fixture_test(function) cmocka_unit_test_setup_teardown(function, fixture_setup, fixture_teardown)
 int fixture_setup(void **state);

@@ -463,14 +463,14 @@ static void a_table_that_changed_shape_is_read_afresh(void **state)
 static void a_busy_pool_answers_in_time(void **state)
 {
 	(void)state;
-	struct call *calls[LIMIT_DB_POOL], *late = fixture_call();
-	for (int i = 0; i < LIMIT_DB_POOL; i++) {
+	struct call *calls[FIXTURE_DB_POOL], *late = fixture_call();
+	for (int i = 0; i < FIXTURE_DB_POOL; i++) {
 		calls[i] = fixture_call();
 		assert_ok(calls[i], db_begin(calls[i], DB_READ));
 	}
 	assert_int_equal(db_begin(late, DB_READ), ERR_UNAVAILABLE);
 	struct db_pool_stats s = db_pool_stats(db_content_pool());
-	assert_int_equal(s.in_use, LIMIT_DB_POOL);
+	assert_int_equal(s.in_use, FIXTURE_DB_POOL);
 	assert_int_equal(s.timeouts, 1);
 	db_release(calls[3]);
 	assert_ok(late, db_begin(late, DB_READ));
@@ -506,7 +506,7 @@ static void many_threads_share_few_connections(void **state)
 	struct db_pool_stats s = db_pool_stats(db_content_pool());
 	assert_int_equal(s.queries, 640);
 	assert_int_equal(s.in_use, 0);
-	assert_true(s.connects <= LIMIT_DB_POOL);
+	assert_true(s.connects <= FIXTURE_DB_POOL);
 }
 
 static void sessions_have_their_time_limits(void **state)
