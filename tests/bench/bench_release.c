@@ -18,6 +18,8 @@
 #include "tests/bench/release/pool.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -59,11 +61,47 @@ void note(const char *figure, double value)
 	}
 }
 
+static int ended = -1; /* the cleaner's pipe: a byte says that the cluster was stopped */
+
+/* A process that outlives this one: however the bench ends, no cluster and no folder stay behind. */
+static void cleaner_start(void)
+{
+	int ends[2];
+	char byte = 0;
+	if (pipe2(ends, O_CLOEXEC) != 0)
+		return;
+	pid_t postmaster = cluster_pid(cluster), pid = fork();
+	if (pid != 0) {
+		close(ends[0]);
+		ended = ends[1];
+		return;
+	}
+	setsid();
+	close(ends[1]);
+	for (int i = 0, nowhere = open("/dev/null", O_RDWR); i < 3; i++)
+		dup2(nowhere, i);
+	while (read(ends[0], &byte, 1) < 0 && errno == EINTR)
+		continue;
+	if (byte == 0 && postmaster > 1) {
+		kill(postmaster, SIGQUIT);
+		for (int i = 0; i < 200 && kill(postmaster, 0) == 0; i++)
+			usleep(50000);
+	}
+	execlp("rm", "rm", "-rf", "--", dir, (char *)NULL);
+	_exit(1);
+}
+
+static void finish(void)
+{
+	cluster_stop(cluster);
+	if (ended >= 0 && write(ended, "x", 1) != 1)
+		perror("bench-release");
+}
+
 void give_up(const char *what)
 {
 	fprintf(stderr, "bench-release: %s failed\n", what);
-	cluster_stop(cluster);
-	execlp("rm", "rm", "-rf", "--", dir, (char *)NULL);
+	finish();
 	_exit(1);
 }
 
@@ -151,6 +189,7 @@ static void begin(void)
 		fprintf(stderr, "%s %s\n", e.message, e.detail);
 		give_up("the cluster");
 	}
+	cleaner_start();
 	setenv("COMMONHOLD_DIR", var, 1);
 	setenv("COMMONHOLD_LOG", "warn", 1);
 	setenv("COMMONHOLD_RATE_LIMIT", "0", 1);
@@ -424,7 +463,6 @@ int main(int argc, char **argv)
 		requests(token, items, (int)runs);
 	report();
 	PQfinish(admin);
-	cluster_stop(cluster);
-	execlp("rm", "rm", "-rf", "--", dir, (char *)NULL);
-	return 1;
+	finish();
+	return 0;
 }
