@@ -15,7 +15,6 @@
 #include <pthread.h>
 #include <unistd.h>
 
-#define KEEP_ALIVE_MS "2000"
 #define LINGER_MS 2000    /* how long what a refused client still sends is thrown away, so that it can read the answer */
 #define WRITE_MS 10000    /* grace for a client that reads an answer slowly; then LIMIT_PACE holds */
 
@@ -254,7 +253,7 @@ enum err engine_start(struct http_server *s, struct error *e)
 		"request_timeout_ms", timeout,
 		"tcp_nodelay", "1",               /* an answer in two segments waits 40 ms for an ACK otherwise */
 		"enable_keep_alive", "yes",
-		"keep_alive_timeout_ms", KEEP_ALIVE_MS, /* an idle connection owns a worker */
+		"keep_alive_timeout_ms", KEEP_ALIVE_SECONDS "000", /* an idle connection owns a worker */
 		"connection_queue", "1000",
 		"listen_backlog", "1024",
 		"decode_url", "no",               /* %2F and %00 must not reach the router decoded */

@@ -181,7 +181,8 @@ void response_head(struct exchange *x, struct buf *out, int64_t length)
 	if (x->unsatisfied >= 0)
 		buf_addf(out, "Content-Range: bytes */%lld\r\n", (long long)x->unsatisfied);
 	buf_add_str(out, buf_str(&rs->headers));
-	buf_add_z(out, x->close ? "Connection: close\r\n\r\n" : "\r\n");
+	/* Said, so that clients do not send their next request into a connection that is being closed. */
+	buf_add_z(out, x->close ? "Connection: close\r\n\r\n" : "Keep-Alive: timeout=" KEEP_ALIVE_SECONDS "\r\n\r\n");
 }
 
 void response_send(struct exchange *x)

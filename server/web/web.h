@@ -11,6 +11,8 @@
 
 #include <stdatomic.h>
 
+#define KEEP_ALIVE_SECONDS "2" /* an idle connection owns a worker */
+
 /* One header field as it came in. */
 struct field {
 	struct str name;  /* a token */

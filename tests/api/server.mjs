@@ -65,6 +65,8 @@ export class Client {
     if (this.token) init.headers.authorization ??= `Bearer ${this.token}`;
     if (json !== undefined) { init.body = JSON.stringify(json); init.headers["content-type"] = "application/json"; }
     if (body !== undefined) { init.body = body; if (type) init.headers["content-type"] = type; }
+    // A connection that the server closed while this process was not looking (waiting for a command) is noticed first, by a round of the event loop.
+    await new Promise((resolve) => setImmediate(() => setImmediate(resolve)));
     const answer = await fetch(this.url + path, init);
     const bytes = Buffer.from(await answer.arrayBuffer());
     const kind = answer.headers.get("content-type") ?? "";
