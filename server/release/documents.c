@@ -1,5 +1,6 @@
 #include "commonhold/assets.h"
 #include "commonhold/template.h"
+#include "commonhold/words.h"
 
 #include "release_internal.h"
 
@@ -344,7 +345,7 @@ static void report_facts(struct artefact *a, struct json_writer *w)
 		jw_kz(w, "severity", policy_outcome_name(reason->severity));
 		jw_kz(w, "gate", policy_gate_name(reason->gate));
 		jw_kz(w, "who_can_change_it", policy_fixer_name(reason->fixer));
-		jw_kz(w, "message", reason->message);
+		jw_kz(w, "message", words_reason(no));
 		jw_kz(w, "reference", reason->reference);
 		jw_end_object(w);
 	}

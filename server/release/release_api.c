@@ -1,4 +1,5 @@
 #include "commonhold/release_api.h"
+#include "commonhold/words.h"
 
 /* As schemas/release.json. */
 static void release_write(struct json_writer *w, struct request *rq, const struct release *r)
@@ -64,7 +65,7 @@ static void reasons_write(struct json_writer *w, const struct reason_count *reas
 		jw_object(w);
 		jw_kz(w, "reason", reason->name);
 		jw_kint(w, "items", reasons[i].items);
-		jw_kz(w, "message", reason->message);
+		jw_kz(w, "message", words_reason((unsigned)no));
 		jw_kz(w, "gate", policy_gate_name(reason->gate));
 		jw_kz(w, "who_can_change_it", policy_fixer_name(reason->fixer));
 		jw_end_object(w);

@@ -83,7 +83,7 @@ test("an account, its sessions and its tokens", async () => {
 test("a co-op is founded with a charter, once", async () => {
   const body = {
     slug: "alpine",
-    charter: charter({ membership: { admission: "approval" }, bylaws: "# Bylaws\n\nOne member, one vote.", access: { mode: "gated_manual", terms: "Be kind.", token_life: "PT30M" } }),
+    charter: charter({ membership: { admission: "approval" }, records: { "soil-sample": { type: "object", required: ["ph"], additionalProperties: false, properties: { ph: { type: "number", minimum: 0, maximum: 14 } } } }, bylaws: "# Bylaws\n\nOne member, one vote.", access: { mode: "gated_manual", terms: "Be kind.", token_life: "PT30M" } }),
   };
   const headers = { "idempotency-key": "found-alpine" };
   const made = ok(201, await ada.post("/api/v1/coops", body, { headers }));
@@ -142,6 +142,7 @@ test("contributions of every kind are taken, and a receipt says so", async () =>
     },
     feedback: { target: { system: "helpdesk", id: "2026-0412" }, ratings: [{ name: "quality", value: 0.75 }], comment: "Right, but late." },
     signal: { target: { system: "helpdesk", id: "2026-0413" }, signal: "star", stars: 4 },
+    record: { schema: "soil-sample", data: { ph: 6.4 } },
     bundle: { parts: [{ sha256: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", media_type: "image/jpeg", size: 184220, role: "input" }] },
   };
   for (const [kind, content] of Object.entries(kinds)) {
@@ -149,6 +150,10 @@ test("contributions of every kind are taken, and a receipt says so", async () =>
     assert.equal(receipt.status, "approved");
     assert.equal(receipt.content_sha256, hex(canonical(content)), "the hash is that of the canonical content alone");
     item[kind] = receipt.id;
+  }
+  for (const [content, pointer] of [[{ schema: "soil-sample", data: { ph: 15 } }, "/content/data/ph"], [{ schema: "air-sample", data: { ph: 6 } }, "/content/schema"]]) {
+    const refused = await carl.post(`${coop}/contributions`, { kind: "record", content });
+    assert.deepEqual([refused.status, refused.body.errors[0].pointer], [422, pointer], refused.text);
   }
   const again = ok(200, await carl.post(`${coop}/contributions`, { kind: "example", content: kinds.example, application: "elsewhere" }));
   assert.equal(again.duplicate, true);
@@ -159,7 +164,7 @@ test("contributions of every kind are taken, and a receipt says so", async () =>
   assert.equal(ok(200, await carl.get(`${coop}/contributions/${item.chat}/receipt`)).id, item.chat);
   const page = ok(200, await carl.get(`${coop}/contributions?limit=4`));
   assert.equal(page.items.length, 4);
-  assert.equal(ok(200, await carl.get(`${coop}/contributions?limit=4&cursor=${encodeURIComponent(page.next)}`)).items.length, 2);
+  assert.equal(ok(200, await carl.get(`${coop}/contributions?limit=4&cursor=${encodeURIComponent(page.next)}`)).items.length, 3);
   assert.equal(ok(200, await carl.get(`${coop}/contributions?kind=signal`)).items.length, 1);
 });
 
@@ -200,7 +205,7 @@ test("the next release is foreseen, and every item's part in it is explained", a
   assert.equal(next.cutoff_at, "2026-02-01T06:00:00Z");
   release = next.id;
   const preview = ok(200, await ada.get(`${coop}/releases/preview`));
-  assert.equal(preview.included, 48);
+  assert.equal(preview.included, 49);
   const included = ok(200, await carl.get(`${coop}/contributions/${item.chat}/decision`));
   assert.equal(included.outcome, "include");
   const refused = ok(200, await ada.get(`${coop}/contributions/${item.waiting}/decision`));
@@ -222,11 +227,11 @@ test("a second co-op cancels what it had scheduled", async () => {
 test("at the cut-off the candidates are frozen and noticed", async () => {
   await world.at("2026-02-01T06:00:05Z");
   const frozen = (await until(() => ada.get(`${coop}/releases/${release}`), (a) => a.body.state === "notice", "the notice")).body;
-  assert.equal(frozen.candidates, 49);
+  assert.equal(frozen.candidates, 50);
   assert.match(frozen.candidates_sha256, /^[0-9a-f]{64}$/);
   const report = ok(200, await anyone().get(`${coop}/releases/${release}/report`));
   assert.equal(report.stage, "frozen");
-  assert.equal(report.outcomes.include, 48);
+  assert.equal(report.outcomes.include, 49);
   ballot = frozen.ballot;
   assert.equal(ok(200, await bea.get(`${coop}/ballots/${ballot}`)).state, "notice");
   assert.equal((await bea.put(`${coop}/ballots/${ballot}/vote`, { choice: "for" })).status, 409);
@@ -251,13 +256,14 @@ test("after the cooling-off it is built and published", async () => {
   await world.at("2026-02-11T06:00:10Z");
   const published = (await until(() => anyone().get(`${coop}/releases/latest`), (a) => a.body?.state === "published", "the published release")).body;
   assert.equal(published.version, "1.0.0");
-  assert.deepEqual([published.included, published.rows], [48, 47], "what was agreed to, and what is left of it");
+  assert.deepEqual([published.included, published.rows], [49, 48], "what was agreed to, and what is left of it");
   const report = ok(200, await anyone().get(`${coop}/releases/1.0.0/report`));
   assert.equal(report.stage, "built");
-  assert.equal(report.outcomes.include, 47);
+  assert.equal(report.outcomes.include, 48);
+  for (const { message } of report.reasons) assert.doesNotMatch(message, /[{}]/, "words, not templates");
   assert.deepEqual(Object.fromEntries(report.reasons.map((r) => [r.reason, r.items])), { MODERATION_REJECTED: 1, PREF_DENY: 1, AFTER_CUTOFF: 1 });
   const files = ok(200, await anyone().get(`${coop}/releases/1.0.0/files`)).items;
-  assert.equal(files.reduce((sum, f) => sum + f.rows, 0), 47);
+  assert.equal(files.reduce((sum, f) => sum + f.rows, 0), 48);
   const where = ok(200, await carl.get(`${coop}/contributions/${item.chat}/releases`)).items;
   assert.deepEqual(where.map((r) => [r.version, r.outcome]), [["1.0.0", "include"]]);
   assert.equal(ok(200, await carl.get(`${coop}/contributions/${item.signal}/decision?release=1.0.0`)).outcome, "exclude");
