@@ -253,7 +253,8 @@ test("a database of the operator's own is used, on the host that answers", async
   const data = join(folder, "data"), port = await freePort(), dead = await freePort();
   const pg = (name) => join(postgres, name);
   asPostgres([pg("initdb"), "-D", data, "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]);
-  asPostgres([pg("pg_ctl"), "-D", data, "-w", "-l", join(folder, "log"), "-o", `-c listen_addresses=127.0.0.1 -c port=${port} -c unix_socket_directories= -c fsync=off`, "start"]);
+  const run = () => asPostgres([pg("pg_ctl"), "-D", data, "-w", "-l", join(folder, "log"), "-o", `-c listen_addresses=127.0.0.1 -c port=${port} -c unix_socket_directories= -c fsync=off`, "start"]);
+  run();
   try {
     const psql = (statement) => asPostgres([pg("psql"), "-h", "127.0.0.1", "-p", String(port), "-U", "postgres", "-d", "postgres", "-XAtqc", statement]);
     psql("CREATE ROLE commonhold LOGIN CREATEROLE");
@@ -273,6 +274,15 @@ test("a database of the operator's own is used, on the host that answers", async
     } finally {
       await second.stop();
     }
+    asPostgres([pg("pg_ctl"), "-D", data, "-w", "-m", "immediate", "stop"]);
+    assert.deepEqual((await fetch(`${world.url}/healthz`)).status, 200, "the process lives without its database");
+    assert.equal((await fetch(`${world.url}/readyz`)).status, 503);
+    const without = await ada.get(`${coop}/contributions`);
+    assert.deepEqual([without.status, without.body.code], [503, "unavailable"], without.text);
+    assert.ok(without.headers.get("retry-after"));
+    run();
+    await until(() => fetch(`${world.url}/readyz`).then((a) => ({ status: a.status })), (a) => a.status === 200, "the return of the database");
+    assert.equal(ok(200, await ada.get(`${coop}/contributions`)).items.length, 1);
     await world.pause();
     asPostgres([pg("psql"), "-h", "127.0.0.1", "-p", String(port), "-U", "postgres", "-d", "coops", "-XAtqc", "SELECT 1 FROM coop"]);
     await world.at(clock);
