@@ -82,7 +82,8 @@ suite_api() {
 }
 
 suite_browser() {
-	run browser tests/node.sh tests/browser/*.test.mjs
+	# One browser at a time: two of them beside two sanitizer builds starve each other on two cores.
+	TEST_JOBS=1 run browser tests/node.sh tests/browser/*.test.mjs
 }
 
 suite_demo() {
