@@ -237,7 +237,7 @@ static void forget(void)
 	char answer[100];
 	sql("SET session_replication_role = replica");
 	sql("TRUNCATE release_file, release_segment, release_reason");
-	sql("UPDATE release SET state = 'expired', version = NULL");
+	sql("UPDATE release SET state = 'expired', version = NULL, published_at = NULL");
 	sql("DELETE FROM contribution_content k USING contribution c WHERE c.item_no >= %lld AND k.coop_id = c.coop_id AND k.shard = c.shard AND k.id = c.id", (long long)items);
 	sql("DELETE FROM contribution WHERE item_no >= %lld", (long long)items);
 	sql("DELETE FROM pool_segment WHERE upto > %lld", (long long)items);
