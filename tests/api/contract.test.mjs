@@ -249,7 +249,7 @@ test("the admins vote; a withdrawal after the freeze is honoured", async () => {
   await until(() => bea.get(`${coop}/ballots/${ballot}`), (a) => a.body.state === "passed", "the passed ballot");
   const tally = ok(200, await bea.get(`${coop}/ballots/${ballot}/tally`));
   assert.deepEqual(tally.admins, { roll: 2, for: 1, against: 0, abstain: 0, undecided: 1 });
-  assert.equal(ok(200, await anyone().get(`${coop}/releases/${release}`)).state, "cooling_off");
+  await until(() => anyone().get(`${coop}/releases/${release}`), (a) => a.body.state === "cooling_off", "the cooling-off");
 });
 
 test("after the cooling-off it is built and published", async () => {
