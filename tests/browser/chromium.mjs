@@ -10,11 +10,11 @@ export const launch = () => chromium.launch({
   args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
 });
 
-// Somebody at a browser of their own. `script: false` switches JavaScript off. What the browser complains about (scripts, styles, policy) is kept in `complaints`.
+// Somebody at a browser of their own, who wants no motion: a page that scrolls smoothly while nobody looks is never still. `script: false` switches JavaScript off. What the browser complains about (scripts, styles, policy) is kept in `complaints`.
 export async function sit(browser, here, { script = true, width = 1280, ...options } = {}) {
-  const context = await browser.newContext({ viewport: { width, height: 900 }, javaScriptEnabled: script, acceptDownloads: true, ...options });
+  const context = await browser.newContext({ viewport: { width, height: 900 }, javaScriptEnabled: script, acceptDownloads: true, reducedMotion: "reduce", ...options });
   const page = await context.newPage();
-  page.setDefaultTimeout(60000);
+  page.setDefaultTimeout(30000);
   const somebody = { context, page, complaints: [] };
   page.on("console", (m) => { if (m.type() === "error" && !/status of 4\d\d/.test(m.text())) somebody.complaints.push(`${page.url()}: ${m.text()}`); });
   page.on("pageerror", (e) => somebody.complaints.push(`${page.url()}: ${e}`));
