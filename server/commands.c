@@ -102,7 +102,7 @@ static void print_settings(void)
 {
 	struct setting s;
 	for (size_t i = 0; config_setting(i, &s); i++) {
-		bool secret = str_ends(str_of(s.variable), "_TOKEN") || str_ends(str_of(s.variable), "_URL");
+		bool secret = str_ends(str_of(s.variable), "_TOKEN") || str_ends(str_of(s.variable), "_PASSWORD") || str_ends(str_of(s.variable), "_URL");
 		const char *shown = secret && s.value[0] && !str_is(str_of(s.variable), "COMMONHOLD_BASE_URL") ? "(set)" : s.value;
 		printf("%-30s %-24s %s\n", s.variable, shown, s.text);
 	}

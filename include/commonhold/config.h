@@ -23,6 +23,12 @@
 	X("COMMONHOLD_REQUEST_TIMEOUT_MS", request_timeout_ms, "5000", "Longest gap inside a request.") \
 	X("COMMONHOLD_RATE_LIMIT", rate_limit, "600", "Requests a minute for one account or address; 0 for no limit.") \
 	X("COMMONHOLD_TRUST_PROXY", trust_proxy, "no", "yes: believe X-Forwarded-For from this machine.") \
+	X("COMMONHOLD_SMTP_URL", smtp_url, "", "Mail server: smtp://host:587 (STARTTLS, required unless it is this machine) or smtps://host. Empty: no mail, notices stay in the inbox.") \
+	X("COMMONHOLD_SMTP_USER", smtp_user, "", "Name to sign in to it with.") \
+	X("COMMONHOLD_SMTP_PASSWORD", smtp_password, "", "Password to sign in to it with.") \
+	X("COMMONHOLD_SMTP_CA", smtp_ca, "", "File of certificates that its certificate is checked against. Empty: those of the system.") \
+	X("COMMONHOLD_MAIL_FROM", mail_from, "", "Sender of mail, such as Commonhold <mail@coop.example>. Needed with a mail server.") \
+	X("COMMONHOLD_MAIL_BOUNCES", mail_bounces, "", "Address that delivery reports go to, extended by +id for each mail. Empty: the sender's.") \
 	X("COMMONHOLD_METRICS_TOKEN", metrics_token, "", "Bearer token that opens /metrics to other machines.") \
 	X("COMMONHOLD_CLOCK", clock, "", "For tests: the instant (RFC 3339) that the clock starts at.")
 

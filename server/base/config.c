@@ -94,6 +94,22 @@ static const char *below_dir(const char *given, const char *name)
 	return given[0] ? given : str_fmt(texts, "%s/%s", settings.dir, name).p;
 }
 
+/* The scheme, a host and perhaps a port: credentials have settings of their own, which are never shown. */
+static enum err mail(struct error *e)
+{
+	struct str url = str_of(settings.smtp_url), from = str_of(settings.mail_from);
+	if (!url.n)
+		return ERR_OK;
+	struct str host = str_starts(url, "smtp://") ? str_sub(url, 7, url.n) : str_starts(url, "smtps://") ? str_sub(url, 8, url.n) : STR("");
+	if (!host.n || str_index(host, '@') >= 0 || str_index(host, '/') >= 0 || str_index(host, ' ') >= 0)
+		return error_set(e, ERR_CONFIG, "COMMONHOLD_SMTP_URL must be like smtp://mail.example.org:587 or smtps://mail.example.org, with nothing after the port and no name or password in it.");
+	if (str_index(from, '@') <= 0 || str_index(from, '\r') >= 0 || str_index(from, '\n') >= 0)
+		return error_set(e, ERR_CONFIG, "COMMONHOLD_MAIL_FROM is \"%s\"; with COMMONHOLD_SMTP_URL it must be a sender such as Commonhold <mail@coop.example>.", settings.mail_from);
+	if (settings.mail_bounces[0] && str_index(str_of(settings.mail_bounces), '@') <= 0)
+		return error_set(e, ERR_CONFIG, "COMMONHOLD_MAIL_BOUNCES is \"%s\"; it must be an address such as bounces@coop.example.", settings.mail_bounces);
+	return ERR_OK;
+}
+
 enum err config_load(struct error *e)
 {
 	if (!texts)
@@ -114,6 +130,7 @@ enum err config_load(struct error *e)
 	TRY(yes_or_no("COMMONHOLD_TRUST_PROXY", settings.trust_proxy, &settings.trust_proxy_on, e));
 	if (!str_starts(str_of(settings.base_url), "http://") && !str_starts(str_of(settings.base_url), "https://"))
 		return error_set(e, ERR_CONFIG, "COMMONHOLD_BASE_URL is \"%s\"; it must begin with http:// or https://.", settings.base_url);
+	TRY(mail(e));
 	TRY(start_log(e));
 	return start_clock(e);
 }
