@@ -57,6 +57,9 @@ enum err fail_reason(struct call *c, enum err code, const char *reason, const ch
 /* A fault at a field (JSON Pointer literal); returns ERR_INVALID. */
 enum err fail_field(struct call *c, const char *pointer, const char *fmt, ...) CH_PRINTF(3, 4);
 
+/* A text of `least` to `most` characters, in UTF-8; a fault at the field otherwise. */
+CH_CHECK enum err call_check_text(struct call *c, const char *pointer, struct str text, size_t least, size_t most);
+
 /* The cursor of lists that are ordered by (instant, id), newest first: opaque to clients. An absent cursor reads as INSTANT_NONE and the nil id. */
 struct page_cursor { instant at; struct uuid id; };
 CH_CHECK enum err page_cursor_read(struct call *c, struct str text, struct page_cursor *out);

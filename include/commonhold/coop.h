@@ -145,6 +145,11 @@ const char *membership_edge_sentence(size_t i, const char **from, const char **t
 /* May vote, contribute and, as an admin, act for the co-op: active, or with a checkup due or overdue. */
 bool in_good_standing(enum policy_standing s);
 
+/* Whether the actor may act for the co-op: an admin in good standing, or the instance itself; inside. */
+CH_CHECK enum err member_is_admin(struct call *c, struct uuid coop, bool *admin);
+/* The same as a demand: ERR_FORBIDDEN, or ERR_UNAUTHENTICATED for nobody. Operations that admins do ask it themselves, whatever their routes do. */
+CH_CHECK enum err member_require_admin(struct call *c, struct uuid coop);
+
 /* Applies; at once active where admission is open. What the person consents to is said separately, nothing is pre-ticked. */
 CH_CHECK enum err member_join(struct call *c, struct uuid coop, struct member *out);
 /* Admin: admit or refuse an applicant; make or unmake an admin (the last admin stays); remove. */

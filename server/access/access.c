@@ -64,45 +64,6 @@ enum err require_account(struct call *c)
 	return uuid_is_nil(c->actor.account) ? fail(c, ERR_UNAUTHENTICATED, "%s", err_text(ERR_UNAUTHENTICATED)) : ERR_OK;
 }
 
-/* An admin in good standing, or the instance itself; inside. */
-static enum err actor_is_admin(struct call *c, struct uuid coop, bool *admin)
-{
-	struct member me;
-	*admin = c->actor.kind == AUTH_SYSTEM;
-	if (*admin || uuid_is_nil(c->actor.account))
-		return ERR_OK;
-	enum err e = member_of_actor(c, coop, &me);
-	if (e == ERR_NOT_FOUND) {
-		error_clear(&c->error);
-		return ERR_OK;
-	}
-	TRY(e);
-	*admin = me.is_admin && in_good_standing(me.state);
-	return ERR_OK;
-}
-
-static enum err require_admin(struct call *c, struct uuid coop)
-{
-	bool admin;
-	TRY(actor_is_admin(c, coop, &admin));
-	if (admin)
-		return ERR_OK;
-	TRY(require_account(c));
-	return fail(c, ERR_FORBIDDEN, "Only an admin of the co-op may do this.");
-}
-
-static enum err check_text(struct call *c, const char *pointer, struct str text, size_t least, size_t most)
-{
-	if (!str_is_utf8(text))
-		return fail_field(c, pointer, "This is not text.");
-	size_t n = 0;
-	for (size_t i = 0; i < text.n; i++)
-		n += ((unsigned char)text.p[i] & 0xC0) != 0x80;
-	if (n < least || n > most)
-		return fail_field(c, pointer, "This has %zu to %zu characters.", least, most);
-	return ERR_OK;
-}
-
 static enum err purpose_number(struct call *c, struct str name, unsigned *purpose)
 {
 	int no = policy_purpose_find(name.p ? name.p : "", name.n);
@@ -190,8 +151,8 @@ enum err access_ask(struct call *c, struct uuid coop, struct uuid release, struc
 	description = str_trim(description.p ? description : STR(""));
 	organisation = str_trim(organisation.p ? organisation : STR(""));
 	TRY(purpose_number(c, purpose, &no));
-	TRY(check_text(c, "/description", description, 10, LIMIT_TEXT_NOTE));
-	TRY(check_text(c, "/organisation", organisation, 0, LIMIT_TEXT_NAME));
+	TRY(call_check_text(c, "/description", description, 10, LIMIT_TEXT_NOTE));
+	TRY(call_check_text(c, "/organisation", organisation, 0, LIMIT_TEXT_NAME));
 	if (!uuid_is_nil(release)) {
 		TRY(release_read(c, coop, release, &r));
 		TRY(release_usable(c, &r, true));
@@ -244,9 +205,9 @@ enum err access_decide(struct call *c, struct uuid coop, struct uuid request, bo
 	struct rows locked;
 	*granted = (struct access_grant){ 0 };
 	reason = str_trim(reason.p ? reason : STR(""));
-	TRY(check_text(c, "/reason", reason, 0, LIMIT_TEXT_NOTE));
+	TRY(call_check_text(c, "/reason", reason, 0, LIMIT_TEXT_NOTE));
 	TRY(db_begin_in(c, coop, DB_READ));
-	TRY(require_admin(c, coop));
+	TRY(member_require_admin(c, coop));
 	TRY(request_get(c, coop, request, out));
 	TRY(db_commit(c));
 	if (grant && !uuid_is_nil(out->release)) {
@@ -254,7 +215,7 @@ enum err access_decide(struct call *c, struct uuid coop, struct uuid request, bo
 		TRY(release_usable(c, &r, true));
 	}
 	TRY(db_begin_in(c, coop, DB_WRITE));
-	TRY(require_admin(c, coop));
+	TRY(member_require_admin(c, coop));
 	TRY(db_one(c, request_lock, &locked, A_UUID(coop), A_UUID(request)));
 	if (!str_is(row_str(&locked, 0, 0), "pending"))
 		return fail(c, ERR_STATE, "This request is %.*s already.", STR_ARG(row_str(&locked, 0, 0)));
@@ -270,11 +231,11 @@ enum err access_revoke(struct call *c, struct uuid coop, struct uuid grant, stru
 	struct rows locked;
 	bool admin;
 	reason = str_trim(reason.p ? reason : STR(""));
-	TRY(check_text(c, "/reason", reason, 0, LIMIT_TEXT_NOTE));
+	TRY(call_check_text(c, "/reason", reason, 0, LIMIT_TEXT_NOTE));
 	if (c->actor.kind != AUTH_SYSTEM)
 		TRY(require_account(c));
 	TRY(db_begin_in(c, coop, DB_WRITE));
-	TRY(actor_is_admin(c, coop, &admin));
+	TRY(member_is_admin(c, coop, &admin));
 	TRY(db_one(c, grant_lock, &locked, A_UUID(coop), A_UUID(grant)));
 	TRY(grant_get(c, coop, grant, out));
 	if (!admin && !uuid_eq(out->account, c->actor.account))
@@ -292,7 +253,7 @@ static enum err list_whose(struct call *c, struct uuid coop, bool all, struct uu
 {
 	*account = (struct uuid){ { 0 } };
 	if (all)
-		return require_admin(c, coop);
+		return member_require_admin(c, coop);
 	*account = c->actor.account;
 	return require_account(c);
 }

@@ -22,3 +22,15 @@ struct str page_cursor_write(struct arena *a, instant at, struct uuid id)
 	memcpy(bytes + sizeof(at), &id, sizeof(id));
 	return str_base64url(a, bytes, sizeof(bytes));
 }
+
+enum err call_check_text(struct call *c, const char *pointer, struct str text, size_t least, size_t most)
+{
+	if (!str_is_utf8(text))
+		return fail_field(c, pointer, "This is not text.");
+	size_t n = 0;
+	for (size_t i = 0; i < text.n; i++)
+		n += ((unsigned char)text.p[i] & 0xC0) != 0x80;
+	if (n < least || n > most)
+		return fail_field(c, pointer, "This has %zu to %zu characters.", least, most);
+	return ERR_OK;
+}
