@@ -1,0 +1,196 @@
+/* delegation.h - who decides for whom: a member lets another, the board or nobody decide a question for them, for a while, within a scope.
+ *
+ * Two questions that are never merged: `vote` (how my one vote is cast) and `consent` (what is said about the uses of my items). An edge counts while the delegate has accepted
+ * it, it is not revoked, the delegate is a member in good standing, and now < min(chosen end, the principal's checkup, end of the delegate's membership). Not delegable, and
+ * nowhere reachable from here: withdrawing consent, deletion, access to one's own data, leaving, delegating, the checkup.
+ *
+ * Facts are append-only (delegation, delegation_event); delegation_now is a narrow picture of them, kept in the same transaction, that closing and releasing read. Every act
+ * appends a leaf and so waits for the co-op's log: publishing, which locks it, sees all that was said before.
+ */
+#ifndef COMMONHOLD_DELEGATION_H
+#define COMMONHOLD_DELEGATION_H
+
+#include "call.h"
+#include "coop.h"
+#include "job.h"
+#include "policy_delegation.h"
+
+/* Topics of the question `vote`: kinds of ballots, as bits. Those of `consent` are uses (policy_vocab.h). */
+#define BALLOT_TOPICS(X) X(RELEASE, 0, "release") X(CHARTER, 1, "charter") X(MERGE, 2, "merge") X(TOGGLE, 3, "toggle") X(ADMIN, 4, "admin") X(BENEFIT, 5, "benefit")
+enum ballot_topic {
+#define X(sym, no, name) BALLOT_TOPIC_##sym = no,
+	BALLOT_TOPICS(X)
+#undef X
+	BALLOT_TOPIC_COUNT
+};
+const char *ballot_topic_name(unsigned no);
+int ballot_topic_find(const char *name, size_t len); /* -1: none */
+/* The number by which the engine knows a ballot or release: policy_ask.target, policy_edge.target, policy_spec.release_id. */
+uint64_t delegation_target(struct uuid target);
+
+enum delegate_kind { DELEGATE_MEMBER, DELEGATE_BOARD, DELEGATE_NOBODY };
+
+/* Where a delegation stands. */
+enum delegation_state {
+	DELEGATION_ASKED,     /* the delegate has not answered */
+	DELEGATION_STANDING,  /* counts, while the instants allow it */
+	DELEGATION_SUSPENDED, /* the principal's checkup is overdue: waits to be confirmed */
+	DELEGATION_DECLINED,  /* the delegate said no */
+	DELEGATION_REVOKED,   /* the principal took it back, or put another in its place */
+	DELEGATION_ENDED,     /* it ran out, or one of the two is no member any more, or the delegate laid it down */
+	DELEGATION_STATE_COUNT
+};
+const char *delegation_state_name(enum delegation_state s);
+
+/* One version of a delegation. */
+struct delegation {
+	struct uuid id, first;         /* of this version; of the first version of the same delegation */
+	uint64_t edge;                 /* the engine's number of this version */
+	struct uuid principal;         /* membership */
+	int principal_no;              /* their number */
+	struct str principal_name;     /* as they are credited: for people */
+	enum policy_question question;
+	enum policy_scope scope;
+	uint32_t topics;               /* bits, for scope TOPIC */
+	struct uuid target;            /* ballot or release, for scope TARGET; nil */
+	struct str target_title;       /* of the target, where it is known */
+	enum delegate_kind delegate_kind;
+	struct uuid delegate;          /* membership; nil for board and nobody */
+	uint32_t delegate_no;          /* their number, POLICY_BOARD or POLICY_NOBODY */
+	struct str delegate_name;
+	enum delegation_state state;
+	struct str ended_because;      /* replaced, expired, left, removed, lapsed, resigned …; absent while it stands */
+	instant made_at, chosen_end;   /* INSTANT_NONE: no end chosen */
+	instant accepted_at, ends;     /* INSTANT_NONE: not yet */
+	instant ended_at;              /* declined, revoked or ended; INSTANT_NONE */
+	bool counts;                   /* valid at this instant */
+};
+
+/* What a member asks for. */
+struct delegation_draft {
+	enum policy_question question;
+	enum policy_scope scope;
+	uint32_t topics;               /* scope TOPIC */
+	struct uuid target;            /* scope TARGET */
+	enum delegate_kind delegate_kind;
+	struct uuid delegate;          /* membership */
+	instant chosen_end;            /* INSTANT_NONE: until the checkup */
+};
+
+/* What making it would close: told, not refused. */
+struct delegation_warning { bool cycle; bool deep; /* the chain would be longer than the charter allows */ bool full; /* the delegate is at the cap: accepting will be refused */ };
+
+/* Makes a delegation, or a new version of the one about the same question and scope (which ends at once). nobody and board stand at once, a member has to accept. Refused with
+ * a reason: delegation_self, delegation_stranger, delegation_left, delegation_scope, delegation_end, delegation_topic, delegation_target, delegation_too_many. */
+CH_CHECK enum err delegation_make(struct call *c, struct uuid coop, const struct delegation_draft *in, struct delegation *out, struct delegation_warning *warning);
+/* The delegate's answer. Accepting over the charter's cap is refused (delegation_cap). A delegate may also decline later what was accepted: it ends (resigned). */
+CH_CHECK enum err delegation_accept(struct call *c, struct uuid coop, struct uuid id, struct delegation *out);
+CH_CHECK enum err delegation_decline(struct call *c, struct uuid coop, struct uuid id, struct str reason, struct delegation *out);
+/* The principal's: at once, for open ballots too. */
+CH_CHECK enum err delegation_revoke(struct call *c, struct uuid coop, struct uuid id, struct delegation *out);
+CH_CHECK enum err delegation_read(struct call *c, struct uuid coop, struct uuid id, struct delegation *out);
+/* Mine; those that I represent; those who ask me to. `all`: with what has ended. Newest first, at most LIMIT_PAGE. */
+CH_CHECK enum err delegation_list_mine(struct call *c, struct uuid coop, bool all, struct delegation **out, size_t *n);
+CH_CHECK enum err delegation_list_represented(struct call *c, struct uuid coop, bool all, struct delegation **out, size_t *n);
+CH_CHECK enum err delegation_list_asked(struct call *c, struct uuid coop, struct delegation **out, size_t *n);
+
+/* ---- For others' transactions (inside) ---- */
+
+/* The same reads and acts for the checkup; `member` is whose checkup it is. Confirming extends to the next due date (membership.due_at as it is now); a suspended delegation
+ * gets a new version, whose id is handed out, and its gap stays a gap. */
+CH_CHECK enum err delegation_of_member(struct call *c, struct uuid coop, struct uuid member, struct delegation **out, size_t *n);
+CH_CHECK enum err delegation_confirm(struct call *c, struct uuid coop, struct uuid member, struct uuid id, struct uuid *now);
+CH_CHECK enum err delegation_revoke_inside(struct call *c, struct uuid coop, struct uuid member, struct uuid id);
+/* All edges of one question as the engine reads them, past ones included: principal and delegate are member numbers. Streams; memory from the arena. */
+CH_CHECK enum err delegation_edges_load(struct call *c, struct uuid coop, enum policy_question question, struct policy_edge **out, size_t *n);
+/* The id of each of `n` edges (policy_edge.id): for stored paths. */
+CH_CHECK enum err delegation_ids_of_edges(struct call *c, struct uuid coop, const uint64_t *edges, size_t n, struct uuid *out);
+/* A membership's checkup is overdue (grace): what the member delegated rests until it is confirmed. */
+CH_CHECK enum err delegation_suspend_due(struct call *c, struct uuid coop, struct uuid member);
+/* A membership ended or lapsed: `reason` left, removed or lapsed. Edges to the member end, and those from them (lapsed: they rest instead); everybody concerned is told, and so
+ * are those whose chain is cut. */
+CH_CHECK enum err delegation_end_of_member(struct call *c, struct uuid coop, struct uuid member, const char *reason);
+/* The same for many at once, set-based, for the daily job: every member whose state changed to grace or lapsed at this instant of the injected clock. */
+CH_CHECK enum err delegation_suspend_due_many(struct call *c, struct uuid coop, const struct uuid *members, size_t n);
+CH_CHECK enum err delegation_end_of_members(struct call *c, struct uuid coop, const struct uuid *members, size_t n, const char *reason);
+
+/* ---- Who decides ---- */
+
+struct delegation_step {
+	struct delegation by;      /* the edge taken from here */
+	struct str name;           /* of whom it leads to */
+	struct uuid member;        /* … their membership; nil for the board */
+};
+/* What becomes of one member's question. */
+struct delegation_path {
+	enum policy_question question;
+	unsigned topic;                 /* bit number */
+	struct uuid target;             /* nil: none in particular */
+	instant at;                     /* as of when */
+	enum policy_via via;            /* policy_delegation.h; SILENT: the last of the steps has not decided (yet) */
+	enum policy_via dropped;        /* why the most specific delegation that does not count does not; NONE */
+	struct uuid decider;            /* membership; nil for the board, or when nobody decided */
+	struct delegation_step *steps;  /* the path, nearest first */
+	size_t n_steps;
+	struct str why;                 /* a sentence for the member */
+};
+/* Who would decide for `member` now: one trip, p99 under a millisecond. Inside. A circle or chain longer than 32 hops is called too deep; whether the cap cuts it, only the
+ * close knows. */
+CH_CHECK enum err delegation_resolve_one(struct call *c, struct uuid coop, struct uuid member, enum policy_question question, unsigned topic, struct uuid target,
+	struct delegation_path *out);
+/* Who decided for the actor's own questions at `on` (INSTANT_NONE: now), as it stood then. */
+CH_CHECK enum err delegation_who_on(struct call *c, struct uuid coop, enum policy_question question, unsigned topic, struct uuid target, instant on, struct delegation_path *out);
+
+/* What revoking a delegation, or letting it end, would change for its principal. */
+struct delegation_change {
+	enum policy_question question;
+	unsigned topic;                  /* bit number of the ballot kind or use */
+	struct uuid target;              /* an open ballot or a release that is under way; nil: the topic in general */
+	struct str title;                /* of the target */
+	struct delegation_path before, after;
+	bool differs;
+};
+struct delegation_preview { struct delegation of; struct delegation_change *changes; size_t n; };
+CH_CHECK enum err delegation_preview(struct call *c, struct uuid coop, struct uuid id, struct delegation_preview *out);
+
+/* How decisions concentrate. */
+struct delegation_weight {
+	struct uuid member;       /* nil: the board */
+	struct str name;
+	int direct;               /* standing edges to them */
+	int weight;               /* members they would decide for, chains included */
+	int stale;                /* edges whose principal or delegate has done nothing for a year */
+	bool pivotal;             /* without them a decision by all could fall the other way: they and those they represent are more than the margin that a half needs */
+};
+struct delegation_flow { int from, to, edges; /* numbers in `top`; -1: all others */ };
+struct delegation_report {
+	enum policy_question question;
+	unsigned topic;                   /* bit number, as for the bulk of what is asked: release; train.gen */
+	instant at;
+	int members;                      /* in good standing */
+	int represented;                  /* decided for by someone else */
+	int deciders;                     /* distinct, oneself included */
+	int edges, stale, asked, suspended; /* standing edges, of these stale; waiting for an answer; resting */
+	int undecided[POLICY_VIA_COUNT];  /* by reason: cycle, depth, cap, … */
+	int majority_of;                  /* fewest deciders who together hold more than half of the members */
+	struct delegation_weight *top;    /* heaviest first, at most 20 */
+	size_t n_top;
+	struct delegation_flow *flows;    /* who hands on to whom among them */
+	size_t n_flows;
+};
+CH_CHECK enum err delegation_report(struct call *c, struct uuid coop, enum policy_question question, unsigned topic, struct delegation_report *out);
+
+/* What a delegate said about uses, as a delegate, between two instants; inside. (What they voted: ballot_acts_of_delegate.) */
+CH_CHECK enum err delegation_acts(struct call *c, struct uuid coop, struct uuid delegate, instant from, instant to, struct statement **out, size_t *n);
+
+/* ---- Speaking as a delegate (layer 3) ---- */
+
+/* Says something about uses for everyone who delegates consent to the actor. It reaches only those for whom it is in scope, is stricter or speaks where they are silent; it
+ * never lifts a principal's no. Items of others cannot be named. */
+CH_CHECK enum err statement_make_as_delegate(struct call *c, struct uuid coop, const struct statement *in, size_t n, struct statement **out);
+/* What the actor has said as a delegate, newest first; `current` leaves out what was replaced. */
+CH_CHECK enum err statement_list_as_delegate(struct call *c, struct uuid coop, bool current, struct statement **out, size_t *n);
+
+extern const struct job_kind delegation_jobs[];  /* "delegation.daily": tells of what ran out */
+
+#endif
