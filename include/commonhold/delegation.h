@@ -94,15 +94,18 @@ CH_CHECK enum err delegation_list_mine(struct call *c, struct uuid coop, bool al
 CH_CHECK enum err delegation_list_represented(struct call *c, struct uuid coop, bool all, struct delegation **out, size_t *n);
 CH_CHECK enum err delegation_list_asked(struct call *c, struct uuid coop, struct delegation **out, size_t *n);
 
-/* ---- For others' transactions (inside) ---- */
+/* ---- For others' transactions (inside) ----
+ *
+ * What writes needs membership_lock (coop.h) before the transaction's first leaf: locks are taken in the order memberships, log. */
 
 /* The same reads and acts for the checkup; `member` is whose checkup it is. Confirming extends to the next due date (membership.due_at as it is now); a suspended delegation
  * gets a new version, whose id is handed out, and its gap stays a gap. */
 CH_CHECK enum err delegation_of_member(struct call *c, struct uuid coop, struct uuid member, struct delegation **out, size_t *n);
 CH_CHECK enum err delegation_confirm(struct call *c, struct uuid coop, struct uuid member, struct uuid id, struct uuid *now);
 CH_CHECK enum err delegation_revoke_inside(struct call *c, struct uuid coop, struct uuid member, struct uuid id);
-/* All edges of one question as the engine reads them, past ones included: principal and delegate are member numbers. Streams; memory from the arena. */
-CH_CHECK enum err delegation_edges_load(struct call *c, struct uuid coop, enum policy_question question, struct policy_edge **out, size_t *n);
+/* All edges of one question as the engine reads them, past ones included: principal and delegate are member numbers. Streams; 64 bytes an edge from `a`. Under DB_SERIAL or
+ * the log's lock. */
+CH_CHECK enum err delegation_edges_load(struct call *c, struct arena *a, struct uuid coop, enum policy_question question, struct policy_edge **out, size_t *n);
 /* The id of each of `n` edges (policy_edge.id): for stored paths. */
 CH_CHECK enum err delegation_ids_of_edges(struct call *c, struct uuid coop, const uint64_t *edges, size_t n, struct uuid *out);
 /* A membership's checkup is overdue (grace): what the member delegated rests until it is confirmed. */
@@ -110,7 +113,7 @@ CH_CHECK enum err delegation_suspend_due(struct call *c, struct uuid coop, struc
 /* A membership ended or lapsed: `reason` left, removed or lapsed. Edges to the member end, and those from them (lapsed: they rest instead); everybody concerned is told, and so
  * are those whose chain is cut. */
 CH_CHECK enum err delegation_end_of_member(struct call *c, struct uuid coop, struct uuid member, const char *reason);
-/* The same for many at once, set-based, for the daily job: every member whose state changed to grace or lapsed at this instant of the injected clock. */
+/* The same for many at once, set-based, for the daily job. */
 CH_CHECK enum err delegation_suspend_due_many(struct call *c, struct uuid coop, const struct uuid *members, size_t n);
 CH_CHECK enum err delegation_end_of_members(struct call *c, struct uuid coop, const struct uuid *members, size_t n, const char *reason);
 

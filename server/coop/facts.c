@@ -1,12 +1,13 @@
-#include "server/coop/coop_internal.h"
+#include "server/coop/delegation_internal.h"
 
-/* What the policy engine is told about the people of a co-op: members by number, with the consent that stands, and their statements. Streamed, so that memory is that of the
+/* What the policy engine is told about the people of a co-op: members by number, with the consent that stands, their statements, and who
+ * speaks for whom. Streamed, so that memory is that of the
  * facts themselves. */
 
 SQL(facts_size,
 	"SELECT (SELECT coalesce(max(number) + 1, 0) FROM membership WHERE coop_id = $1)::bigint, (SELECT count(*) FROM statement WHERE coop_id = $1), "
 	"(SELECT coalesce(max(seq), 0) FROM statement WHERE coop_id = $1), (SELECT coalesce(max(seq), 0) FROM consent WHERE coop_id = $1), "
-	"(SELECT coalesce(max(seq), 0) FROM membership_event WHERE coop_id = $1)");
+	"(SELECT coalesce(max(seq), 0) FROM membership_event WHERE coop_id = $1), (SELECT coalesce(max(seq), 0) FROM delegation_event WHERE coop_id = $1)");
 
 static const char members_sql[] = "COPY (SELECT number, state FROM membership WHERE coop_id = $1) TO STDOUT (FORMAT binary)";
 static const char consents_sql[] =
@@ -164,7 +165,11 @@ enum err coop_policy_facts(struct call *c, struct uuid coop, uint32_t (*item_pos
 	TRY(stream(c, coop, consents_sql, take_consent, &l));
 	TRY(stream(c, coop, statements_sql, take_statement, &l));
 	*out = (struct policy_facts){ .members = l.members, .n_members = l.n_members, .statements = l.statements, .n_statements = l.n_statements };
-	struct str snapshot = str_fmt(c->arena, "%zu %lld %lld %lld", l.n_members, (long long)row_int(&r, 0, 2), (long long)row_int(&r, 0, 3), (long long)row_int(&r, 0, 4));
+	struct policy_edge *edges;
+	TRY(delegation_edges_load(c, c->arena, coop, POLICY_QUESTION_CONSENT, &edges, &out->n_edges));
+	out->edges = edges;
+	struct str snapshot = str_fmt(c->arena, "%zu %lld %lld %lld %lld", l.n_members, (long long)row_int(&r, 0, 2), (long long)row_int(&r, 0, 3), (long long)row_int(&r, 0, 4),
+		(long long)row_int(&r, 0, 5));
 	struct sha256 digest = sha256(snapshot);
 	memcpy(out->data, digest.b, sizeof out->data);
 	return ERR_OK;

@@ -138,9 +138,8 @@ static struct member member_of_row(const struct rows *r, int row)
 	};
 }
 
-/* Holds the co-op's memberships still until the transaction ends: numbers stay dense and the last admin is not outrun. Before the first look at a membership that is to
- * change; inside. */
-static enum err membership_lock(struct call *c, struct uuid coop)
+/* Numbers stay dense, the last admin is not outrun, and nobody delegates to somebody who is leaving. */
+enum err membership_lock(struct call *c, struct uuid coop)
 {
 	coop_explain_constraints();
 	return db_exec(c, membership_lock_take, A_UUID(coop));

@@ -1,0 +1,81 @@
+#include "server/coop/delegation_internal.h"
+
+/* Delegations as the policy engine reads them: for closing ballots and for deciding on items. Streamed into memory of exactly their size. */
+
+SQL(edges_count, "SELECT count(*) FROM delegation_now WHERE coop_id = $1 AND question = $2");
+SQL(edges_ids, "SELECT n.delegation_id FROM unnest($2::bigint[]) WITH ORDINALITY AS u (edge, no) LEFT JOIN delegation_now n ON n.coop_id = $1 AND n.edge = u.edge ORDER BY u.no");
+
+static const char edges_sql[] =
+	"COPY (SELECT edge, target, principal_no, delegate_no, topics, scope, accepted_at, starts, ends, revoked_at FROM delegation_now WHERE coop_id = $1 AND question = $2) "
+	"TO STDOUT (FORMAT binary)";
+
+static const char *const ballot_topics[] = {
+#define X(sym, no, name) [no] = name,
+	BALLOT_TOPICS(X)
+#undef X
+};
+
+const char *ballot_topic_name(unsigned no)
+{
+	return no < BALLOT_TOPIC_COUNT ? ballot_topics[no] : NULL;
+}
+
+int ballot_topic_find(const char *name, size_t len)
+{
+	for (int no = 0; no < BALLOT_TOPIC_COUNT; no++)
+		if (str_is(str_make(name, len), ballot_topics[no]))
+			return no;
+	return -1;
+}
+
+uint64_t delegation_target(struct uuid target)
+{
+	uint64_t number; /* random bits: as they lie in memory, which is how release_spec reads them */
+	memcpy(&number, target.b, sizeof number);
+	return number;
+}
+
+struct edge_loader {
+	struct policy_edge *edges; /* in the table's order */
+	size_t n, room;            /* how many, and places */
+	uint8_t question;          /* of all of them */
+};
+
+static enum err take_edge(void *arg, const struct copy_field *f, int n)
+{
+	struct edge_loader *l = arg;
+	if (n != 10 || l->n == l->room)
+		return ERR_CORRUPT;
+	l->edges[l->n++] = (struct policy_edge){
+		.id = (uint64_t)copy_int(f[0]), .target = (uint64_t)copy_int(f[1]), .principal = (uint32_t)copy_int(f[2]), .delegate = (uint32_t)copy_int(f[3]),
+		.topics = (uint32_t)copy_int(f[4]), .question = l->question, .scope = (uint8_t)copy_int(f[5]), .accepted_at = copy_time(f[6]), .starts = copy_time(f[7]),
+		.ends = copy_time(f[8]), .revoked_at = copy_time(f[9]),
+	};
+	return ERR_OK;
+}
+
+enum err delegation_edges_load(struct call *c, struct arena *a, struct uuid coop, enum policy_question question, struct policy_edge **out, size_t *n)
+{
+	struct rows r;
+	TRY(db_one(c, edges_count, &r, A_UUID(coop), A_INT((int)question)));
+	struct edge_loader l = { .room = (size_t)row_int(&r, 0, 0), .question = (uint8_t)question };
+	l.edges = ARENA_ARRAY(a, l.room + 1, struct policy_edge);
+	if (!l.edges)
+		return fail(c, ERR_NO_MEMORY, "The delegations of a co-op do not fit into memory.");
+	enum err err = db_copy_out(c, edges_sql, (struct db_arg[]){ A_UUID(coop), A_INT((int)question) }, 2, take_edge, &l);
+	if (err == ERR_CORRUPT && c->error.code == ERR_OK)
+		return fail(c, ERR_RETRY, "The delegations of a co-op changed while they were read.");
+	TRY(err);
+	*out = l.edges;
+	*n = l.n;
+	return ERR_OK;
+}
+
+enum err delegation_ids_of_edges(struct call *c, struct uuid coop, const uint64_t *edges, size_t n, struct uuid *out)
+{
+	struct rows r;
+	TRY(db_query(c, edges_ids, &r, A_UUID(coop), A_I64S((const int64_t *)edges, n)));
+	for (int i = 0; i < r.n && (size_t)i < n; i++)
+		out[i] = row_uuid(&r, i, 0);
+	return ERR_OK;
+}
