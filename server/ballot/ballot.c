@@ -21,26 +21,27 @@ SQL(roll_digest,
 	"SELECT count(*), count(*) FILTER (WHERE is_admin), sha256(coalesce(string_agg(uuid_send(member_id), '' ORDER BY member_id), '')) "
 	"FROM ballot_roll WHERE coop_id = $1 AND ballot_id = $2");
 SQL(vote_insert,
-	"INSERT INTO vote (coop_id, ballot_id, member_id, choice, at, salt) VALUES ($1, $2, $3, $4, commonhold_now(), $5)");
+	"INSERT INTO vote (coop_id, ballot_id, member_id, member_no, choice, at, salt) "
+	"SELECT coop_id, ballot_id, member_id, member_no, $4, commonhold_now(), $5 FROM ballot_roll WHERE coop_id = $1 AND ballot_id = $2 AND member_id = $3");
 SQL(resolution_store,
-	"INSERT INTO ballot_resolution (coop_id, ballot_id, member_id, choice, via, decider) "
-	"SELECT r.coop_id, r.ballot_id, r.member_id, CASE WHEN v.choice IS NULL OR v.choice = 'none' THEN 'undecided' ELSE v.choice END, "
+	"INSERT INTO ballot_resolution (coop_id, ballot_id, member_no, choice, via, decider_no, reason) "
+	"SELECT r.coop_id, r.ballot_id, r.member_no, CASE WHEN v.choice IS NULL OR v.choice = 'none' THEN 'undecided' ELSE v.choice END, "
 	"  CASE WHEN v.choice IS NULL OR v.choice = 'none' THEN 'none' ELSE 'own' END, "
-	"  CASE WHEN v.choice IS NULL OR v.choice = 'none' THEN NULL ELSE r.member_id END "
+	"  CASE WHEN v.choice IS NULL OR v.choice = 'none' THEN NULL ELSE r.member_no END, CASE WHEN v.choice IS NULL OR v.choice = 'none' THEN 'none' END "
 	"FROM ballot_roll r LEFT JOIN LATERAL (SELECT choice FROM vote v WHERE v.coop_id = r.coop_id AND v.ballot_id = r.ballot_id AND v.member_id = r.member_id "
 	"  ORDER BY seq DESC LIMIT 1) v ON true "
 	"WHERE r.coop_id = $1 AND r.ballot_id = $2");
 SQL(count_store,
-	"INSERT INTO ballot_count (coop_id, ballot_id, electorate, roll, yes, no, abstain, undecided) "
-	"SELECT $1, $2, e, count(x.member_id), count(*) FILTER (WHERE choice = 'for'), count(*) FILTER (WHERE choice = 'against'), "
-	"  count(*) FILTER (WHERE choice = 'abstain'), count(*) FILTER (WHERE choice = 'undecided') "
+	"INSERT INTO ballot_count (coop_id, ballot_id, electorate, roll, yes, no, abstain, undecided, undecided_none) "
+	"SELECT $1, $2, e, count(x.member_no), count(*) FILTER (WHERE choice = 'for'), count(*) FILTER (WHERE choice = 'against'), "
+	"  count(*) FILTER (WHERE choice = 'abstain'), count(*) FILTER (WHERE choice = 'undecided'), count(*) FILTER (WHERE choice = 'undecided') "
 	"FROM (VALUES ('members'), ('admins')) AS electorate(e) LEFT JOIN LATERAL "
-	"  (SELECT r.member_id, s.choice FROM ballot_roll r JOIN ballot_resolution s USING (coop_id, ballot_id, member_id) "
+	"  (SELECT r.member_no, s.choice FROM ballot_roll r JOIN ballot_resolution s USING (coop_id, ballot_id, member_no) "
 	"   WHERE r.coop_id = $1 AND r.ballot_id = $2 AND (e = 'members' OR r.is_admin)) x ON true GROUP BY e");
 SQL(count_read,
 	"SELECT electorate, roll, yes, no, abstain, undecided FROM ballot_count WHERE coop_id = $1 AND ballot_id = $2");
 SQL(proposer_voted,
-	"SELECT EXISTS (SELECT FROM ballot_resolution WHERE coop_id = $1 AND ballot_id = $2 AND member_id = $3 AND choice = 'for')");
+	"SELECT EXISTS (SELECT FROM ballot_resolution WHERE coop_id = $1 AND ballot_id = $2 AND decider_no = member_no AND choice = 'for' AND member_no = (SELECT number FROM membership WHERE coop_id = $1 AND id = $3))");
 
 /* The life of a ballot: every change of state is a row here, with the sentence that people read. */
 static const struct ballot_edge { enum ballot_state from, to; const char *leaf, *sentence; } edges[] = {
@@ -184,7 +185,7 @@ static enum err counts_read(struct call *c, struct uuid coop, struct uuid id, st
 	struct rows r;
 	TRY(db_query(c, count_read, &r, A_UUID(coop), A_UUID(id)));
 	for (int i = 0; i < r.n; i++) {
-		struct ballot_tally t = { (int)row_int(&r, i, 1), (int)row_int(&r, i, 2), (int)row_int(&r, i, 3), (int)row_int(&r, i, 4), (int)row_int(&r, i, 5) };
+		struct ballot_tally t = { (int)row_int(&r, i, 1), (int)row_int(&r, i, 2), (int)row_int(&r, i, 3), (int)row_int(&r, i, 4), (int)row_int(&r, i, 5), { 0 } };
 		*(str_is(row_str(&r, i, 0), "admins") ? admins : members) = t;
 	}
 	return ERR_OK;

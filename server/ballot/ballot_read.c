@@ -55,7 +55,7 @@ static enum err ballot_tallies(struct call *c, struct ballot *b)
 	struct rows r;
 	TRY(db_run(c, s, &r, (struct db_arg[]){ A_UUID(b->coop), A_UUID(b->id) }, 2));
 	for (int i = 0; i < r.n; i++) {
-		struct ballot_tally t = { (int)row_int(&r, i, 1), (int)row_int(&r, i, 2), (int)row_int(&r, i, 3), (int)row_int(&r, i, 4), (int)row_int(&r, i, 5) };
+		struct ballot_tally t = { (int)row_int(&r, i, 1), (int)row_int(&r, i, 2), (int)row_int(&r, i, 3), (int)row_int(&r, i, 4), (int)row_int(&r, i, 5), { 0 } };
 		*(str_is(row_str(&r, i, 0), "admins") ? &b->admins : &b->members) = t;
 	}
 	return ERR_OK;
