@@ -195,8 +195,8 @@ static enum policy_status judge_defaults(const struct policy_program *program, s
 
 static bool inert(const struct policy_program *program, const struct policy_toggle *t)
 {
-	if (t->kind == POLICY_TOGGLE_CAP)
-		return t->cap >= program->spec.volume_cap;
+	if (t->kind == POLICY_TOGGLE_CAP && t->cap >= program->spec.volume_cap)
+		return true;
 	if (!(t->kinds & program->spec.kinds) || policy__first_second(t->since) > policy__first_second(program->spec.cutoff) ||
 	    policy__first_second(t->since) >= policy__first_second(t->until))
 		return true;

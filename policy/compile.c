@@ -110,7 +110,7 @@ static bool toggle_sound(const struct policy_toggle *t)
 	if (t->kind >= POLICY_TOGGLE_COUNT || t->kinds == 0 || t->kinds & ~POLICY_KINDS_ALL || t->uses & ~POLICY_USES_ALL ||
 	    t->since >= t->until)
 		return false;
-	return t->kind != POLICY_TOGGLE_SHIFT || t->uses != 0;
+	return (t->kind != POLICY_TOGGLE_SHIFT || t->uses != 0) && (t->kind != POLICY_TOGGLE_PLEDGE || t->cap != 0);
 }
 
 static void check_arrays(const struct policy_spec *spec, struct policy_faults *faults)
@@ -224,6 +224,8 @@ static policy_reasons toggle_reason(const struct policy_program *program, const 
 	}
 	case POLICY_TOGGLE_SHIFT:
 		return policy_uses_expand(t->uses) & program->uses ? POLICY_REASON(TOGGLE_SHIFT) : 0;
+	case POLICY_TOGGLE_PLEDGE:
+		return POLICY_REASON(ASSURANCE_UNMET);
 	default:
 		return 0; /* a cap is a rule over the set */
 	}
@@ -328,9 +330,12 @@ static void fill_items(struct policy_program *program)
 	for (unsigned i = 0; i < POLICY_LICENCE_COUNT; i++)
 		program->credit |= (uint64_t)policy_licence_get(i)->credit << i;
 	program->cap = spec->volume_cap;
-	for (size_t i = 0; i < spec->n_toggles; i++)
-		if (spec->toggles[i].kind == POLICY_TOGGLE_CAP && spec->toggles[i].cap < program->cap)
-			program->cap = spec->toggles[i].cap;
+	for (size_t i = 0; i < spec->n_toggles; i++) {
+		const struct policy_toggle *t = &spec->toggles[i];
+		bool of_all = t->kinds == POLICY_KINDS_ALL && t->since == POLICY_EVER && t->until == POLICY_NEVER;
+		if (t->kind == POLICY_TOGGLE_CAP && of_all && t->cap < program->cap)
+			program->cap = t->cap;
+	}
 }
 
 /* ---- Digest -------------------------------------------------------------------------------------- */

@@ -40,6 +40,30 @@ static bool differ(struct pair *pair, policy_reasons a, policy_reasons b)
 	return policy__outcome(a) != policy__outcome(b);
 }
 
+/* The next cap by vote from `at`; NULL after the last. */
+static const struct policy_toggle *next_cap(const struct policy_spec *spec, size_t *at)
+{
+	while (*at < spec->n_toggles)
+		if (spec->toggles[(*at)++].kind == POLICY_TOGGLE_CAP)
+			return &spec->toggles[*at - 1];
+	return NULL;
+}
+
+/* Caps by vote draw lots one after the other, so their order counts too. */
+static bool caps_differ(const struct policy_spec *x, const struct policy_spec *y)
+{
+	size_t at_x = 0, at_y = 0;
+	bool any = false;
+	for (;;) {
+		const struct policy_toggle *a = next_cap(x, &at_x), *b = next_cap(y, &at_y);
+		if (!a || !b)
+			return a != b || (any && memcmp(x->seed, y->seed, sizeof x->seed) != 0);
+		if (a->kinds != b->kinds || a->cap != b->cap || a->since != b->since || a->until != b->until)
+			return true;
+		any = true;
+	}
+}
+
 /* Rules over the set, and limits of delegation: compared as values. */
 static bool limits_differ(const struct policy_program *a, const struct policy_program *b)
 {
@@ -47,7 +71,7 @@ static bool limits_differ(const struct policy_program *a, const struct policy_pr
 	uint32_t k_x = x->k_contributors > 1 ? x->k_contributors : 0, k_y = y->k_contributors > 1 ? y->k_contributors : 0;
 	uint32_t s_x = x->k_stratum > 1 ? x->k_stratum : 0, s_y = y->k_stratum > 1 ? y->k_stratum : 0;
 	bool chooses = x->licence_mode == POLICY_ADAPTATION && (x->outputs & (x->outputs - 1)) != 0;
-	return k_x != k_y || s_x != s_y || x->assurance != y->assurance || a->cap != b->cap ||
+	return k_x != k_y || s_x != s_y || x->assurance != y->assurance || a->cap != b->cap || caps_differ(x, y) ||
 	       x->delegation_depth != y->delegation_depth || x->delegation_cap != y->delegation_cap ||
 	       x->release_id != y->release_id || (chooses && x->outputs != y->outputs) ||
 	       (a->cap != POLICY_NO_CAP && memcmp(x->seed, y->seed, sizeof x->seed) != 0);

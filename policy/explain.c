@@ -294,7 +294,7 @@ static void cause_by_toggle(struct policy__view *view, struct policy_cause *list
 		const struct policy_toggle *t = &spec->toggles[i];
 		bool touches = second >= policy__first_second(t->since) && second < policy__first_second(t->until) &&
 		               t->kinds >> (view->trace->word & 7) & 1;
-		if (t->kind == kind && (touches || kind == POLICY_TOGGLE_CAP))
+		if (t->kind == kind && touches)
 			cause(view->trace, list, reason, kind == POLICY_TOGGLE_SHIFT ? policy_uses_expand(t->uses) & view->program->uses : 0,
 			      POLICY_NO_ROW, (uint32_t)i, POLICY_NEVER);
 	}
@@ -350,6 +350,9 @@ static void list_reason(struct policy__view *view, struct policy_cause *list, un
 	case POLICY_REASON_NO_TOGGLE_SHIFT:
 	case POLICY_REASON_NO_TOGGLE_CAP:
 		cause_by_toggle(view, list, reason, reason - POLICY_REASON_NO_TOGGLE_FREEZE);
+		return;
+	case POLICY_REASON_NO_ASSURANCE_UNMET:
+		cause_by_toggle(view, list, reason, POLICY_TOGGLE_PLEDGE);
 		return;
 	case POLICY_REASON_NO_EMBARGO_UNTIL:
 		cause(trace, list, reason, 0, POLICY_NO_ROW, POLICY_NO_ROW, embargo_end(view));

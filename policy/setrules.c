@@ -15,7 +15,8 @@ struct run {
 	uint32_t *seen;                       /* by member: stamp of the group in which it was last seen */
 	uint32_t *order;                      /* positions by stratum; or NULL */
 	uint32_t *start;                      /* by stratum: where it begins in `order` */
-	uint32_t *counts;                     /* histogram for the cap; or NULL */
+	uint32_t *counts;                     /* histogram for a cap; or NULL */
+	const struct policy_toggle *touched;  /* whose items a cap is about; NULL: all */
 	uint64_t *keys;                       /* by position: place in the order of a cap; or NULL */
 	uint32_t stamp;                       /* last stamp given out */
 };
@@ -170,14 +171,26 @@ static uint64_t key_of(const struct policy_spec *spec, const uint8_t id[16])
 	return key;
 }
 
-/* The rank-th smallest key (from 0) of what is in, and how many of that very key come before the rank. */
+/* Whether an item is in, and one that the cap at hand is about. */
+static bool is_capped(const struct run *run, size_t i)
+{
+	const struct policy_toggle *t = run->touched;
+	if (!is_in(run->reasons[i]))
+		return false;
+	if (!t)
+		return true;
+	uint64_t second = run->set->words[i] >> POLICY_ITEM_CREATED_SHIFT;
+	return t->kinds >> (run->set->words[i] & 7) & 1 && second >= policy__first_second(t->since) && second < policy__first_second(t->until);
+}
+
+/* The rank-th smallest key (from 0) of what is capped, and how many of that very key come before the rank. */
 static uint64_t select_key(struct run *run, uint64_t rank, uint64_t *same_before)
 {
 	uint64_t prefix = 0, known = 0;
 	for (int shift = 48; shift >= 0; shift -= 16) {
 		memset(run->counts, 0, DIGIT * sizeof *run->counts);
 		for (size_t i = 0; i < run->set->n; i++)
-			if (is_in(run->reasons[i]) && (run->keys[i] & known) == prefix)
+			if (is_capped(run, i) && (run->keys[i] & known) == prefix)
 				run->counts[run->keys[i] >> shift & (DIGIT - 1)]++;
 		uint64_t digit = 0;
 		while (rank >= run->counts[digit])
@@ -189,39 +202,55 @@ static uint64_t select_key(struct run *run, uint64_t rank, uint64_t *same_before
 	return prefix;
 }
 
-static enum policy_status apply_cap(struct run *run, struct policy_mem *mem, bool *removed)
+static bool make_keys(struct run *run, struct policy_mem *mem)
+{
+	if (run->keys)
+		return true;
+	run->keys = policy__alloc(mem, run->set->n, sizeof *run->keys);
+	run->counts = policy__alloc(mem, DIGIT, sizeof *run->counts);
+	return run->keys && run->counts;
+}
+
+/* Keeps at most `cap` of the items that `touched` is about: the first in the order of the keys. */
+static enum policy_status apply_cap(struct run *run, const struct policy_toggle *touched, uint64_t cap, struct policy_mem *mem, bool *removed)
 {
 	const struct policy_set *set = run->set;
-	uint64_t n = 0;
+	uint64_t n = 0, same = 0, limit = 0;
+	run->touched = touched;
 	for (size_t i = 0; i < set->n; i++)
-		n += is_in(run->reasons[i]);
-	if (n <= run->program->cap)
+		n += is_capped(run, i);
+	if (n <= cap)
 		return POLICY_OK;
 	*removed = true;
-	if (!set->ids || run->program->cap == 0) {
-		remove_all(run, POLICY_REASON(TOGGLE_CAP) | (set->ids ? 0 : POLICY_REASON(ENGINE_ERROR)));
-		return POLICY_OK;
-	}
-	if (!run->keys) {
-		run->keys = policy__alloc(mem, set->n, sizeof *run->keys);
-		run->counts = policy__alloc(mem, DIGIT, sizeof *run->counts);
-		if (!run->keys || !run->counts)
+	bool none = !set->ids || cap == 0;
+	if (!none) {
+		if (!make_keys(run, mem))
 			return POLICY_NO_MEMORY;
+		for (size_t i = 0; i < set->n; i++)
+			if (is_capped(run, i))
+				run->keys[i] = key_of(&run->program->spec, set->ids[i]);
+		limit = select_key(run, cap, &same);
 	}
-	for (size_t i = 0; i < set->n; i++)
-		if (is_in(run->reasons[i]))
-			run->keys[i] = key_of(&run->program->spec, set->ids[i]);
-	uint64_t same;
-	uint64_t limit = select_key(run, run->program->cap, &same);
 	for (size_t i = 0; i < set->n; i++) {
-		if (!is_in(run->reasons[i]) || run->keys[i] < limit)
+		if (!is_capped(run, i) || (!none && run->keys[i] < limit))
 			continue;
-		if (run->keys[i] == limit && same > 0)
+		if (!none && run->keys[i] == limit && same > 0)
 			same--;
 		else
-			run->reasons[i] |= POLICY_REASON(TOGGLE_CAP);
+			run->reasons[i] |= POLICY_REASON(TOGGLE_CAP) | (set->ids ? 0 : POLICY_REASON(ENGINE_ERROR));
 	}
 	return POLICY_OK;
+}
+
+/* The release's own cap, then those by vote, in their order. */
+static enum policy_status apply_caps(struct run *run, struct policy_mem *mem, bool *removed)
+{
+	const struct policy_spec *spec = &run->program->spec;
+	enum policy_status status = apply_cap(run, NULL, run->program->cap, mem, removed);
+	for (size_t i = 0; i < spec->n_toggles && status == POLICY_OK; i++)
+		if (spec->toggles[i].kind == POLICY_TOGGLE_CAP)
+			status = apply_cap(run, &spec->toggles[i], spec->toggles[i].cap, mem, removed);
+	return status;
 }
 
 static void report_on(struct run *run, const uint8_t *outcomes, struct policy_set_report *report)
@@ -274,7 +303,7 @@ enum policy_status policy_apply_set_rules(const struct policy_program *program, 
 		removed = apply_pool(&run);
 		removed |= apply_strata(&run);
 		removed |= apply_k(&run);
-		enum policy_status status = apply_cap(&run, mem, &removed);
+		enum policy_status status = apply_caps(&run, mem, &removed);
 		if (status != POLICY_OK)
 			return status;
 		report->rounds++;

@@ -86,7 +86,7 @@ static void put_blank(struct out *out, const char *name, size_t len, const struc
 		if (len == 4)
 			put_word(out, policy_kind_name(item.kind));
 		else if (cause->reason == POLICY_REASON_NO_ASSURANCE_UNMET)
-			put_number(out, spec->assurance);
+			put_number(out, cause->rule < spec->n_toggles ? spec->toggles[cause->rule].cap : spec->assurance);
 		else
 			put_number(out, spec->k_contributors > spec->k_stratum ? spec->k_contributors : spec->k_stratum);
 		return;

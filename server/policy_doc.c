@@ -288,7 +288,7 @@ static void read_rules(struct doc_reader *r, const struct json *list)
 
 static int toggle_no(const char *name, size_t len)
 {
-	static const char *const names[] = { "quality_freeze", "selective_embargo", "preference_shift", "rate_limit" };
+	static const char *const names[] = { "quality_freeze", "selective_embargo", "preference_shift", "rate_limit", "assurance" };
 	for (int i = 0; i < (int)CH_LEN(names); i++)
 		if (strlen(names[i]) == len && memcmp(names[i], name, len) == 0)
 			return i;

@@ -33,7 +33,7 @@
 #include "commonhold/policy_vocab.h"
 
 /* Version of the decision rules. It is part of every digest; raise it when any outcome can change. */
-#define POLICY_ENGINE "commonhold-policy/1"
+#define POLICY_ENGINE "commonhold-policy/2"
 
 #define POLICY_NO_MEMBER UINT32_MAX /* no member */
 #define POLICY_NO_ITEM UINT32_MAX   /* no item */
@@ -262,7 +262,8 @@ enum policy_toggle_kind {
 	POLICY_TOGGLE_EMBARGO, /* selective_embargo: hold items created in the interval, unless the release has no
 	                          use but `eval` and `uses` holds `eval`; with since == POLICY_EVER it pauses releases */
 	POLICY_TOGGLE_SHIFT,   /* preference_shift: items created in the interval deny `uses` */
-	POLICY_TOGGLE_CAP,     /* rate_limit: at most `cap` items */
+	POLICY_TOGGLE_CAP,     /* rate_limit: of the items of `kinds` created in the interval at most `cap`; a rule over the set */
+	POLICY_TOGGLE_PLEDGE,  /* assurance: hold items created in the interval, until `cap` members have joined and it is lifted */
 	POLICY_TOGGLE_COUNT
 };
 /* A control in force. One that was lifted before the release's instant is not passed in. */
@@ -271,7 +272,7 @@ struct policy_toggle {
 	uint8_t kinds;        /* kinds it touches, as bits; 0 is a fault */
 	uint16_t uses;        /* see above */
 	uint32_t id;          /* the caller's number, shown in explanations */
-	uint64_t cap;         /* CAP: items this release may hold */
+	uint64_t cap;         /* CAP: items of these that this release may hold; PLEDGE: members it waits for */
 	policy_instant since; /* items created from here on ... */
 	policy_instant until; /* ... and before here; POLICY_NEVER while it lasts */
 };
@@ -320,7 +321,7 @@ struct policy_spec {
 	size_t n_nodes;                          /* how many, at most POLICY_NODES_MAX */
 };
 #define POLICY_NO_CAP UINT64_MAX
-#define POLICY_TOGGLES_MAX 8    /* four kinds, and room for two of each at once */
+#define POLICY_TOGGLES_MAX 32   /* eight controls, and a rate limit's two years of months */
 #define POLICY_RULES_MAX 64     /* a charter that people can read */
 #define POLICY_NODES_MAX 1024   /* sixteen tests a rule */
 

@@ -171,8 +171,9 @@ class World:
         for _ in range(r.choice([0, 0, 1, 2]) if self.seldom(1) else 0):
             since, until = sorted([self.a_time(), self.a_time()])
             until += 1
-            spec.toggles.append(Thing(kind=r.randrange(4), kinds=self.a_mask(7, 0.8) or 1, uses=self.a_mask(9) or 1,
-                                      cap=r.choice([0, 5, 100]), since=r.choice([since, EVER]),
+            kind = r.randrange(5)
+            spec.toggles.append(Thing(kind=kind, kinds=self.a_mask(7, 0.8) or 1, uses=self.a_mask(9) or 1,
+                                      cap=r.choice([1 if kind == 4 else 0, 5, 100]), since=r.choice([since, EVER]),
                                       until=r.choice([until, NEVER])))
         self.some_rules(spec)
         return spec

@@ -524,7 +524,7 @@ class World:
         if spec.retention and created + spec.retention <= spec.instant:
             reasons.add("RETENTION_PASSED")
         for t in spec.toggles:
-            if not (t.since <= created < t.until and item.kind < 7 and t.kinds >> item.kind & 1):
+            if not toggle_touches(t, item):
                 continue
             if t.kind == 0:
                 reasons.add("TOGGLE_FREEZE")
@@ -532,6 +532,8 @@ class World:
                 reasons.add("TOGGLE_EMBARGO")
             elif t.kind == 2 and with_children(members_of(t.uses)) & self.uses:
                 reasons.add("TOGGLE_SHIFT")
+            elif t.kind == 4:
+                reasons.add("ASSURANCE_UNMET")
         for r in spec.rules:
             if with_children(members_of(r.uses)) & self.uses and self.node(r.root, item):
                 reasons.add("CHARTER_DENY" if r.effect == 3 else "CHARTER_HOLD")
@@ -552,11 +554,18 @@ class World:
         return self.item_reasons(item) | people
 
 
+def toggle_touches(toggle, item):
+    """Whether a control is about an item: of its kinds, and created while it lasts."""
+    return toggle.since <= item.created * SECOND < toggle.until and item.kind < 7 and toggle.kinds >> item.kind & 1
+
+
 # ---- Rules over the set -------------------------------------------------------------------------------------------
 
 def set_rules(spec, items, decisions):
     """Only remove, until nothing changes. `decisions` is a list of sets, changed in place."""
-    cap = min([spec.volume_cap] + [t.cap for t in spec.toggles if t.kind == 3])
+    caps = [t for t in spec.toggles if t.kind == 3]
+    of_all = [t for t in caps if t.kinds == 127 and t.since == EVER and t.until == NEVER]
+    cap = min([spec.volume_cap] + [t.cap for t in of_all])
     changed = True
     while changed:
         changed = False
@@ -591,7 +600,8 @@ def set_rules(spec, items, decisions):
             drop(now, "K_MIN")
         if people < spec.assurance:
             drop(now, "ASSURANCE_UNMET")
-        now = inside()
-        if len(now) > cap:
-            order = sorted(now, key=lambda i: (hashlib.sha256(spec.seed + items[i].id).digest()[:8], i))
-            drop(order[cap:], "TOGGLE_CAP")
+        for most, touches in [(cap, lambda item: True)] + [(t.cap, lambda item, t=t: toggle_touches(t, item)) for t in caps]:
+            now = [i for i in inside() if touches(items[i])]
+            if len(now) > most:
+                order = sorted(now, key=lambda i: (hashlib.sha256(spec.seed + items[i].id).digest()[:8], i))
+                drop(order[most:], "TOGGLE_CAP")

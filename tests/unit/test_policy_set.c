@@ -155,6 +155,29 @@ static void a_cap_by_vote_counts_too_and_nought_means_nothing(void **state)
 	assert_int_equal(with(R(ENGINE_ERROR)), N);
 }
 
+static void a_cap_by_vote_leaves_alone_what_was_made_before_it_or_is_of_another_kind(void **state)
+{
+	(void)state;
+	const policy_instant since = k.spec.cutoff - POLICY_DAY;
+	struct policy_toggle t = {.kind = POLICY_TOGGLE_CAP, .kinds = POLICY_KINDS_ALL, .cap = 2, .since = since, .until = POLICY_NEVER};
+	struct policy_item item = policy_item_unpack(words[0], 0, 0);
+	k.spec.toggles = &t;
+	k.spec.n_toggles = 1;
+	for (size_t i = 0; i < N; i++) {
+		item = policy_item_unpack(words[i], 0, members[i]);
+		item.created = i < 4 ? since - POLICY_SECOND : since + POLICY_SECOND;
+		words[i] = policy_item_pack(&item);
+	}
+	run();
+	assert_int_equal(with(R(TOGGLE_CAP)), N - 4 - 2);
+	for (size_t i = 0; i < 4; i++)
+		assert_int_equal(reasons[i] & R(TOGGLE_CAP), 0);
+	memset(reasons, 0, sizeof reasons);
+	t.kinds = (uint8_t)(POLICY_KINDS_ALL & ~POLICY_BIT(item.kind));
+	run();
+	assert_int_equal(with(R(TOGGLE_CAP)), 0);
+}
+
 static void places_that_become_free_are_not_filled_again(void **state)
 {
 	(void)state;
@@ -274,6 +297,7 @@ int main(void)
 		T(without_rules_nothing_is_removed), T(too_few_contributors_hold_everything),
 		T(a_thin_stratum_goes_and_may_take_the_rest_with_it), T(a_pledge_seals_until_enough_are_in),
 		T(the_cap_takes_the_first_by_hash_of_seed_and_id), T(a_cap_by_vote_counts_too_and_nought_means_nothing),
+		T(a_cap_by_vote_leaves_alone_what_was_made_before_it_or_is_of_another_kind),
 		T(places_that_become_free_are_not_filled_again), T(a_pool_without_a_common_output_keeps_the_output_with_most_items),
 		T(a_pool_that_agrees_gets_the_plainest_output), T(rules_are_idempotent_and_only_add),
 		T(what_if_counts_transitions_and_lists_items), T(memory_running_out_is_reported),
