@@ -35,10 +35,11 @@ static const struct route *const route_tables[] = {
 	NULL,
 };
 
-static const struct job_kind *const job_tables[] = { web_jobs, account_jobs, ballot_jobs, release_jobs, access_jobs, NULL };
+static const struct job_kind *const job_tables[] = { web_jobs, account_jobs, coop_jobs, ballot_jobs, release_jobs, access_jobs, NULL };
 
 static const struct job_tick ticks[] = {
 	{ "release.schedule", 3600 },
+	{ "membership.daily", 86400 },
 	{ "access.prune", 86400 },
 	{ "account.forget", 86400 },
 	{ "web.forget", 3600 },

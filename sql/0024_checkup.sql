@@ -4,12 +4,23 @@ ALTER TABLE membership
 	ADD COLUMN cycle integer NOT NULL DEFAULT 1,
 	ADD COLUMN due_day smallint,
 	ADD COLUMN checked_at timestamptz,
+	ADD COLUMN next_step_at timestamptz NOT NULL DEFAULT '-infinity',
 	ADD CONSTRAINT cycles_are_counted_from_one CHECK (cycle >= 1),
 	ADD CONSTRAINT due_day_is_a_day_of_a_month CHECK (due_day BETWEEN 1 AND 31);
 COMMENT ON COLUMN membership.cycle IS 'Which checkup comes next: 1 until the first is done; a new one with each renewal and return';
 COMMENT ON COLUMN membership.due_day IS 'Day of the month of the anniversary, so that the 29th of February comes back in leap years; NULL: that of due_at';
 COMMENT ON COLUMN membership.checked_at IS 'When the last checkup was done; NULL: never';
-CREATE INDEX membership_by_due ON membership (coop_id, due_at) WHERE state IN ('active', 'due', 'grace');
+COMMENT ON COLUMN membership.next_step_at IS 'When the daily job has to look at it next; -infinity: at its next run';
+CREATE INDEX membership_with_a_step_due ON membership (coop_id, next_step_at) WHERE state IN ('active', 'due', 'grace');
+
+-- Other durations make other dates.
+CREATE FUNCTION charter_moves_steps() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	UPDATE membership SET next_step_at = '-infinity' WHERE coop_id = NEW.coop_id AND state IN ('active', 'due', 'grace');
+	RETURN NULL;
+END $$;
+COMMENT ON FUNCTION charter_moves_steps() IS 'Trigger: a new charter may move the steps of every membership, so the daily job looks at all of them once.';
+CREATE TRIGGER steps_follow_the_charter AFTER INSERT ON charter FOR EACH ROW WHEN (NEW.version > 1) EXECUTE FUNCTION charter_moves_steps();
 
 ALTER TABLE consent ADD COLUMN defaults_until timestamptz;
 COMMENT ON COLUMN consent.defaults_until IS 'The acceptance of the co-op''s defaults rests from then on: the next checkup when it was said; NULL: not known, the state of the membership decides';

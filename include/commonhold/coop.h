@@ -8,6 +8,7 @@
 #include "call.h"
 #include "json.h"
 #include "crypto.h"
+#include "job.h"
 #include "policy.h"
 
 /* ---- Charters ---- */
@@ -135,6 +136,9 @@ struct member {
 	struct str pseudonym, public_name;
 	struct str account_name;   /* for admins' lists */
 	int64_t contributed;       /* items in the pool */
+	int cycle;                 /* which checkup comes next, from 1 */
+	int due_day;               /* day of the month of the anniversary, which a short month may not have */
+	instant checked_at;        /* last checkup done; INSTANT_NONE: never */
 };
 
 /* The table of a membership's life: sound (every state entered, no edge twice)? main asks at start. And its edges, for the documentation; `from` is "" for the beginning. */
@@ -169,8 +173,45 @@ CH_CHECK enum err member_of_actor(struct call *c, struct uuid coop, struct membe
 /* The same as an operation of its own; left and removed are no members. */
 CH_CHECK enum err member_mine_in(struct call *c, struct uuid coop, struct member *out);
 CH_CHECK enum err member_list(struct call *c, struct uuid coop, struct str state, struct str cursor, int limit, struct member **out, size_t *n, struct str *next_cursor);
+/* Moves one's next checkup forward, to a date that suits better (a season): after its window could open, before it is due anyway. Later is not for oneself to choose. */
+CH_CHECK enum err member_set_due(struct call *c, struct uuid coop, instant due, struct member *out);
 /* The actor's memberships in all co-ops. */
 CH_CHECK enum err member_mine(struct call *c, struct member **out, size_t *n);
+
+/* ---- Checkups: what time does to a membership ---- */
+
+/* The next due date: an anniversary of the last one while the membership lasts, however early or late within the grace it is renewed; a year from now once it has lapsed. The
+ * 29th of February comes back in leap years. */
+instant membership_next_due(const struct member *m, struct duration every, instant now);
+/* From when the next checkup can be done, and when the membership lapses without one. INSTANT_NONE where there is no due date. */
+instant membership_window_opens(const struct member *m, const struct charter *charter);
+instant membership_lapses(const struct member *m, const struct charter *charter);
+/* The state that the clock alone makes of a membership, whether or not the daily job has come by since. */
+enum policy_standing membership_standing_at(enum policy_standing state, instant due, struct duration grace, instant now);
+/* Renews the actor's membership; inside. First takes the steps that were due until now. ERR_STATE outside the window. What was delegated, and the acceptance of the co-op's
+ * default, have to be said again by whoever calls this: renewing restores the membership alone. */
+CH_CHECK enum err membership_renew(struct call *c, struct uuid coop, struct member *out);
+/* Takes every step that is due in one co-op (all: in every co-op), in order and with the times when they were due; reminds once each. Each batch is a transaction. */
+CH_CHECK enum err membership_daily(struct call *c, struct uuid coop, int64_t *steps);
+/* "membership.daily", on a tick. */
+extern const struct job_kind coop_jobs[];
+
+/* What a material change asks of members out of turn: until they answer, what they said on older words counts as unsaid. */
+struct demand {
+	struct uuid id, ballot;    /* ballot: nil without one */
+	struct str line;           /* consent, default, delegation */
+	struct str reason;         /* purpose, recipients, default, delegate */
+	struct str words;          /* for people */
+	struct uuid target;        /* the delegation that is meant; nil */
+	int charter;               /* words from which an answer counts */
+	instant at;
+};
+/* Asks one line of every member (member nil), or a delegation of its principal. Inside; the same ballot asks a line once: *made is false the second time. Leaf "checkup.asked". */
+CH_CHECK enum err demand_make(struct call *c, struct uuid coop, const struct demand *d, struct uuid member, bool *made);
+/* What is asked of a member and not yet answered, oldest first; inside. */
+CH_CHECK enum err demand_open(struct call *c, const struct member *m, struct demand **out, size_t *n);
+/* The oldest words on which consent, and the acceptance of the co-op's default, still count for what charter version `charter` is about; inside. */
+CH_CHECK enum err demand_oldest_words(struct call *c, struct uuid coop, int charter, int *consent, int *defaults);
 
 /* ---- Consent, statements, licence ---- */
 

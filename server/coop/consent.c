@@ -3,7 +3,8 @@
 /* Consent to purposes, acceptance of the co-op's defaults, and the licence of new contributions: rows are added, the last one stands. */
 
 SQL(consent_insert,
-	"INSERT INTO consent (coop_id, member_id, state, purposes, notice, defaults, at, expires_at, salt) VALUES ($1, $2, $3, $4, $5, $6, commonhold_now(), $7, $8)");
+	"INSERT INTO consent (coop_id, member_id, state, purposes, notice, defaults, at, expires_at, defaults_until, salt) "
+	"VALUES ($1, $2, $3, $4, $5, $6, commonhold_now(), $7, $8, $9)");
 SQL(consent_last, "SELECT state, purposes, notice, defaults, at, expires_at FROM consent WHERE coop_id = $1 AND member_id = $2 ORDER BY seq DESC LIMIT 1");
 SQL(licence_insert, "INSERT INTO licence_choice (coop_id, member_id, licence, at) VALUES ($1, $2, $3, commonhold_now())");
 SQL(licence_last, "SELECT licence FROM licence_choice WHERE coop_id = $1 AND member_id = $2 ORDER BY seq DESC LIMIT 1");
@@ -51,7 +52,7 @@ static enum err consent_write(struct call *c, const struct member *m, const stru
 	uint8_t salt[32];
 	random_bytes(salt, sizeof salt);
 	TRY(db_exec(c, consent_insert, A_UUID(m->coop), A_UUID(m->id), A_STR(said->state), A_TEXTS(said->purposes, said->n_purposes), A_INT(said->notice), A_BOOL(said->defaults),
-		A_TIME(said->expires_at), A_BYTES(str_copy(c->arena, str_make(salt, sizeof salt)))));
+		A_TIME(said->expires_at), A_TIME(m->due_at), A_BYTES(str_copy(c->arena, str_make(salt, sizeof salt)))));
 	if (!with_leaf)
 		return ERR_OK;
 	return log_act(c, m->coop, stands(said) ? "consent.given" : "consent.withdrawn", leaf_with_commitment(c, m->id, consent_said(c->arena, said), salt), m->id);

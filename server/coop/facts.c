@@ -9,9 +9,9 @@ SQL(facts_size,
 	"(SELECT coalesce(max(seq), 0) FROM statement WHERE coop_id = $1), (SELECT coalesce(max(seq), 0) FROM consent WHERE coop_id = $1), "
 	"(SELECT coalesce(max(seq), 0) FROM membership_event WHERE coop_id = $1), (SELECT coalesce(max(seq), 0) FROM delegation_event WHERE coop_id = $1)");
 
-static const char members_sql[] = "COPY (SELECT number, state FROM membership WHERE coop_id = $1) TO STDOUT (FORMAT binary)";
+static const char members_sql[] = "COPY (SELECT number, state, due_at FROM membership WHERE coop_id = $1) TO STDOUT (FORMAT binary)";
 static const char consents_sql[] =
-	"COPY (SELECT m.number, c.state, array_to_string(c.purposes, ','), c.notice, c.defaults::int, c.at, c.expires_at "
+	"COPY (SELECT m.number, c.state, array_to_string(c.purposes, ','), c.notice, c.defaults::int, c.at, c.expires_at, c.defaults_until "
 	"FROM consent c JOIN membership m ON m.coop_id = c.coop_id AND m.id = c.member_id WHERE c.coop_id = $1 ORDER BY c.seq) "
 	"TO STDOUT (FORMAT binary)";
 static const char statements_sql[] =
@@ -27,6 +27,10 @@ struct loader {
 	size_t n_statements, room;           /* how many, and places */
 	uint32_t (*item_position)(void *arg, struct uuid item);
 	void *arg;                           /* of item_position */
+	struct duration grace;               /* after a checkup that was missed */
+	int defaults_words;                  /* charter version from which an acceptance of the co-op's default counts */
+	instant *defaults_until;             /* by number: when the acceptance of the co-op's default begins to rest */
+	instant now;                         /* as of when the facts are read */
 };
 
 /* ---- Words ---- */
@@ -62,11 +66,12 @@ static struct policy_member *member_at(struct loader *l, struct copy_field numbe
 static enum err take_member(void *arg, const struct copy_field *f, int n)
 {
 	struct loader *l = arg;
-	struct policy_member *m = n == 2 ? member_at(l, f[0]) : NULL;
+	struct policy_member *m = n == 3 ? member_at(l, f[0]) : NULL;
 	if (!m)
 		return ERR_CORRUPT;
 	int standing = word_number(f[1], policy_standing_find);
-	m->standing = standing < 0 ? UINT8_MAX : (uint8_t)standing;
+	/* The clock decides, not whether the daily job has come by since. */
+	m->standing = standing < 0 ? UINT8_MAX : (uint8_t)membership_standing_at((enum policy_standing)standing, f[2].n < 0 ? INSTANT_NONE : copy_time(f[2]), l->grace, l->now);
 	return ERR_OK;
 }
 
@@ -80,7 +85,7 @@ static bool covers(uint32_t wider, uint32_t narrower)
 static enum err take_consent(void *arg, const struct copy_field *f, int n)
 {
 	struct loader *l = arg;
-	struct policy_member *m = n == 7 ? member_at(l, f[0]) : NULL;
+	struct policy_member *m = n == 8 ? member_at(l, f[0]) : NULL;
 	if (!m)
 		return ERR_CORRUPT;
 	int state = word_number(f[1], policy_consent_find);
@@ -91,10 +96,21 @@ static enum err take_consent(void *arg, const struct copy_field *f, int n)
 	m->consent = state < 0 ? UINT8_MAX : (uint8_t)state;
 	m->consent_given = !valid ? POLICY_NEVER : goes_on ? m->consent_given : at;
 	m->consent_expires = copy_time(f[6]);
-	m->defaults_accepted = !defaults ? POLICY_NEVER : m->defaults_accepted != POLICY_NEVER && goes_on ? m->defaults_accepted : at;
+	/* An acceptance rests from the next checkup on, and one on words that have changed since counts as unsaid: said again, it counts from then. */
+	bool accepted_still = goes_on && m->defaults_accepted != POLICY_NEVER && at < l->defaults_until[m - l->members] && (int)m->notice >= l->defaults_words;
+	m->defaults_accepted = !defaults ? POLICY_NEVER : accepted_still ? m->defaults_accepted : at;
+	l->defaults_until[m - l->members] = f[7].n < 0 ? INSTANT_NEVER : copy_time(f[7]);
 	m->purposes = purposes;
 	m->notice = (uint32_t)copy_int(f[3]);
 	return ERR_OK;
+}
+
+/* Acceptances that rest at this instant. */
+static void rest_defaults(const struct loader *l)
+{
+	for (size_t i = 0; i < l->n_members; i++)
+		if (l->members[i].defaults_accepted != POLICY_NEVER && (l->defaults_until[i] <= l->now || (int)l->members[i].notice < l->defaults_words))
+			l->members[i].defaults_accepted = POLICY_NEVER;
 }
 
 /* ---- Statements ---- */
@@ -155,14 +171,22 @@ enum err coop_policy_facts(struct call *c, struct uuid coop, uint32_t (*item_pos
 {
 	struct rows r;
 	TRY(db_one(c, facts_size, &r, A_UUID(coop)));
-	struct loader l = { .n_members = (size_t)row_int(&r, 0, 0), .room = (size_t)row_int(&r, 0, 1), .item_position = item_position, .arg = arg };
+	struct charter charter;
+	int consent_words;
+	TRY(charter_current(c, coop, &charter));
+	struct loader l = { .grace = charter.grace, .now = clock_now(), .n_members = (size_t)row_int(&r, 0, 0), .room = (size_t)row_int(&r, 0, 1), .item_position = item_position, .arg = arg };
 	l.members = ARENA_ARRAY(c->arena, l.n_members + 1, struct policy_member);
+	l.defaults_until = ARENA_ARRAY(c->arena, l.n_members + 1, instant);
 	l.statements = ARENA_ARRAY(c->arena, l.room + 1, struct policy_statement);
-	if (!l.members || !l.statements)
+	if (!l.members || !l.defaults_until || !l.statements)
 		return fail(c, ERR_NO_MEMORY, "The facts about the members do not fit into memory.");
 	members_unknown(l.members, l.n_members);
+	for (size_t i = 0; i < l.n_members; i++)
+		l.defaults_until[i] = INSTANT_NEVER;
+	TRY(demand_oldest_words(c, coop, charter.version, &consent_words, &l.defaults_words));
 	TRY(stream(c, coop, members_sql, take_member, &l));
 	TRY(stream(c, coop, consents_sql, take_consent, &l));
+	rest_defaults(&l);
 	TRY(stream(c, coop, statements_sql, take_statement, &l));
 	*out = (struct policy_facts){ .members = l.members, .n_members = l.n_members, .statements = l.statements, .n_statements = l.n_statements };
 	struct policy_edge *edges;

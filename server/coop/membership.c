@@ -2,22 +2,26 @@
 
 /* A column list in the order in which member_of_row reads it; m is the membership, and the account's name is told to admins' lists only. */
 #define MEMBER_COLUMNS \
-	"m.coop_id, m.id, m.account_id, m.number, m.state, m.is_admin, m.applied_at, m.joined_at, m.due_at, m.state_at, m.attribution, m.pseudonym, m.public_name, m.contributed"
+	"m.coop_id, m.id, m.account_id, m.number, m.state, m.is_admin, m.applied_at, m.joined_at, m.due_at, m.state_at, m.attribution, m.pseudonym, m.public_name, m.contributed, m.cycle, m.due_day, m.checked_at"
 #define NO_NAME ", NULL::text"
 #define WITH_NAME ", (SELECT a.name FROM account a WHERE a.id = m.account_id)"
 
 SQL(membership_lock_take, "SELECT pg_advisory_xact_lock(hashtextextended('membership ' || $1::uuid::text, 0)) IS NULL");
 SQL(membership_insert,
-	"INSERT INTO membership AS m (coop_id, id, account_id, number, state, is_admin, applied_at, joined_at, due_at, state_at, attribution, pseudonym) "
+	"INSERT INTO membership AS m (coop_id, id, account_id, number, state, is_admin, applied_at, joined_at, due_at, due_day, state_at, attribution, pseudonym) "
 	"SELECT $1, $2, $3, (SELECT coalesce(max(number) + 1, 0) FROM membership WHERE coop_id = $1), $4, $5, commonhold_now(), "
-	"CASE WHEN $4 = 'active' THEN commonhold_now() END, $6, commonhold_now(), $7, $8 "
+	"CASE WHEN $4 = 'active' THEN commonhold_now() END, $6, $9, commonhold_now(), $7, $8 "
 	"ON CONFLICT ON CONSTRAINT pseudonyms_are_unique DO NOTHING RETURNING " MEMBER_COLUMNS NO_NAME);
 SQL(membership_update,
 	"UPDATE membership m SET state = $3, state_at = commonhold_now(), is_admin = is_admin AND $3 IN ('active', 'due', 'grace'), "
-	"joined_at = CASE WHEN $3 = 'active' THEN coalesce(joined_at, commonhold_now()) ELSE joined_at END, due_at = coalesce($4, due_at) "
+	"joined_at = CASE WHEN $3 = 'active' THEN coalesce(joined_at, commonhold_now()) ELSE joined_at END, due_at = coalesce($4, due_at), due_day = coalesce($5, due_day), "
+	"cycle = cycle + ($3 = 'active' AND joined_at IS NOT NULL)::integer, next_step_at = '-infinity', "
+	"checked_at = CASE WHEN $3 = 'active' AND state IN ('due', 'grace', 'lapsed') THEN commonhold_now() ELSE checked_at END "
 	"WHERE coop_id = $1 AND id = $2 RETURNING " MEMBER_COLUMNS NO_NAME);
 SQL(membership_event_insert,
 	"INSERT INTO membership_event (coop_id, member_id, from_state, to_state, is_admin, at, by_account, reason) VALUES ($1, $2, $3, $4, $5, commonhold_now(), $6, $7)");
+SQL(membership_set_due_at,
+	"UPDATE membership m SET due_at = $3, due_day = $4, next_step_at = '-infinity' WHERE coop_id = $1 AND id = $2 RETURNING " MEMBER_COLUMNS NO_NAME);
 SQL(membership_set_admin, "UPDATE membership m SET is_admin = $3 WHERE coop_id = $1 AND id = $2 RETURNING " MEMBER_COLUMNS NO_NAME);
 SQL(membership_set_attribution,
 	"UPDATE membership m SET attribution = $3, public_name = coalesce($4, public_name) WHERE coop_id = $1 AND id = $2 RETURNING " MEMBER_COLUMNS NO_NAME);
@@ -51,13 +55,6 @@ void coop_explain_constraints(void)
 
 #define NO_STATE POLICY_STANDING_COUNT /* before the first */
 
-/* Who may cause a change of a membership. */
-enum mover {
-	MOVER_SELF = 1,      /* the member */
-	MOVER_ADMIN = 2,     /* an admin of the co-op */
-	MOVER_SCHEDULE = 4,  /* the daily job */
-};
-
 /* Every change that there is. The leaf goes to the co-op's log, the sentence to people. */
 static const struct edge { unsigned from, to; unsigned who; const char *leaf, *sentence; } edges[] = {
 	{ NO_STATE, POLICY_STANDING_APPLIED, MOVER_SELF, "member.applied", "Somebody asks to become a member." },
@@ -89,6 +86,12 @@ static const struct edge *edge_find(unsigned from, unsigned to)
 		if (edges[i].from == from && edges[i].to == to)
 			return &edges[i];
 	return NULL;
+}
+
+const char *membership_edge_leaf(enum policy_standing from, enum policy_standing to, enum mover by)
+{
+	const struct edge *e = edge_find(from, to);
+	return e && (e->who & by) ? e->leaf : NULL;
 }
 
 bool membership_table_ok(void)
@@ -134,7 +137,7 @@ static struct member member_of_row(const struct rows *r, int row)
 		.state = standing < 0 ? POLICY_STANDING_REMOVED : (enum policy_standing)standing, .is_admin = row_bool(r, row, 5),
 		.applied_at = row_time(r, row, 6), .joined_at = row_time(r, row, 7), .due_at = row_time(r, row, 8), .state_at = row_time(r, row, 9),
 		.attribution = row_str(r, row, 10), .pseudonym = row_str(r, row, 11), .public_name = row_str(r, row, 12), .contributed = row_int(r, row, 13),
-		.account_name = row_str(r, row, 14),
+		.cycle = (int)row_int(r, row, 14), .due_day = (int)row_int(r, row, 15), .checked_at = row_time(r, row, 16), .account_name = row_str(r, row, 17),
 	};
 }
 
@@ -151,16 +154,28 @@ static enum err note_event(struct call *c, const struct member *m, const char *f
 		A_UUID_OR_NULL(c->actor.account), A_STR(reason.p ? reason : STR("")));
 }
 
-/* The one mutator of membership.state: checks the edge, writes the row, the event and the leaf; inside, under the lock. `due` is when the next checkup is (INSTANT_NONE: as it
- * was); `actor` the membership of who acts (nil: the schedule or the instance). */
-static enum err membership_move(struct call *c, struct member *m, enum policy_standing to, enum mover by, struct uuid actor, instant due, struct str reason)
+/* The day of the month that an anniversary means when it begins now; 0 for one that goes on. */
+static int anniversary_day(enum policy_standing from, instant due)
+{
+	bool goes_on = from == POLICY_STANDING_DUE || from == POLICY_STANDING_GRACE || due == INSTANT_NONE;
+	return goes_on ? 0 : clock_civil(clock_now()).day;
+}
+
+static struct db_arg day_or_null(int day)
+{
+	struct db_arg arg = A_INT(day);
+	arg.null = day == 0;
+	return arg;
+}
+
+enum err membership_move(struct call *c, struct member *m, enum policy_standing to, enum mover by, struct uuid actor, instant due, struct str reason)
 {
 	enum policy_standing from = m->state;
 	const struct edge *edge = edge_find(from, to);
 	if (!edge || !(edge->who & by))
 		return fail(c, ERR_STATE, "A membership that is %s cannot become %s this way.", policy_standing_name(from), policy_standing_name(to));
 	struct rows r;
-	TRY(db_one(c, membership_update, &r, A_UUID(m->coop), A_UUID(m->id), A_Z(policy_standing_name(to)), A_TIME(due)));
+	TRY(db_one(c, membership_update, &r, A_UUID(m->coop), A_UUID(m->id), A_Z(policy_standing_name(to)), A_TIME(due), day_or_null(anniversary_day(from, due))));
 	*m = member_of_row(&r, 0);
 	TRY(note_event(c, m, policy_standing_name(from), reason));
 	const char *leaf = to == POLICY_STANDING_LEFT && by == MOVER_SELF ? "member.left" : edge->leaf;
@@ -196,7 +211,7 @@ enum err membership_begin(struct call *c, struct uuid coop, struct uuid id, stru
 	struct rows r = { .n = 0 };
 	for (int i = 0; i < PSEUDONYM_TRIES && r.n == 0; i++)
 		TRY(db_query(c, membership_insert, &r, A_UUID(coop), A_UUID(id), A_UUID(account), A_Z(policy_standing_name(to)), A_BOOL(is_admin), A_TIME(due), A_STR(attribution),
-			A_STR(pseudonym_new(c->arena))));
+			A_STR(pseudonym_new(c->arena)), day_or_null(anniversary_day(POLICY_STANDING_APPLIED, due))));
 	if (r.n == 0)
 		return fail(c, ERR_RETRY, "No free pseudonym was found.");
 	*out = member_of_row(&r, 0);
@@ -237,8 +252,7 @@ static enum err require_admin(struct call *c, struct uuid coop, struct member *o
 	return out->is_admin && in_good_standing(out->state) ? ERR_OK : fail(c, ERR_FORBIDDEN, "Only an admin of the co-op may do this.");
 }
 
-/* Any member by id, as seen inside the co-op; ERR_NOT_FOUND. */
-static enum err member_of_id(struct call *c, struct uuid coop, struct uuid id, struct member *out)
+enum err member_of_id(struct call *c, struct uuid coop, struct uuid id, struct member *out)
 {
 	struct rows r;
 	TRY(db_query(c, membership_by_id, &r, A_UUID(coop), A_UUID(id)));
@@ -367,6 +381,24 @@ enum err member_leave(struct call *c, struct uuid coop, struct member *out)
 	TRY(require_member(c, coop, out));
 	TRY(consent_end(c, out, "withdrawn"));
 	TRY(membership_move(c, out, POLICY_STANDING_LEFT, MOVER_SELF, out->id, INSTANT_NONE, STR_NONE));
+	return db_commit(c);
+}
+
+enum err member_set_due(struct call *c, struct uuid coop, instant due, struct member *out)
+{
+	struct charter charter;
+	struct rows r;
+	TRY(db_begin_in(c, coop, DB_WRITE));
+	TRY(membership_lock(c, coop));
+	TRY(require_member(c, coop, out));
+	TRY(charter_current(c, coop, &charter));
+	if (out->state != POLICY_STANDING_ACTIVE || membership_window_opens(out, &charter) <= clock_now())
+		return fail(c, ERR_STATE, "The date can be moved while no checkup is due. Do the checkup first.");
+	if (due == INSTANT_NONE || due >= out->due_at || duration_add(due, charter.window, -1) <= clock_now())
+		return fail_field(c, "/due_at", "Choose a date before %.10s that leaves time for the checkup.", clock_format(c->arena, out->due_at).p);
+	TRY(db_one(c, membership_set_due_at, &r, A_UUID(coop), A_UUID(out->id), A_TIME(due), A_INT(clock_civil(due).day)));
+	*out = member_of_row(&r, 0);
+	TRY(log_act(c, coop, "member.due_moved", leaf_about_member(c, out->id, "due", clock_format(c->arena, due)), out->id));
 	return db_commit(c);
 }
 

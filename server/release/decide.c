@@ -101,6 +101,9 @@ enum err decide_prepare(struct call *c, struct uuid coop, const struct release *
 	else
 		TRY(charter_current(c, coop, &d->charter));
 	release_spec(&d->charter, r, cutoff, at, &d->spec);
+	int consent_words, defaults_words;
+	TRY(demand_oldest_words(c, coop, d->charter.version, &consent_words, &defaults_words));
+	d->spec.notice_min = (uint32_t)consent_words;
 	enum policy_status status = policy_compile(&d->spec, &d->mem, &d->program, &faults);
 	if (status != POLICY_OK)
 		return engine_failed(c, status, &faults);
