@@ -10,6 +10,7 @@
 struct chart_bar {
 	struct str label;     /* escaped here */
 	int64_t value;        /* not negative */
+	struct str text;      /* shown instead of the value, such as an amount of money; absent: the value */
 	const char *class;    /* include, hold, conditional, exclude, neutral, info, s1 … s6 */
 };
 /* Horizontal bars, longest value across. */

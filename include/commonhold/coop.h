@@ -62,6 +62,7 @@ struct charter {
 	bool delegate_coop, delegate_topic, delegate_target; /* scopes that may be delegated */
 	struct str delegation_profile; /* ch, de, custom */
 	int benefit_contributors, benefit_commons; /* per cent */
+	struct str benefit_weight;  /* included_items, per_contributor */
 };
 
 /* Fills defaults in, checks against schemas/charter.json and for contradictions between fields (a default licence that is not allowed, a notice under P7D, a rule with a zero

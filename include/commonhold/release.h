@@ -57,6 +57,8 @@ CH_CHECK enum err release_build(struct call *c, struct uuid coop, struct uuid re
 CH_CHECK enum err release_cancel(struct call *c, struct uuid coop, struct uuid release, struct str reason, struct release *out);
 
 CH_CHECK enum err release_read(struct call *c, struct uuid coop, struct uuid release, struct release *out);
+/* The same inside an open transaction. */
+CH_CHECK enum err release_get(struct call *c, struct uuid coop, struct uuid release, struct release *out);
 /* By version, id, manifest digest (its 64 hex digits, or the first 40) or "latest". */
 CH_CHECK enum err release_find(struct call *c, struct uuid coop, struct str name, struct release *out);
 CH_CHECK enum err release_list(struct call *c, struct uuid coop, struct str state, struct str cursor, int limit, struct release **out, size_t *n, struct str *next_cursor);
@@ -74,6 +76,9 @@ CH_CHECK enum err release_files(struct call *c, struct uuid coop, struct uuid re
 CH_CHECK enum err release_file_find(struct call *c, struct uuid coop, struct uuid release, struct str path, struct release_file *out);
 /* Where a published release lies on disk. */
 struct str release_dir(struct arena *a, struct uuid coop, struct uuid release);
+
+/* How many items of each member, by number, a built release holds; `items` has n_members places. Inside. */
+CH_CHECK enum err release_weights(struct call *c, struct uuid coop, struct uuid release, size_t n_members, int64_t *items);
 
 /* The decision on one contribution in one release (or, with a nil release, if the next were cut now), explained in words. The actor's own items, or any for an admin. */
 struct decision_line {

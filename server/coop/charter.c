@@ -189,6 +189,7 @@ static void read_people(struct arena *a, const struct json *root, struct charter
 	out->delegation_profile = member(delegation, "profile");
 	out->benefit_contributors = (int)json_int(json_get(benefit, "contributors"), 70);
 	out->benefit_commons = (int)json_int(json_get(benefit, "commons"), 30);
+	out->benefit_weight = json_member_text(benefit, "weight");
 }
 
 /* Reads a filled document into the typed form; a fault for everything that is no known word, licence, duration or predicate. */

@@ -14,8 +14,6 @@ CH_CHECK enum err release_take(struct call *c, struct uuid coop, struct uuid id,
 CH_CHECK enum err release_move(struct call *c, struct release *r, enum release_state to, struct str facts);
 /* Queues a job for a release; inside. */
 CH_CHECK enum err release_queue(struct call *c, const struct release *r, const char *kind, instant due);
-/* Reads inside an open transaction. */
-CH_CHECK enum err release_get(struct call *c, struct uuid coop, struct uuid id, struct release *out);
 /* The newest published one that is still current; ERR_NOT_FOUND when there is none. Inside. */
 CH_CHECK enum err release_latest(struct call *c, struct uuid coop, struct release *out);
 /* The last one that was ever published, withdrawn or not: versions go on from there. ERR_NOT_FOUND when there is none. Inside. */

@@ -5,6 +5,11 @@
 #define ROW 50   /* height of one bar with its label above */
 #define BAR 20   /* height of the bar itself */
 
+static struct str bar_text(struct arena *a, const struct chart_bar *bar)
+{
+	return bar->text.p ? bar->text : words_count(a, bar->value);
+}
+
 /* No viewBox: letters keep their size on a phone and bars take shares of the width there is. */
 struct str chart_bars(struct arena *a, const char *title, const struct chart_bar *bars, size_t n)
 {
@@ -19,7 +24,8 @@ struct str chart_bars(struct arena *a, const char *title, const struct chart_bar
 	for (size_t i = 0; i < n; i++) {
 		buf_add_z(&b, i ? ", " : ": ");
 		buf_add_html(&b, bars[i].label);
-		buf_addf(&b, " %lld", (long long)bars[i].value);
+		buf_add_z(&b, " ");
+		buf_add_html(&b, bar_text(a, &bars[i]));
 	}
 	buf_add_z(&b, "\">");
 	for (size_t i = 0; i < n; i++) {
@@ -27,10 +33,11 @@ struct str chart_bars(struct arena *a, const char *title, const struct chart_bar
 		double share = (double)bars[i].value * 100 / (double)most;
 		if (share < 0.5 && bars[i].value > 0)
 			share = 0.5;
-		struct str value = words_count(a, bars[i].value);
 		buf_addf(&b, "<text class=\"label\" x=\"0\" y=\"%zu\">", y + 16);
 		buf_add_html(&b, bars[i].label);
-		buf_addf(&b, "</text><text class=\"value\" x=\"100%%\" y=\"%zu\" text-anchor=\"end\">%.*s</text>", y + 16, STR_ARG(value));
+		buf_addf(&b, "</text><text class=\"value\" x=\"100%%\" y=\"%zu\" text-anchor=\"end\">", y + 16);
+		buf_add_html(&b, bar_text(a, &bars[i]));
+		buf_add_z(&b, "</text>");
 		buf_addf(&b, "<rect class=\"track\" x=\"0\" y=\"%zu\" width=\"100%%\" height=\"%d\" rx=\"3\"/>", y + 22, BAR);
 		buf_addf(&b, "<rect class=\"bar %s\" x=\"0\" y=\"%zu\" width=\"%.2f%%\" height=\"%d\" rx=\"3\"/>", bars[i].class, y + 22, share, BAR);
 	}

@@ -92,6 +92,7 @@ static const struct place coop_places[] = {
 	{ "/charter", "Charter", SEEN_BY_ALL },
 	{ "/releases", "Releases", SEEN_BY_ALL },
 	{ "/access", "Access", SEEN_BY_ALL },
+	{ "/benefits", "Benefits", SEEN_BY_ALL },
 	{ "/ballots", "Ballots", SEEN_BY_ACTIVE },
 	{ "/contributions", "My contributions", SEEN_BY_MEMBERS },
 	{ "/choices", "My choices", SEEN_BY_MEMBERS },
