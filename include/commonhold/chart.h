@@ -10,8 +10,8 @@
 struct chart_bar {
 	struct str label;     /* escaped here */
 	int64_t value;        /* not negative */
-	struct str text;      /* shown instead of the value, such as an amount of money; absent: the value */
 	const char *class;    /* include, hold, conditional, exclude, neutral, info, s1 … s6 */
+	struct str text;      /* shown instead of the value, such as an amount of money; absent: the value */
 };
 /* Horizontal bars, longest value across. */
 struct str chart_bars(struct arena *a, const char *title, const struct chart_bar *bars, size_t n);

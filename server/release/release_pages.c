@@ -81,7 +81,7 @@ static void reason_charts(struct json_writer *w, struct arena *a, const struct r
 	for (unsigned o = 0; o < POLICY_OUTCOME_COUNT; o++)
 		for (size_t i = 0; i < n; i++)
 			if (str_is(counts[i].reason, policy_outcome_name(o))) {
-				outcomes[n_outcomes++] = (struct chart_bar){ str_of(words_outcome(o)), counts[i].items, class_of(o) };
+				outcomes[n_outcomes++] = (struct chart_bar){ .label = str_of(words_outcome(o)), .value = counts[i].items, .class = class_of(o) };
 				all += counts[i].items;
 				in += is_in(o) ? counts[i].items : 0;
 			}
@@ -97,7 +97,7 @@ static void reason_charts(struct json_writer *w, struct arena *a, const struct r
 		const struct policy_reason *reason = policy_reason_get((unsigned)no);
 		if (is_in(reason->severity))
 			continue;
-		reasons[n_reasons++] = (struct chart_bar){ str_of(words_reason((unsigned)no)), counts[i].items, class_of(reason->severity) };
+		reasons[n_reasons++] = (struct chart_bar){ .label = str_of(words_reason((unsigned)no)), .value = counts[i].items, .class = class_of(reason->severity) };
 		jw_object(w);
 		jw_kz(w, "reason", reason->name);
 		jw_kz(w, "words", words_reason((unsigned)no));
