@@ -71,7 +71,9 @@ struct str control_end(struct arena *a, const struct control *control);
 const char *control_limits(void);
 /* As JSON, for the API and for pages alike (schemas/control.json, with the words). */
 void control_write(struct json_writer *w, struct arena *a, const struct control *control);
-/* {"controls":[…]} members for a page about to be written: what stands, each with words; an empty list when nothing does. An operation of its own. */
+/* The same with what pages need besides. */
+void control_page_write(struct json_writer *w, struct arena *a, const struct control *control);
+/* {"controls":[…]} for partial/controls: members of a page's data that tell what stands, each with words; an empty list when nothing does. An operation of its own. */
 CH_CHECK enum err control_page_data(struct call *c, struct uuid coop, struct json_writer *w);
 
 /* "control.lift": lifts what its date ended. */
