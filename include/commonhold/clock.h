@@ -26,7 +26,10 @@ void clock_shift(int64_t offset);
 /* Monotonic microseconds, for measuring. */
 int64_t clock_tick(void);
 
-/* RFC 3339 in UTC, "2026-11-22T10:00:00Z", with microseconds only when there are any. At most 32 bytes. */
+/* RFC 3339 in UTC, "2026-11-22T10:00:00Z", with microseconds only when there are any; without a NUL. Hands out its length. */
+#define CLOCK_TEXT 48
+size_t clock_write(instant t, char out[CLOCK_TEXT]);
+/* The same in the arena. */
 struct str clock_format(struct arena *a, instant t);
 /* The same; absent for INSTANT_NONE, which JSON writers write as null. */
 struct str clock_format_or_none(struct arena *a, instant t);

@@ -118,6 +118,12 @@ CH_CHECK enum err db_run_one(struct call *c, const struct db_stmt *s, struct row
 CH_CHECK enum err db_queue_run(struct call *c, const struct db_stmt *s, const struct db_arg *args, size_t n);
 #define db_queue(c, stmt, ...) db_queue_run((c), &(stmt), (struct db_arg[]){ __VA_ARGS__ }, CH_LEN(((struct db_arg[]){ __VA_ARGS__ })))
 #define db_queue0(c, stmt) db_queue_run((c), &(stmt), NULL, 0)
+/* Asks without waiting: the statement travels with the next db_* call that waits for an answer (db_wait, if for nothing else, or db_commit), and `out` is set when that
+ * returns; a failure surfaces there. Texts and bytes among the arguments, and `out`, must stay where they are until then. Statements that were asked together before
+ * anything else are one trip, and share the second attempt of a transaction's first one. */
+CH_CHECK enum err db_ask_run(struct call *c, const struct db_stmt *s, struct rows *out, const struct db_arg *args, size_t n);
+#define db_ask(c, stmt, rows, ...) db_ask_run((c), &(stmt), (rows), (struct db_arg[]){ __VA_ARGS__ }, CH_LEN(((struct db_arg[]){ __VA_ARGS__ })))
+CH_CHECK enum err db_wait(struct call *c);
 /* The last statement of a transaction: commits in the same round trip. With db_begin before it, a whole transaction in one trip. */
 CH_CHECK enum err db_run_commit(struct call *c, const struct db_stmt *s, struct rows *out, const struct db_arg *args, size_t n);
 #define db_finish(c, stmt, rows, ...) \

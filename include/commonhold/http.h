@@ -44,6 +44,7 @@ struct request {
 	struct coop_ref coop;
 	struct str body;          /* raw, when the route takes a body and does not stream it */
 	const struct json *json;  /* parsed and checked against the route's schema */
+	void *ahead;              /* what the route's `ahead` has asked for; NULL: nothing was, so the handler asks itself */
 	void *engine;             /* of web/ only */
 };
 
@@ -123,6 +124,10 @@ struct file_part response_file_part(const struct request *rq, struct str etag, i
 CH_CHECK enum err response_file(struct request *rq, struct response *rs, int fd, int64_t size, const char *content_type, struct str etag);
 
 typedef enum err (*route_fn)(struct request *rq, struct response *rs);
+/* Asks the database, by db_ask alone, for what the handler will want, in the very trip that finds out who calls, and leaves it in rq->ahead. Neither the actor nor the co-op is
+ * known yet: the statements name commonhold_account() and commonhold_coop(), which are set by then, and row-level security shows them the co-op's rows only where the caller is
+ * a member of it. What came back is looked at by the handler alone, after the permission was checked. */
+typedef enum err (*ahead_fn)(struct request *rq);
 
 /* One row of the table of routes. OpenAPI, the permission test and the router come from it. Rows may leave off the tail. */
 struct route {
@@ -139,6 +144,7 @@ struct route {
 	unsigned flags;
 	const char *query;       /* query parameters, "cursor limit state=open|closed release": one outside the list answers 400, and so does another value where
 	                          * values are listed; NULL: none ("page_" routes with NULL take any) */
+	ahead_fn ahead;          /* may be NULL */
 };
 #define ROUTE_NO_CSRF 1u       /* session creation and the like, protected otherwise */
 #define ROUTE_IDEMPOTENT 2u    /* honours Idempotency-Key: the first answer is stored and repeated */
@@ -155,6 +161,8 @@ struct http_identity {
 	enum auth_kind kind;  /* AUTH_NONE; AUTH_SESSION: a cookie; AUTH_TOKEN: a personal token ("ch_…"); AUTH_GRANT: a JWT */
 	struct str secret;    /* the cookie's value or the bearer token, as sent: not to be believed yet */
 	struct str coop;      /* {coop} of the path; absent where the route has none */
+	ahead_fn ahead;       /* to be called with `rq` while the transaction that identifies is open; NULL: nothing is asked ahead */
+	struct request *rq;
 };
 
 /* What the router asks of the domains, so that web/ depends on none of them. main sets it; any member may be NULL in tests. */

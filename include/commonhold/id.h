@@ -11,7 +11,10 @@ struct uuid { uint8_t b[16]; };
 
 struct uuid uuid_new(void);
 CH_CHECK bool uuid_parse(struct str s, struct uuid *out);
-/* Lower-case, 36 characters. */
+#define UUID_TEXT 36
+/* Lower-case, without a NUL. */
+void uuid_write(struct uuid u, char out[UUID_TEXT]);
+/* The same in the arena. */
 struct str uuid_format(struct arena *a, struct uuid u);
 /* The same; absent for the nil UUID, which JSON writers write as null. */
 struct str uuid_format_or_none(struct arena *a, struct uuid u);

@@ -98,6 +98,12 @@ CH_CHECK enum err pool_read(struct call *c, struct uuid coop, struct uuid id, st
 /* What was decided about an item, oldest first; who may read the item may read this. */
 struct moderation { struct str decision, stage, reason; instant at; bool by_person; };
 CH_CHECK enum err pool_history(struct call *c, struct uuid coop, struct uuid id, struct moderation **out, size_t *n);
+/* An item with its content and what was decided about it, all in one trip. What was asked ahead (http.h), while nobody knows yet who calls, is given as `asked`; with NULL it is
+ * asked in a transaction of its own. ERR_NOT_FOUND unless it is the actor's own, or the actor an admin. */
+struct pool_asked_item;
+CH_CHECK enum err pool_ask_item(struct call *c, struct uuid id, struct pool_asked_item **out);
+struct pool_item { struct contribution item; struct str content; struct moderation *history; size_t n_history; };
+CH_CHECK enum err pool_read_item(struct call *c, struct uuid coop, struct uuid id, const struct pool_asked_item *asked, struct pool_item *out);
 /* Admin: what waits for a decision, oldest first, and deciding. */
 CH_CHECK enum err pool_queue(struct call *c, struct uuid coop, struct str cursor, int limit, struct contribution **out, size_t *n, struct str *next_cursor);
 CH_CHECK enum err pool_moderate(struct call *c, struct uuid coop, struct uuid id, bool approve, struct str reason, struct contribution *out);

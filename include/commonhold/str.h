@@ -58,6 +58,9 @@ struct str str_lower(struct arena *a, struct str s);
 struct str str_copy(struct arena *a, struct str s);
 const char *str_z(struct arena *a, struct str s);
 struct str str_fmt(struct arena *a, const char *fmt, ...) CH_PRINTF(2, 3);
+/* One behind the other, for what is written too often to be formatted. */
+struct str str_join(struct arena *a, const struct str *parts, size_t n);
+#define str_cat(a, ...) str_join((a), (const struct str[]){ __VA_ARGS__ }, CH_LEN(((const struct str[]){ __VA_ARGS__ })))
 
 /* Encodings. Decoders are strict (no white space, padding as said) and answer false on any other byte. */
 struct str str_hex(struct arena *a, const void *p, size_t n);

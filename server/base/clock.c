@@ -86,11 +86,40 @@ instant clock_of_civil(struct civil c)
 	return days * CLOCK_DAY + c.hour * CLOCK_HOUR + c.minute * CLOCK_MINUTE + c.second * CLOCK_SECOND + c.micro;
 }
 
-struct str clock_format(struct arena *a, instant t)
+/* A number with its leading zeroes, and what stands before it. */
+static char *put_digits(char *to, char before, int v, int digits)
+{
+	*to++ = before;
+	for (int i = digits - 1; i >= 0; i--) {
+		to[i] = (char)('0' + v % 10);
+		v /= 10;
+	}
+	return to + digits;
+}
+
+size_t clock_write(instant t, char out[CLOCK_TEXT])
 {
 	struct civil c = clock_civil(t);
-	struct str whole = str_fmt(a, "%04d-%02d-%02dT%02d:%02d:%02d", c.year, c.month, c.day, c.hour, c.minute, c.second);
-	return c.micro ? str_fmt(a, "%.*s.%06dZ", STR_ARG(whole), c.micro) : str_fmt(a, "%.*sZ", STR_ARG(whole));
+	if (c.year < 0 || c.year > 9999)
+		return (size_t)snprintf(out, CLOCK_TEXT, "%04d-%02d-%02dT%02d:%02d:%02dZ", c.year, c.month % 100, c.day % 100, c.hour % 100, c.minute % 100, c.second % 100);
+	char year[5];
+	put_digits(year, '-', c.year, 4);
+	memcpy(out, year + 1, 4);
+	char *to = put_digits(out + 4, '-', c.month, 2);
+	to = put_digits(to, '-', c.day, 2);
+	to = put_digits(to, 'T', c.hour, 2);
+	to = put_digits(to, ':', c.minute, 2);
+	to = put_digits(to, ':', c.second, 2);
+	if (c.micro)
+		to = put_digits(to, '.', c.micro, 6);
+	*to++ = 'Z';
+	return (size_t)(to - out);
+}
+
+struct str clock_format(struct arena *a, instant t)
+{
+	char text[CLOCK_TEXT];
+	return str_copy(a, str_make(text, clock_write(t, text)));
 }
 
 struct str clock_format_or_none(struct arena *a, instant t)
@@ -103,8 +132,16 @@ void clock_http_date(instant t, char out[48])
 	static const char days[] = "SunMonTueWedThuFriSat";
 	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
 	struct civil c = clock_civil(t);
-	snprintf(out, 48, "%.3s, %02d %.3s %04d %02d:%02d:%02d GMT", days + (ptrdiff_t)c.weekday * 3, c.day % 100, months + (ptrdiff_t)(c.month - 1) * 3,
-		c.year % 10000, c.hour % 100, c.minute % 100, c.second % 100);
+	memcpy(out, days + (ptrdiff_t)c.weekday * 3, 3);
+	out[3] = ',';
+	char *to = put_digits(out + 4, ' ', c.day, 2);
+	*to++ = ' ';
+	memcpy(to, months + (ptrdiff_t)(c.month - 1) * 3, 3);
+	to = put_digits(to + 3, ' ', c.year, 4);
+	to = put_digits(to, ' ', c.hour, 2);
+	to = put_digits(to, ':', c.minute, 2);
+	to = put_digits(to, ':', c.second, 2);
+	memcpy(to, " GMT", 5);
 }
 
 static bool take_digits(struct str *s, size_t n, int *out)

@@ -30,20 +30,25 @@ bool uuid_parse(struct str s, struct uuid *out)
 	return true;
 }
 
-struct str uuid_format(struct arena *a, struct uuid u)
+void uuid_write(struct uuid u, char out[UUID_TEXT])
 {
 	static const char digits[] = "0123456789abcdef";
-	char *text = arena_alloc(a, 37);
 	size_t n = 0;
-	if (!text)
-		return STR_NONE;
 	for (size_t i = 0; i < 16; i++) {
 		if (i == 4 || i == 6 || i == 8 || i == 10)
-			text[n++] = '-';
-		text[n++] = digits[u.b[i] >> 4];
-		text[n++] = digits[u.b[i] & 15];
+			out[n++] = '-';
+		out[n++] = digits[u.b[i] >> 4];
+		out[n++] = digits[u.b[i] & 15];
 	}
-	return str_make(text, n);
+}
+
+struct str uuid_format(struct arena *a, struct uuid u)
+{
+	char *text = arena_alloc(a, UUID_TEXT);
+	if (!text)
+		return STR_NONE;
+	uuid_write(u, text);
+	return str_make(text, UUID_TEXT);
 }
 
 bool uuid_is_nil(struct uuid u)
@@ -75,8 +80,9 @@ struct str coop_key_name(struct arena *a, const uint8_t public_key[32])
 
 struct str rid_format(struct arena *a, struct str coop_name, struct uuid u)
 {
-	struct str id = uuid_format(a, u);
-	return str_fmt(a, "dc:%.*s:%.*s", STR_ARG(coop_name), STR_ARG(id));
+	char id[UUID_TEXT];
+	uuid_write(u, id);
+	return str_cat(a, STR("dc:"), coop_name, STR(":"), str_make(id, sizeof(id)));
 }
 
 bool rid_parse(struct str s, struct str *coop_name, struct uuid *u)

@@ -150,18 +150,37 @@ const char *str_z(struct arena *a, struct str s)
 
 struct str str_fmt(struct arena *a, const char *fmt, ...)
 {
+	char few[256]; /* most texts are short: those are formatted once */
 	va_list args, again;
 	va_start(args, fmt);
 	va_copy(again, args);
-	int n = vsnprintf(NULL, 0, fmt, args);
+	int n = vsnprintf(few, sizeof(few), fmt, args);
 	va_end(args);
 	if (n < 0)
 		n = 0;
 	char *p = arena_alloc(a, (size_t)n + 1);
-	if (p)
+	if (p && (size_t)n < sizeof(few))
+		memcpy(p, few, (size_t)n);
+	else if (p)
 		vsnprintf(p, (size_t)n + 1, fmt, again);
 	va_end(again);
 	return p ? str_make(p, (size_t)n) : STR_NONE;
+}
+
+struct str str_join(struct arena *a, const struct str *parts, size_t n)
+{
+	size_t total = 0, at = 0;
+	for (size_t i = 0; i < n; i++)
+		total += parts[i].n;
+	char *p = arena_alloc(a, total + 1);
+	if (!p)
+		return STR_NONE;
+	for (size_t i = 0; i < n; i++) {
+		if (parts[i].n)
+			memcpy(p + at, parts[i].p, parts[i].n);
+		at += parts[i].n;
+	}
+	return str_make(p, total);
 }
 
 struct str str_hex(struct arena *a, const void *bytes, size_t n)
@@ -391,8 +410,15 @@ void buf_add_byte(struct buf *b, char c) { buf_add(b, &c, 1); }
 void buf_add_i64(struct buf *b, int64_t v)
 {
 	char digits[24];
-	int n = snprintf(digits, sizeof(digits), "%lld", (long long)v);
-	buf_add(b, digits, (size_t)n);
+	size_t at = sizeof(digits);
+	uint64_t rest = v < 0 ? -(uint64_t)v : (uint64_t)v;
+	do {
+		digits[--at] = (char)('0' + rest % 10);
+		rest /= 10;
+	} while (rest);
+	if (v < 0)
+		digits[--at] = '-';
+	buf_add(b, digits + at, sizeof(digits) - at);
 }
 
 void buf_addf(struct buf *b, const char *fmt, ...)

@@ -66,6 +66,17 @@ static void see_coop(struct call *c, const struct rows *r, struct coop_ref *coop
 		coop->member = row_uuid(r, 0, 11);
 }
 
+/* Only who may be a member has anything asked ahead for them. */
+static enum err ask(struct call *c, const struct http_identity *who, struct str hash, struct rows *r)
+{
+	TRY(db_begin(c, DB_READ));
+	if (!who->ahead || !hash.p || !who->coop.p)
+		return db_finish(c, identify, r, A_BYTES(hash), A_BOOL(who->kind == AUTH_TOKEN), A_STR(who->coop));
+	TRY(db_ask(c, identify, r, A_BYTES(hash), A_BOOL(who->kind == AUTH_TOKEN), A_STR(who->coop)));
+	TRY(who->ahead(who->rq));
+	return db_commit(c);
+}
+
 enum err coop_identify(struct call *c, const struct http_identity *who, struct coop_ref *coop)
 {
 	struct rows r;
@@ -77,8 +88,7 @@ enum err coop_identify(struct call *c, const struct http_identity *who, struct c
 		return fail(c, ERR_NOT_FOUND, "There is no such co-op.");
 	if (!hash.p && !who->coop.p)
 		return ERR_OK;
-	TRY(db_begin(c, DB_READ));
-	TRY(db_finish(c, identify, &r, A_BYTES(hash), A_BOOL(who->kind == AUTH_TOKEN), A_STR(who->coop)));
+	TRY(ask(c, who, hash, &r));
 	if (r.n != 1)
 		return fail(c, ERR_INTERNAL, "commonhold_identify gave %d rows", r.n);
 	TRY(become_caller(c, who, &r));

@@ -9,9 +9,6 @@ SQL(item_set_word, "UPDATE contribution SET word = $3 WHERE coop_id = $1 AND id 
 SQL(decision_insert,
 	"INSERT INTO moderation_decision (coop_id, contribution_id, decision, stage, by_account, at, reason) VALUES ($1, $2, $3, $4, $5, commonhold_now(), $6)");
 
-SQL(decisions_of,
-	"SELECT decision, stage, reason, at, by_account IS NOT NULL FROM moderation_decision WHERE coop_id = $1 AND contribution_id = $2 ORDER BY seq");
-
 /* The bits that a decision sets: findings count as looked at. */
 static uint64_t decided(uint64_t word, bool approve)
 {
@@ -66,20 +63,4 @@ enum err pool_moderate(struct call *c, struct uuid coop, struct uuid id, bool ap
 	TRY(db_begin_in(c, coop, DB_WRITE));
 	TRY(moderate_write(c, coop, id, approve, reason));
 	return pool_read(c, coop, id, out, NULL);
-}
-
-enum err pool_history(struct call *c, struct uuid coop, struct uuid id, struct moderation **out, size_t *n)
-{
-	struct rows r;
-	struct contribution item;
-	TRY(pool_read(c, coop, id, &item, NULL));
-	TRY(db_begin_in(c, coop, DB_READ));
-	TRY(db_query(c, decisions_of, &r, A_UUID(coop), A_UUID(id)));
-	*n = (size_t)r.n;
-	*out = ARENA_ARRAY(c->arena, *n, struct moderation);
-	for (int i = 0; i < r.n; i++)
-		(*out)[i] = (struct moderation){
-			.decision = row_str(&r, i, 0), .stage = row_str(&r, i, 1), .reason = row_str(&r, i, 2), .at = row_time(&r, i, 3), .by_person = row_bool(&r, i, 4),
-		};
-	return db_commit(c);
 }

@@ -362,24 +362,31 @@ static void write_history(struct json_writer *w, struct arena *a, const struct m
 	jw_end_array(w);
 }
 
-static enum err answer_item(struct request *rq, struct response *rs, struct uuid id)
+static enum err answer_item(struct request *rq, struct response *rs, struct uuid id, const struct pool_asked_item *asked)
 {
-	struct contribution item;
-	struct moderation *history;
-	struct str content = STR_NONE;
-	size_t n;
-	TRY(pool_read(rq->call, rq->coop.id, id, &item, &content));
-	TRY(pool_history(rq->call, rq->coop.id, id, &history, &n));
+	struct pool_item it;
+	TRY(pool_read_item(rq->call, rq->coop.id, id, asked, &it));
 	struct json_writer w = response_json(rs);
 	jw_object(&w);
-	contribution_write_members(&w, rq->call->arena, &item);
+	contribution_write_members(&w, rq->call->arena, &it.item);
 	jw_key(&w, "content");
-	if (content.p)
-		jw_raw(&w, content);
+	if (it.content.p)
+		jw_raw(&w, it.content);
 	else
 		jw_null(&w);
-	write_history(&w, rq->call->arena, history, n);
+	write_history(&w, rq->call->arena, it.history, it.n_history);
 	jw_end_object(&w);
+	return ERR_OK;
+}
+
+static enum err read_item_ahead(struct request *rq)
+{
+	struct uuid id;
+	struct pool_asked_item *asked;
+	if (!uuid_parse(rq->param[1], &id))
+		return ERR_OK; /* the handler says so */
+	TRY(pool_ask_item(rq->call, id, &asked));
+	rq->ahead = asked;
 	return ERR_OK;
 }
 
@@ -387,7 +394,7 @@ static enum err read_item(struct request *rq, struct response *rs)
 {
 	struct uuid id;
 	TRY(request_param_uuid(rq, 1, &id));
-	return answer_item(rq, rs, id);
+	return answer_item(rq, rs, id, rq->ahead);
 }
 
 static enum err read_receipt(struct request *rq, struct response *rs)
@@ -407,7 +414,7 @@ static enum err moderate(struct request *rq, struct response *rs)
 	struct contribution item;
 	TRY(request_param_uuid(rq, 1, &id));
 	TRY(pool_moderate(rq->call, rq->coop.id, id, str_is(json_member_text(rq->json, "decision"), "approve"), json_member_text(rq->json, "reason"), &item));
-	return answer_item(rq, rs, id);
+	return answer_item(rq, rs, id, NULL);
 }
 
 #define BASE "/api/v1/coops/{coop}/"
@@ -423,7 +430,7 @@ const struct route pool_routes[] = {
 	{ "GET", BASE "contributions", "contribution_list", PERM_MEMBER, 0, NULL, "contribution_list", 200, list_mine, "The actor's own contributions, newest first", 0,
 		"cursor limit kind=chat|preference|example|feedback|signal|bundle|record" },
 	{ "GET", BASE "contributions/{contribution}", "contribution_read", PERM_MEMBER, 0, NULL, "contribution_view", 200, read_item,
-		"One contribution with its content: the actor's own, or any for an admin" },
+		"One contribution with its content: the actor's own, or any for an admin", .ahead = read_item_ahead },
 	{ "GET", BASE "contributions/{contribution}/receipt", "contribution_receipt", PERM_MEMBER, 0, NULL, "receipt", 200, read_receipt,
 		"Its receipt, with a fresh proof that its commitment is in the log" },
 	{ "GET", BASE "moderation", "moderation_list", PERM_ADMIN, 0, NULL, "contribution_list", 200, list_waiting, "What waits for an admin's decision, oldest first", 0,

@@ -22,6 +22,16 @@ SQL(item_find,
 	ITEM_FROM "WHERE c.coop_id = $1 AND c.id = $2");
 #define ITEM_OWN 18
 #define ITEM_FOR_ADMIN 19
+/* The same with the content, for whoever the transaction knows as the account; nothing where that may not see it. */
+SQL(item_ask,
+	"SELECT " ITEM_COLUMNS ", k.sealed" ITEM_FROM
+	"LEFT JOIN contribution_content k ON k.coop_id = c.coop_id AND k.shard = c.shard AND k.id = c.id "
+	"WHERE c.coop_id = (SELECT commonhold_coop()) AND c.id = $1 AND (m.account_id = (SELECT commonhold_account()) OR EXISTS (SELECT FROM membership a "
+	"WHERE a.coop_id = (SELECT commonhold_coop()) AND a.account_id = (SELECT commonhold_account()) AND a.is_admin AND a.state IN ('active', 'due', 'grace')))");
+#define ITEM_SEALED 18
+SQL(decisions_ask,
+	"SELECT decision, stage, reason, at, by_account IS NOT NULL FROM moderation_decision "
+	"WHERE coop_id = (SELECT commonhold_coop()) AND contribution_id = $1 ORDER BY seq");
 /* The condition is that of the index contribution_waiting, to the letter. */
 SQL(items_waiting,
 	"SELECT " ITEM_COLUMNS ITEM_FROM
@@ -112,22 +122,30 @@ static enum err item_visible(struct call *c, struct uuid coop, struct uuid id, s
 	return ERR_OK;
 }
 
-/* The content of an item, opened. Inside. Absent when it or its key is destroyed. */
-static enum err item_open(struct call *c, const struct contribution *item, struct uuid coop, int shard, struct str *content)
+/* The content of an item, opened. Absent when it or its key is destroyed. */
+static enum err sealed_open(struct call *c, const struct contribution *item, struct uuid coop, struct str sealed, struct str *content)
 {
-	struct rows r;
 	struct seal_key key;
 	bool present;
 	uint8_t context[32];
-	TRY(db_query(c, content_find, &r, A_UUID(coop), A_INT(shard), A_UUID(item->id)));
-	TRY(keyring_get(c, coop, &item->member, 1, &key, &present));
 	*content = STR_NONE;
-	if (r.n == 0 || !present)
+	if (!sealed.p)
+		return ERR_OK;
+	TRY(keyring_get(c, coop, &item->member, 1, &key, &present));
+	if (!present)
 		return ERR_OK;
 	pool_seal_context(coop, item->id.b, context);
-	bool opened = unseal(c->arena, &key, str_make(context, sizeof(context)), row_bytes(&r, 0, 0), content);
+	bool opened = unseal(c->arena, &key, str_make(context, sizeof(context)), sealed, content);
 	secret_wipe(&key, sizeof(key));
 	return opened ? ERR_OK : fail(c, ERR_CORRUPT, "The stored content of a contribution cannot be opened.");
+}
+
+/* The same, inside. */
+static enum err item_open(struct call *c, const struct contribution *item, struct uuid coop, int shard, struct str *content)
+{
+	struct rows r;
+	TRY(db_query(c, content_find, &r, A_UUID(coop), A_INT(shard), A_UUID(item->id)));
+	return sealed_open(c, item, coop, r.n ? row_bytes(&r, 0, 0) : STR_NONE, content);
 }
 
 enum err pool_read(struct call *c, struct uuid coop, struct uuid id, struct contribution *out, struct str *content)
@@ -138,6 +156,58 @@ enum err pool_read(struct call *c, struct uuid coop, struct uuid id, struct cont
 	if (content)
 		TRY(item_open(c, out, coop, shard, content));
 	return db_commit(c);
+}
+
+static void decisions_read(struct arena *a, const struct rows *r, struct moderation **out, size_t *n)
+{
+	*n = (size_t)r->n;
+	*out = ARENA_ARRAY(a, *n, struct moderation);
+	for (int i = 0; i < r->n; i++)
+		(*out)[i] = (struct moderation){
+			.decision = row_str(r, i, 0), .stage = row_str(r, i, 1), .reason = row_str(r, i, 2), .at = row_time(r, i, 3), .by_person = row_bool(r, i, 4),
+		};
+}
+
+enum err pool_history(struct call *c, struct uuid coop, struct uuid id, struct moderation **out, size_t *n)
+{
+	struct rows r;
+	struct contribution item;
+	TRY(pool_read(c, coop, id, &item, NULL));
+	TRY(db_begin_in(c, coop, DB_READ));
+	TRY(db_query(c, decisions_ask, &r, A_UUID(id)));
+	decisions_read(c->arena, &r, out, n);
+	return db_commit(c);
+}
+
+/* The answers to the two questions about an item. */
+struct pool_asked_item { struct rows item, decisions; };
+
+enum err pool_ask_item(struct call *c, struct uuid id, struct pool_asked_item **out)
+{
+	*out = ARENA_NEW(c->arena, struct pool_asked_item);
+	TRY(db_ask(c, item_ask, &(*out)->item, A_UUID(id)));
+	return db_ask(c, decisions_ask, &(*out)->decisions, A_UUID(id));
+}
+
+static enum err item_ask_now(struct call *c, struct uuid coop, struct uuid id, const struct pool_asked_item **out)
+{
+	struct pool_asked_item *asked;
+	TRY(db_begin_in(c, coop, DB_READ));
+	TRY(pool_ask_item(c, id, &asked));
+	*out = asked;
+	return db_commit(c);
+}
+
+enum err pool_read_item(struct call *c, struct uuid coop, struct uuid id, const struct pool_asked_item *asked, struct pool_item *out)
+{
+	if (!asked)
+		TRY(item_ask_now(c, coop, id, &asked));
+	if (asked->item.n == 0)
+		return fail(c, ERR_NOT_FOUND, "%s", err_text(ERR_NOT_FOUND));
+	item_read(c, &asked->item, 0, &out->item);
+	TRY(sealed_open(c, &out->item, coop, row_bytes(&asked->item, 0, ITEM_SEALED), &out->content));
+	decisions_read(c->arena, &asked->decisions, &out->history, &out->n_history);
+	return ERR_OK;
 }
 
 void pool_give_up(struct call *c)

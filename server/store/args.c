@@ -139,7 +139,8 @@ enum err args_encode(struct arena *a, struct wire_args *w, const struct db_arg *
 			wire_set(w, i, w->scratch[i], 8);
 			break;
 		case DB_UUID:
-			wire_set(w, i, arg->u.b, 16);
+			memcpy(w->scratch[i], arg->u.b, 16);
+			wire_set(w, i, w->scratch[i], 16);
 			break;
 		case DB_TEXT:
 		case DB_BYTEA:

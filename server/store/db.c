@@ -46,14 +46,18 @@ static uint64_t statement_key(const struct db_stmt *s, const struct wire_args *w
 	return h ? h : 1;
 }
 
+/* "q" and 16 hex digits. */
 static void statement_name(char out[24], uint64_t key)
 {
-	snprintf(out, 24, "q%016llx", (unsigned long long)key);
+	out[0] = 'q';
+	for (int i = 0; i < 16; i++)
+		out[1 + i] = "0123456789abcdef"[key >> (60 - 4 * i) & 15];
+	out[17] = '\0';
 }
 
 static void trip_add(struct db *db, enum op_kind kind, const struct db_stmt *s, uint64_t key)
 {
-	db->ops[db->op_count++] = (struct op){ kind, s, key };
+	db->ops[db->op_count++] = (struct op){ kind, s, key, NULL };
 }
 
 static bool trip_prepares(const struct db *db, uint64_t key)
@@ -98,21 +102,12 @@ static void wire_text(struct wire_args *w, int i, const char *p, size_t n)
 }
 
 /* Without an arena: this runs between the commands of a trip. */
-static size_t uuid_text(char out[40], struct uuid u)
+static size_t uuid_text(char out[UUID_TEXT], struct uuid u)
 {
-	if (uuid_is_nil(u)) {
-		out[0] = '\0';
+	if (uuid_is_nil(u))
 		return 0;
-	}
-	const uint8_t *b = u.b;
-	return (size_t)snprintf(out, 40, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7],
-		b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
-}
-
-static size_t instant_text(char out[48], instant t)
-{
-	struct civil c = clock_civil(t);
-	return (size_t)snprintf(out, 48, "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ", c.year, c.month, c.day, c.hour, c.minute, c.second, c.micro);
+	uuid_write(u, out);
+	return UUID_TEXT;
 }
 
 /* BEGIN and the settings, when they are owed. */
@@ -121,9 +116,9 @@ static bool trip_begin(struct call *c)
 	struct db *db = c->db;
 	if (db->tx != TX_WANTED)
 		return true;
-	char now[48], account[40], coop[40];
+	char now[CLOCK_TEXT], account[UUID_TEXT], coop[UUID_TEXT];
 	struct wire_args w = { .n = 3 };
-	wire_text(&w, 0, now, instant_text(now, clock_now()));
+	wire_text(&w, 0, now, clock_write(clock_now(), now));
 	wire_text(&w, 1, account, uuid_text(account, c->actor.account));
 	wire_text(&w, 2, coop, uuid_text(coop, c->coop));
 	tx_set(db, TX_OPEN);
@@ -146,6 +141,8 @@ static void outcome_clear(struct outcome *o)
 	*o = (struct outcome){ 0 };
 }
 
+static void rows_set(struct rows *out, PGresult *r);
+
 static void outcome_take(struct db *db, const struct op *op, PGresult *r, struct outcome *o)
 {
 	switch (PQresultStatus(r)) {
@@ -153,10 +150,14 @@ static void outcome_take(struct db *db, const struct op *op, PGresult *r, struct
 	case PGRES_TUPLES_OK:
 		if (op->kind == OP_PREPARE)
 			prepared_add(db, op->key);
-		if (op->kind == OP_MAIN && !o->answer)
+		if (op->kind == OP_MAIN && !o->answer) {
 			o->answer = r;
-		else
+		} else if (op->asked && !*op->asked->place) {
+			*op->asked->place = r;
+			rows_set(op->asked->out, r);
+		} else {
 			PQclear(r);
+		}
 		return;
 	case PGRES_PIPELINE_ABORTED:
 		PQclear(r);
@@ -199,6 +200,13 @@ static void trip_receive(struct db *db, struct outcome *o)
 	}
 	o->lost |= o->fault && db_error_is_loss(db->pg, o->fault);
 	db->op_count = 0;
+}
+
+/* From here on nothing of what was asked is sent again. */
+static void asked_forget(struct db *db)
+{
+	db->repeatable = false;
+	db->asked = NULL;
 }
 
 /* Sends what was put on the way and reads every answer. */
@@ -245,6 +253,7 @@ enum err db_begin(struct call *c, enum db_mode mode)
 	c->db->mode = mode;
 	c->db->patient = mode == DB_SERIAL || c->actor.kind == AUTH_SYSTEM;
 	tx_set(c->db, TX_WANTED);
+	asked_forget(c->db);
 	return ERR_OK;
 }
 
@@ -293,15 +302,55 @@ static void rows_set(struct rows *out, PGresult *r)
 	*out = (struct rows){ r, PQntuples(r), affected };
 }
 
-static bool trip_send_main(struct call *c, const struct db_stmt *s, const struct wire_args *w, bool commits)
+/* The last of a trip: a statement whose answer is wanted, COMMIT, both or neither. */
+struct trip_end {
+	const struct db_stmt *stmt; /* NULL: none */
+	const struct wire_args *args;
+	bool commits;
+};
+
+static bool trip_send_end(struct call *c, const struct trip_end *end)
 {
-	return trip_begin(c) && trip_send(c->db, OP_MAIN, s, w) && (!commits || trip_send_plain(c->db, OP_COMMIT, &commit));
+	return trip_begin(c) && (!end->stmt || trip_send(c->db, OP_MAIN, end->stmt, end->args)) && (!end->commits || trip_send_plain(c->db, OP_COMMIT, &commit));
 }
 
-/* A first trip without a write's COMMIT leaves nothing behind when it fails, so it may be made again. */
-static bool may_retry(const struct outcome *o, bool first, bool commits, enum db_mode mode)
+static bool asked_send(struct call *c, struct asked *one)
 {
-	return o->lost && first && (!commits || mode == DB_READ);
+	if (!trip_begin(c) || !trip_send(c->db, OP_ASKED, one->stmt, &one->args))
+		return false;
+	c->db->ops[c->db->op_count - 1].asked = one;
+	return true;
+}
+
+static bool asked_send_again(struct call *c)
+{
+	for (struct asked *one = c->db->asked; one; one = one->next) {
+		PQclear(*one->place);
+		*one->place = NULL;
+		if (!asked_send(c, one))
+			return false;
+	}
+	return true;
+}
+
+/* Makes a trip. A transaction's first, without a write's COMMIT, leaves nothing behind when the connection turns out dead, so it is made again on a fresh one. */
+static enum err trip_run(struct call *c, const struct trip_end *end, struct outcome *o)
+{
+	struct db *db = c->db;
+	bool may_repeat = (db->tx == TX_WANTED || db->repeatable) && (!end->commits || db->mode == DB_READ);
+	trip_make(db, trip_send_end(c, end), o);
+	if (o->lost && may_repeat) {
+		outcome_clear(o);
+		TRY(conn_ensure(db, &c->error));
+		tx_set(db, TX_WANTED);
+		trip_make(db, asked_send_again(c) && trip_send_end(c, end), o);
+	}
+	asked_forget(db);
+	if (!o->lost && !o->fault)
+		return ERR_OK;
+	enum err code = outcome_fail(c, o, end->commits && db->mode != DB_READ);
+	outcome_clear(o);
+	return code;
 }
 
 static enum err statement_run(struct call *c, const struct db_stmt *s, struct rows *out, const struct db_arg *args, size_t n, bool commits)
@@ -311,24 +360,9 @@ static enum err statement_run(struct call *c, const struct db_stmt *s, struct ro
 	TRY(require_open(c, s));
 	TRY(args_encode(c->arena, &w, args, n, &c->error));
 	PGresult **place = result_place(c->arena);
-	struct db *db = c->db;
-	bool first = db->tx == TX_WANTED;
-	trip_make(db, trip_send_main(c, s, &w, commits), &o);
-	if (may_retry(&o, first, commits, db->mode)) {
-		outcome_clear(&o);
-		enum err code = conn_ensure(db, &c->error);
-		if (code != ERR_OK)
-			return code;
-		tx_set(db, TX_WANTED);
-		trip_make(db, trip_send_main(c, s, &w, commits), &o);
-	}
 	c->queries++;
-	pool_count_queries(db->pool, 1);
-	if (o.lost || o.fault) {
-		enum err code = outcome_fail(c, &o, commits && db->mode != DB_READ);
-		outcome_clear(&o);
-		return code;
-	}
+	pool_count_queries(c->db->pool, 1);
+	TRY(trip_run(c, &(struct trip_end){ s, &w, commits }, &o));
 	*place = o.answer;
 	if (out)
 		rows_set(out, o.answer);
@@ -359,13 +393,17 @@ enum err db_run_one(struct call *c, const struct db_stmt *s, struct rows *out, c
 static enum err trip_flush(struct call *c)
 {
 	struct outcome o = { 0 };
-	bool sent = trip_begin(c);
-	if (sent && c->db->op_count == 0)
+	if (c->db->tx != TX_WANTED && c->db->op_count == 0)
 		return ERR_OK;
-	trip_make(c->db, sent, &o);
-	enum err code = o.lost || o.fault ? outcome_fail(c, &o, false) : ERR_OK;
-	outcome_clear(&o);
-	return code;
+	return trip_run(c, &(struct trip_end){ 0 }, &o);
+}
+
+/* Nothing more can be sent: the connection is gone. */
+static enum err queue_failed(struct call *c, const struct db_stmt *s)
+{
+	conn_close(c->db);
+	tx_set(c->db, TX_FAILED);
+	return db_error_say(&c->error, c->arena, NULL, NULL, s->name);
 }
 
 enum err db_queue_run(struct call *c, const struct db_stmt *s, const struct db_arg *args, size_t n)
@@ -377,11 +415,50 @@ enum err db_queue_run(struct call *c, const struct db_stmt *s, const struct db_a
 		TRY(trip_flush(c));
 	c->queries++;
 	pool_count_queries(c->db->pool, 1);
+	asked_forget(c->db);
 	if (trip_begin(c) && trip_send(c->db, OP_QUEUED, s, &w))
 		return ERR_OK;
-	conn_close(c->db);
-	tx_set(c->db, TX_FAILED);
-	return db_error_say(&c->error, c->arena, NULL, NULL, s->name);
+	return queue_failed(c, s);
+}
+
+/* What is asked first in a transaction is remembered, so that it can be asked again. */
+static void asked_remember(struct db *db, struct asked *one)
+{
+	if (db->tx == TX_WANTED) {
+		db->repeatable = true;
+		db->asked = NULL;
+		db->asked_end = &db->asked;
+	}
+	if (db->repeatable) {
+		*db->asked_end = one;
+		db->asked_end = &one->next;
+	}
+}
+
+enum err db_ask_run(struct call *c, const struct db_stmt *s, struct rows *out, const struct db_arg *args, size_t n)
+{
+	TRY(require_open(c, s));
+	struct asked *one = ARENA_NEW(c->arena, struct asked);
+	one->stmt = s;
+	one->out = out;
+	one->place = result_place(c->arena);
+	TRY(args_encode(c->arena, &one->args, args, n, &c->error));
+	if (c->db->op_count > TRIP_MAX - TRIP_SPARE)
+		TRY(trip_flush(c));
+	c->queries++;
+	pool_count_queries(c->db->pool, 1);
+	asked_remember(c->db, one);
+	/* where sending fails here, the trip finds the connection lost and makes itself again */
+	if (asked_send(c, one) || c->db->repeatable)
+		return ERR_OK;
+	return queue_failed(c, s);
+}
+
+enum err db_wait(struct call *c)
+{
+	static const struct db_stmt what = { "wait", "" };
+	TRY(require_open(c, &what));
+	return trip_flush(c);
 }
 
 enum err tx_settle(struct call *c)
@@ -413,15 +490,15 @@ enum err db_commit(struct call *c)
 	if (db->mode == DB_READ && db->op_count == 0)
 		return commit_read(db);
 	struct outcome o = { 0 };
-	trip_make(db, trip_send_plain(db, OP_COMMIT, &commit), &o);
-	enum err code = o.lost || o.fault ? outcome_fail(c, &o, db->mode != DB_READ) : ERR_OK;
-	outcome_clear(&o);
-	return code;
+	return trip_run(c, &(struct trip_end){ .commits = true }, &o);
 }
 
 /* Ends what is open without a call: rolls back or closes. The first trip may be cut short by a queued statement that fails; the second then gets through. */
 static void tx_abandon(struct db *db)
 {
+	asked_forget(db);
+	for (int i = 0; i < db->op_count; i++)
+		db->ops[i].asked = NULL;
 	for (int i = 0; i < 2 && (db->tx == TX_OPEN || db->tx == TX_FAILED) && db->pg && !db->copying; i++) {
 		struct outcome o = { 0 };
 		trip_make(db, trip_send_plain(db, OP_ROLLBACK, &roll_back), &o);
@@ -453,7 +530,7 @@ enum err db_enter_coop(struct call *c, struct uuid coop)
 	if (!c->db || c->db->tx != TX_OPEN)
 		return ERR_OK;
 	int queries = c->queries;
-	char text[40];
+	char text[UUID_TEXT];
 	size_t n = uuid_text(text, coop);
 	TRY(db_queue(c, tell_coop, A_STR(str_make(text, n))));
 	c->queries = queries;

@@ -18,13 +18,16 @@ enum tx {
 	TX_FAILED, /* a statement failed or the connection went away: only a rollback helps */
 };
 
-enum op_kind { OP_BEGIN, OP_SETTINGS, OP_PREPARE, OP_QUEUED, OP_MAIN, OP_COMMIT, OP_ROLLBACK };
+enum op_kind { OP_BEGIN, OP_SETTINGS, OP_PREPARE, OP_QUEUED, OP_ASKED, OP_MAIN, OP_COMMIT, OP_ROLLBACK };
+
+struct asked;
 
 /* One command of a trip. */
 struct op {
 	enum op_kind kind;          /* what its answer means */
 	const struct db_stmt *stmt; /* for messages */
 	uint64_t key;               /* of the statement that OP_PREPARE prepares */
+	struct asked *asked;        /* whose answer OP_ASKED brings; NULL when nobody wants it any more */
 };
 
 #define TRIP_MAX 512  /* commands in one trip; queued statements beyond it make a trip of their own */
@@ -41,6 +44,9 @@ struct db {
 	bool owed;                /* the answer to a read's COMMIT has yet to be fetched */
 	bool copying;             /* a COPY is under way; only its end or closing ends it */
 	bool stale;               /* close it instead of using it again */
+	bool repeatable;          /* all of the trip under way but the transaction's beginning is in `asked`, so that it can be made again */
+	struct asked *asked;      /* that, in order; memory of the call's arena */
+	struct asked **asked_end; /* where the next goes */
 	char *copy_row;           /* the row of a COPY being looked at; libpq's memory */
 	struct op ops[TRIP_MAX];  /* the trip under way */
 	int op_count;             /* commands in it */
@@ -64,14 +70,23 @@ void pool_count_queries(struct db_pool *p, int n);
 bool prepared_has(const struct db *db, uint64_t key);
 void prepared_add(struct db *db, uint64_t key);
 
-/* args.c: arguments in the form that libpq wants. Arrays are encoded in the arena; the rest points into the arguments or `scratch`. */
+/* args.c: arguments in the form that libpq wants. Arrays are encoded in the arena; texts and bytes stay where they are; the rest is in `scratch`. */
 struct wire_args {
 	int n;                            /* parameters */
 	Oid types[DB_ARGS_MAX];           /* 0: left to the server */
 	const char *values[DB_ARGS_MAX];  /* NULL is NULL */
 	int lengths[DB_ARGS_MAX];
 	int formats[DB_ARGS_MAX];         /* all binary */
-	uint8_t scratch[DB_ARGS_MAX][8];  /* numbers in network order */
+	uint8_t scratch[DB_ARGS_MAX][16]; /* numbers in network order, UUIDs */
+};
+
+/* A statement that was put on the way and whose answer is wanted. Its texts and bytes stay where the caller has them. */
+struct asked {
+	const struct db_stmt *stmt;
+	struct wire_args args;
+	PGresult **place;   /* in the arena, which owns what is put there */
+	struct rows *out;   /* the caller's */
+	struct asked *next; /* of the same trip */
 };
 CH_CHECK enum err args_encode(struct arena *a, struct wire_args *w, const struct db_arg *args, size_t n, struct error *e);
 /* A copy of `sql` with $1… replaced by literals, for COPY, which takes no parameters. */

@@ -33,7 +33,7 @@ struct str request_bearer(const struct request *rq)
 /* A bearer token goes before a cookie: whoever sends one means it. */
 static enum err claim_find(struct exchange *x, struct http_identity *who)
 {
-	*who = (struct http_identity){ .kind = AUTH_NONE, .coop = route_coop(x) };
+	*who = (struct http_identity){ .kind = AUTH_NONE, .coop = route_coop(x), .ahead = x->rq.route->ahead, .rq = &x->rq };
 	if (exchange_header(x, "Authorization").p) {
 		who->secret = request_bearer(&x->rq);
 		if (!who->secret.p)

@@ -109,6 +109,7 @@ static enum err handler_run(struct exchange *x)
 		db_rollback(c);
 		error_clear(&c->error);
 		c->coop = coop;
+		x->rq.ahead = NULL; /* what was asked before the other one is out of date */
 		arena_rewind(c->arena, mark);
 		response_clear(&x->rs);
 		handler_pause(attempt);

@@ -183,6 +183,36 @@ static void a_queued_statements_error_surfaces_at_the_next_call(void **state)
 	assert_ok(c, db_query0(c, pid, NULL));
 }
 
+static void what_is_asked_comes_with_the_next_answer(void **state)
+{
+	(void)state;
+	struct call *c = fixture_call();
+	struct rows first, second, third;
+	make_thing();
+	assert_ok(c, db_begin(c, DB_WRITE));
+	assert_ok(c, db_queue(c, add, A_INT(1), A_Z("one")));
+	assert_ok(c, db_ask(c, get_thing, &first, A_INT(1)));
+	assert_ok(c, db_queue(c, add, A_INT(2), A_Z("two")));
+	assert_ok(c, db_ask_run(c, &count_things, &second, NULL, 0));
+	assert_ok(c, db_wait(c));
+	assert_str(row_str(&first, 0, 0), "one");
+	assert_int_equal(row_int(&second, 0, 0), 2);
+	assert_ok(c, db_ask(c, get_thing, &third, A_INT(2)));
+	assert_ok(c, db_commit(c));
+	assert_str(row_str(&third, 0, 0), "two");
+	assert_str(row_str(&first, 0, 0), "one");
+	assert_ok(c, db_begin(c, DB_WRITE));
+	assert_ok(c, db_ask(c, bad, &first, A_INT(0)));
+	assert_err(c, ERR_INVALID, db_wait(c));
+	db_rollback(c);
+	error_clear(&c->error);
+	assert_ok(c, db_begin(c, DB_READ));
+	assert_ok(c, db_ask(c, get_thing, &first, A_INT(1)));
+	db_rollback(c);
+	assert_ok(c, db_begin(c, DB_READ));
+	assert_ok(c, db_query0(c, pid, NULL));
+}
+
 static void the_last_statement_may_bring_the_commit(void **state)
 {
 	(void)state;
@@ -377,6 +407,36 @@ static void the_first_trip_is_made_again(void **state)
 	assert_ok(c, db_begin(c, DB_READ));
 	kill_backends();
 	assert_ok(c, db_finish(c, get_thing, NULL, A_INT(1)));
+}
+
+static void what_was_asked_on_the_first_trip_is_asked_again(void **state)
+{
+	(void)state;
+	struct call *c = fixture_call();
+	struct rows name, count;
+	make_thing();
+	fixture_sql("INSERT INTO thing VALUES (1, 'one')");
+	assert_ok(c, db_begin(c, DB_READ));
+	kill_backends();
+	assert_ok(c, db_ask(c, get_thing, &name, A_INT(1)));
+	assert_ok(c, db_ask_run(c, &count_things, &count, NULL, 0));
+	assert_ok(c, db_commit(c));
+	assert_str(row_str(&name, 0, 0), "one");
+	assert_int_equal(row_int(&count, 0, 0), 1);
+	assert_ok(c, db_begin(c, DB_WRITE));
+	assert_ok(c, db_ask(c, get_thing, &name, A_INT(1)));
+	kill_backends();
+	assert_ok(c, db_exec(c, add, A_INT(2), A_Z("two")));
+	assert_ok(c, db_commit(c));
+	assert_str(row_str(&name, 0, 0), "one");
+	/* what is queued is not remembered */
+	assert_ok(c, db_begin(c, DB_WRITE));
+	assert_ok(c, db_ask(c, get_thing, &name, A_INT(1)));
+	assert_ok(c, db_queue(c, add, A_INT(3), A_Z("three")));
+	kill_backends();
+	assert_err(c, ERR_UNAVAILABLE, db_wait(c));
+	db_rollback(c);
+	assert_int_equal(fixture_int("SELECT count(*) FROM thing"), 2);
 }
 
 static void later_trips_and_writes_with_commit_are_never_made_again(void **state)
@@ -755,6 +815,7 @@ int main(void)
 		fixture_test(entering_a_coop_reaches_an_open_transaction),
 		fixture_test(queued_statements_are_made_in_order),
 		fixture_test(a_queued_statements_error_surfaces_at_the_next_call),
+		fixture_test(what_is_asked_comes_with_the_next_answer),
 		fixture_test(the_last_statement_may_bring_the_commit),
 		fixture_test(a_failed_transaction_takes_nothing_but_a_rollback),
 		fixture_test(begins_do_not_nest_and_statements_need_one),
@@ -768,6 +829,7 @@ int main(void)
 		fixture_test(rows_of_another_coop_are_behind_a_wall),
 		fixture_test(a_dead_connection_is_remade_on_the_first_trip),
 		fixture_test(the_first_trip_is_made_again),
+		fixture_test(what_was_asked_on_the_first_trip_is_asked_again),
 		fixture_test(later_trips_and_writes_with_commit_are_never_made_again),
 		fixture_test(a_lost_connection_at_commit_leaves_a_usable_call),
 		fixture_test(an_unreachable_server_is_unavailable),
