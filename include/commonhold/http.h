@@ -53,6 +53,8 @@ struct str request_header(const struct request *rq, const char *name);
 struct str request_bearer(const struct request *rq);
 /* Decoded query parameter; STR_NONE when absent. */
 struct str request_query(const struct request *rq, const char *name);
+/* Several values of one name, in order, at most `cap`. */
+size_t request_query_all(const struct request *rq, const char *name, struct str *out, size_t cap);
 /* A form field (urlencoded or multipart text field); STR_NONE when absent. Parsed once by our own parser. */
 struct str request_form(const struct request *rq, const char *name);
 /* Several values of one name, in order. */

@@ -28,6 +28,7 @@ enum err choices_leave(struct request *rq, struct response *rs);
 enum err members_page(struct request *rq, struct response *rs);
 enum err members_act(struct request *rq, struct response *rs);
 enum err members_invite(struct request *rq, struct response *rs);
+enum err compare_page(struct request *rq, struct response *rs);
 enum err found_page(struct request *rq, struct response *rs);
 enum err found_submit(struct request *rq, struct response *rs);
 

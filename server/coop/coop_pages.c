@@ -248,6 +248,7 @@ static enum err charter_page(struct request *rq, struct response *rs)
 #define FORM LIMIT_BODY_SMALL, "form", "text/html", 303
 const struct route coop_page_routes[] = {
 	{ "GET", "/", "page_home", PERM_OPTIONAL, 0, NULL, "text/html", 200, home_page, "The directory of co-ops." },
+	{ "GET", "/compare", "page_compare", PERM_OPTIONAL, 0, NULL, "text/html", 200, compare_page, "Charters side by side." },
 	{ "GET", "/coops/new", "page_found", PERM_ACCOUNT, 0, NULL, "text/html", 200, found_page, "The form to found a co-op." },
 	{ "POST", "/coops/new", "page_found_submit", PERM_ACCOUNT, LIMIT_BODY_CHARTER, "form", "text/html", 303, found_submit, "Founds a co-op.", ROUTE_EXPENSIVE },
 	{ "GET", COOP, "page_coop", PERM_OPTIONAL, 0, NULL, "text/html", 200, coop_page, "A co-op." },

@@ -31,19 +31,26 @@ struct str exchange_cookie(const struct exchange *x, struct str name)
 	return STR_NONE;
 }
 
-struct str request_query(const struct request *rq, const char *name)
+size_t request_query_all(const struct request *rq, const char *name, struct str *out, size_t cap)
 {
-	struct str rest = rq->query, pair, value;
-	while (str_split(&rest, '&', &pair)) {
+	struct str rest = rq->query, pair;
+	size_t n = 0;
+	while (n < cap && str_split(&rest, '&', &pair)) {
 		ptrdiff_t at = str_index(pair, '=');
 		struct str key = at < 0 ? pair : str_sub(pair, 0, (size_t)at);
 		if (!str_is(key, name))
 			continue;
-		if (!str_url_decode(rq->call->arena, at < 0 ? STR("") : str_sub(pair, (size_t)at + 1, pair.n), true, &value))
-			return STR_NONE;
-		return value;
+		if (!str_url_decode(rq->call->arena, at < 0 ? STR("") : str_sub(pair, (size_t)at + 1, pair.n), true, &out[n]))
+			return n;
+		n++;
 	}
-	return STR_NONE;
+	return n;
+}
+
+struct str request_query(const struct request *rq, const char *name)
+{
+	struct str value;
+	return request_query_all(rq, name, &value, 1) ? value : STR_NONE;
 }
 
 /* The entry for a parameter in a route's list ("state=open|closed"); STR_NONE when it is not listed. */

@@ -3,7 +3,7 @@ import { test, before, after } from "node:test";
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { gunzipSync } from "node:zlib";
-import { mkdtempSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { Contract } from "./contract.mjs";
@@ -442,6 +442,12 @@ test("the signed status names what may be used", async () => {
   const status = JSON.parse(Buffer.from(envelope.payload, "base64").toString());
   assert.ok(JSON.stringify(status).includes("1.0.0"));
 });
+
+// What else happens in that month, a file a subject: tests/api/contract/<subject>.mjs exports a function that declares tests on what stands by now.
+const here = {
+  world: () => world, people: () => ({ ada, bea, carl, dora, lab }), anyone: () => anyone(), wrap: (client) => contract.wrap(client), coop, ok, until, item, hex,
+};
+for (const file of readdirSync(new URL("contract/", import.meta.url)).sort()) (await import(`./contract/${file}`)).default(here);
 
 test("every operation of the document was called with success", () => {
   assert.deepEqual(contract.missing(), []);

@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { published } from "../api/published.mjs";
+import { charter } from "../api/server.mjs";
 import { launch, sit, focused } from "./chromium.mjs";
 
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
@@ -16,20 +17,23 @@ before(async () => {
   await here.member.post(`${coop}/contributions`, { kind: "chat", lang: "de", content: { messages: [{ role: "user", content: "Schreib an nobody@example.org!" }, { role: "assistant", content: "Gern." }] } });
   const terms = (await here.outsider.get(`${coop}/access-terms`)).body;
   await here.outsider.post(`${coop}/access-requests`, { purpose: terms.may_ask_for[0], description: "A study of hay.", terms_sha256: terms.terms_sha256 });
+  await here.admin.post("/api/v1/coops", { slug: "lowland", charter: { ...charter(), name: "Lowland", membership: { admission: "approval" } } });
+  const income = (await here.admin.post(`${coop}/benefits`, { release: "latest", amount: "1000.01", currency: "CHF", source: "A laboratory" })).body.id;
   const items = (await here.member.get(`${coop}/contributions`)).body.items;
   const ballot = (await here.member.get(`${coop}/ballots`)).body.items[0].id;
-  pages = pagesOf(`/coops/${here.slug}`, here.release.id, ballot, items);
+  pages = pagesOf(`/coops/${here.slug}`, here.release.id, ballot, items, income);
 });
 after(async () => {
   await browser?.close();
   await here?.stop();
 });
 
-function pagesOf(coop, release, ballot, items) {
-  const open = ["/", "/register", "/sign-in", coop, `${coop}/charter`, `${coop}/releases`, `${coop}/releases/${release}`, `${coop}/access`, `${coop}/access?release=${release}`, `${coop}/log`];
+function pagesOf(coop, release, ballot, items, income) {
+  const open = ["/", "/register", "/sign-in", coop, `${coop}/charter`, `${coop}/releases`, `${coop}/releases/${release}`, `${coop}/access`, `${coop}/access?release=${release}`, `${coop}/log`, `${coop}/benefits`, `${coop}/benefits/${income}`,
+    `/compare?coop=${here.slug}&coop=lowland`, "/compare"];
   const member = ["/", "/me", "/coops/new", coop, `${coop}/choices`, `${coop}/contributions`, ...items.map((i) => `${coop}/contributions/${i.id}`), `${coop}/contribute`,
-    `${coop}/contribute?kind=chat`, `${coop}/contribute?kind=feedback`, `${coop}/members`, `${coop}/ballots`, `${coop}/ballots/${ballot}`];
-  const admin = [`${coop}/moderation`, `${coop}/members?state=all`, `${coop}/access/requests`, `${coop}/ballots/${ballot}`];
+    `${coop}/contribute?kind=chat`, `${coop}/contribute?kind=feedback`, `${coop}/members`, `${coop}/ballots`, `${coop}/ballots/${ballot}`, `${coop}/benefits`, `/compare?coop=lowland&coop=${here.slug}`];
+  const admin = [`${coop}/moderation`, `${coop}/members?state=all`, `${coop}/access/requests`, `${coop}/ballots/${ballot}`, `${coop}/benefits`, `${coop}/benefits/${income}`];
   return { anybody: { open, errors: [`${coop}/nothing`] }, member: { open: member, errors: [`${coop}/moderation`] }, admin: { open: admin, errors: [] }, outsider: { open: [coop, `${coop}/charter`, `${coop}/releases/${release}`, `${coop}/access`], errors: [`${coop}/ballots`] } };
 }
 
@@ -85,6 +89,20 @@ for (const who of ["anybody", "outsider", "member", "admin"])
     assert.deepEqual([...found, ...somebody.complaints], []);
     await somebody.context.close();
   });
+
+test("charters are chosen in the directory and read side by side, what differs marked", async () => {
+  const somebody = await sit(browser, here), { page } = somebody;
+  await somebody.go("/");
+  await page.getByLabel("Compare Lowland").check();
+  await page.locator(`input[name=coop][value=${here.slug}]`).check();
+  await somebody.press("Compare charters side by side");
+  const rows = page.locator("table.compare tbody tr");
+  assert.deepEqual(await page.locator("table.compare thead th").allInnerTexts().then((t) => t.length), 3);
+  const membership = rows.filter({ has: page.getByRole("rowheader", { name: "Membership", exact: false }) });
+  assert.match(await membership.locator("mark").first().innerText(), /admin|join/i);
+  assert.ok(await page.getByText("the same", { exact: true }).count() > 0, "what is agreed alike is said to be");
+  await somebody.context.close();
+});
 
 test("the front page weighs less than 60 kB with all that belongs to it", async () => {
   const { context, page } = await sit(browser, here);
