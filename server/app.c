@@ -10,6 +10,7 @@
 #include "commonhold/hub.h"
 #include "commonhold/ledger.h"
 #include "commonhold/log.h"
+#include "commonhold/notify.h"
 #include "commonhold/release.h"
 #include "commonhold/routes.h"
 
@@ -30,12 +31,12 @@ struct app {
 };
 
 static const struct route *const route_tables[] = {
-	web_routes, account_routes, coop_routes, ledger_routes, pool_routes, ballot_routes, release_routes, access_routes, benefit_routes, hub_routes,
-	account_page_routes, coop_page_routes, ledger_page_routes, pool_page_routes, ballot_page_routes, release_page_routes, access_page_routes, benefit_page_routes,
+	web_routes, account_routes, coop_routes, ledger_routes, notify_routes, pool_routes, ballot_routes, release_routes, access_routes, benefit_routes, hub_routes,
+	account_page_routes, coop_page_routes, ledger_page_routes, notify_page_routes, pool_page_routes, ballot_page_routes, release_page_routes, access_page_routes, benefit_page_routes,
 	NULL,
 };
 
-static const struct job_kind *const job_tables[] = { web_jobs, account_jobs, coop_jobs, ballot_jobs, release_jobs, access_jobs, NULL };
+static const struct job_kind *const job_tables[] = { web_jobs, notify_jobs, account_jobs, coop_jobs, ballot_jobs, release_jobs, access_jobs, NULL };
 
 static const struct job_tick ticks[] = {
 	{ "release.schedule", 3600 },
@@ -43,6 +44,7 @@ static const struct job_tick ticks[] = {
 	{ "access.prune", 86400 },
 	{ "account.forget", 86400 },
 	{ "web.forget", 3600 },
+	{ "notify.digest", 86400 },
 	JOB_TICK_END,
 };
 

@@ -4,6 +4,7 @@
 #include "commonhold/coop.h"
 #include "commonhold/db.h"
 #include "commonhold/log.h"
+#include "commonhold/notify.h"
 #include "commonhold/release.h"
 
 #include <getopt.h>
@@ -95,7 +96,12 @@ static enum err healthy(struct call *c, void *arg)
 	TRY(db_query0(c, versions, &r));
 	printf("database        PostgreSQL %.*s, %lld migrations, %lld co-ops, %lld accounts\n", STR_ARG(row_str(&r, 0, 0)), (long long)row_int(&r, 0, 1),
 		(long long)row_int(&r, 0, 2), (long long)row_int(&r, 0, 3));
-	return db_commit(c);
+	TRY(db_commit(c));
+	if (!notify_mail_on())
+		return ERR_OK;
+	TRY(notify_mail_check(c->arena, &c->error));
+	printf("mail            the mail server takes mail from us\n");
+	return ERR_OK;
 }
 
 static void print_settings(void)
@@ -127,6 +133,8 @@ int doctor_main(int argc, char **argv)
 		printf("user            root: the database runs as postgres; in production run Commonhold as a user of its own (see server/deploy)\n");
 	if (str_starts(str_of(config()->base_url), "http://") && !str_starts(str_of(config()->base_url), "http://127.") && !str_starts(str_of(config()->base_url), "http://localhost"))
 		printf("base URL        is http: put nginx with TLS in front (see server/deploy) and set COMMONHOLD_BASE_URL to its https address\n");
+	if (!notify_mail_on())
+		printf("mail            none is sent: set COMMONHOLD_SMTP_URL and COMMONHOLD_MAIL_FROM, or people are told in their inboxes alone\n");
 	int status = with_app("doctor", healthy, NULL);
 	printf(status == 0 ? "Everything is in order.\n" : "Mend what is said above, then run it again.\n");
 	return status;

@@ -16,6 +16,7 @@ static const struct command {
 	{ "release", release_main, "schedule and list a co-op's releases, run what is due" },
 	{ "verify", verify_main, "check a downloaded release, offline" },
 	{ "account", account_main, "make accounts and personal tokens" },
+	{ "bounce", bounce_main, "take note of a delivery report: mail that came back" },
 	{ "explain", explain_main, "say why an item of a policy document is in a release, held or out" },
 	{ "policy", policy_main, "check a release's rules, compare two, try one out" },
 	{ "doctor", doctor_main, "check the configuration and say what to mend" },

@@ -67,6 +67,7 @@ CREATE TABLE mail (
 	settled_at timestamptz,
 	code       integer,
 	said       text,
+	address_hash bytea,
 	CONSTRAINT mail_state_is_known CHECK (state IN ('waiting', 'sent', 'refused', 'given_up', 'dropped')),
 	CONSTRAINT mail_goes_to_an_account_or_an_address CHECK (account_id IS NOT NULL OR (notice_id IS NULL AND (state <> 'waiting' OR sealed IS NOT NULL))),
 	CONSTRAINT settled_mail_says_when CHECK ((state = 'waiting') = (settled_at IS NULL)),
@@ -90,6 +91,7 @@ COMMENT ON COLUMN mail.queued_at IS 'When it was queued';
 COMMENT ON COLUMN mail.settled_at IS 'When it came to its end';
 COMMENT ON COLUMN mail.code IS 'The last reply of the mail server, as a number';
 COMMENT ON COLUMN mail.said IS 'What the mail server said with it, without addresses';
+COMMENT ON COLUMN mail.address_hash IS 'As in mail_trouble: where it was sent, for a report that comes back later';
 
 CREATE TABLE mail_trouble (
 	address_hash bytea PRIMARY KEY CONSTRAINT address_hash_is_sha256 CHECK (length(address_hash) = 32),

@@ -3,12 +3,6 @@
 
 #include "commonhold/config.h"
 
-/* The job's key is the transaction: however many notices an act gives, it wakes the sender once, and acts that run at the same time do not wait for each other. */
-#define WAKE \
-	" INSERT INTO job (id, kind, key, args, state, due, queued_at)" \
-	"  SELECT gen_random_uuid(), 'notify.send', 'after ' || pg_current_xact_id(), '{}', 'waiting', commonhold_now(), commonhold_now() FROM queued LIMIT 1" \
-	" ON CONFLICT DO NOTHING"
-
 SQL(give,
 	"WITH given AS (INSERT INTO notice (account_id, id, kind, topic, about_coop, key, data, essential, mail, at)"
 	"  SELECT w.account, gen_random_uuid(), $2, $3, $4, $5, $6, $7,"
@@ -17,10 +11,10 @@ SQL(give,
 	"  ON CONFLICT DO NOTHING RETURNING account_id, id, mail),"
 	" queued AS (INSERT INTO mail (id, kind, account_id, notice_id, about_coop, due, queued_at)"
 	"  SELECT gen_random_uuid(), $2, account_id, id, $4, commonhold_now(), commonhold_now() FROM given WHERE mail = 'now' RETURNING id)"
-	WAKE);
+	NOTIFY_WAKE);
 SQL(mail_to,
 	"WITH queued AS (INSERT INTO mail (id, kind, sealed, due, queued_at) VALUES ($1, $2, $3, commonhold_now(), commonhold_now()) RETURNING id)"
-	WAKE);
+	NOTIFY_WAKE);
 
 static const struct topic {
 	const char *word;
@@ -64,6 +58,14 @@ const char *notify_topic_text(enum notify_topic t)
 enum notify_how notify_topic_default(enum notify_topic t)
 {
 	return topics[t].how;
+}
+
+void notify_topic_words(struct str words[NOTIFY_TOPIC_COUNT], struct str defaults[NOTIFY_TOPIC_COUNT])
+{
+	for (int t = 0; t < NOTIFY_TOPIC_COUNT; t++) {
+		words[t] = str_of(topics[t].word);
+		defaults[t] = str_of(hows[topics[t].how]);
+	}
 }
 
 const char *notify_how_word(enum notify_how h)
@@ -126,20 +128,6 @@ enum err notify_mail_to(struct call *c, struct str address, const char *kind, st
 		return fail(c, ERR_INTERNAL, "A mail says more than a mail may.");
 	struct str sealed = seal(c->arena, instance_seal_key(instance_keys()), mail_seal_context(c->arena, id), plain);
 	return db_queue(c, mail_to, A_UUID(id), A_Z(kind), A_BYTES(sealed));
-}
-
-bool mail_address_ok(struct str address)
-{
-	ptrdiff_t at = str_index(address, '@');
-	if (at <= 0 || at > 64 || address.n > 254 || !str_is_utf8(address))
-		return false;
-	struct str domain = str_sub(address, (size_t)at + 1, address.n);
-	for (size_t i = 0; i < address.n; i++) {
-		unsigned char b = (unsigned char)address.p[i];
-		if (b <= ' ' || b == 0x7f || strchr("<>()[]\\,;:\"", b))
-			return false;
-	}
-	return domain.n && str_index(domain, '@') < 0;
 }
 
 struct sha256 notify_mac(const char *purpose, struct str message)
