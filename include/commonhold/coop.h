@@ -63,6 +63,11 @@ struct charter {
 	struct str delegation_profile; /* ch, de, custom */
 	int benefit_contributors, benefit_commons; /* per cent */
 	struct str benefit_weight;  /* included_items, per_contributor */
+	int notice_min;             /* oldest version whose words a consent may have been given on; 0: any */
+	bool admins_propose;        /* only admins put motions; members may otherwise */
+	int seconders;              /* other members a motion needs before it is put to the vote */
+	int motions_open;           /* motions that one member may have open at once */
+	bool admins_by_ballot;      /* admins are made and unmade by ballot alone; by any admin otherwise */
 };
 
 /* Fills defaults in, checks against schemas/charter.json and for contradictions between fields (a default licence that is not allowed, a notice under P7D, a rule with a zero
@@ -75,6 +80,24 @@ CH_CHECK enum err charter_current(struct call *c, struct uuid coop, struct chart
 CH_CHECK enum err charter_version(struct call *c, struct uuid coop, int version, struct charter *out);
 /* Adopts a checked document as the next version; inside. `ballot` passed it (nil: the founding version). Leaf "charter.adopted". */
 CH_CHECK enum err charter_adopt(struct call *c, struct uuid coop, struct str document, struct uuid ballot, struct uuid by, int *version);
+/* A checked document as it would be if it were adopted now: the next version, with the notice_min that it would have; inside. */
+CH_CHECK enum err charter_as_adopted(struct call *c, const struct charter *now, struct str document, struct charter *out);
+/* Lines of the checkup that a change of the charter may be material for. */
+enum charter_line { CHARTER_LINE_NONE, CHARTER_LINE_CONSENT, CHARTER_LINE_SHARING, CHARTER_LINE_LICENCE, CHARTER_LINE_DELEGATIONS, CHARTER_LINE_COUNT };
+const char *charter_line_name(enum charter_line line); /* "consent", "sharing", "licence", "delegations"; "" for none */
+/* One field that two charters differ in, in words for people. */
+struct charter_term {
+	const char *pointer;    /* "/release/purposes" */
+	const char *group;      /* heading it stands under: "Releases" */
+	const char *label;      /* what the field is called: "Purposes" */
+	struct str before, after;
+	enum charter_line line; /* line of the checkup that it is material for; NONE: not material */
+	bool widens;            /* asks more of members than they agreed to: consents to older words do not cover it */
+};
+/* What differs between two charters, in the order of the schema. Defaults that one leaves out count as written. Pure. */
+CH_CHECK enum err charter_compare(struct arena *a, const struct charter *before, const struct charter *after, struct charter_term **out, size_t *n, struct error *e);
+/* Whether somebody could still amend under this charter, in a co-op of so many; a fault at the field that prevents it. Pure. */
+CH_CHECK enum err charter_amendable(struct arena *a, const struct charter *charter, int members, int admins, struct error *e);
 /* The versions of a co-op, newest first; the founding one has no ballot. */
 struct charter_row { int version; struct sha256 digest; struct uuid ballot; instant adopted_at; };
 CH_CHECK enum err charter_list(struct call *c, struct uuid coop, struct charter_row **out, size_t *n);
@@ -162,6 +185,8 @@ CH_CHECK enum err member_join(struct call *c, struct uuid coop, struct member *o
 /* Admin: admit or refuse an applicant; make or unmake an admin (the last admin stays); remove. */
 CH_CHECK enum err member_admit(struct call *c, struct uuid coop, struct uuid member, bool admit, struct str reason, struct member *out);
 CH_CHECK enum err member_set_admin(struct call *c, struct uuid coop, struct uuid member, bool is_admin, struct member *out);
+/* The same as a passed ballot decided it; inside. The last admin stays. */
+CH_CHECK enum err member_set_admin_by_ballot(struct call *c, struct uuid coop, struct uuid member, bool is_admin, struct member *out);
 CH_CHECK enum err member_remove(struct call *c, struct uuid coop, struct uuid member, struct str reason, struct member *out);
 CH_CHECK enum err member_leave(struct call *c, struct uuid coop, struct member *out);
 /* Admin: whoever joins with this address is a member at once. Only a digest of the address is kept. */

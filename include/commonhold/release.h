@@ -11,6 +11,7 @@
 #include "coop.h"
 #include "job.h"
 #include "ledger.h"
+#include "policy_analysis.h"
 
 #define RELEASE_STATES(X) \
 	X(SCHEDULED, "scheduled") X(FROZEN, "frozen") X(NOTICE, "notice") X(OPEN, "open") X(PASSED, "passed") X(FAILED, "failed") \
@@ -69,6 +70,17 @@ CH_CHECK enum err release_reasons(struct call *c, struct uuid coop, struct uuid 
 struct preview { int64_t candidates, included, contributors; struct reason_count *reasons; size_t n_reasons; };
 CH_CHECK enum err release_preview(struct call *c, struct uuid coop, struct preview *out);
 
+/* The same items decided under the charter in force and under one that is proposed (charter_as_adopted), without writing anything. `confirmed`: as if everybody whose consent
+ * the proposal supersedes had confirmed it. */
+struct what_if {
+	instant at;                    /* as of when */
+	int64_t candidates;            /* items looked at */
+	int64_t included, contributors;             /* as the charter stands */
+	int64_t included_after, contributors_after; /* under the proposal */
+	struct policy_change change;   /* what moved, and why */
+};
+CH_CHECK enum err release_what_if(struct call *c, struct uuid coop, const struct charter *proposed, bool confirmed, struct what_if *out);
+
 /* Files of a built release: path inside it, bytes, rows (0 for what is no shard). */
 struct release_file { struct str path; int64_t size; struct sha256 sha256; int64_t rows; };
 CH_CHECK enum err release_files(struct call *c, struct uuid coop, struct uuid release, struct release_file **out, size_t *n);
@@ -89,6 +101,7 @@ struct decision_line {
 	struct str gate;
 	bool determining;   /* it decides the outcome */
 	struct str who;     /* who can change it */
+	struct uuid control; /* the collective control that it is about; nil: none */
 };
 struct decision {
 	enum policy_outcome outcome;

@@ -190,6 +190,11 @@ static void read_people(struct arena *a, const struct json *root, struct charter
 	out->benefit_contributors = (int)json_int(json_get(benefit, "contributors"), 70);
 	out->benefit_commons = (int)json_int(json_get(benefit, "commons"), 30);
 	out->benefit_weight = json_member_text(benefit, "weight");
+	const struct json *proposals = json_get(root, "proposals");
+	out->admins_propose = str_is(member(proposals, "who"), "admins");
+	out->seconders = (int)json_int(json_get(proposals, "seconders"), 0);
+	out->motions_open = (int)json_int(json_get(proposals, "per_member_open"), 3);
+	out->admins_by_ballot = str_is(member(root, "admins"), "ballot");
 }
 
 /* Reads a filled document into the typed form; a fault for everything that is no known word, licence, duration or predicate. */

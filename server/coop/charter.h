@@ -18,7 +18,14 @@ void charter_contradictions(struct arena *a, const struct charter *charter, stru
 /* Compiles the predicates under "rules" into out->rules and out->nodes. */
 void charter_compile_rules(struct arena *a, const struct json *rules, struct charter *out, struct error *e);
 
+/* Whether charter_compare knows this field. */
+bool charter_field_is_compared(struct str pointer);
+
 /* Length of a duration counted from 1 January 2026, for comparing. */
 int64_t duration_length(struct duration d);
+/* "1 year, 2 months"; "no time" for none. */
+struct str duration_words(struct arena *a, struct duration d);
+/* Who an audience is: "people whom an admin admits". */
+const char *audience_words(unsigned audience);
 
 #endif

@@ -12,12 +12,12 @@
 #define CACHE_ENTRIES 32
 #define CACHE_ENTRY_MAX (1 * MIB) /* parsed size of a charter that is worth keeping; larger ones are parsed for each call */
 
-SQL(charter_newest, "SELECT version, adopted_at FROM charter WHERE coop_id = $1 ORDER BY version DESC LIMIT 1");
-SQL(charter_exists, "SELECT version, adopted_at FROM charter WHERE coop_id = $1 AND version = $2");
+SQL(charter_newest, "SELECT version, adopted_at, notice_min FROM charter WHERE coop_id = $1 ORDER BY version DESC LIMIT 1");
+SQL(charter_exists, "SELECT version, adopted_at, notice_min FROM charter WHERE coop_id = $1 AND version = $2");
 SQL(charter_document, "SELECT document FROM charter WHERE coop_id = $1 AND version = $2");
 SQL(charter_insert,
-	"INSERT INTO charter (coop_id, version, document, digest, name, domain, region, languages, admission, ballot_id, adopted_at) "
-	"SELECT $1, (SELECT coalesce(max(version), 0) + 1 FROM charter WHERE coop_id = $1), $2, $3, $4, $5, $6, $7, $8, $9, commonhold_now() RETURNING version");
+	"INSERT INTO charter (coop_id, version, document, digest, name, domain, region, languages, admission, ballot_id, adopted_at, notice_min) "
+	"SELECT $1, (SELECT coalesce(max(version), 0) + 1 FROM charter WHERE coop_id = $1), $2, $3, $4, $5, $6, $7, $8, $9, commonhold_now(), $10 RETURNING version");
 SQL(charter_versions, "SELECT version, digest, ballot_id, adopted_at FROM charter WHERE coop_id = $1 ORDER BY version DESC LIMIT 1000");
 
 struct entry {
@@ -78,9 +78,10 @@ static void cache_keep(struct entry *e)
 	pthread_mutex_unlock(&cache_lock);
 }
 
-static void stamp(struct charter *charter, struct uuid coop, int version, instant adopted_at)
+static void stamp(struct charter *charter, struct uuid coop, int version, instant adopted_at, int notice_min)
 {
 	charter->coop = coop;
+	charter->notice_min = notice_min;
 	charter->version = version;
 	charter->adopted_at = adopted_at;
 	for (size_t i = 0; i < charter->n_defaults; i++)
@@ -100,7 +101,7 @@ static enum err parse_guarded(struct arena *a, struct str document, struct chart
 	return err;
 }
 
-static enum err entry_make(struct call *c, struct uuid coop, int version, instant adopted_at, struct str document, struct entry **out)
+static enum err entry_make(struct call *c, struct uuid coop, int version, instant adopted_at, int notice_min, struct str document, struct entry **out)
 {
 	struct entry *e = calloc(1, sizeof *e);
 	if (!e)
@@ -118,7 +119,7 @@ static enum err entry_make(struct call *c, struct uuid coop, int version, instan
 		error_clear(&c->error);
 		return fail(c, err == ERR_NO_MEMORY ? err : ERR_CORRUPT, "Version %d of a charter cannot be read.", version);
 	}
-	stamp(&e->charter, coop, version, adopted_at);
+	stamp(&e->charter, coop, version, adopted_at, notice_min);
 	e->users = 1;
 	if (arena_used(e->arena) <= CACHE_ENTRY_MAX)
 		cache_keep(e);
@@ -126,13 +127,13 @@ static enum err entry_make(struct call *c, struct uuid coop, int version, instan
 	return ERR_OK;
 }
 
-static enum err charter_load(struct call *c, struct uuid coop, int version, instant adopted_at, struct charter *out)
+static enum err charter_load(struct call *c, struct uuid coop, int version, instant adopted_at, int notice_min, struct charter *out)
 {
 	struct entry *e = cache_find(coop, version);
 	if (!e) {
 		struct rows r;
 		TRY(db_one(c, charter_document, &r, A_UUID(coop), A_INT(version)));
-		TRY(entry_make(c, coop, version, adopted_at, row_str(&r, 0, 0), &e));
+		TRY(entry_make(c, coop, version, adopted_at, notice_min, row_str(&r, 0, 0), &e));
 	}
 	arena_defer(c->arena, entry_release, e);
 	*out = e->charter;
@@ -145,7 +146,7 @@ enum err charter_current(struct call *c, struct uuid coop, struct charter *out)
 	TRY(db_query(c, charter_newest, &r, A_UUID(coop)));
 	if (r.n != 1)
 		return fail(c, ERR_NOT_FOUND, "There is no such co-op.");
-	return charter_load(c, coop, (int)row_int(&r, 0, 0), row_time(&r, 0, 1), out);
+	return charter_load(c, coop, (int)row_int(&r, 0, 0), row_time(&r, 0, 1), (int)row_int(&r, 0, 2), out);
 }
 
 enum err charter_version(struct call *c, struct uuid coop, int version, struct charter *out)
@@ -154,7 +155,7 @@ enum err charter_version(struct call *c, struct uuid coop, int version, struct c
 	TRY(db_query(c, charter_exists, &r, A_UUID(coop), A_INT(version)));
 	if (r.n != 1)
 		return fail(c, ERR_NOT_FOUND, "The charter has no such version.");
-	return charter_load(c, coop, version, row_time(&r, 0, 1), out);
+	return charter_load(c, coop, version, row_time(&r, 0, 1), (int)row_int(&r, 0, 2), out);
 }
 
 enum err charter_view(struct call *c, struct uuid coop, int version, struct charter *out)
@@ -180,13 +181,40 @@ enum err charter_list(struct call *c, struct uuid coop, struct charter_row **out
 	return ERR_OK;
 }
 
+/* The oldest words that consents may be to, once this version follows that one: its own where it widens what members agreed to. */
+static enum err notice_after(struct call *c, const struct charter *before, const struct charter *after, int version, int *out)
+{
+	struct charter_term *terms;
+	size_t n;
+	TRY(charter_compare(c->arena, before, after, &terms, &n, &c->error));
+	*out = before->notice_min;
+	for (size_t i = 0; i < n; i++)
+		if (terms[i].widens)
+			*out = version;
+	return ERR_OK;
+}
+
+enum err charter_as_adopted(struct call *c, const struct charter *now, struct str document, struct charter *out)
+{
+	int notice_min;
+	TRY(charter_parse(c->arena, document, out, &c->error));
+	TRY(notice_after(c, now, out, now->version + 1, &notice_min));
+	stamp(out, now->coop, now->version + 1, clock_now(), notice_min);
+	return ERR_OK;
+}
+
 enum err charter_adopt(struct call *c, struct uuid coop, struct str document, struct uuid ballot, struct uuid by, int *version)
 {
-	struct charter charter;
+	struct charter charter, before;
 	struct rows r;
+	int notice_min = 0;
 	TRY(charter_parse(c->arena, document, &charter, &c->error));
+	if (!uuid_is_nil(ballot)) {
+		TRY(charter_current(c, coop, &before));
+		TRY(notice_after(c, &before, &charter, before.version + 1, &notice_min));
+	}
 	TRY(db_one(c, charter_insert, &r, A_UUID(coop), A_STR(document), A_BYTES(str_make(charter.digest.b, 32)), A_STR(charter.name), A_STR(charter.domain),
-		A_STR(charter.region), A_TEXTS(charter.languages, charter.n_languages), A_STR(charter.admission), A_UUID_OR_NULL(ballot)));
+		A_STR(charter.region), A_TEXTS(charter.languages, charter.n_languages), A_STR(charter.admission), A_UUID_OR_NULL(ballot), A_INT(notice_min)));
 	*version = (int)row_int(&r, 0, 0);
 
 	struct buf b;

@@ -46,7 +46,7 @@ static void add_count(struct buf *b, int64_t n, const char *unit)
 		buf_addf(b, "%s%lld %s%s", b->n ? ", " : "", (long long)n, unit, n == 1 ? "" : "s");
 }
 
-static struct str duration_words(struct arena *a, struct duration d)
+struct str duration_words(struct arena *a, struct duration d)
 {
 	struct buf b;
 	buf_init(&b, KIB);
@@ -61,7 +61,7 @@ static struct str duration_words(struct arena *a, struct duration d)
 	return words;
 }
 
-static const char *audience_words(unsigned audience)
+const char *audience_words(unsigned audience)
 {
 	static const char *const words[POLICY_AUDIENCE_COUNT] = { "anyone", "members only", "people whom an admin admits", "people who accept the terms", "anyone" };
 	return audience < POLICY_AUDIENCE_COUNT ? words[audience] : "nobody";
@@ -166,6 +166,12 @@ static void tell_decisions(struct teller *t, const struct charter *c)
 	tell_rule(t, c, "amendment", "This charter is changed");
 	tell_rule(t, c, "merge", "The co-op joins with another");
 	tell_rule(t, c, "toggle", "A collective control, such as an embargo, is set");
+	if (c->seconders)
+		line(t, "%s may propose such things; %d other member%s must second it before it is put to the vote.", c->admins_propose ? "An admin" : "Every member", c->seconders,
+			c->seconders == 1 ? "" : "s");
+	else
+		line(t, "%s may propose such things, and admins to be made or unmade.", c->admins_propose ? "An admin" : "Every member");
+	line(t, "%s", c->admins_by_ballot ? "Admins are made and unmade by ballot alone." : "Any admin may make or unmake an admin; so may a ballot.");
 	if (!c->delegate_coop && !c->delegate_topic && !c->delegate_target)
 		line(t, "Votes are not delegated.");
 	else if (c->delegation_cap)

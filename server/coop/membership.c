@@ -348,20 +348,44 @@ enum err member_admit(struct call *c, struct uuid coop, struct uuid member, bool
 	return db_commit(c);
 }
 
+/* Makes or unmakes an admin; inside, under the lock. `by`: who did so; nil: a ballot, or the instance. */
+static enum err set_admin(struct call *c, struct uuid by, bool is_admin, struct member *m)
+{
+	struct rows r;
+	if (!in_good_standing(m->state))
+		return fail(c, ERR_STATE, "Only a member in good standing can be an admin.");
+	if (m->is_admin == is_admin)
+		return ERR_OK;
+	TRY(db_one(c, membership_set_admin, &r, A_UUID(m->coop), A_UUID(m->id), A_BOOL(is_admin)));
+	*m = member_of_row(&r, 0);
+	TRY(note_event(c, m, policy_standing_name(m->state), STR_NONE));
+	return log_act(c, m->coop, is_admin ? "admin.added" : "admin.removed", leaf_about_member(c, m->id, NULL, STR_NONE), by);
+}
+
+/* Where the charter leaves admins to ballots, no admin changes who is one. */
+static enum err admins_left_to_admins(struct call *c, struct uuid coop)
+{
+	struct charter charter;
+	TRY(charter_current(c, coop, &charter));
+	if (charter.admins_by_ballot && c->actor.kind != AUTH_SYSTEM)
+		return fail_reason(c, ERR_REFUSED, "admins_by_ballot", "Under this charter admins are made and unmade by ballot alone. Propose a motion.");
+	return ERR_OK;
+}
+
 enum err member_set_admin(struct call *c, struct uuid coop, struct uuid member, bool is_admin, struct member *out)
 {
 	struct member me;
-	struct rows r;
 	TRY(begin_act(c, coop, member, &me, out));
-	if (!in_good_standing(out->state))
-		return fail(c, ERR_STATE, "Only a member in good standing can be an admin.");
-	if (out->is_admin == is_admin)
-		return db_commit(c);
-	TRY(db_one(c, membership_set_admin, &r, A_UUID(coop), A_UUID(member), A_BOOL(is_admin)));
-	*out = member_of_row(&r, 0);
-	TRY(note_event(c, out, policy_standing_name(out->state), STR_NONE));
-	TRY(log_act(c, coop, is_admin ? "admin.added" : "admin.removed", leaf_about_member(c, member, NULL, STR_NONE), me.id));
+	TRY(admins_left_to_admins(c, coop));
+	TRY(set_admin(c, me.id, is_admin, out));
 	return db_commit(c);
+}
+
+enum err member_set_admin_by_ballot(struct call *c, struct uuid coop, struct uuid member, bool is_admin, struct member *out)
+{
+	TRY(membership_lock(c, coop));
+	TRY(member_of_id(c, coop, member, out));
+	return set_admin(c, (struct uuid){ { 0 } }, is_admin, out);
 }
 
 enum err member_remove(struct call *c, struct uuid coop, struct uuid member, struct str reason, struct member *out)
@@ -369,6 +393,8 @@ enum err member_remove(struct call *c, struct uuid coop, struct uuid member, str
 	struct member me;
 	TRY(check_reason(c, reason));
 	TRY(begin_act(c, coop, member, &me, out));
+	if (out->is_admin && !uuid_eq(out->id, me.id))
+		TRY(admins_left_to_admins(c, coop));
 	TRY(consent_end(c, out, "revoked"));
 	TRY(membership_move(c, out, POLICY_STANDING_REMOVED, MOVER_ADMIN, me.id, INSTANT_NONE, reason));
 	return db_commit(c);

@@ -87,7 +87,26 @@ static enum err load_facts(struct call *c, struct decided *d)
 	return ERR_OK;
 }
 
-enum err decide_prepare(struct call *c, struct uuid coop, const struct release *r, instant cutoff, instant at, struct decided *d)
+/* The collective controls that stood at the cut-off. What was set later touches only items that came later still; what was lifted since has held back what it held back. */
+static enum err load_controls(struct call *c, instant cutoff, struct decided *d)
+{
+	TRY(control_at(c, d->coop, cutoff, &d->controls, &d->n_controls));
+	if (d->n_controls == 0)
+		return ERR_OK;
+	struct policy_toggle *toggles = ARENA_ARRAY(d->arena, POLICY_TOGGLES_MAX, struct policy_toggle);
+	d->spec.n_toggles = control_toggles(d->controls, d->n_controls, cutoff, toggles, d->spec.seed);
+	d->spec.toggles = toggles;
+	return ERR_OK;
+}
+
+const struct control *decided_control(const struct decided *d, const struct policy_cause *cause)
+{
+	bool by_control = (cause->reason >= POLICY_REASON_NO_TOGGLE_FREEZE && cause->reason <= POLICY_REASON_NO_TOGGLE_CAP) || cause->reason == POLICY_REASON_NO_ASSURANCE_UNMET;
+	return by_control && cause->rule < d->spec.n_toggles ? &d->controls[d->spec.toggles[cause->rule].id - 1] : NULL;
+}
+
+/* `charter`: NULL for the release's, or the one in force. */
+static enum err prepare(struct call *c, struct uuid coop, const struct charter *charter, const struct release *r, instant cutoff, instant at, struct decided *d)
 {
 	struct policy_fault places[8];
 	struct policy_faults faults = { places, CH_LEN(places), 0 };
@@ -96,11 +115,14 @@ enum err decide_prepare(struct call *c, struct uuid coop, const struct release *
 		return fail(c, ERR_NO_MEMORY, "There is no memory to decide on the pool.");
 	d->arena = *d->slot;
 	d->mem = (struct policy_mem){ engine_alloc, d->arena };
-	if (r)
+	if (charter)
+		d->charter = *charter;
+	else if (r)
 		TRY(charter_version(c, coop, r->charter, &d->charter));
 	else
 		TRY(charter_current(c, coop, &d->charter));
 	release_spec(&d->charter, r, cutoff, at, &d->spec);
+	TRY(load_controls(c, cutoff, d));
 	int consent_words, defaults_words;
 	TRY(demand_oldest_words(c, coop, d->charter.version, &consent_words, &defaults_words));
 	d->spec.notice_min = (uint32_t)consent_words;
@@ -113,6 +135,11 @@ enum err decide_prepare(struct call *c, struct uuid coop, const struct release *
 	return status == POLICY_OK ? ERR_OK : engine_failed(c, status, &faults);
 }
 
+enum err decide_prepare(struct call *c, struct uuid coop, const struct release *r, instant cutoff, instant at, struct decided *d)
+{
+	return prepare(c, coop, NULL, r, cutoff, at, d);
+}
+
 enum err decide_pack(struct call *c, struct uuid coop)
 {
 	int64_t packed;
@@ -121,13 +148,22 @@ enum err decide_pack(struct call *c, struct uuid coop)
 	return db_commit(c);
 }
 
+/* A cap draws lots by the items' ids. */
+static bool draws_lots(const struct policy_spec *spec)
+{
+	bool draws = spec->volume_cap != POLICY_NO_CAP;
+	for (size_t i = 0; i < spec->n_toggles; i++)
+		draws |= spec->toggles[i].kind == POLICY_TOGGLE_CAP;
+	return draws;
+}
+
 static bool columns_make(struct decided *d, bool identities)
 {
 	d->words = ARENA_ARRAY(d->arena, d->n, uint64_t);
 	d->more = policy_program_needs_more(d->program) ? ARENA_ARRAY(d->arena, d->n, uint64_t) : NULL;
 	d->members = ARENA_ARRAY(d->arena, d->n, uint32_t);
 	d->shards = identities ? ARENA_ARRAY(d->arena, d->n, uint32_t) : NULL;
-	d->ids = identities || d->spec.volume_cap != POLICY_NO_CAP ? arena_array(d->arena, d->n, 16) : NULL;
+	d->ids = identities || draws_lots(&d->spec) ? arena_array(d->arena, d->n, 16) : NULL;
 	d->hashes = identities ? arena_array(d->arena, d->n, 32) : NULL;
 	d->reasons = ARENA_ARRAY(d->arena, d->n, policy_reasons);
 	d->outcomes = ARENA_ARRAY(d->arena, d->n, uint8_t);
@@ -189,10 +225,9 @@ static void keep_frozen(struct decided *d, const policy_reasons *frozen, size_t 
 	policy_outcomes(d->reasons + both, d->n - both, d->outcomes + both);
 }
 
-static enum err decide(struct call *c, struct uuid coop, const struct release *r, instant cutoff, instant at, const policy_reasons *frozen, size_t n_frozen, bool identities,
-	struct decided *d)
+/* What `prepare` has prepared. */
+static enum err decide(struct call *c, const policy_reasons *frozen, size_t n_frozen, bool identities, struct decided *d)
 {
-	TRY(decide_prepare(c, coop, r, cutoff, at, d));
 	TRY(scan_pool(c, d, identities));
 	if (frozen)
 		keep_frozen(d, frozen, n_frozen);
@@ -205,12 +240,20 @@ static enum err decide(struct call *c, struct uuid coop, const struct release *r
 
 enum err decide_pool(struct call *c, struct uuid coop, const struct release *r, instant cutoff, instant at, const policy_reasons *frozen, size_t n_frozen, struct decided *d)
 {
-	return decide(c, coop, r, cutoff, at, frozen, n_frozen, true, d);
+	TRY(prepare(c, coop, NULL, r, cutoff, at, d));
+	return decide(c, frozen, n_frozen, true, d);
 }
 
 enum err decide_outcomes(struct call *c, struct uuid coop, const struct release *r, instant cutoff, instant at, const policy_reasons *frozen, size_t n_frozen, struct decided *d)
 {
-	return decide(c, coop, r, cutoff, at, frozen, n_frozen, false, d);
+	TRY(prepare(c, coop, NULL, r, cutoff, at, d));
+	return decide(c, frozen, n_frozen, false, d);
+}
+
+enum err decide_as_if(struct call *c, struct uuid coop, const struct charter *charter, instant at, struct decided *d)
+{
+	TRY(prepare(c, coop, charter, NULL, at, at, d));
+	return decide(c, NULL, 0, false, d);
 }
 
 struct sha256 decided_digest(const struct decided *d)

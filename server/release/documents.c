@@ -307,7 +307,7 @@ static void policy_facts(struct artefact *a, struct json_writer *w)
 	jw_object(w);
 	jw_kint(w, "v", 1);
 	jw_key(w, "spec");
-	jw_raw(w, release_spec_json(arena, &a->d->charter, a->release->cutoff_at));
+	jw_raw(w, release_spec_json(arena, &a->d->charter, a->release->cutoff_at, a->d));
 	jw_key(w, "charter");
 	jw_raw(w, a->d->charter.document);
 	jw_kstr(w, "engine_sha256", str_hex(arena, engine, 32));
@@ -347,6 +347,20 @@ static void report_facts(struct artefact *a, struct json_writer *w)
 		jw_kz(w, "who_can_change_it", policy_fixer_name(reason->fixer));
 		jw_kz(w, "message", words_reason(no));
 		jw_kz(w, "reference", reason->reference);
+		jw_end_object(w);
+	}
+	jw_end_array(w);
+	jw_key(w, "controls");
+	jw_array(w);
+	for (size_t i = 0; i < a->d->n_controls; i++) {
+		const struct control *k = &a->d->controls[i];
+		jw_object(w);
+		jw_kstr(w, "control", uuid_format(a->d->arena, k->id));
+		jw_kz(w, "kind", control_kind_name(k->kind));
+		jw_kstr(w, "effect", control_effect(a->d->arena, k));
+		jw_kstr(w, "reason", k->reason);
+		jw_kstr(w, "ballot", uuid_format(a->d->arena, k->ballot));
+		jw_kstr(w, "set_at", clock_format(a->d->arena, k->set_at));
 		jw_end_object(w);
 	}
 	jw_end_array(w);

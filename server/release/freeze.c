@@ -4,6 +4,7 @@
 
 SQL(release_set_frozen,
 	"UPDATE release SET frozen_at = commonhold_now(), candidates = $3, included = $4, contributors = $5, candidates_sha256 = $6 WHERE coop_id = $1 AND id = $2");
+SQL(release_set_terms, "UPDATE release SET charter = $3, spec = $4 WHERE coop_id = $1 AND id = $2");
 SQL(release_set_ballot, "UPDATE release SET ballot_id = $3 WHERE coop_id = $1 AND id = $2");
 SQL(release_set_failure, "UPDATE release SET failure = $3 WHERE coop_id = $1 AND id = $2");
 
@@ -42,6 +43,30 @@ static enum err ask(struct call *c, struct release *r, const struct decided *d)
 	return release_queue(c, r, "release.opened", opens);
 }
 
+/* Whether releases were paused by a vote when this one was to be cut. Then it is not; the next one is scheduled when the pause is lifted. */
+static enum err stop_if_paused(struct call *c, struct release *r, bool *paused)
+{
+	struct control *controls;
+	size_t n;
+	TRY(control_at(c, r->coop, r->cutoff_at, &controls, &n));
+	const struct control *pausing = control_pausing(controls, n);
+	*paused = pausing != NULL;
+	if (!pausing)
+		return ERR_OK;
+	struct str why = str_fmt(c->arena, "Releases were paused by a vote of the members: %.*s", STR_ARG(pausing->reason));
+	TRY(db_exec(c, release_set_failure, A_UUID(r->coop), A_UUID(r->id), A_STR(why)));
+	return release_move(c, r, RELEASE_CANCELLED, STR_NONE);
+}
+
+/* It is cut under the charter in force at its cut-off: an amendment adopted since it was announced counts, and the ballot is still to come. */
+static enum err take_charter_in_force(struct call *c, struct release *r)
+{
+	struct charter charter;
+	TRY(charter_current(c, r->coop, &charter));
+	r->charter = charter.version;
+	return ERR_OK;
+}
+
 enum err release_freeze(struct call *c, struct uuid coop, struct uuid release)
 {
 	struct release r;
@@ -53,7 +78,13 @@ enum err release_freeze(struct call *c, struct uuid coop, struct uuid release)
 		return db_commit(c);
 	if (clock_now() < r.cutoff_at)
 		return fail(c, ERR_STATE, "The cut-off has not come yet.");
+	bool paused;
+	TRY(stop_if_paused(c, &r, &paused));
+	if (paused)
+		return db_commit(c);
+	TRY(take_charter_in_force(c, &r));
 	TRY(decide_pool(c, coop, &r, r.cutoff_at, r.cutoff_at, NULL, 0, &d));
+	TRY(db_exec(c, release_set_terms, A_UUID(coop), A_UUID(release), A_INT(r.charter), A_STR(release_spec_json(c->arena, &d.charter, r.cutoff_at, &d))));
 	r.candidates = (int64_t)d.n;
 	r.included = decided_included(&d);
 	r.contributors = (int64_t)d.report.contributors;

@@ -142,3 +142,26 @@ enum err release_preview(struct call *c, struct uuid coop, struct preview *out)
 	decided_release(&d);
 	return db_commit(c);
 }
+
+enum err release_what_if(struct call *c, struct uuid coop, const struct charter *proposed, bool confirmed, struct what_if *out)
+{
+	struct decided before, after;
+	struct charter charter = *proposed;
+	instant now = release_preview_cutoff();
+	if (confirmed)
+		charter.notice_min = 0;
+	TRY(decide_pack(c, coop));
+	TRY(db_begin_in(c, coop, DB_SERIAL));
+	TRY(decide_as_if(c, coop, NULL, now, &before));
+	TRY(decide_as_if(c, coop, &charter, now, &after));
+	*out = (struct what_if){
+		.at = now, .candidates = (int64_t)before.n, .included = decided_included(&before), .contributors = (int64_t)before.report.contributors,
+		.included_after = decided_included(&after), .contributors_after = (int64_t)after.report.contributors,
+	};
+	if (after.n != before.n)
+		return fail(c, ERR_CORRUPT, "The pool's packed columns do not match the pool. Run `commonhold doctor`.");
+	enum policy_status status = policy_what_if(before.members, before.reasons, after.reasons, before.n, before.facts.n_members, &before.mem, NULL, 0, &out->change);
+	decided_release(&before);
+	decided_release(&after);
+	return status == POLICY_OK ? db_commit(c) : fail(c, ERR_NO_MEMORY, "The pool is too large to compare two charters with the memory allowed.");
+}

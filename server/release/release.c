@@ -221,10 +221,19 @@ static enum err next_cutoff(struct call *c, const struct charter *charter, insta
 enum err release_schedule_next(struct call *c, struct uuid coop, struct release *out)
 {
 	struct charter charter;
+	struct control *controls;
+	size_t n_controls;
 	struct rows r;
 	instant cutoff;
 	TRY(db_begin_in(c, coop, DB_WRITE));
+	if (out) /* somebody asks for it; the schedule does not look at the answer */
+		TRY(member_require_admin(c, coop));
 	TRY(charter_current(c, coop, &charter));
+	TRY(control_current(c, coop, &controls, &n_controls));
+	const struct control *pausing = control_pausing(controls, n_controls);
+	if (pausing)
+		return out ? fail_reason(c, ERR_REFUSED, "releases_paused", "Releases are paused by a vote of the members: %.*s", STR_ARG(str_sub(pausing->reason, 0, 400)))
+			: db_commit(c);
 	TRY(db_query(c, release_last_cutoff, &r, A_UUID(coop)));
 	instant last = row_time(&r, 0, 0);
 	if (last != INSTANT_NONE && last > clock_now() && !out)
@@ -235,7 +244,7 @@ enum err release_schedule_next(struct call *c, struct uuid coop, struct release 
 	struct release next = { .id = uuid_new(), .coop = coop, .charter = charter.version, .cutoff_at = cutoff, .state = RELEASE_SCHEDULED };
 	uint8_t seed[32];
 	random_bytes(seed, sizeof(seed));
-	TRY(db_query(c, release_insert, &r, A_UUID(coop), A_UUID(next.id), A_INT(charter.version), A_TIME(cutoff), A_STR(release_spec_json(c->arena, &charter, cutoff)),
+	TRY(db_query(c, release_insert, &r, A_UUID(coop), A_UUID(next.id), A_INT(charter.version), A_TIME(cutoff), A_STR(release_spec_json(c->arena, &charter, cutoff, NULL)),
 		A_BYTES(str_make(seed, sizeof(seed)))));
 	if (r.affected == 1) {
 		struct str id = uuid_format(c->arena, next.id), when = clock_format(c->arena, cutoff);
@@ -274,6 +283,7 @@ static enum err release_decided(struct call *c, struct uuid coop, struct uuid re
 enum err release_cancel(struct call *c, struct uuid coop, struct uuid release, struct str reason, struct release *out)
 {
 	TRY(db_begin_in(c, coop, DB_WRITE));
+	TRY(member_require_admin(c, coop));
 	TRY(release_take(c, coop, release, out));
 	bool balloting = out->state == RELEASE_NOTICE || out->state == RELEASE_OPEN;
 	TRY(release_move(c, out, RELEASE_CANCELLED, STR_NONE));

@@ -2,6 +2,7 @@
 #ifndef COMMONHOLD_RELEASE_INTERNAL_H
 #define COMMONHOLD_RELEASE_INTERNAL_H
 
+#include "commonhold/control.h"
 #include "commonhold/db.h"
 #include "commonhold/pool.h"
 #include "commonhold/release.h"
@@ -26,6 +27,8 @@ struct decided {
 	struct uuid coop;
 	struct charter charter;            /* that the specification is from */
 	struct policy_spec spec;
+	struct control *controls;          /* collective controls that stood at the cut-off: a toggle's id is a place here + 1 */
+	size_t n_controls;                 /* how many */
 	const struct policy_program *program;
 	struct policy_facts facts;
 	struct policy_rows *rows;
@@ -46,8 +49,8 @@ struct decided {
 
 /* What a release is decided by: the charter's words as the engine's specification. `id` and seed make cap orders and target scopes; both instants as in policy.h. */
 void release_spec(const struct charter *charter, const struct release *r, instant cutoff, instant at, struct policy_spec *out);
-/* The specification as canonical JSON, for policy.json and release.spec. */
-struct str release_spec_json(struct arena *a, const struct charter *charter, instant cutoff);
+/* The specification as canonical JSON, for policy.json and release.spec. `d`: what was decided by, with the controls that stood; NULL where that is not known yet. */
+struct str release_spec_json(struct arena *a, const struct charter *charter, instant cutoff, const struct decided *d);
 /* Brings the packed columns up to date, so that deciding reads them and not the rows; a transaction of its own, before the one that decides. */
 CH_CHECK enum err decide_pack(struct call *c, struct uuid coop);
 /* Loads facts, scans the pool, decides, applies the set rules. Inside a transaction that sees one state of the co-op. `cutoff` and `at` as in policy.h: freezing
@@ -57,6 +60,10 @@ CH_CHECK enum err decide_pool(struct call *c, struct uuid coop, const struct rel
 /* The same without shard keys, ids and content hashes, for counting and comparing: a third of the memory and of what is read. */
 CH_CHECK enum err decide_outcomes(struct call *c, struct uuid coop, const struct release *r, instant cutoff, instant at, const policy_reasons *frozen, size_t n_frozen,
 	struct decided *out);
+/* The same under a charter that is only proposed, on the pool as it is now; no frozen reasons. */
+CH_CHECK enum err decide_as_if(struct call *c, struct uuid coop, const struct charter *charter, instant at, struct decided *out);
+/* The control that a cause of a trace names; NULL when it names none. */
+const struct control *decided_control(const struct decided *d, const struct policy_cause *cause);
 /* The digest of the candidate set: SHA-256 over the program's digest and, in order of item number, id and content hash of each item that is in. */
 struct sha256 decided_digest(const struct decided *d);
 static inline bool outcome_is_in(uint8_t outcome) { return outcome <= POLICY_CONDITIONAL; }
