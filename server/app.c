@@ -3,6 +3,7 @@
 #include "commonhold/access.h"
 #include "commonhold/account.h"
 #include "commonhold/ballot.h"
+#include "commonhold/control.h"
 #include "commonhold/coop.h"
 #include "commonhold/crypto.h"
 #include "commonhold/db.h"
@@ -10,6 +11,7 @@
 #include "commonhold/hub.h"
 #include "commonhold/ledger.h"
 #include "commonhold/log.h"
+#include "commonhold/motion.h"
 #include "commonhold/notify.h"
 #include "commonhold/release.h"
 #include "commonhold/routes.h"
@@ -36,7 +38,7 @@ static const struct route *const route_tables[] = {
 	NULL,
 };
 
-static const struct job_kind *const job_tables[] = { web_jobs, notify_jobs, account_jobs, coop_jobs, ballot_jobs, release_jobs, access_jobs, NULL };
+static const struct job_kind *const job_tables[] = { web_jobs, notify_jobs, account_jobs, coop_jobs, ballot_jobs, release_jobs, access_jobs, control_jobs, motion_jobs, NULL };
 
 static const struct job_tick ticks[] = {
 	{ "release.schedule", 3600 },

@@ -1,13 +1,14 @@
 /* motion.h - what members propose, as the charter allows: amendments, collective controls, admins, benefit.
  *
  * A motion is an immutable document; proposing it announces a ballot of its kind under the charter's rule (or waits for seconders where the charter wants some), with at least
- * seven days' notice, about the SHA-256 of exactly these bytes. What passed takes effect once, in the handler of "<kind>.decided". A benefit motion takes effect in benefit/.
+ * seven days' notice, about the SHA-256 of exactly these bytes. What passed takes effect once, in the handler of "<kind>.decided". What a benefit motion decides is recorded by benefit/.
  *
  * Documents:
  *   charter   the whole new charter (schemas/charter.json)
- *   toggle    {"act":"set","control":kind,…} or {"act":"lift","id":uuid}   (schemas/motion_new.json)
- *   admin     {"act":"add"|"remove","member":uuid}
- *   benefit   {"act":"split","income":uuid,"contributors":per cent,"commons":per cent} or {"act":"spend","cents":n,"currency":"CHF","to":text}
+ *   toggle    {"act":"set","control":kind,"kinds","uses","mode","amount","until"} or {"act":"lift","control":id}   (schemas/motion_document.json)
+ *   admin     {"act":"add"|"remove","member":id}
+ *   benefit   {"act":"split","release":id,"kind","amount","currency","source","note","contributors":per cent,"weight"} or {"act":"spend","amount","currency","reference"}
+ * All but the charter carry the proposer's "reason" too, which so becomes part of what is voted on.
  *
  * An amendment is of one version: when another is adopted first, it is outdated and must be proposed again on the new one (no merging: people voted on exact bytes).
  */
@@ -47,6 +48,7 @@ struct motion {
 	enum motion_state state;
 	instant opens_at, closes_at; /* of the ballot; INSTANT_NONE before */
 	instant ended_at;        /* INSTANT_NONE while it lives */
+	instant effect_at;       /* when it took effect; INSTANT_NONE: it has not */
 	struct str note;         /* how it ended, a sentence; absent */
 	bool mine;               /* the actor proposed it */
 	bool seconded_by_me;
@@ -65,7 +67,7 @@ CH_CHECK enum err motion_list(struct call *c, struct uuid coop, struct str kind,
 /* What an amendment would change for the pool, as JSON (schemas/motion_what_if.json); ERR_NOT_FOUND until the job has computed it. */
 CH_CHECK enum err motion_what_if(struct call *c, struct uuid coop, struct uuid motion, struct str *document);
 
-/* "charter.decided", "toggle.decided", "admin.decided", "motion.what_if". "benefit.decided" is of benefit/. */
+/* "charter.decided", "toggle.decided", "admin.decided", "benefit.decided", "motion.what_if". */
 extern const struct job_kind motion_jobs[];
 
 #endif
