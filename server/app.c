@@ -7,6 +7,7 @@
 #include "commonhold/coop.h"
 #include "commonhold/crypto.h"
 #include "commonhold/db.h"
+#include "commonhold/delegation.h"
 #include "commonhold/http.h"
 #include "commonhold/hub.h"
 #include "commonhold/ledger.h"
@@ -38,11 +39,12 @@ static const struct route *const route_tables[] = {
 	NULL,
 };
 
-static const struct job_kind *const job_tables[] = { web_jobs, notify_jobs, account_jobs, coop_jobs, ballot_jobs, release_jobs, access_jobs, control_jobs, motion_jobs, NULL };
+static const struct job_kind *const job_tables[] = { web_jobs, notify_jobs, account_jobs, coop_jobs, delegation_jobs, ballot_jobs, release_jobs, access_jobs, control_jobs, motion_jobs, NULL };
 
 static const struct job_tick ticks[] = {
 	{ "release.schedule", 3600 },
 	{ "membership.daily", 86400 },
+	{ "delegation.daily", 86400 },
 	{ "access.prune", 86400 },
 	{ "account.forget", 86400 },
 	{ "web.forget", 3600 },

@@ -107,7 +107,8 @@ CREATE UNIQUE INDEX delegation_now_is_one_row_a_version ON delegation_now (coop_
 CREATE UNIQUE INDEX one_live_delegation_per_matter ON delegation_now (coop_id, principal_no, question, scope, topics, target) WHERE state IN ('asked', 'standing', 'suspended');
 CREATE INDEX delegation_now_of_principal ON delegation_now (coop_id, principal_no, question);
 CREATE INDEX delegation_now_to_delegate ON delegation_now (coop_id, delegate_no, question) WHERE state IN ('asked', 'standing', 'suspended');
-CREATE INDEX delegation_now_running_out ON delegation_now (coop_id, ends) WHERE state = 'standing';
+CREATE INDEX delegation_now_running_out ON delegation_now (coop_id, ends) WHERE state IN ('asked', 'standing');
+CREATE INDEX delegation_now_of_one_matter ON delegation_now (coop_id, target) WHERE scope = 2 AND state IN ('asked', 'standing');
 COMMENT ON TABLE delegation_now IS 'Every version as the policy engine reads it: derived from delegation and delegation_event in the same transaction, and the only one of the three that changes.';
 COMMENT ON COLUMN delegation_now.coop_id IS 'The co-op';
 COMMENT ON COLUMN delegation_now.edge IS 'The engine''s number of the version';
@@ -131,7 +132,7 @@ CREATE INDEX statement_of_delegates ON statement (coop_id, member_id, seq) WHERE
 
 -- The way from one member over effective delegations, with all delegations of everybody on it (the engine says what each is worth): one trip for one person's path. A delegation
 -- is effective if it is valid and reaches the question; of several the most specific, then the latest accepted, then the highest number.
-CREATE FUNCTION delegation_way(in_coop uuid, in_member integer, in_question smallint, in_topic integer, in_target bigint, in_at timestamptz, in_hops integer)
+CREATE FUNCTION delegation_way(in_coop uuid, in_member integer, in_question smallint, in_topic integer, in_target bigint, in_at timestamptz, in_hops integer, in_without bigint)
 	RETURNS SETOF delegation_now LANGUAGE plpgsql STABLE AS $$
 DECLARE
 	who integer := in_member;
@@ -140,11 +141,11 @@ DECLARE
 BEGIN
 	FOR hop IN 0..in_hops LOOP
 		visited := visited || who;
-		RETURN QUERY SELECT * FROM delegation_now n WHERE n.coop_id = in_coop AND n.principal_no = who AND n.question = in_question;
+		RETURN QUERY SELECT * FROM delegation_now n WHERE n.coop_id = in_coop AND n.principal_no = who AND n.question = in_question AND n.edge <> in_without;
 		SELECT n.delegate_no INTO next_no FROM delegation_now n
 			JOIN membership p ON p.coop_id = n.coop_id AND p.number = n.principal_no AND p.state IN ('active', 'due', 'grace')
 			LEFT JOIN membership d ON d.coop_id = n.coop_id AND d.number = n.delegate_no
-			WHERE n.coop_id = in_coop AND n.principal_no = who AND n.question = in_question AND n.accepted_at <= in_at AND n.starts <= in_at AND n.ends > in_at
+			WHERE n.coop_id = in_coop AND n.principal_no = who AND n.question = in_question AND n.edge <> in_without AND n.accepted_at <= in_at AND n.starts <= in_at AND n.ends > in_at
 			AND n.revoked_at > in_at AND (n.delegate_no < 0 OR d.state IN ('active', 'due', 'grace'))
 			AND CASE n.scope WHEN 0 THEN true WHEN 1 THEN n.topics >> in_topic & 1 = 1 ELSE n.target = in_target END
 			ORDER BY n.scope DESC, n.accepted_at DESC, n.edge DESC LIMIT 1;
@@ -152,4 +153,4 @@ BEGIN
 		who := next_no;
 	END LOOP;
 END $$;
-COMMENT ON FUNCTION delegation_way(uuid, integer, smallint, integer, bigint, timestamptz, integer) IS 'All delegations of everybody on the way from a member, for the engine';
+COMMENT ON FUNCTION delegation_way(uuid, integer, smallint, integer, bigint, timestamptz, integer, bigint) IS 'All delegations but one (0: all) of everybody on the way from a member, for the engine';

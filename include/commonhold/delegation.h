@@ -41,6 +41,13 @@ enum delegation_state {
 	DELEGATION_STATE_COUNT
 };
 const char *delegation_state_name(enum delegation_state s);
+const char *delegation_question_name(enum policy_question q);  /* vote, consent */
+const char *delegation_scope_name(enum policy_scope s);        /* coop, topic, target */
+const char *delegate_kind_name(enum delegate_kind k);          /* member, board, nobody */
+/* Topics of a question: how many, their stable names, and words for people ("releases", "training generative models"). */
+unsigned delegation_topic_count(enum policy_question q);
+const char *delegation_topic_name(enum policy_question q, unsigned no);
+const char *delegation_topic_words(enum policy_question q, unsigned no);
 
 /* One version of a delegation. */
 struct delegation {
@@ -65,6 +72,9 @@ struct delegation {
 	instant ended_at;              /* declined, revoked or ended; INSTANT_NONE */
 	bool counts;                   /* valid at this instant */
 };
+
+/* What it lets the delegate decide: "ballots about releases", "training generative models". */
+struct str delegation_scope_words(struct arena *a, const struct delegation *d);
 
 /* What a member asks for. */
 struct delegation_draft {
@@ -117,6 +127,11 @@ CH_CHECK enum err delegation_end_of_member(struct call *c, struct uuid coop, str
 CH_CHECK enum err delegation_suspend_due_many(struct call *c, struct uuid coop, const struct uuid *members, size_t n);
 CH_CHECK enum err delegation_end_of_members(struct call *c, struct uuid coop, const struct uuid *members, size_t n, const char *reason);
 
+/* The member has moved their checkup to an earlier day: what they delegated ends then at the latest. */
+CH_CHECK enum err delegation_due_moved(struct call *c, struct uuid coop, struct uuid member);
+/* Ends what has run out in a co-op, and tells; a transaction of its own. Part of the job "delegation.daily". */
+CH_CHECK enum err delegation_daily(struct call *c, struct uuid coop, int64_t *ended);
+
 /* ---- Who decides ---- */
 
 struct delegation_step {
@@ -163,7 +178,7 @@ struct delegation_weight {
 	int direct;               /* standing edges to them */
 	int weight;               /* members they would decide for, chains included */
 	int stale;                /* edges whose principal or delegate has done nothing for a year */
-	bool pivotal;             /* without them a decision by all could fall the other way: they and those they represent are more than the margin that a half needs */
+	bool pivotal;             /* decides for others, and is one of the fewest who together hold more than half */
 };
 struct delegation_flow { int from, to, edges; /* numbers in `top`; -1: all others */ };
 struct delegation_report {

@@ -1,4 +1,5 @@
-/* delegation_internal.h - what the files of server/coop share about delegations. Of server/coop only. */
+/* delegation_internal.h - what the files of server/coop share about delegations. All of it is inside an open transaction that has entered the co-op (c->coop). Of
+ * server/coop only. */
 #ifndef COMMONHOLD_DELEGATION_INTERNAL_H
 #define COMMONHOLD_DELEGATION_INTERNAL_H
 
@@ -15,29 +16,38 @@ struct edge_row {
 	struct str coop_slug;   /* for addresses in notices */
 };
 
-/* One version of the co-op; ERR_NOT_FOUND. */
+/* How a member is called among members: as they are credited, with their number where that is no name. */
+struct str member_face(struct arena *a, const struct member *m);
+/* One version; ERR_NOT_FOUND. */
 CH_CHECK enum err edge_read(struct call *c, struct uuid coop, struct uuid id, struct edge_row *out);
-/* The live ones (asked, standing, suspended) of a member as principal. */
-CH_CHECK enum err edges_live_of(struct call *c, struct uuid coop, int principal_no, struct edge_row **out, size_t *n);
+/* Those of a member as principal or delegate, newest first; `all`: with what has ended. */
+enum edges_which { EDGES_MINE, EDGES_REPRESENTED, EDGES_ASKED };
+CH_CHECK enum err edges_of(struct call *c, struct uuid coop, enum edges_which which, int number, bool all, struct edge_row **out, size_t *n);
+/* By the engine's numbers, in no order. */
+CH_CHECK enum err edges_numbered(struct call *c, struct uuid coop, const int64_t *numbers, size_t count, struct edge_row **out, size_t *n);
 /* The end of an edge that begins to count now: the least of the end chosen and the checkup. */
 instant edge_end(instant chosen_end, instant due);
-/* Whom it lets decide what: "ballots about releases", "the ballot “…”", "training generative models", in words for people. */
-struct str delegation_scope_words(struct arena *a, const struct delegation *d);
+/* Refuses when the delegate decides for as many others as the charter allows (delegation_cap). */
+CH_CHECK enum err edge_check_cap(struct call *c, const struct charter *charter, const struct delegation *d);
+
+/* Who would decide for a member now, as if the version with the engine's number `without` (0: none) were not there. */
+CH_CHECK enum err delegation_resolve_without(struct call *c, const struct charter *charter, const struct member *m, enum policy_question question, unsigned topic, struct uuid target,
+	uint64_t without, struct delegation_path *out);
 
 /* Adds an event. `by`: who acted (nil: the schedule); `ends`: INSTANT_NONE unless it makes the edge count. */
 CH_CHECK enum err edge_event(struct call *c, const struct delegation *d, const char *kind, struct uuid by, instant ends, struct str reason);
-/* Ends a live version now, in this state, with its event and the change in delegation_now. */
-CH_CHECK enum err edge_close(struct call *c, const struct delegation *d, enum delegation_state to, const char *event, struct uuid by, struct str reason);
-/* Makes a version count from now until `ends`: event (accepted or confirmed) and delegation_now. */
-CH_CHECK enum err edge_open(struct call *c, const struct delegation *d, const char *event, struct uuid by, instant ends);
-/* Writes a version; `first` nil: the first of its kind. Gives id and number. */
-CH_CHECK enum err edge_insert(struct call *c, struct delegation *d);
+/* Ends a live version now, in this state, with its event. */
+CH_CHECK enum err edge_close(struct call *c, struct delegation *d, enum delegation_state to, const char *event, struct uuid by, struct str reason);
+/* Makes a version count from now until `ends`, or prolongs it: event "accepted" or "confirmed". */
+CH_CHECK enum err edge_open(struct call *c, struct delegation *d, const char *event, struct uuid by, instant ends);
+/* Writes a version that waits for an answer; `first` nil: the first of its kind. Gives id, number, and the data of the leaf "delegation.made". */
+CH_CHECK enum err edge_insert(struct call *c, struct delegation *d, struct str *leaf);
 /* The leaf of an act on a version, by the acting member. */
 CH_CHECK enum err edge_leaf(struct call *c, const char *type, const struct delegation *d, struct uuid by);
 
-/* Tells one of the two about an act of the other: a notice of this kind to `account`. */
+/* Tells `account` (nil: nobody) about an act. */
 CH_CHECK enum err edge_tell(struct call *c, const char *kind, const struct edge_row *e, struct uuid account, const char *title, struct str text, struct str reason);
-/* Everyone whose chain runs on over `principal_no` for this question, nearest first, is told that it is cut: an event on their own edge, and a notice. */
-CH_CHECK enum err edge_tell_upstream(struct call *c, struct uuid coop, enum policy_question question, const int64_t *principals, size_t n, const char *why);
+/* Everyone whose chain runs on over these members for this question is told that it is cut: an event on their own edge, and a notice. */
+CH_CHECK enum err edge_tell_upstream(struct call *c, enum policy_question question, const int64_t *principals, size_t n, const char *why);
 
 #endif

@@ -1,5 +1,7 @@
 #include "server/coop/coop_internal.h"
 
+#include "commonhold/delegation.h"
+
 /* A column list in the order in which member_of_row reads it; m is the membership, and the account's name is told to admins' lists only. */
 #define MEMBER_COLUMNS \
 	"m.coop_id, m.id, m.account_id, m.number, m.state, m.is_admin, m.applied_at, m.joined_at, m.due_at, m.state_at, m.attribution, m.pseudonym, m.public_name, m.contributed, m.cycle, m.due_day, m.checked_at"
@@ -178,6 +180,8 @@ enum err membership_move(struct call *c, struct member *m, enum policy_standing 
 	TRY(db_one(c, membership_update, &r, A_UUID(m->coop), A_UUID(m->id), A_Z(policy_standing_name(to)), A_TIME(due), day_or_null(anniversary_day(from, due))));
 	*m = member_of_row(&r, 0);
 	TRY(note_event(c, m, policy_standing_name(from), reason));
+	if (to == POLICY_STANDING_LEFT || to == POLICY_STANDING_REMOVED)
+		TRY(delegation_end_of_member(c, m->coop, m->id, policy_standing_name(to)));
 	const char *leaf = to == POLICY_STANDING_LEFT && by == MOVER_SELF ? "member.left" : edge->leaf;
 	return log_act(c, m->coop, leaf, leaf_about_member(c, m->id, NULL, STR_NONE), actor);
 }
@@ -424,6 +428,7 @@ enum err member_set_due(struct call *c, struct uuid coop, instant due, struct me
 		return fail_field(c, "/due_at", "Choose a date before %.10s that leaves time for the checkup.", clock_format(c->arena, out->due_at).p);
 	TRY(db_one(c, membership_set_due_at, &r, A_UUID(coop), A_UUID(out->id), A_TIME(due), A_INT(clock_civil(due).day)));
 	*out = member_of_row(&r, 0);
+	TRY(delegation_due_moved(c, coop, out->id));
 	TRY(log_act(c, coop, "member.due_moved", leaf_about_member(c, out->id, "due", clock_format(c->arena, due)), out->id));
 	return db_commit(c);
 }

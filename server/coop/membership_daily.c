@@ -1,5 +1,6 @@
 #include "server/coop/coop_internal.h"
 
+#include "commonhold/delegation.h"
 #include "commonhold/ledger.h"
 #include "commonhold/notify.h"
 
@@ -121,6 +122,21 @@ static enum err append_leaves(struct call *c, struct uuid coop, const struct ste
 	return ERR_OK;
 }
 
+/* Whose checkup is overdue delegates to nobody until they answer; whose membership lapsed decides for nobody. */
+static enum err rest_delegations(struct call *c, struct uuid coop, const struct step *moves, size_t n)
+{
+	struct uuid *overdue = ARENA_ARRAY(c->arena, n + 1, struct uuid), *lapsed = ARENA_ARRAY(c->arena, n + 1, struct uuid);
+	size_t n_overdue = 0, n_lapsed = 0;
+	for (size_t i = 0; i < n; i++) {
+		if (str_is(moves[i].what, "grace"))
+			overdue[n_overdue++] = moves[i].member;
+		else if (str_is(moves[i].what, "lapsed"))
+			lapsed[n_lapsed++] = moves[i].member;
+	}
+	TRY(delegation_suspend_due_many(c, coop, overdue, n_overdue));
+	return delegation_end_of_members(c, coop, lapsed, n_lapsed, "lapsed");
+}
+
 /* ---- What is said ---- */
 
 /* How each step is told: the co-op's name and the day that matters stand between the three parts of the text. */
@@ -216,6 +232,7 @@ enum err membership_steps(struct call *c, const struct charter *charter, struct 
 	TRY(tell(c, charter->coop, s.words, s.n_words));
 	if (s.n_moves == 0)
 		return ERR_OK;
+	TRY(rest_delegations(c, charter->coop, s.moves, s.n_moves));
 	return append_leaves(c, charter->coop, s.moves, s.n_moves);
 }
 

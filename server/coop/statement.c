@@ -1,4 +1,7 @@
-#include "server/coop/coop_internal.h"
+#include "server/coop/delegation_internal.h"
+
+#include "commonhold/notify.h"
+#include "commonhold/words.h"
 
 /* What members say about uses of their items: rows are added; a later one about the same replaces an earlier one for the uses it names. */
 
@@ -12,7 +15,14 @@ SQL(statement_insert,
 	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, commonhold_now(), $12, $13, $14, $15, $16, $17) RETURNING seq, declared_at");
 SQL(statement_of_member,
 	"SELECT seq, layer, kind, item_id, uses, purpose, audience, effect, duties, declared_at, valid_from, valid_to, verbatim, revision, external "
-	"FROM statement WHERE coop_id = $1 AND member_id = $2 AND layer IN (1, 2) ORDER BY seq DESC LIMIT $3");
+	"FROM statement WHERE coop_id = $1 AND member_id = $2 AND (layer = 3) = $3 ORDER BY seq DESC LIMIT $4");
+SQL(statements_as_delegate,
+	"SELECT seq, layer, kind, item_id, uses, purpose, audience, effect, duties, declared_at, valid_from, valid_to, verbatim, revision, external "
+	"FROM statement WHERE coop_id = $1 AND member_id = $2 AND layer = 3 AND declared_at >= $3 AND declared_at < $4 ORDER BY seq DESC LIMIT $5");
+/* Those whose own delegation may be reached: what is said about other uses does not concern them. */
+SQL(principals_of_delegate,
+	"SELECT DISTINCT p.account_id FROM delegation_now n JOIN membership p ON p.coop_id = n.coop_id AND p.number = n.principal_no "
+	"WHERE n.coop_id = $1 AND n.delegate_no = $2 AND n.question = 1 AND n.state = 'standing' AND n.ends > commonhold_now() AND (n.scope <> 1 OR n.topics & $3 <> 0)");
 
 /* ---- Checking ---- */
 
@@ -41,7 +51,7 @@ static bool known_or_absent(struct str word, int (*find)(const char *name, size_
 static enum err check_statement(struct call *c, const struct charter *charter, const struct statement *s, size_t at)
 {
 	int effect = s->effect.p ? policy_effect_find(s->effect.p, s->effect.n) : -1;
-	if (s->layer != POLICY_LAYER_ITEM && s->layer != POLICY_LAYER_SUBJECT)
+	if (s->layer != POLICY_LAYER_ITEM && s->layer != POLICY_LAYER_SUBJECT && s->layer != POLICY_LAYER_DELEGATE)
 		return fault(c, at, "layer", "One speaks about all of one's items, a kind of them, or one of them.");
 	if ((s->layer == POLICY_LAYER_ITEM) != !uuid_is_nil(s->item))
 		return fault(c, at, "item", "Name the contribution that this is about.");
@@ -137,17 +147,94 @@ static enum err statement_make_inside(struct call *c, const struct charter *char
 	return log_act(c, me->coop, "statement.made", leaf_with_commitment(c, me->id, statements_said(c, said, n), random), me->id);
 }
 
+static enum err check_number(struct call *c, size_t n)
+{
+	return n > 0 && n <= STATEMENTS_AT_ONCE ? ERR_OK : fail_field(c, "/statements", "Say between one and %d things at a time.", STATEMENTS_AT_ONCE);
+}
+
 enum err statement_make(struct call *c, struct uuid coop, const struct statement *in, size_t n, struct statement **out)
 {
 	struct member me;
 	struct charter charter;
-	if (n == 0 || n > STATEMENTS_AT_ONCE)
-		return fail_field(c, "/statements", "Say between one and %d things at a time.", STATEMENTS_AT_ONCE);
+	TRY(check_number(c, n));
 	struct statement *said = ARENA_ARRAY(c->arena, n, struct statement);
 	memcpy(said, in, n * sizeof *said);
+	for (size_t i = 0; i < n; i++)
+		if (said[i].layer == POLICY_LAYER_DELEGATE)
+			return fault(c, i, "layer", "What one says as a delegate is said apart from one's own choices.");
 	TRY(db_begin_in(c, coop, DB_WRITE));
 	TRY(require_member(c, coop, &me));
 	TRY(charter_current(c, coop, &charter));
+	TRY(statement_make_inside(c, &charter, &me, said, n));
+	TRY(db_commit(c));
+	*out = said;
+	return ERR_OK;
+}
+
+/* ---- As a delegate ---- */
+
+/* "no to training generative models; yes to search" */
+static struct str said_words(struct arena *a, const struct statement *said, size_t n)
+{
+	struct str text = STR("");
+	for (size_t i = 0; i < n && text.n < 1000; i++) {
+		struct str uses = words_list(a, said[i].uses, POLICY_USE_COUNT, words_use);
+		const char *word = str_is(said[i].effect, "allow") ? "yes to" : str_is(said[i].effect, "deny") ? "no to" : str_is(said[i].effect, "allow_if") ? "yes, on conditions, to" : "nothing about";
+		text = str_fmt(a, "%.*s%s%s %.*s", STR_ARG(text), i ? "; " : "", word, STR_ARG(uses));
+	}
+	return text;
+}
+
+/* Each principal whose delegation may be reached learns of it, in their digest or at once, as they chose. */
+static enum err tell_principals(struct call *c, const struct member *me, const struct statement *said, size_t n)
+{
+	struct rows r;
+	struct coop coop;
+	struct buf b;
+	struct json_writer w;
+	uint32_t uses = 0;
+	for (size_t i = 0; i < n; i++)
+		uses |= said[i].uses;
+	TRY(db_query(c, principals_of_delegate, &r, A_UUID(me->coop), A_INT(me->number), A_INT((int32_t)uses)));
+	if (r.n == 0)
+		return ERR_OK;
+	struct uuid *accounts = ARENA_ARRAY(c->arena, (size_t)r.n, struct uuid);
+	for (int i = 0; i < r.n; i++)
+		accounts[i] = row_uuid(&r, i, 0);
+	TRY(coop_get(c, me->coop, &coop));
+	struct str words = said_words(c->arena, said, n), name = member_face(c->arena, me);
+	buf_init(&b, 16 * KIB);
+	jw_init(&w, &b);
+	jw_object(&w);
+	jw_kz(&w, "title", "Your delegate spoke about uses of contributions");
+	jw_kstr(&w, "text", str_fmt(c->arena, "%.*s says, as a delegate: %.*s. Whatever you said yourself stands before it, and you can say otherwise at any time.", STR_ARG(name), STR_ARG(words)));
+	jw_kstr(&w, "url", str_fmt(c->arena, "/coops/%.*s/delegations", STR_ARG(coop.slug)));
+	jw_kstr(&w, "delegate", name);
+	jw_kz(&w, "scope", "uses of what is contributed");
+	jw_kstr(&w, "choice", words);
+	jw_end_object(&w);
+	return notify_many(c, &(struct notice){ .kind = "delegation.act", .coop = me->coop, .data = buf_take(c->arena, &b) }, accounts, (size_t)r.n);
+}
+
+enum err statement_make_as_delegate(struct call *c, struct uuid coop, const struct statement *in, size_t n, struct statement **out)
+{
+	struct member me;
+	struct charter charter;
+	TRY(check_number(c, n));
+	struct statement *said = ARENA_ARRAY(c->arena, n, struct statement);
+	memcpy(said, in, n * sizeof *said);
+	for (size_t i = 0; i < n; i++) {
+		if (!uuid_is_nil(said[i].item))
+			return fault(c, i, "item", "A delegate speaks about uses, not about single contributions of others.");
+		said[i].layer = POLICY_LAYER_DELEGATE;
+		said[i].external = false;
+	}
+	TRY(db_begin_in(c, coop, DB_WRITE));
+	TRY(require_member(c, coop, &me));
+	if (!in_good_standing(me.state))
+		return fail_reason(c, ERR_STATE, "delegation_standing", "Only a current member can decide for others.");
+	TRY(charter_current(c, coop, &charter));
+	TRY(tell_principals(c, &me, said, n));
 	TRY(statement_make_inside(c, &charter, &me, said, n));
 	TRY(db_commit(c));
 	*out = said;
@@ -207,16 +294,39 @@ static size_t keep_current(struct statement *s, size_t n)
 	return said;
 }
 
-enum err statement_list(struct call *c, struct uuid coop, bool current, struct statement **out, size_t *n)
+static void statements_of_rows(struct arena *a, const struct rows *r, bool current, struct statement **out, size_t *n)
+{
+	*out = ARENA_ARRAY(a, (size_t)r->n + 1, struct statement);
+	for (int i = 0; i < r->n; i++)
+		(*out)[i] = statement_of_row(a, r, i);
+	*n = current ? keep_current(*out, (size_t)r->n) : (size_t)r->n;
+}
+
+static enum err list(struct call *c, struct uuid coop, bool as_delegate, bool current, struct statement **out, size_t *n)
 {
 	struct member me;
 	struct rows r;
 	TRY(db_begin_in(c, coop, DB_READ));
 	TRY(require_member(c, coop, &me));
-	TRY(db_finish(c, statement_of_member, &r, A_UUID(coop), A_UUID(me.id), A_I64(STATEMENTS_LISTED)));
-	*out = ARENA_ARRAY(c->arena, (size_t)r.n + 1, struct statement);
-	for (int i = 0; i < r.n; i++)
-		(*out)[i] = statement_of_row(c->arena, &r, i);
-	*n = current ? keep_current(*out, (size_t)r.n) : (size_t)r.n;
+	TRY(db_finish(c, statement_of_member, &r, A_UUID(coop), A_UUID(me.id), A_BOOL(as_delegate), A_I64(STATEMENTS_LISTED)));
+	statements_of_rows(c->arena, &r, current, out, n);
+	return ERR_OK;
+}
+
+enum err statement_list(struct call *c, struct uuid coop, bool current, struct statement **out, size_t *n)
+{
+	return list(c, coop, false, current, out, n);
+}
+
+enum err statement_list_as_delegate(struct call *c, struct uuid coop, bool current, struct statement **out, size_t *n)
+{
+	return list(c, coop, true, current, out, n);
+}
+
+enum err delegation_acts(struct call *c, struct uuid coop, struct uuid delegate, instant from, instant to, struct statement **out, size_t *n)
+{
+	struct rows r;
+	TRY(db_query(c, statements_as_delegate, &r, A_UUID(coop), A_UUID(delegate), A_TIME(from), A_TIME(to), A_I64(STATEMENTS_LISTED)));
+	statements_of_rows(c->arena, &r, false, out, n);
 	return ERR_OK;
 }

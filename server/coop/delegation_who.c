@@ -1,0 +1,367 @@
+#include "server/coop/delegation_internal.h"
+
+#include "commonhold/words.h"
+
+/* Who decides for one member, and why: the delegations on the way from them are read in one trip (now) or hop by hop (as of a past instant), and the policy engine says what they
+ * amount to, as it does for everybody at a close. */
+
+#define HOPS_MAX 32 /* of a way that is followed: four times what any charter allows */
+
+/* Column order is that of way_edge(). */
+#define WAY_COLUMNS "n.edge, n.target, n.principal_no, n.delegate_no, n.topics, n.scope, n.accepted_at, n.starts, n.ends, n.revoked_at, n.delegation_id, p.id, p.state, q.id, q.state"
+SQL(way_now,
+	"SELECT " WAY_COLUMNS " FROM delegation_way($1, $2, $3::integer::smallint, $4, $5, commonhold_now(), $6, $7) n "
+	"JOIN membership p ON p.coop_id = $1 AND p.number = n.principal_no LEFT JOIN membership q ON q.coop_id = $1 AND q.number = n.delegate_no");
+/* Everything that one member had delegated by an instant, from the facts alone. */
+SQL(way_then,
+	"SELECT d.edge, 0::bigint, d.principal_no, d.delegate_no, 0, 0::smallint, coalesce(e.accepted, 'infinity'), coalesce(e.accepted, d.made_at), "
+	"coalesce(e.ends, 'infinity'), coalesce(e.closed, 'infinity'), d.id, d.principal_id, "
+	"(SELECT to_state FROM membership_event v WHERE v.coop_id = $1 AND v.member_id = d.principal_id AND v.at <= $4 ORDER BY v.seq DESC LIMIT 1), d.delegate_id, "
+	"(SELECT to_state FROM membership_event v WHERE v.coop_id = $1 AND v.member_id = d.delegate_id AND v.at <= $4 ORDER BY v.seq DESC LIMIT 1), "
+	"d.scope, array_to_string(d.topics, ','), d.target "
+	"FROM delegation d CROSS JOIN LATERAL (SELECT min(v.at) FILTER (WHERE v.kind IN ('accepted', 'confirmed')) AS accepted, "
+	"  (array_agg(v.ends ORDER BY v.seq DESC) FILTER (WHERE v.ends IS NOT NULL))[1] AS ends, min(v.at) FILTER (WHERE v.kind IN ('declined', 'revoked', 'ended', 'suspended')) AS closed "
+	"  FROM delegation_event v WHERE v.coop_id = $1 AND v.delegation_id = d.id AND v.at <= $4) e "
+	"WHERE d.coop_id = $1 AND d.principal_no = $2 AND d.question = $3 AND d.made_at <= $4");
+SQL(votes_of, /* the last vote of each counts, none takes it back; a delegate may have voted for this one person ($5); the board has spoken once that is on record */
+	"SELECT m.number FROM unnest($3::bigint[]) AS u (no) JOIN membership m ON m.coop_id = $1 AND m.number = u.no WHERE EXISTS (SELECT FROM (SELECT DISTINCT ON "
+	"  (v.on_behalf_of) v.choice FROM vote v WHERE v.coop_id = $1 AND v.ballot_id = $2 AND v.member_id = m.id AND v.at <= $4 AND (v.on_behalf_of IS NULL OR v.on_behalf_of = $5) "
+	"  ORDER BY v.on_behalf_of, v.seq DESC) last WHERE last.choice <> 'none') "
+	"UNION ALL SELECT -2 FROM ballot WHERE coop_id = $1 AND id = $2 AND board_choice IS NOT NULL AND closed_at <= $4");
+SQL(words_of, /* whoever has said anything about the use as a delegate, whatever kind or purpose, and not taken it back */
+	"SELECT m.number FROM unnest($3::bigint[]) AS u (no) JOIN membership m ON m.coop_id = $1 AND m.number = u.no WHERE EXISTS (SELECT FROM (SELECT DISTINCT ON "
+	"  (s.kind, s.purpose, s.audience) s.effect FROM statement s WHERE s.coop_id = $1 AND s.member_id = m.id AND s.layer = 3 AND $2 = ANY (s.uses) AND s.declared_at <= $4 "
+	"  ORDER BY s.kind, s.purpose, s.audience, s.seq DESC) last WHERE last.effect <> 'none')");
+SQL(charter_on, "SELECT coalesce(max(version), 1) FROM charter WHERE coop_id = $1 AND adopted_at <= $2");
+SQL(ballot_kind_of, "SELECT kind FROM ballot WHERE coop_id = $1 AND id = $2");
+
+/* The people and delegations on one way, by places of their own so that the engine sees a small co-op. */
+struct way {
+	struct policy_edge *edges;  /* principal and delegate are places */
+	size_t n_edges, room;       /* how many, and places */
+	int64_t *numbers;           /* member number of each place */
+	struct uuid *members;       /* membership of each place */
+	uint8_t *active, *decided;  /* of each place; decided has one more for the board */
+	size_t n;                   /* places used */
+};
+
+static void *way_alloc(void *arena, size_t size)
+{
+	return arena_alloc(arena, size);
+}
+
+static void way_room(struct call *c, struct way *way, size_t edges)
+{
+	struct way before = *way;
+	size_t places = 2 * edges + 2;
+	*way = (struct way){ .room = edges, .n_edges = before.n_edges, .n = before.n };
+	way->edges = ARENA_ARRAY(c->arena, edges + 1, struct policy_edge);
+	way->numbers = ARENA_ARRAY(c->arena, places, int64_t);
+	way->members = ARENA_ARRAY(c->arena, places, struct uuid);
+	way->active = ARENA_ARRAY(c->arena, places, uint8_t);
+	way->decided = ARENA_ARRAY(c->arena, places, uint8_t);
+	if (before.n == 0)
+		return;
+	memcpy(way->edges, before.edges, before.n_edges * sizeof *way->edges);
+	memcpy(way->numbers, before.numbers, before.n * sizeof *way->numbers);
+	memcpy(way->members, before.members, before.n * sizeof *way->members);
+	memcpy(way->active, before.active, before.n);
+}
+
+static uint32_t place_of(struct way *way, int64_t number, struct uuid member, struct str state)
+{
+	if (number < 0)
+		return (uint32_t)number;
+	for (uint32_t i = 0; i < way->n; i++)
+		if (way->numbers[i] == number)
+			return i;
+	int standing = policy_standing_find(state.p ? state.p : "", state.n);
+	way->numbers[way->n] = number;
+	way->members[way->n] = member;
+	way->active[way->n] = standing >= 0 && in_good_standing((enum policy_standing)standing);
+	return (uint32_t)way->n++;
+}
+
+static struct policy_edge *way_edge(struct way *way, const struct rows *r, int row, enum policy_question question)
+{
+	struct policy_edge *edge = &way->edges[way->n_edges++];
+	*edge = (struct policy_edge){
+		.id = (uint64_t)row_int(r, row, 0), .target = (uint64_t)row_int(r, row, 1), .principal = place_of(way, row_int(r, row, 2), row_uuid(r, row, 11), row_str(r, row, 12)),
+		.delegate = place_of(way, row_int(r, row, 3), row_uuid(r, row, 13), row_str(r, row, 14)), .topics = (uint32_t)row_int(r, row, 4), .question = (uint8_t)question,
+		.scope = (uint8_t)row_int(r, row, 5), .accepted_at = row_time(r, row, 6), .starts = row_time(r, row, 7), .ends = row_time(r, row, 8), .revoked_at = row_time(r, row, 9),
+	};
+	return edge;
+}
+
+/* ---- Reading the way ---- */
+
+static enum err read_way_now(struct call *c, const struct delegation_path *ask, int member_no, uint64_t without, struct way *way)
+{
+	struct rows r;
+	TRY(db_query(c, way_now, &r, A_UUID(c->coop), A_INT(member_no), A_INT((int)ask->question), A_INT((int)ask->topic), A_I64((int64_t)delegation_target(ask->target)),
+		A_INT(HOPS_MAX), A_I64((int64_t)without)));
+	way_room(c, way, (size_t)r.n);
+	for (int i = 0; i < r.n; i++)
+		way_edge(way, &r, i, ask->question);
+	return ERR_OK;
+}
+
+static uint32_t topics_of(struct str names, enum policy_question question)
+{
+	struct str rest = names, word;
+	uint32_t bits = 0;
+	if (names.n == 0)
+		return 0;
+	while (str_split(&rest, ',', &word)) {
+		int no = question == POLICY_QUESTION_VOTE ? ballot_topic_find(word.p, word.n) : policy_use_find(word.p, word.n);
+		if (no >= 0)
+			bits |= POLICY_BIT(no);
+	}
+	return bits;
+}
+
+/* Where the way went on then from the member at `place`; a number below 0 ends it. */
+static int64_t next_then(struct call *c, const struct way *way, const struct policy_ask *ask, uint32_t place)
+{
+	struct policy_path *paths = ARENA_ARRAY(c->arena, way->n + 1, struct policy_path);
+	struct policy_mem mem = { way_alloc, c->arena };
+	struct policy_voices voices = { .n = way->n, .active = way->active };
+	if (policy_delegation_resolve(way->edges, way->n_edges, &voices, ask, &mem, paths) != POLICY_OK || paths[place].edge == POLICY_NO_EDGE)
+		return -1;
+	uint32_t delegate = way->edges[paths[place].edge].delegate;
+	return delegate < way->n ? way->numbers[delegate] : -1;
+}
+
+static enum err read_way_then(struct call *c, const struct policy_ask *ask, const struct delegation_path *about, int member_no, struct way *way)
+{
+	int64_t who = member_no;
+	for (int hop = 0; hop <= HOPS_MAX && who >= 0; hop++) {
+		struct rows r;
+		uint32_t place = POLICY_NO_MEMBER;
+		TRY(db_query(c, way_then, &r, A_UUID(c->coop), A_I64(who), A_Z(delegation_question_name(about->question)), A_TIME(about->at)));
+		way_room(c, way, way->n_edges + (size_t)r.n);
+		for (int i = 0; i < r.n; i++) {
+			struct policy_edge *edge = way_edge(way, &r, i, about->question);
+			struct str scope = row_str(&r, i, 15);
+			edge->scope = str_is(scope, "target") ? POLICY_SCOPE_TARGET : str_is(scope, "topic") ? POLICY_SCOPE_TOPIC : POLICY_SCOPE_COOP;
+			edge->topics = topics_of(row_str(&r, i, 16), about->question);
+			edge->target = edge->scope == POLICY_SCOPE_TARGET ? delegation_target(row_uuid(&r, i, 17)) : 0;
+			place = edge->principal;
+		}
+		if (place == POLICY_NO_MEMBER)
+			break;
+		int64_t next = next_then(c, way, ask, place);
+		for (size_t i = 0; i < way->n_edges && next >= 0; i++)
+			if (way->numbers[way->edges[i].principal] == next)
+				next = -1; /* a circle */
+		who = next;
+	}
+	return ERR_OK;
+}
+
+/* ---- Who has decided ---- */
+
+/* Without a single ballot in view nobody has voted yet: who delegates no further is taken to decide. */
+static enum err suppose_decided(struct call *c, struct way *way, const struct policy_ask *ask, uint32_t self)
+{
+	struct policy_path *paths = ARENA_ARRAY(c->arena, way->n + 1, struct policy_path);
+	struct policy_mem mem = { way_alloc, c->arena };
+	struct policy_voices voices = { .n = way->n, .active = way->active };
+	if (policy_delegation_resolve(way->edges, way->n_edges, &voices, ask, &mem, paths) != POLICY_OK)
+		return fail(c, ERR_INTERNAL, "The delegations cannot be followed just now.");
+	for (uint32_t i = 0; i < way->n; i++)
+		way->decided[i] = i != self && paths[i].edge == POLICY_NO_EDGE;
+	way->decided[way->n] = 1;
+	return ERR_OK;
+}
+
+static enum err find_decided(struct call *c, const struct delegation_path *about, const struct policy_ask *ask, uint32_t self, struct way *way)
+{
+	struct rows r;
+	if (about->question == POLICY_QUESTION_VOTE && uuid_is_nil(about->target))
+		return suppose_decided(c, way, ask, self);
+	if (about->question == POLICY_QUESTION_VOTE)
+		TRY(db_query(c, votes_of, &r, A_UUID(c->coop), A_UUID(about->target), A_I64S(way->numbers, way->n), A_TIME(about->at), A_UUID(way->members[self])));
+	else
+		TRY(db_query(c, words_of, &r, A_UUID(c->coop), A_Z(policy_use_name(about->topic)), A_I64S(way->numbers, way->n), A_TIME(about->at)));
+	for (int row = 0; row < r.n; row++) {
+		int64_t number = row_int(&r, row, 0);
+		if (number < 0)
+			way->decided[way->n] = 1;
+		for (size_t i = 0; i < way->n; i++)
+			if (way->numbers[i] == number)
+				way->decided[i] = 1;
+	}
+	return ERR_OK;
+}
+
+/* ---- What it amounts to ---- */
+
+static struct str last_name(const struct delegation_path *p)
+{
+	return p->n_steps ? p->steps[p->n_steps - 1].name : STR("nobody");
+}
+
+static const char *dropped_words(enum policy_via dropped)
+{
+	switch (dropped) {
+	case POLICY_VIA_EXPIRED:
+		return " A delegation of yours that would cover this has ended, rests, or its delegate is not a current member.";
+	case POLICY_VIA_REVOKED:
+		return " A delegation of yours that would cover this was revoked or has ended.";
+	case POLICY_VIA_SCOPE:
+		return " Your delegations do not reach this.";
+	case POLICY_VIA_UNACCEPTED:
+		return " A delegation of yours waits to be accepted.";
+	default:
+		return "";
+	}
+}
+
+static struct str why_words(struct arena *a, const struct delegation_path *p)
+{
+	struct str last = last_name(p);
+	bool vote = p->question == POLICY_QUESTION_VOTE;
+	switch (p->via) {
+	case POLICY_VIA_OWN:
+		return vote ? STR("You have voted yourself, and that counts before any delegation.") : STR("You have decided yourself.");
+	case POLICY_VIA_DECIDED:
+		if (vote)
+			return str_fmt(a, "%.*s decides for you, unless you vote yourself.", STR_ARG(last));
+		return str_fmt(a, "What %.*s says as a delegate reaches your items where you are silent, or where it is stricter than your own default. It never lifts a no of yours.", STR_ARG(last));
+	case POLICY_VIA_SILENT:
+		return str_fmt(a, "%.*s would decide for you, but has not %s. Until then nobody decides, unless you do.", STR_ARG(last), vote ? "voted" : "said anything about this use as a delegate");
+	case POLICY_VIA_NOBODY:
+		return STR("You asked that nobody decide this for you.");
+	case POLICY_VIA_CYCLE:
+		return STR("The delegations run in a circle back to you, so nobody decides unless somebody in it does.");
+	case POLICY_VIA_DEPTH:
+		return str_fmt(a, "The chain to %.*s is longer than the charter allows, so nobody decides for you.", STR_ARG(last));
+	case POLICY_VIA_CAP:
+		return str_fmt(a, "%.*s decides for as many members as the charter allows already.", STR_ARG(last));
+	default:
+		return str_fmt(a, "Nobody decides for you.%s%s", vote ? " Undecided is never a yes." : " What you say yourself, or the co-op's default if you accepted it, counts.", dropped_words(p->dropped));
+	}
+}
+
+/* The steps with the delegations that they take, as people read them. */
+static enum err take_steps(struct call *c, const struct way *way, const struct policy_path *paths, uint32_t self, struct delegation_path *out)
+{
+	int64_t *numbers = ARENA_ARRAY(c->arena, HOPS_MAX + 2, int64_t);
+	uint32_t *delegates = ARENA_ARRAY(c->arena, HOPS_MAX + 2, uint32_t);
+	struct edge_row *rows;
+	size_t n = 0, n_rows;
+	for (uint32_t at = self; at < way->n && n <= HOPS_MAX && paths[at].edge != POLICY_NO_EDGE && (n == 0 || !way->decided[at] || at == self); n++) {
+		const struct policy_edge *edge = &way->edges[paths[at].edge];
+		numbers[n] = (int64_t)edge->id;
+		delegates[n] = at = edge->delegate;
+		if (at == self) {
+			n++;
+			break;
+		}
+	}
+	out->steps = ARENA_ARRAY(c->arena, n + 1, struct delegation_step);
+	if (n == 0)
+		return ERR_OK;
+	TRY(edges_numbered(c, c->coop, numbers, n, &rows, &n_rows));
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; k < n_rows; k++)
+			if (rows[k].d.edge == (uint64_t)numbers[i])
+				out->steps[out->n_steps++] = (struct delegation_step){ .by = rows[k].d, .name = rows[k].d.delegate_name, .member = rows[k].d.delegate };
+	return ERR_OK;
+}
+
+static enum err conclude(struct call *c, const struct policy_ask *ask, struct way *way, uint32_t self, struct delegation_path *out)
+{
+	struct policy_path *paths = ARENA_ARRAY(c->arena, way->n + 1, struct policy_path);
+	struct policy_mem mem = { way_alloc, c->arena };
+	struct policy_voices voices = { .n = way->n, .active = way->active, .decided = way->decided, .beyond_own = out->question == POLICY_QUESTION_CONSENT };
+	if (policy_delegation_resolve(way->edges, way->n_edges, &voices, ask, &mem, paths) != POLICY_OK)
+		return fail(c, ERR_INTERNAL, "The delegations cannot be followed just now.");
+	out->via = (enum policy_via)paths[self].via;
+	out->dropped = (enum policy_via)paths[self].dropped;
+	if (out->via != POLICY_VIA_OWN)
+		TRY(take_steps(c, way, paths, self, out));
+	if (paths[self].decider < way->n)
+		out->decider = way->members[paths[self].decider];
+	out->why = why_words(c->arena, out);
+	return ERR_OK;
+}
+
+static enum err resolve(struct call *c, const struct charter *charter, const struct member *m, bool now, uint64_t without, struct delegation_path *out)
+{
+	struct way way = { 0 };
+	struct policy_ask ask = { .question = (uint8_t)out->question, .topic = (uint8_t)out->topic, .depth = (uint8_t)charter->delegation_depth, .board_active = 1,
+		.target = delegation_target(out->target), .at = out->at };
+	if (now)
+		TRY(read_way_now(c, out, m->number, without, &way));
+	else
+		TRY(read_way_then(c, &ask, out, m->number, &way));
+	if (way.n == 0)
+		way_room(c, &way, 1);
+	uint32_t self = place_of(&way, m->number, m->id, str_of(policy_standing_name(m->state)));
+	TRY(find_decided(c, out, &ask, self, &way));
+	return conclude(c, &ask, &way, self, out);
+}
+
+/* ---- Asking ---- */
+
+static enum err check_topic(struct call *c, enum policy_question question, unsigned topic)
+{
+	return topic < delegation_topic_count(question) ? ERR_OK
+		: fail_reason(c, ERR_INVALID, "delegation_topic", question == POLICY_QUESTION_VOTE ? "There is no such kind of ballot." : "There is no such use.");
+}
+
+/* A ballot has a kind, whatever the caller says. */
+static enum err topic_of_target(struct call *c, enum policy_question question, struct uuid target, unsigned *topic)
+{
+	struct rows r;
+	if (question != POLICY_QUESTION_VOTE || uuid_is_nil(target))
+		return ERR_OK;
+	TRY(db_query(c, ballot_kind_of, &r, A_UUID(c->coop), A_UUID(target)));
+	if (r.n != 1)
+		return fail_reason(c, ERR_NOT_FOUND, "delegation_target", "This co-op has no such ballot.");
+	struct str kind = row_str(&r, 0, 0);
+	int no = ballot_topic_find(kind.p, kind.n);
+	*topic = no < 0 ? 0 : (unsigned)no;
+	return ERR_OK;
+}
+
+enum err delegation_resolve_without(struct call *c, const struct charter *charter, const struct member *m, enum policy_question question, unsigned topic, struct uuid target,
+	uint64_t without, struct delegation_path *out)
+{
+	*out = (struct delegation_path){ .question = question, .topic = topic, .target = target, .at = clock_now() };
+	TRY(check_topic(c, question, topic));
+	return resolve(c, charter, m, true, without, out);
+}
+
+enum err delegation_resolve_one(struct call *c, struct uuid coop, struct uuid member, enum policy_question question, unsigned topic, struct uuid target,
+	struct delegation_path *out)
+{
+	struct charter charter;
+	struct member m;
+	TRY(member_of_id(c, coop, member, &m));
+	TRY(charter_current(c, coop, &charter));
+	return delegation_resolve_without(c, &charter, &m, question, topic, target, 0, out);
+}
+
+enum err delegation_who_on(struct call *c, struct uuid coop, enum policy_question question, unsigned topic, struct uuid target, instant on, struct delegation_path *out)
+{
+	struct charter charter;
+	struct member me;
+	struct rows r;
+	bool now = on == INSTANT_NONE || on >= clock_now();
+	TRY(db_begin_in(c, coop, DB_READ));
+	TRY(require_member(c, coop, &me));
+	TRY(topic_of_target(c, question, target, &topic));
+	TRY(check_topic(c, question, topic));
+	*out = (struct delegation_path){ .question = question, .topic = topic, .target = target, .at = now ? clock_now() : on };
+	if (now) {
+		TRY(charter_current(c, coop, &charter));
+	} else {
+		TRY(db_one(c, charter_on, &r, A_UUID(coop), A_TIME(on)));
+		TRY(charter_version(c, coop, (int)row_int(&r, 0, 0), &charter));
+	}
+	TRY(resolve(c, &charter, &me, now, 0, out));
+	return db_commit(c);
+}
