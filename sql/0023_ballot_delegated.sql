@@ -39,7 +39,9 @@ ALTER TABLE vote
 COMMENT ON COLUMN vote.member_no IS 'Number of who cast it';
 COMMENT ON COLUMN vote.on_behalf_of IS 'A delegate''s vote for this one principal, who may still vote in person; NULL: one''s own vote';
 COMMENT ON COLUMN vote.on_behalf_no IS 'Number of the principal';
-CREATE INDEX vote_on_behalf ON vote (coop_id, ballot_id, on_behalf_of, seq) WHERE on_behalf_of IS NOT NULL;
+DROP INDEX vote_of_ballot;
+CREATE INDEX vote_own ON vote (coop_id, ballot_id, member_no, seq) WHERE on_behalf_of IS NULL;
+CREATE INDEX vote_on_behalf ON vote (coop_id, ballot_id, on_behalf_no, seq) WHERE on_behalf_of IS NOT NULL;
 
 -- One row a person, in the order of their numbers.
 ALTER TABLE ballot_resolution ADD COLUMN member_no integer, ADD COLUMN decider_no integer, ADD COLUMN reason text, ADD COLUMN on_behalf boolean NOT NULL DEFAULT false;
@@ -166,6 +168,44 @@ END $$;
 COMMENT ON FUNCTION closed_ballots_account_for_everybody() IS 'Trigger: a ballot closes with exactly one outcome for everybody on its roll, and with counts that are the counts of these. Admins count in person only.';
 CREATE TRIGGER closed_ballots_account_for_everybody AFTER UPDATE OF state ON ballot FOR EACH ROW
 	WHEN (OLD.state = 'open' AND NEW.state IN ('passed', 'failed')) EXECUTE FUNCTION closed_ballots_account_for_everybody();
+
+-- What a person themselves said last: NULL before they vote and after they take it back.
+CREATE FUNCTION ballot_own_choice(in_coop uuid, in_ballot uuid, in_member integer) RETURNS text LANGUAGE sql STABLE AS $$
+	SELECT nullif((SELECT v.choice FROM vote v WHERE v.coop_id = in_coop AND v.ballot_id = in_ballot AND v.member_no = in_member AND v.on_behalf_of IS NULL ORDER BY v.seq DESC LIMIT 1), 'none')
+$$;
+COMMENT ON FUNCTION ballot_own_choice(uuid, uuid, integer) IS 'The own vote of a person that counts at present';
+CREATE FUNCTION ballot_choice_for(in_coop uuid, in_ballot uuid, in_delegate integer, in_principal integer) RETURNS text LANGUAGE sql STABLE AS $$
+	SELECT nullif((SELECT v.choice FROM vote v WHERE v.coop_id = in_coop AND v.ballot_id = in_ballot AND v.on_behalf_no = in_principal AND v.member_no = in_delegate
+		AND v.on_behalf_of IS NOT NULL ORDER BY v.seq DESC LIMIT 1), 'none')
+$$;
+COMMENT ON FUNCTION ballot_choice_for(uuid, uuid, integer, integer) IS 'What a delegate cast for one principal in particular';
+
+-- Whom a member represents on an open ballot, nearest first: the effective delegations that lead to them, backwards. Who has voted ends the way for those behind them.
+CREATE FUNCTION ballot_represented(in_coop uuid, in_ballot uuid, in_member integer, in_topic integer, in_target bigint, in_at timestamptz, in_depth integer)
+	RETURNS TABLE (member_no integer, hops integer, choice text) LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
+DECLARE
+	seen integer[] := ARRAY[in_member];
+	front integer[] := ARRAY[in_member];
+	found integer[];
+BEGIN
+	FOR hop IN 1..in_depth LOOP
+		SELECT array_agg(DISTINCT n.principal_no) INTO found FROM delegation_now n
+			JOIN membership p ON p.coop_id = n.coop_id AND p.number = n.principal_no AND p.state IN ('active', 'due', 'grace')
+			WHERE n.coop_id = in_coop AND n.delegate_no = ANY (front) AND n.question = 0 AND n.state IN ('asked', 'standing', 'suspended') AND n.principal_no <> ALL (seen)
+			AND n.edge = (SELECT o.edge FROM delegation_now o LEFT JOIN membership d ON d.coop_id = o.coop_id AND d.number = o.delegate_no
+				WHERE o.coop_id = in_coop AND o.principal_no = n.principal_no AND o.question = 0 AND o.accepted_at <= in_at AND o.starts <= in_at AND o.ends > in_at
+				AND o.revoked_at > in_at AND (o.delegate_no < 0 OR d.state IN ('active', 'due', 'grace'))
+				AND CASE o.scope WHEN 0 THEN true WHEN 1 THEN o.topics >> in_topic & 1 = 1 ELSE o.target = in_target END
+				ORDER BY o.scope DESC, o.accepted_at DESC, o.edge DESC LIMIT 1);
+		EXIT WHEN found IS NULL;
+		seen := seen || found;
+		RETURN QUERY SELECT f.no, hop, ballot_own_choice(in_coop, in_ballot, f.no) FROM unnest(found) AS f (no) ORDER BY f.no;
+		SELECT array_agg(f.no) INTO front FROM unnest(found) AS f (no) WHERE ballot_own_choice(in_coop, in_ballot, f.no) IS NULL;
+		EXIT WHEN front IS NULL;
+	END LOOP;
+END $$;
+COMMENT ON FUNCTION ballot_represented(uuid, uuid, integer, integer, bigint, timestamptz, integer) IS 'Whom a member represents on a ballot now, over how many hands, and what they voted themselves';
 
 ALTER TABLE ballot FORCE ROW LEVEL SECURITY;
 ALTER TABLE ballot_roll FORCE ROW LEVEL SECURITY;

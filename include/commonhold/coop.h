@@ -61,6 +61,8 @@ struct charter {
 	unsigned delegation_cap;    /* 0: none */
 	bool delegate_coop, delegate_topic, delegate_target; /* scopes that may be delegated */
 	struct str delegation_profile; /* ch, de, custom */
+	uint32_t board_n, board_d;  /* the board resolves what more than n of d of the admins say … */
+	bool board_strict;          /* … or at least n of d */
 	int benefit_contributors, benefit_commons; /* per cent */
 	struct str benefit_weight;  /* included_items, per_contributor */
 	int notice_min;             /* oldest version whose words a consent may have been given on; 0: any */
@@ -109,6 +111,8 @@ CH_CHECK enum err charter_rule(struct arena *a, const struct charter *charter, c
 CH_CHECK enum err ballot_rule_parse(struct arena *a, const struct json *rule, struct ballot_rule *out, struct error *e);
 /* A rule in plain words: "more than half of the votes of members, and two of the admins". */
 struct str ballot_rule_words(struct arena *a, const struct json *rule);
+/* Who speaks for the board: "more than half of the admins". */
+struct str charter_board_words(struct arena *a, const struct charter *charter);
 /* The charter in plain words, for pages: a list of {heading, lines} as JSON for templates; NULL when it would be too long. */
 const struct json *charter_words(struct arena *a, const struct charter *charter);
 

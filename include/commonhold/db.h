@@ -176,6 +176,7 @@ void copy_in_bool(struct copy_in *s, bool v);
 void copy_in_str(struct copy_in *s, struct str v);   /* text and bytea; absent is NULL */
 void copy_in_uuid(struct copy_in *s, struct uuid v);
 void copy_in_time(struct copy_in *s, instant t);
+void copy_in_i64s(struct copy_in *s, const int64_t *v, size_t n); /* bigint[] */
 /* Sends what is buffered when it is large; call after each row. */
 CH_CHECK enum err copy_in_flush(struct copy_in *s);
 CH_CHECK enum err db_copy_in_end(struct copy_in *s, int64_t *rows);

@@ -166,6 +166,13 @@ static struct str part_words(struct arena *a, int64_t n, int64_t d)
 	return str_fmt(a, "%lld/%lld", (long long)n, (long long)d);
 }
 
+struct str charter_board_words(struct arena *a, const struct charter *charter)
+{
+	bool whole = charter->board_n == charter->board_d;
+	return whole ? STR("all admins") : str_fmt(a, "%s %.*s of the admins", charter->board_strict ? "more than" : "at least",
+		STR_ARG(part_words(a, charter->board_n, charter->board_d)));
+}
+
 static struct str number_words(struct arena *a, int64_t n)
 {
 	static const char *const words[] = { "no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve" };

@@ -171,6 +171,20 @@ static void read_keeping(struct arena *a, const struct json *root, struct charte
 	out->embargo = read_duration(a, root, "embargo", e);
 }
 
+/* Two halves that disagree must not both be the board; a document from before there was this field means a majority of all admins. */
+static void read_board(struct arena *a, const struct json *board, struct charter *out, struct error *e)
+{
+	out->board_n = (uint32_t)json_int(json_get(board, "n"), 1);
+	out->board_d = (uint32_t)json_int(json_get(board, "d"), 2);
+	out->board_strict = json_bool(json_get(board, "strict"), true);
+	if (out->board_d == 0 || out->board_n > out->board_d)
+		fault(a, e, json_get(board, "n"), "A part cannot be more than the whole: n must be at most d.");
+	else if (2 * (uint64_t)out->board_n < out->board_d)
+		fault(a, e, json_get(board, "n"), "A board that less than half of the admins can speak for could say two things at once.");
+	else if (out->board_strict && out->board_n == out->board_d)
+		fault(a, e, json_get(board, "strict"), "More than all of the admins are never found.");
+}
+
 static void read_people(struct arena *a, const struct json *root, struct charter *out, struct error *e)
 {
 	const struct json *membership = json_get(root, "membership"), *delegation = json_get(root, "delegation"), *benefit = json_get(root, "benefit");
@@ -187,6 +201,7 @@ static void read_people(struct arena *a, const struct json *root, struct charter
 	out->delegation_depth = (int)json_int(json_get(delegation, "depth"), 1);
 	out->delegation_cap = (unsigned)json_int(json_get(delegation, "cap"), 9);
 	out->delegation_profile = member(delegation, "profile");
+	read_board(a, json_get(root, "board"), out, e);
 	out->benefit_contributors = (int)json_int(json_get(benefit, "contributors"), 70);
 	out->benefit_commons = (int)json_int(json_get(benefit, "commons"), 30);
 	out->benefit_weight = json_member_text(benefit, "weight");

@@ -181,6 +181,8 @@ static void tell_decisions(struct teller *t, const struct charter *c)
 		line(t, "A member may let another decide for them%s.", c->delegation_depth == 1 ? ", who may not pass it on" : "");
 	if (c->delegation_depth > 1)
 		line(t, "Such a decision may pass through %d hands.", c->delegation_depth);
+	if (c->delegate_coop || c->delegate_topic || c->delegate_target)
+		line(t, "The board, too, may decide for a member: it says what %.*s say.", STR_ARG(charter_board_words(t->arena, c)));
 	end_part(t);
 }
 

@@ -257,8 +257,8 @@ enum err release_schedule_next(struct call *c, struct uuid coop, struct release 
 	return db_commit(c);
 }
 
-/* What the ballot decided (job "release.decided"). */
-static enum err release_decided(struct call *c, struct uuid coop, struct uuid release, bool passed)
+/* What the ballot decided (job "release.decided"). The cooling-off counts from the end of voting, whenever this runs. */
+static enum err release_decided(struct call *c, struct uuid coop, struct uuid release, bool passed, instant closed_at)
 {
 	struct release r;
 	struct charter charter;
@@ -274,7 +274,7 @@ static enum err release_decided(struct call *c, struct uuid coop, struct uuid re
 	TRY(charter_version(c, coop, r.charter, &charter));
 	TRY(release_move(c, &r, RELEASE_PASSED, STR_NONE));
 	TRY(release_move(c, &r, RELEASE_COOLING_OFF, STR_NONE));
-	instant after = duration_add(clock_now(), charter.cooling_off, 1);
+	instant after = duration_add(closed_at, charter.cooling_off, 1);
 	TRY(db_exec(c, release_set_build_after, A_UUID(coop), A_UUID(release), A_TIME(after)));
 	TRY(release_queue(c, &r, "release.build", after));
 	return db_commit(c);
@@ -323,8 +323,11 @@ static enum err job_opened(struct call *c, const struct json *args)
 static enum err job_decided(struct call *c, const struct json *args)
 {
 	struct uuid coop, id;
+	instant closed_at;
 	TRY(job_args_read(c, args, "subject", &coop, &id));
-	return release_decided(c, coop, id, json_bool(json_get(args, "passed"), false));
+	if (!clock_parse(json_member_text(args, "closed_at"), &closed_at))
+		closed_at = clock_now(); /* queued before ballots said so */
+	return release_decided(c, coop, id, json_bool(json_get(args, "passed"), false), closed_at);
 }
 
 static enum err job_build(struct call *c, const struct json *args)

@@ -226,6 +226,29 @@ void copy_in_time(struct copy_in *s, instant t)
 		copy_in_i64(s, pg_time_of(t));
 }
 
+/* One dimension from 1, no NULLs. */
+void copy_in_i64s(struct copy_in *s, const int64_t *v, size_t n)
+{
+	enum { HEAD = 20, ELEMENT = 12, INT8 = 20 /* its type's number */ };
+	size_t size = n ? HEAD + n * ELEMENT : 12;
+	uint8_t *to = (uint8_t *)buf_reserve(&s->out, size + 4);
+	if (!to)
+		return;
+	put32(to, (uint32_t)size);
+	put32(to + 4, n ? 1 : 0);
+	put32(to + 8, 0);
+	put32(to + 12, INT8);
+	if (n) {
+		put32(to + 16, (uint32_t)n);
+		put32(to + 20, 1);
+	}
+	for (size_t i = 0; i < n; i++) {
+		put32(to + 4 + HEAD + i * ELEMENT, 8);
+		put64(to + 8 + HEAD + i * ELEMENT, (uint64_t)v[i]);
+	}
+	s->out.n += size + 4;
+}
+
 static enum err copy_in_send(struct copy_in *s)
 {
 	struct call *c = s->call;
