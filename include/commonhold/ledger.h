@@ -66,6 +66,22 @@ struct leaf {
 CH_CHECK enum err ledger_append(struct call *c, struct uuid coop, const struct leaf *leaf, int64_t *index);
 /* Appends many at once (a batch of contributions): one lock, one stream; gives the first index. */
 CH_CHECK enum err ledger_append_many(struct call *c, struct uuid coop, const char *type, const struct str *data, size_t n, int64_t *first);
+/* The same for those who take other locks in the same trip: the log's lock is asked for (db_ask), as the last of them, and once that trip is made up to LEDGER_TOGETHER leaves are
+ * appended. What was appended is remembered (memory of the call's arena), so that each leaf can be proved without the database. */
+#define LEDGER_TOGETHER 64
+struct ledger_place;
+struct ledger_appended {
+	struct str origin;
+	struct merkle_builder before, after; /* the log without and with them */
+	struct str *entries;                 /* the leaves */
+	struct sha256 *hashes;
+	size_t n;
+};
+CH_CHECK enum err ledger_ask_lock(struct call *c, struct uuid coop, struct ledger_place **out);
+CH_CHECK enum err ledger_append_at(struct call *c, struct uuid coop, const struct ledger_place *place, const char *type, const struct str *data, size_t n, struct ledger_appended *out);
+/* After the commit and not before (see ledger_prove_inclusion): the signed checkpoint of the log up to them, and the proof of the i-th against it. The latter is pure. */
+CH_CHECK enum err ledger_appended_sign(struct call *c, struct uuid coop, const struct ledger_appended *appended, struct str *checkpoint);
+CH_CHECK enum err ledger_appended_prove(struct arena *a, const struct ledger_appended *appended, size_t i, struct str checkpoint, struct str *tlog_proof);
 /* Locks the co-op's log until the open transaction ends: nothing can be said, withdrawn or submitted in the meantime, since every such act appends a leaf. For publishing. */
 CH_CHECK enum err ledger_lock(struct call *c, struct uuid coop);
 /* The commitment to something deletable: SHA-256(salt32 || content hash). */

@@ -38,6 +38,10 @@ CH_CHECK enum err pool_terms(struct call *c, struct uuid coop, struct pool_terms
 /* Submits one contribution (schemas/contribution.json) for the acting member. Text is taken as it is: nothing is normalised (NFC or otherwise), since the contributor sees the very
  * bytes that will be released. The same content from the same member answers the first receipt. ERR_INVALID and ERR_REFUSED name the field. */
 CH_CHECK enum err pool_submit(struct call *c, struct uuid coop, const struct json *submission, struct receipt *out);
+/* The same for whoever has asked ahead (http.h) who contributes; NULL: nobody has. */
+struct pool_asked_intake;
+CH_CHECK enum err pool_ask_intake(struct call *c, struct pool_asked_intake **out);
+CH_CHECK enum err pool_submit_asked(struct call *c, struct uuid coop, const struct pool_asked_intake *asked, const struct json *submission, struct receipt *out);
 /* The receipt of a contribution as it stands now, with a fresh inclusion proof; the actor's own, or any for an admin. */
 CH_CHECK enum err pool_receipt(struct call *c, struct uuid coop, struct uuid id, struct receipt *out);
 

@@ -36,16 +36,21 @@ static enum err frontier_read(struct call *c, struct str frontier, struct log_he
 	return ERR_OK;
 }
 
+static enum err head_of_rows(struct call *c, const struct rows *rows, struct log_head *out)
+{
+	if (rows->n != 1)
+		return fail(c, ERR_NOT_FOUND, "This co-op has no log.");
+	out->origin = row_str(rows, 0, 0);
+	out->size = (uint64_t)row_int(rows, 0, 1);
+	return frontier_read(c, row_bytes(rows, 0, 2), out);
+}
+
 enum err log_head_read(struct call *c, struct uuid coop, bool lock, struct log_head *out)
 {
 	struct rows rows;
 	TRY(log_enter(c, coop));
 	TRY(db_run(c, lock ? &head_lock : &head_read, &rows, (struct db_arg[]){ A_UUID(coop) }, 1));
-	if (rows.n != 1)
-		return fail(c, ERR_NOT_FOUND, "This co-op has no log.");
-	out->origin = row_str(&rows, 0, 0);
-	out->size = (uint64_t)row_int(&rows, 0, 1);
-	return frontier_read(c, row_bytes(&rows, 0, 2), out);
+	return head_of_rows(c, &rows, out);
 }
 
 enum err log_hashes(struct call *c, struct uuid coop, unsigned level, uint64_t first, unsigned count, struct sha256 *out)
@@ -149,11 +154,10 @@ static enum err leaves_insert(struct call *c, struct uuid coop, uint64_t first, 
 	return n <= QUEUE_MAX ? db_queue_run(c, &leaf_insert, args, CH_LEN(args)) : db_run(c, &leaf_insert, NULL, args, CH_LEN(args));
 }
 
-/* Up to CHUNK leaves: inserts them, grows the head and keeps full tiles, level by level. */
-static enum err chunk_append(struct call *c, struct uuid coop, struct log_head *head, instant at, const struct leaf *leaves, size_t n)
+/* Up to CHUNK leaves: inserts them, grows the head and keeps full tiles, level by level. Hands out the entries and their hashes, for which there is room. */
+static enum err chunk_append(struct call *c, struct uuid coop, struct log_head *head, instant at, const struct leaf *leaves, size_t n, struct str *entries, struct sha256 *hashes)
 {
-	struct str *entries = ARENA_ARRAY(c->arena, n, struct str), *hash_bytes = ARENA_ARRAY(c->arena, n, struct str);
-	struct sha256 *hashes = ARENA_ARRAY(c->arena, n, struct sha256);
+	struct str *hash_bytes = ARENA_ARRAY(c->arena, n, struct str);
 	struct run run = { 0, head->size, hashes, n }, above;
 	struct buf *scratch = scratch_new(c->arena);
 	for (size_t i = 0; i < n; i++) {
@@ -186,11 +190,13 @@ enum err ledger_lock(struct call *c, struct uuid coop)
 enum err ledger_append(struct call *c, struct uuid coop, const struct leaf *leaf, int64_t *index)
 {
 	struct log_head head;
+	struct str entry;
+	struct sha256 hash;
 	TRY(log_head_read(c, coop, true, &head));
 	if (index)
 		*index = (int64_t)head.size;
 	/* The clock is read under the lock, so that the log's instants are in its order. */
-	TRY(chunk_append(c, coop, &head, clock_now(), leaf, 1));
+	TRY(chunk_append(c, coop, &head, clock_now(), leaf, 1, &entry, &hash));
 	return head_store(c, coop, &head);
 }
 
@@ -207,9 +213,36 @@ enum err ledger_append_many(struct call *c, struct uuid coop, const char *type, 
 		struct leaf *leaves = ARENA_ARRAY(c->arena, count, struct leaf);
 		for (size_t i = 0; i < count; i++)
 			leaves[i] = (struct leaf){ .type = type, .data = data[done + i] };
-		TRY(chunk_append(c, coop, &head, at, leaves, count));
+		struct str *entries = ARENA_ARRAY(c->arena, count, struct str);
+		TRY(chunk_append(c, coop, &head, at, leaves, count, entries, ARENA_ARRAY(c->arena, count, struct sha256)));
 		if (count > QUEUE_MAX)
 			arena_rewind(c->arena, mark);
 	}
 	return n ? head_store(c, coop, &head) : ERR_OK;
+}
+
+struct ledger_place { struct rows head; };
+
+enum err ledger_ask_lock(struct call *c, struct uuid coop, struct ledger_place **out)
+{
+	*out = ARENA_NEW(c->arena, struct ledger_place);
+	TRY(log_enter(c, coop));
+	return db_ask(c, head_lock, &(*out)->head, A_UUID(coop));
+}
+
+enum err ledger_append_at(struct call *c, struct uuid coop, const struct ledger_place *place, const char *type, const struct str *data, size_t n, struct ledger_appended *out)
+{
+	struct log_head head;
+	struct leaf leaves[LEDGER_TOGETHER];
+	if (n > LEDGER_TOGETHER)
+		return fail(c, ERR_INTERNAL, "More leaves than may be appended together.");
+	TRY(head_of_rows(c, &place->head, &head));
+	*out = (struct ledger_appended){
+		.origin = head.origin, .before = head.builder, .n = n, .entries = ARENA_ARRAY(c->arena, n, struct str), .hashes = ARENA_ARRAY(c->arena, n, struct sha256),
+	};
+	for (size_t i = 0; i < n; i++)
+		leaves[i] = (struct leaf){ .type = type, .data = data[i] };
+	TRY(chunk_append(c, coop, &head, clock_now(), leaves, n, out->entries, out->hashes));
+	out->after = head.builder;
+	return head_store(c, coop, &head);
 }

@@ -18,6 +18,8 @@ struct log_head {
 
 /* Reads the head; `lock` makes others that append wait until this transaction ends. ERR_NOT_FOUND when the log was never opened. */
 CH_CHECK enum err log_head_read(struct call *c, struct uuid coop, bool lock, struct log_head *out);
+/* Signs the checkpoint that a head makes, with the co-op's key. */
+CH_CHECK enum err log_head_sign(struct call *c, struct uuid coop, const struct log_head *head, struct str *note);
 /* Makes sure that row-level security shows this co-op's log. */
 CH_CHECK enum err log_enter(struct call *c, struct uuid coop);
 /* The hashes of a tile from the given place on: `count` of them, which must be there. Level 0 are leaves. */

@@ -111,7 +111,7 @@ enum err log_public_key(struct call *c, struct uuid coop, uint8_t public_key[32]
 	return ERR_OK;
 }
 
-static enum err head_sign(struct call *c, struct uuid coop, const struct log_head *head, struct str *note)
+enum err log_head_sign(struct call *c, struct uuid coop, const struct log_head *head, struct str *note)
 {
 	struct sign_key key;
 	TRY(ledger_key(c, coop, &key));
@@ -125,7 +125,7 @@ enum err ledger_checkpoint(struct call *c, struct uuid coop, struct str *note)
 	struct log_head head;
 	TRY(db_begin_in(c, coop, DB_READ));
 	TRY(log_head_read(c, coop, false, &head));
-	TRY(head_sign(c, coop, &head, note));
+	TRY(log_head_sign(c, coop, &head, note));
 	return db_commit(c);
 }
 
@@ -149,7 +149,7 @@ enum err ledger_prove_inclusion(struct call *c, struct uuid coop, int64_t index,
 	TRY(merkle_inclusion(c->arena, proof.index, head.size, source_hash, &source, &path, &proof.n));
 	proof.path = path;
 	TRY(entry_read(c, coop, index, &proof.entry));
-	TRY(head_sign(c, coop, &head, &proof.checkpoint));
+	TRY(log_head_sign(c, coop, &head, &proof.checkpoint));
 	*tlog_proof = tlog_proof_write(c->arena, &proof);
 	return ERR_OK;
 }

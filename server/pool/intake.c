@@ -10,7 +10,7 @@ SQL(intake_find,
 	"SELECT m.id, m.number, m.state, m.public_name IS NOT NULL, k.key_name, "
 	"(SELECT max(version) FROM charter h WHERE h.coop_id = m.coop_id), "
 	"(SELECT l.licence FROM licence_choice l WHERE l.coop_id = m.coop_id AND l.member_id = m.id ORDER BY l.seq DESC LIMIT 1) "
-	"FROM membership m JOIN coop k ON k.id = m.coop_id WHERE m.coop_id = $1 AND m.account_id = $2");
+	"FROM membership m JOIN coop k ON k.id = m.coop_id WHERE m.coop_id = (SELECT commonhold_coop()) AND m.account_id = (SELECT commonhold_account())");
 
 SQL(intake_again, "SELECT m.state, (SELECT max(version) FROM charter h WHERE h.coop_id = m.coop_id) FROM membership m WHERE m.coop_id = $1 AND m.id = $2");
 
@@ -119,10 +119,15 @@ static enum err rules_make(struct call *c, struct uuid coop, int version, struct
 	return ERR_OK;
 }
 
-static bool may_contribute(struct str state)
+bool intake_standing(struct str state)
 {
 	int standing = policy_standing_find(state.p, state.n);
 	return standing == POLICY_STANDING_ACTIVE || standing == POLICY_STANDING_DUE || standing == POLICY_STANDING_GRACE;
+}
+
+int intake_version(const struct intake *in)
+{
+	return in->rules->version;
 }
 
 enum err intake_still_open(struct call *c, const struct intake *in)
@@ -130,7 +135,7 @@ enum err intake_still_open(struct call *c, const struct intake *in)
 	struct rows r;
 	TRY(db_one(c, intake_again, &r, A_UUID(in->coop), A_UUID(in->member)));
 	struct str state = row_str(&r, 0, 0);
-	if (!may_contribute(state))
+	if (!intake_standing(state))
 		return fail_reason(c, ERR_FORBIDDEN, "membership_standing", "Your membership is %.*s by now, so nothing more is taken.", STR_ARG(state));
 	if (row_int(&r, 0, 1) != in->rules->version)
 		return fail_reason(c, ERR_STATE, "charter_changed", "The co-op's charter changed in the meantime. Send the rest again.");
@@ -144,25 +149,57 @@ static unsigned licence_for(const struct intake_rules *r, struct str chosen)
 	return own != POLICY_LICENCE_UNKNOWN && r->licences >> own & 1 ? own : r->licence_default;
 }
 
+/* What the database says about who contributes, all but the rules: those are of `version`. */
+static enum err intake_read(struct call *c, struct uuid coop, const struct rows *r, struct intake *out, int *version)
+{
+	if (r->n == 0)
+		return fail(c, ERR_NOT_FOUND, "Only members contribute to a co-op's pool.");
+	struct str state = row_str(r, 0, 2);
+	if (!intake_standing(state))
+		return fail_reason(c, ERR_FORBIDDEN, "membership_standing", "Your membership is %.*s, so you cannot contribute at present.", STR_ARG(state));
+	*version = (int)row_int(r, 0, 5);
+	*out = (struct intake){
+		.coop = coop, .member = row_uuid(r, 0, 0), .account = c->actor.account, .member_no = (uint32_t)row_int(r, 0, 1),
+		.has_public_name = row_bool(r, 0, 3), .coop_name = row_str(r, 0, 4), .rules = rules_find(coop, *version),
+	};
+	return ERR_OK;
+}
+
+static enum err intake_finish(struct call *c, const struct rows *r, struct intake *in)
+{
+	arena_defer(c->arena, unref_deferred, in->rules);
+	in->licence = licence_for(in->rules, row_str(r, 0, 6));
+	return keyring_make(c, in->coop, in->member, &in->key);
+}
+
 enum err intake_open(struct call *c, struct uuid coop, struct intake *out)
 {
 	struct rows r;
-	TRY(db_query(c, intake_find, &r, A_UUID(coop), A_UUID(c->actor.account)));
-	if (r.n == 0)
-		return fail(c, ERR_NOT_FOUND, "Only members contribute to a co-op's pool.");
-	struct str state = row_str(&r, 0, 2);
-	if (!may_contribute(state))
-		return fail_reason(c, ERR_FORBIDDEN, "membership_standing", "Your membership is %.*s, so you cannot contribute at present.", STR_ARG(state));
-	*out = (struct intake){
-		.coop = coop, .member = row_uuid(&r, 0, 0), .account = c->actor.account, .member_no = (uint32_t)row_int(&r, 0, 1),
-		.has_public_name = row_bool(&r, 0, 3), .coop_name = row_str(&r, 0, 4),
-	};
-	int version = (int)row_int(&r, 0, 5);
-	struct str chosen = row_str(&r, 0, 6);
-	out->rules = rules_find(coop, version);
+	int version;
+	TRY(db_query0(c, intake_find, &r));
+	TRY(intake_read(c, coop, &r, out, &version));
 	if (!out->rules)
 		TRY(rules_make(c, coop, version, &out->rules));
-	arena_defer(c->arena, unref_deferred, out->rules);
-	out->licence = licence_for(out->rules, chosen);
-	return keyring_make(c, coop, out->member, &out->key);
+	return intake_finish(c, &r, out);
+}
+
+struct pool_asked_intake { struct rows rows; };
+
+enum err pool_ask_intake(struct call *c, struct pool_asked_intake **out)
+{
+	*out = ARENA_NEW(c->arena, struct pool_asked_intake);
+	return db_ask_run(c, &intake_find, &(*out)->rows, NULL, 0);
+}
+
+enum err intake_take(struct call *c, struct uuid coop, const struct pool_asked_intake *asked, struct intake *out)
+{
+	int version;
+	if (asked) {
+		TRY(intake_read(c, coop, &asked->rows, out, &version));
+		if (out->rules)
+			return intake_finish(c, &asked->rows, out);
+	}
+	TRY(db_begin_in(c, coop, DB_READ));
+	TRY(intake_open(c, coop, out));
+	return db_commit(c);
 }

@@ -68,10 +68,18 @@ static void receipt_write(struct json_writer *w, struct arena *a, const struct r
 	jw_end_object(w);
 }
 
+static enum err submit_ahead(struct request *rq)
+{
+	struct pool_asked_intake *asked;
+	TRY(pool_ask_intake(rq->call, &asked));
+	rq->ahead = asked;
+	return ERR_OK;
+}
+
 static enum err submit(struct request *rq, struct response *rs)
 {
 	struct receipt r;
-	TRY(pool_submit(rq->call, rq->coop.id, rq->json, &r));
+	TRY(pool_submit_asked(rq->call, rq->coop.id, rq->ahead, rq->json, &r));
 	rs->status = r.duplicate ? 200 : 201;
 	response_header(rs, "Location", str_fmt(rq->call->arena, "/api/v1/coops/%.*s/contributions/%.*s", STR_ARG(rq->coop.name),
 		STR_ARG(uuid_format(rq->call->arena, r.id))));
@@ -420,7 +428,8 @@ static enum err moderate(struct request *rq, struct response *rs)
 #define BASE "/api/v1/coops/{coop}/"
 const struct route pool_routes[] = {
 	{ "POST", BASE "contributions", "contribution_submit", PERM_ACTIVE, LIMIT_BODY_ITEM, "contribution", "receipt", 201, submit,
-		"Contribute one thing; the same content again answers the first receipt with 200", ROUTE_IDEMPOTENT | ROUTE_OR_THERE },
+		"Contribute one thing; the same content again answers the first receipt with 200", ROUTE_IDEMPOTENT | ROUTE_OR_THERE,
+		.ahead = submit_ahead },
 	{ "POST", BASE "contributions/batch", "contribution_submit_batch", PERM_ACTIVE, LIMIT_BODY_BATCH, "stream:application/x-ndjson", "application/x-ndjson", 200,
 		submit_batch, "Contribute many things, one a line (contribution.json); a verdict a line comes back (verdict.json) while they arrive, then a summary",
 		ROUTE_STREAM_BODY, "verdicts=all|faults" },

@@ -12,6 +12,8 @@
 #include "commonhold/policy.h"
 #include "commonhold/pool.h"
 
+struct rows;
+
 #define ITEM_MODERATION(word) ((unsigned)((word) >> POLICY_ITEM_MODERATION_SHIFT & 3))
 #define ITEM_GONE (POLICY_ITEM_TOMBSTONED | POLICY_ITEM_ERASURE)
 
@@ -30,6 +32,12 @@ struct intake {
 };
 /* The acting member's, inside. ERR_NOT_FOUND where the actor is no member, ERR_FORBIDDEN where the membership does not let them contribute. */
 CH_CHECK enum err intake_open(struct call *c, struct uuid coop, struct intake *out);
+/* The same in a transaction of its own, or from what was asked ahead, when that is given. */
+CH_CHECK enum err intake_take(struct call *c, struct uuid coop, const struct pool_asked_intake *asked, struct intake *out);
+/* Whether a membership of this standing may contribute. */
+bool intake_standing(struct str state);
+/* The charter that it was opened under. */
+int intake_version(const struct intake *in);
 /* Fails when the member may not contribute any more, or the charter is another than `in` was opened under. Inside. */
 CH_CHECK enum err intake_still_open(struct call *c, const struct intake *in);
 
@@ -69,6 +77,25 @@ struct fate {
 };
 /* Writes items in their order; sets what is known of each in `fates`, whose items are set or NULL. Inside; the receipts hold once the transaction is committed. */
 CH_CHECK enum err items_write(struct call *c, const struct intake *in, instant at, struct fate *fates, size_t n);
+/* What items bring besides their rows: that they wait for a person, what their preference strings deny. Queued. Inside. */
+CH_CHECK enum err item_write_besides(struct call *c, const struct intake *in, instant at, struct item *item);
+/* A row of what is there of a content: its position asked for, whether it is the member's own, id, leaf, word, findings, submitted_at. */
+void fate_is_known(struct fate *f, const struct rows *r, int row);
+/* The key that an item written at `at` belongs to, and its number where this process knows it to be committed. */
+struct shard_key shard_key_of(unsigned kind, unsigned licence, instant at);
+bool shard_recall(struct uuid coop, struct shard_key key, int *no);
+
+/* One item by itself, written together with those that others bring to the same co-op at the same moment: one transaction, one signature. */
+struct single {
+	const struct intake *in;    /* its key is not needed any more */
+	struct item *item;          /* its shard is known */
+	instant at;
+	struct fate fate;           /* what became of it */
+	bool again;                 /* nothing was done: the member's standing or the charter is another by now */
+	struct str proof;           /* of its leaf; absent for a duplicate */
+};
+/* Outside a transaction; the call's connection is given back while others write. */
+CH_CHECK enum err single_write(struct call *c, struct single *s);
 void receipt_of(struct arena *a, struct str coop_name, const struct fate *f, struct receipt *out);
 
 /* ERR_FORBIDDEN unless the actor is an admin of the co-op (or the instance itself). Inside. Gives the admin's membership; nil for the instance. */

@@ -4,7 +4,7 @@
 #include "commonhold/db.h"
 #include "commonhold/ledger.h"
 
-/* The proof is against a checkpoint over what is committed, so it is made afterwards. */
+/* The proof of a leaf that was there before, against a checkpoint over what is committed by now. */
 static enum err add_proof(struct call *c, struct uuid coop, struct receipt *r)
 {
 	TRY(db_begin_in(c, coop, DB_READ));
@@ -12,27 +12,51 @@ static enum err add_proof(struct call *c, struct uuid coop, struct receipt *r)
 	return db_commit(c);
 }
 
-static enum err submit_write(struct call *c, struct uuid coop, const struct json *submission, struct receipt *out)
+/* Where the shard key is new to this process, as on the first of a month: in a transaction of its own. */
+static enum err write_alone(struct call *c, struct single *s)
+{
+	TRY(db_begin_in(c, s->in->coop, DB_WRITE));
+	TRY(intake_still_open(c, s->in));
+	TRY(items_write(c, s->in, s->at, &s->fate, 1));
+	return db_commit(c);
+}
+
+/* Who may contribute under which charter was read before the body was: it is looked at again when the item is written, and if that says otherwise the item is made anew. */
+static enum err submit_once(struct call *c, struct uuid coop, const struct pool_asked_intake *asked, const struct json *submission, struct receipt *out, bool *again)
 {
 	struct intake in;
 	struct item item;
-	struct fate fate = { .item = &item };
-	instant at = clock_now();
-	TRY(intake_open(c, coop, &in));
-	TRY(item_prepare(c->arena, c->arena, &in, at, submission, &item, &c->error));
-	TRY(items_write(c, &in, at, &fate, 1));
-	if (fate.err != ERR_OK)
-		return fail_reason(c, fate.err, "erased", "You had this very content erased. It is not taken again.");
-	TRY(db_commit(c));
-	receipt_of(c->arena, in.coop_name, &fate, out);
-	return ERR_OK;
+	struct single s = { .in = &in, .item = &item, .at = clock_now(), .fate.item = &item };
+	TRY(intake_take(c, coop, asked, &in));
+	enum err err = item_prepare(c->arena, c->arena, &in, s.at, submission, &item, &c->error);
+	secret_wipe(&in.key, sizeof(in.key));
+	TRY(err);
+	if (shard_recall(coop, shard_key_of(item.kind, item.licence, s.at), &item.shard))
+		TRY(single_write(c, &s));
+	else
+		TRY(write_alone(c, &s));
+	*again = s.again;
+	if (s.again)
+		return ERR_OK;
+	if (s.fate.err != ERR_OK)
+		return fail_reason(c, s.fate.err, "erased", "You had this very content erased. It is not taken again.");
+	receipt_of(c->arena, in.coop_name, &s.fate, out);
+	out->proof = s.proof;
+	return s.proof.p ? ERR_OK : add_proof(c, coop, out);
+}
+
+enum err pool_submit_asked(struct call *c, struct uuid coop, const struct pool_asked_intake *asked, const struct json *submission, struct receipt *out)
+{
+	bool again = false;
+	TRY(submit_once(c, coop, asked, submission, out, &again));
+	if (again)
+		TRY(submit_once(c, coop, NULL, submission, out, &again));
+	return again ? fail(c, ERR_RETRY, "%s", err_text(ERR_RETRY)) : ERR_OK;
 }
 
 enum err pool_submit(struct call *c, struct uuid coop, const struct json *submission, struct receipt *out)
 {
-	TRY(db_begin_in(c, coop, DB_WRITE));
-	TRY(submit_write(c, coop, submission, out));
-	return add_proof(c, coop, out);
+	return pool_submit_asked(c, coop, NULL, submission, out);
 }
 
 enum err pool_receipt(struct call *c, struct uuid coop, struct uuid id, struct receipt *out)

@@ -56,7 +56,7 @@ static bool shard_same(const struct shard_kept *s, struct uuid coop, struct shar
 	return s->used && uuid_eq(s->coop, coop) && s->key.kind == key.kind && s->key.licence == key.licence && s->key.month == key.month;
 }
 
-static bool shard_recall(struct uuid coop, struct shard_key key, int *no)
+bool shard_recall(struct uuid coop, struct shard_key key, int *no)
 {
 	pthread_mutex_lock(&shards_lock);
 	const struct shard_kept *s = shard_place(coop, key);
@@ -74,8 +74,7 @@ static void shard_remember(struct uuid coop, struct shard_key key, int no)
 	pthread_mutex_unlock(&shards_lock);
 }
 
-/* The key that an item written at `at` belongs to. */
-static struct shard_key shard_key_of(unsigned kind, unsigned licence, instant at)
+struct shard_key shard_key_of(unsigned kind, unsigned licence, instant at)
 {
 	struct civil date = clock_civil(at);
 	return (struct shard_key){ kind, licence, date.year * 12 + date.month - 1 };
@@ -143,7 +142,7 @@ static size_t distinct(struct arena *a, const struct fate *fates, size_t n, size
 	return count;
 }
 
-static void fate_is_known(struct fate *f, const struct rows *r, int row)
+void fate_is_known(struct fate *f, const struct rows *r, int row)
 {
 	f->duplicate = true;
 	f->id = row_uuid(r, row, 2);
@@ -345,6 +344,13 @@ static enum err write_preferences(struct call *c, const struct intake *in, insta
 		if (k->item[i]->deny && !done[i])
 			TRY(write_preference(c, in, at, k, i, done));
 	return ERR_OK;
+}
+
+enum err item_write_besides(struct call *c, const struct intake *in, instant at, struct item *item)
+{
+	struct writing k = { .n = 1, .item = &item };
+	TRY(write_holds(c, in, at, &k));
+	return write_preferences(c, in, at, &k);
 }
 
 static enum err write_all(struct call *c, const struct intake *in, instant at, struct writing *k)
