@@ -112,6 +112,8 @@ struct decision {
 	size_t n_fixes;
 	instant retry_at;                /* INSTANT_NONE when time alone does not help */
 	uint16_t duties;
+	struct str *delegates;           /* who speaks for the contributor about the first use decided by a delegation, nearest first */
+	size_t n_delegates;
 	struct sha256 policy, snapshot, engine, trace;
 };
 CH_CHECK enum err release_explain(struct call *c, struct uuid coop, struct uuid contribution, struct uuid release, struct decision *out);

@@ -173,8 +173,8 @@ static bool same_decision(const struct decided *built, const struct decided *now
 	if (now->n < built->n)
 		return false;
 	for (size_t i = 0; i < built->n; i++)
-		if (outcome_is_in(built->outcomes[i]) != outcome_is_in(now->outcomes[i]))
-			return false;
+		if (built->outcomes[i] != now->outcomes[i] && (outcome_is_in(built->outcomes[i]) || outcome_is_in(now->outcomes[i])))
+			return false; /* what has come under conditions is not what was built either */
 	return true;
 }
 

@@ -6,6 +6,10 @@
 
 SQL(item_columns, "SELECT item_no, member_no, kind, word, more, content_sha256 FROM contribution WHERE coop_id = $1 AND id = $2");
 
+SQL(member_faces,
+	"SELECT CASE m.attribution WHEN 'anonymous' THEN 'anonymous (member ' || m.number || ')' WHEN 'public' THEN coalesce(m.public_name, m.pseudonym) ELSE m.pseudonym END "
+	"FROM unnest($2::bigint[]) WITH ORDINALITY AS u (no, place) JOIN membership m ON m.coop_id = $1 AND m.number = u.no ORDER BY u.place");
+
 static const char *const who_words[] = {
 	[POLICY_FIXER_NOBODY] = "nobody", [POLICY_FIXER_MEMBER] = "you", [POLICY_FIXER_DELEGATE] = "your delegate", [POLICY_FIXER_COOP] = "the co-op",
 	[POLICY_FIXER_TIME] = "time",
@@ -79,6 +83,21 @@ static enum err item_read(struct call *c, struct uuid coop, struct uuid contribu
 	return ERR_OK;
 }
 
+static enum err delegate_names(struct call *c, struct uuid coop, const struct policy_trace *trace, struct decision *out)
+{
+	struct rows r;
+	if (trace->n_path == 0)
+		return ERR_OK;
+	int64_t *numbers = ARENA_ARRAY(c->arena, trace->n_path, int64_t);
+	for (size_t i = 0; i < trace->n_path; i++)
+		numbers[i] = trace->path[i];
+	TRY(db_query(c, member_faces, &r, A_UUID(coop), A_I64S(numbers, trace->n_path)));
+	out->delegates = ARENA_ARRAY(c->arena, (size_t)r.n + 1, struct str);
+	for (int i = 0; i < r.n; i++)
+		out->delegates[out->n_delegates++] = row_str(&r, i, 0);
+	return ERR_OK;
+}
+
 enum err release_explain(struct call *c, struct uuid coop, struct uuid contribution, struct uuid release, struct decision *out)
 {
 	struct decided d;
@@ -114,5 +133,6 @@ enum err release_explain(struct call *c, struct uuid coop, struct uuid contribut
 	memcpy(out->engine.b, trace.engine, 32);
 	memcpy(out->trace.b, trace.digest, 32);
 	decision_lines(c, &d, &trace, out);
+	TRY(delegate_names(c, coop, &trace, out));
 	return db_commit(c);
 }

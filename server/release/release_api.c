@@ -217,6 +217,11 @@ static enum err explain_item(struct request *rq, struct response *rs)
 		jw_end_object(&w);
 	}
 	jw_end_array(&w);
+	jw_key(&w, "delegates");
+	jw_array(&w);
+	for (size_t i = 0; i < d.n_delegates; i++)
+		jw_str(&w, d.delegates[i]);
+	jw_end_array(&w);
 	jw_key(&w, "what_would_change_it");
 	jw_array(&w);
 	for (size_t i = 0; i < d.n_fixes; i++)

@@ -352,6 +352,10 @@ static void decision_facts(struct json_writer *w, struct arena *a, const struct 
 		jw_end_object(w);
 	}
 	jw_end_array(w);
+	struct str chain = STR_NONE;
+	for (size_t i = 0; i < d->n_delegates; i++)
+		chain = str_fmt(a, "%.*s%s%.*s", STR_ARG(chain), i ? ", and through them " : "", STR_ARG(d->delegates[i]));
+	jw_kstr(w, "chain", chain);
 	jw_kbool(w, "any_fix", d->n_fixes > 0);
 	jw_key(w, "fixes");
 	jw_array(w);

@@ -1,0 +1,282 @@
+/* Delegated consent from a delegate's words to what a release holds (governance.md "Delegation" 1, policy.md layers and release life). */
+#include "world.h"
+
+#include "commonhold/delegation.h"
+
+static const char deep[] = "{\"delegation\":{\"scopes\":[\"coop\",\"topic\",\"target\"],\"depth\":3,\"cap\":9,\"profile\":\"ch\"}}";
+
+/* Member `from` lets `to` speak about uses; `uses` 0: all. */
+static struct delegation entrust(struct world *w, int from, int to, uint16_t uses)
+{
+	struct delegation d;
+	struct delegation_warning warning;
+	struct delegation_draft in = { .question = POLICY_QUESTION_CONSENT, .scope = uses ? POLICY_SCOPE_TOPIC : POLICY_SCOPE_COOP, .topics = uses, .delegate_kind = DELEGATE_MEMBER,
+		.delegate = w->id[to], .chosen_end = INSTANT_NONE };
+	assert_ok(by(w, from), delegation_make(by(w, from), w->coop, &in, &d, &warning));
+	assert_ok(by(w, to), delegation_accept(by(w, to), w->coop, d.id, &d));
+	return d;
+}
+
+static void speak(struct world *w, int delegate, const char *effect)
+{
+	struct statement *out, in = { .layer = POLICY_LAYER_DELEGATE, .uses = 1u << POLICY_USE_TRAIN_GEN, .effect = str_of(effect),
+		.duties = strcmp(effect, "allow_if") == 0 ? POLICY_BIT(POLICY_DUTY_CREDIT) : 0, .valid_from = INSTANT_NONE, .valid_to = INSTANT_NONE };
+	assert_ok(by(w, delegate), statement_make_as_delegate(by(w, delegate), w->coop, &in, 1, &out));
+}
+
+/* Somebody whose item is in whatever happens, so that the release is not empty. */
+static void always_one(struct world *w)
+{
+	world_say(w, 6, "allow");
+	world_contribute(w, 6, "One that is always in");
+}
+
+static struct release frozen(struct world *w)
+{
+	struct release r = world_release(w);
+	world_until(w, WORLD_CUTOFF);
+	r = world_read(w, r.id);
+	assert_int_equal(r.state, RELEASE_NOTICE);
+	return r;
+}
+
+static void pass(struct world *w, const struct release *r)
+{
+	world_until(w, r->cutoff_at + 7 * CLOCK_DAY + CLOCK_HOUR);
+	world_vote(w, r, 2, "for");
+	world_until(w, r->cutoff_at + 9 * CLOCK_DAY + 2 * CLOCK_HOUR);
+}
+
+static enum policy_outcome published(struct world *w, const struct release *r, struct uuid item, uint64_t *reasons)
+{
+	world_until(w, r->cutoff_at + 10 * CLOCK_DAY + 3 * CLOCK_HOUR);
+	assert_int_equal(world_read(w, r->id).state, RELEASE_PUBLISHED);
+	return world_outcome(w, r->id, item, reasons);
+}
+
+static void a_delegates_yes_reaches_who_is_silent(void **state)
+{
+	struct world w;
+	struct decision decision;
+	(void)state;
+	world_make(&w, deep);
+	always_one(&w);
+	world_say(&w, 3, NULL);
+	struct uuid item = world_contribute(&w, 3, "Of a principal");
+	assert_ok(by(&w, 3), release_explain(by(&w, 3), w.coop, item, (struct uuid){ { 0 } }, &decision));
+	assert_int_equal(decision.outcome, POLICY_HOLD);
+	entrust(&w, 3, 4, 0);
+	speak(&w, 4, "allow");
+	assert_int_equal(fixture_int("SELECT count(*) FROM notice WHERE kind = 'delegation.act'"), 1);
+	assert_ok(by(&w, 3), release_explain(by(&w, 3), w.coop, item, (struct uuid){ { 0 } }, &decision));
+	assert_int_equal(decision.outcome, POLICY_INCLUDE);
+	assert_int_equal(decision.n_delegates, 1); /* the explanation names who spoke */
+	struct release r = frozen(&w);
+	pass(&w, &r);
+	assert_int_equal(published(&w, &r, item, NULL), POLICY_INCLUDE);
+}
+
+static void consent_itself_is_never_delegated(void **state)
+{
+	struct world w;
+	struct decision decision;
+	(void)state;
+	world_make(&w, deep);
+	struct uuid item = world_contribute(&w, 3, "Without consent");
+	entrust(&w, 3, 4, 0);
+	speak(&w, 4, "allow");
+	assert_ok(by(&w, 3), release_explain(by(&w, 3), w.coop, item, (struct uuid){ { 0 } }, &decision));
+	assert_int_equal(decision.outcome, POLICY_HOLD);
+}
+
+static void a_delegate_never_lifts_a_principals_no(void **state)
+{
+	struct world w;
+	struct decision decision;
+	(void)state;
+	world_make(&w, deep);
+	world_say(&w, 3, "deny");
+	struct uuid item = world_contribute(&w, 3, "Denied by its author");
+	entrust(&w, 3, 4, 0);
+	clock_set(WORLD_START + CLOCK_DAY);
+	speak(&w, 4, "allow");
+	assert_ok(by(&w, 3), release_explain(by(&w, 3), w.coop, item, (struct uuid){ { 0 } }, &decision));
+	assert_true(decision.outcome >= POLICY_HOLD);
+}
+
+static void a_delegate_may_tighten_a_principals_default(void **state)
+{
+	struct world w;
+	struct decision decision;
+	(void)state;
+	world_make(&w, deep);
+	world_say(&w, 3, "allow");
+	struct uuid item = world_contribute(&w, 3, "Allowed by its author");
+	entrust(&w, 3, 4, 0);
+	clock_set(WORLD_START + CLOCK_DAY);
+	speak(&w, 4, "deny");
+	assert_ok(by(&w, 3), release_explain(by(&w, 3), w.coop, item, (struct uuid){ { 0 } }, &decision));
+	assert_true(decision.outcome >= POLICY_HOLD);
+	/* The member's own later act wins at once. */
+	clock_set(WORLD_START + 2 * CLOCK_DAY);
+	world_say(&w, 3, "allow");
+	assert_ok(by(&w, 3), release_explain(by(&w, 3), w.coop, item, (struct uuid){ { 0 } }, &decision));
+	assert_int_equal(decision.outcome, POLICY_INCLUDE);
+}
+
+static void a_delegate_speaks_inside_the_scope_only(void **state)
+{
+	struct world w;
+	struct decision decision;
+	(void)state;
+	world_make(&w, deep);
+	world_say(&w, 3, NULL);
+	struct uuid item = world_contribute(&w, 3, "Entrusted for search alone");
+	entrust(&w, 3, 4, POLICY_BIT(POLICY_USE_SEARCH));
+	speak(&w, 4, "allow");
+	assert_ok(by(&w, 3), release_explain(by(&w, 3), w.coop, item, (struct uuid){ { 0 } }, &decision));
+	assert_int_equal(decision.outcome, POLICY_HOLD);
+	/* `mine` covers training. */
+	entrust(&w, 3, 4, POLICY_BIT(POLICY_USE_MINE));
+	assert_ok(by(&w, 3), release_explain(by(&w, 3), w.coop, item, (struct uuid){ { 0 } }, &decision));
+	assert_int_equal(decision.outcome, POLICY_INCLUDE);
+}
+
+static void a_delegates_denial_after_the_cut_off_is_honoured(void **state)
+{
+	struct world w;
+	(void)state;
+	world_make(&w, deep);
+	always_one(&w);
+	world_say(&w, 3, NULL);
+	struct uuid item = world_contribute(&w, 3, "Of a principal");
+	entrust(&w, 3, 4, 0);
+	speak(&w, 4, "allow");
+	struct release r = frozen(&w);
+	pass(&w, &r);
+	assert_int_equal(world_read(&w, r.id).included, 2);
+	speak(&w, 4, "deny");
+	assert_true(published(&w, &r, item, NULL) >= POLICY_HOLD);
+	assert_int_equal(world_read(&w, r.id).built_items, 1);
+}
+
+static void a_revoked_delegation_takes_its_yes_along(void **state)
+{
+	struct world w;
+	(void)state;
+	world_make(&w, deep);
+	always_one(&w);
+	world_say(&w, 3, NULL);
+	struct uuid item = world_contribute(&w, 3, "Of a principal");
+	struct delegation d = entrust(&w, 3, 4, 0);
+	speak(&w, 4, "allow");
+	struct release r = frozen(&w);
+	pass(&w, &r);
+	assert_ok(by(&w, 3), delegation_revoke(by(&w, 3), w.coop, d.id, &d));
+	assert_true(published(&w, &r, item, NULL) >= POLICY_HOLD);
+	assert_int_equal(world_read(&w, r.id).built_items, 1);
+}
+
+static void a_delegate_who_leaves_takes_the_yes_along(void **state)
+{
+	struct world w;
+	struct member m;
+	(void)state;
+	world_make(&w, deep);
+	always_one(&w);
+	world_say(&w, 3, NULL);
+	struct uuid item = world_contribute(&w, 3, "Of a principal");
+	entrust(&w, 3, 4, 0);
+	speak(&w, 4, "allow");
+	struct release r = frozen(&w);
+	pass(&w, &r);
+	assert_ok(by(&w, 4), member_leave(by(&w, 4), w.coop, &m));
+	assert_true(published(&w, &r, item, NULL) >= POLICY_HOLD);
+}
+
+static void a_yes_or_a_delegation_after_the_cut_off_is_inert(void **state)
+{
+	struct world w;
+	(void)state;
+	world_make(&w, deep);
+	always_one(&w);
+	world_say(&w, 3, NULL);
+	world_say(&w, 5, NULL);
+	struct uuid late_yes = world_contribute(&w, 3, "The delegate was silent"), late_edge = world_contribute(&w, 5, "The delegation came late");
+	entrust(&w, 3, 4, 0);
+	struct release r = frozen(&w);
+	speak(&w, 4, "allow");
+	entrust(&w, 5, 4, 0);
+	pass(&w, &r);
+	assert_true(published(&w, &r, late_yes, NULL) >= POLICY_HOLD);
+	assert_true(world_outcome(&w, r.id, late_edge, NULL) >= POLICY_HOLD);
+}
+
+static void a_chain_reaches_as_far_as_the_charter_allows(void **state)
+{
+	struct world w;
+	struct decision decision;
+	(void)state;
+	world_make(&w, deep);
+	world_say(&w, 3, NULL);
+	struct uuid item = world_contribute(&w, 3, "Through two hands");
+	entrust(&w, 3, 4, 0);
+	entrust(&w, 4, 5, 0);
+	speak(&w, 5, "allow");
+	assert_ok(by(&w, 3), release_explain(by(&w, 3), w.coop, item, (struct uuid){ { 0 } }, &decision));
+	assert_int_equal(decision.outcome, POLICY_INCLUDE);
+	assert_int_equal(decision.n_delegates, 2);
+	/* Whoever is nearer and has spoken is the one who is heard. */
+	speak(&w, 4, "deny");
+	assert_ok(by(&w, 3), release_explain(by(&w, 3), w.coop, item, (struct uuid){ { 0 } }, &decision));
+	assert_true(decision.outcome >= POLICY_HOLD);
+}
+
+static void delegations_are_part_of_the_snapshot(void **state)
+{
+	struct world w;
+	struct decision before, after;
+	(void)state;
+	world_make(&w, deep);
+	world_say(&w, 3, "allow");
+	struct uuid item = world_contribute(&w, 3, "Seen twice");
+	assert_ok(by(&w, 3), release_explain(by(&w, 3), w.coop, item, (struct uuid){ { 0 } }, &before));
+	entrust(&w, 5, 4, 0);
+	assert_ok(by(&w, 3), release_explain(by(&w, 3), w.coop, item, (struct uuid){ { 0 } }, &after));
+	assert_memory_not_equal(before.snapshot.b, after.snapshot.b, 32);
+}
+
+static void a_delegate_speaks_about_uses_and_not_about_items(void **state)
+{
+	struct world w;
+	(void)state;
+	world_make(&w, deep);
+	struct uuid item = world_contribute(&w, 3, "Not the delegate's");
+	struct statement *out, in = { .layer = POLICY_LAYER_DELEGATE, .item = item, .uses = 1, .effect = STR("deny"), .valid_from = INSTANT_NONE, .valid_to = INSTANT_NONE };
+	assert_err(by(&w, 4), ERR_INVALID, statement_make_as_delegate(by(&w, 4), w.coop, &in, 1, &out));
+	in.item = (struct uuid){ { 0 } };
+	assert_err(by(&w, 4), ERR_INVALID, statement_make(by(&w, 4), w.coop, &in, 1, &out)); /* never mixed with one's own choices */
+	error_clear(&w.person->error);
+	speak(&w, 4, "deny");
+	size_t n;
+	assert_ok(by(&w, 4), statement_list_as_delegate(by(&w, 4), w.coop, true, &out, &n));
+	assert_int_equal(n, 1);
+	assert_ok(by(&w, 4), statement_list(by(&w, 4), w.coop, true, &out, &n));
+	assert_int_equal(n, 0);
+	speak(&w, 4, "none");
+	assert_ok(by(&w, 4), statement_list_as_delegate(by(&w, 4), w.coop, true, &out, &n));
+	assert_int_equal(n, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		fixture_test(a_delegates_yes_reaches_who_is_silent), fixture_test(consent_itself_is_never_delegated), fixture_test(a_delegate_never_lifts_a_principals_no),
+		fixture_test(a_delegate_may_tighten_a_principals_default), fixture_test(a_delegate_speaks_inside_the_scope_only),
+		fixture_test(a_delegates_denial_after_the_cut_off_is_honoured), fixture_test(a_revoked_delegation_takes_its_yes_along),
+		fixture_test(a_delegate_who_leaves_takes_the_yes_along), fixture_test(a_yes_or_a_delegation_after_the_cut_off_is_inert),
+		fixture_test(a_chain_reaches_as_far_as_the_charter_allows), fixture_test(delegations_are_part_of_the_snapshot),
+		fixture_test(a_delegate_speaks_about_uses_and_not_about_items),
+	};
+	return fixture_run(tests, CH_LEN(tests));
+}
