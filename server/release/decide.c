@@ -125,7 +125,8 @@ static enum err prepare(struct call *c, struct uuid coop, const struct charter *
 	TRY(load_controls(c, cutoff, d));
 	int consent_words, defaults_words;
 	TRY(demand_oldest_words(c, coop, d->charter.version, &consent_words, &defaults_words));
-	d->spec.notice_min = (uint32_t)consent_words;
+	if ((uint32_t)consent_words > d->spec.notice_min) /* what the charter widened stands there already */
+		d->spec.notice_min = (uint32_t)consent_words;
 	enum policy_status status = policy_compile(&d->spec, &d->mem, &d->program, &faults);
 	if (status != POLICY_OK)
 		return engine_failed(c, status, &faults);

@@ -93,8 +93,9 @@ struct str release_spec_json(struct arena *a, const struct charter *charter, ins
 	if (lots)
 		jw_kstr(&w, "lots_seed", str_hex(a, d->spec.seed, 32));
 	jw_kz(&w, "mode", charter->licence_mode == POLICY_ADAPTATION ? "adaptation" : "collection");
-	if (charter->notice_min)
-		jw_kint(&w, "notice_min", charter->notice_min);
+	uint32_t notice_min = d ? d->spec.notice_min : (uint32_t)charter->notice_min;
+	if (notice_min)
+		jw_kint(&w, "notice_min", notice_min);
 	jw_knames(&w, "output_licences", charter->outputs, POLICY_LICENCE_COUNT, licence_spdx);
 	jw_knames(&w, "purposes", charter->release_purposes, POLICY_PURPOSE_COUNT, policy_purpose_name);
 	jw_knames(&w, "uses", charter->release_uses, POLICY_USE_COUNT, policy_use_name);

@@ -137,7 +137,7 @@ struct release world_release(struct world *w)
 
 void world_until(struct world *w, instant t)
 {
-	static const struct job_kind *const tables[] = { ballot_jobs, release_jobs, NULL };
+	static const struct job_kind *const tables[] = { ballot_jobs, release_jobs, control_jobs, motion_jobs, NULL };
 	struct error e = { 0 };
 	int ran;
 	(void)w;

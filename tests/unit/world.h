@@ -9,7 +9,9 @@
 #include "fixture.h"
 
 #include "commonhold/ballot.h"
+#include "commonhold/control.h"
 #include "commonhold/coop.h"
+#include "commonhold/motion.h"
 #include "commonhold/pool.h"
 #include "commonhold/release.h"
 
