@@ -12,7 +12,8 @@
 
 static struct {
 	pthread_once_t once;
-	struct template_set *set; /* lives as long as the process; NULL when they could not be compiled */
+	struct arena *arena;      /* of the set: lives as long as the process */
+	struct template_set *set; /* NULL when they could not be compiled */
 	struct template_source sources[MAIL_TEMPLATES_MAX];
 	size_t n;
 	struct error error;
@@ -28,7 +29,7 @@ static void source_add(void *arg, const struct asset *asset)
 
 static void compile(void)
 {
-	struct arena *a = arena_new(8 * MIB);
+	struct arena *a = mail_templates.arena = arena_new(8 * MIB);
 	if (!a)
 		return;
 	asset_each("templates/mail/", source_add, NULL);

@@ -18,6 +18,7 @@ struct smtp {
 	char verb[8];              /* the last command sent */
 	int code;                  /* the last reply, */
 	char line[200];            /* and its text */
+	bool leaving;              /* QUIT was sent: what is said from now on is not about the mail */
 };
 
 static bool is_loopback(struct str host)
@@ -43,19 +44,26 @@ static void note_reply(struct smtp *s, struct str line)
 	}
 }
 
-/* libcurl tells what it sends and hears. Only the verb of a command is looked at: its arguments may be a password. */
+/* A command's verb, and nothing else of it: what follows may be a password. Leaving is no part of what becomes of a mail. */
+static void note_command(struct smtp *s, const char *data, size_t n)
+{
+	char verb[sizeof(s->verb)] = "";
+	for (size_t i = 0; i < n && i < sizeof(verb) - 1 && data[i] >= 'A' && data[i] <= 'Z'; i++)
+		verb[i] = data[i];
+	s->leaving = strcmp(verb, "QUIT") == 0;
+	if (!s->leaving)
+		memcpy(s->verb, verb, sizeof(verb));
+}
+
+/* libcurl tells what it sends and hears. */
 static int watch(CURL *curl, curl_infotype type, char *data, size_t n, void *arg)
 {
 	struct smtp *s = arg;
 	(void)curl;
-	if (type == CURLINFO_HEADER_IN) {
+	if (type == CURLINFO_HEADER_OUT)
+		note_command(s, data, n);
+	else if (type == CURLINFO_HEADER_IN && !s->leaving)
 		note_reply(s, str_make(data, n));
-	} else if (type == CURLINFO_HEADER_OUT) {
-		size_t i = 0;
-		for (; i < n && i < sizeof(s->verb) - 1 && data[i] >= 'A' && data[i] <= 'Z'; i++)
-			s->verb[i] = data[i];
-		s->verb[i] = '\0';
-	}
 	return 0;
 }
 
@@ -91,6 +99,7 @@ static void prepare(struct smtp *s)
 {
 	s->verb[0] = s->line[0] = '\0';
 	s->code = 0;
+	s->leaving = false;
 	curl_easy_reset(s->curl);
 	curl_easy_setopt(s->curl, CURLOPT_URL, s->url);
 	curl_easy_setopt(s->curl, CURLOPT_PROTOCOLS_STR, "smtp,smtps");
