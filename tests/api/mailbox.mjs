@@ -38,7 +38,7 @@ export class Mailbox {
     box.answers = {};     // address: [code, text] for RCPT
     box.data = undefined; // [code, text] for DATA
     box.server = new SMTPServer({
-      ...identity, secure, size: 1 << 20, logger: false, disableReverseLookup: true,
+      ...identity, secure, size: 1 << 20, logger: false, disableReverseLookup: true, closeTimeout: 50,
       disabledCommands: [...(starttls ? [] : ["STARTTLS"]), ...(user ? [] : ["AUTH"])],
       authMethods: ["PLAIN", "LOGIN"],
       onAuth: (auth, session, done) => {
