@@ -513,7 +513,7 @@ static void people_the_year(const struct uuid *coops)
 	for (int i = 0; i < YEAR_COOPS; i++) {
 		char id[40];
 		struct arena *a = arena_new(4096);
-		snprintf(id, sizeof id, "%s", uuid_format(a, coops[i]).p);
+		snprintf(id, sizeof id, "%.*s", STR_ARG(uuid_format(a, coops[i])));
 		arena_free(a);
 		snprintf(sql, sizeof sql,
 			"INSERT INTO membership (coop_id, id, account_id, number, state, is_admin, applied_at, joined_at, due_at, due_day, state_at, attribution, pseudonym) "
@@ -527,7 +527,7 @@ static void people_the_year(const struct uuid *coops)
 
 /* What each person does about a checkup, by the last digit of their number: 0-5 in the window, 6 in the grace, 7 after the lapse, 8 and 9 nothing. */
 SQL(year_renewers,
-	"SELECT m.coop_id, m.account_id FROM membership m WHERE m.coop_id = $1 AND CASE WHEN m.number % 10 < 6 THEN m.state = 'due' AND m.due_at - (m.number % 29) * interval '1 day' <= commonhold_now() "
+	"SELECT m.coop_id, m.account_id FROM membership m WHERE m.coop_id = $1 AND CASE WHEN m.number % 10 < 6 THEN m.state = 'due' AND m.due_at - (1 + m.number % 28) * interval '1 day' <= commonhold_now() "
 	"WHEN m.number % 10 = 6 THEN m.state = 'grace' AND m.due_at + (m.number % 25) * interval '1 day' <= commonhold_now() "
 	"WHEN m.number % 10 = 7 THEN m.state = 'lapsed' AND m.state_at + (m.number % 40) * interval '1 day' <= commonhold_now() ELSE false END ORDER BY m.number");
 
@@ -566,7 +566,7 @@ static void a_year_of_ten_thousand_members_goes_by_its_rules(void **state)
 	}
 	fixture_sql("UPDATE membership SET due_at = '2099-01-01Z', next_step_at = 'infinity'"); /* the founders stay as they are */
 	people_the_year(coops);
-	for (int day = 0; day < 400; day++) {
+	for (int day = 0; day < 396; day++) {
 		clock_set(WORLD_START + day * CLOCK_DAY);
 		struct arena_mark mark = arena_mark(w.system->arena);
 		steps += daily(&w);
@@ -577,13 +577,13 @@ static void a_year_of_ten_thousand_members_goes_by_its_rules(void **state)
 	print_message("%lld steps, %lld renewals in %.1f s\n", (long long)steps, (long long)renewed, (double)(clock_tick() - began) / 1e6);
 	/* Everybody's checkup came once; the early ones of January twice. */
 	assert_true(renewed >= YEAR_MEMBERS * 7 / 10);
-	assert_int_equal(fixture_int("SELECT count(*) FROM membership WHERE number > 9 AND number % 10 IN (8, 9) AND state <> 'lapsed' AND due_at + interval '30 days' <= '2027-02-04 09:00Z'"), 0);
+	assert_int_equal(fixture_int("SELECT count(*) FROM membership WHERE number > 9 AND number % 10 IN (8, 9) AND state <> 'lapsed' AND due_at + interval '30 days' <= '2027-01-31 09:00Z'"), 0);
 	assert_int_equal(fixture_int("SELECT count(*) FROM membership_event WHERE to_state = 'lapsed' AND from_state <> 'grace'"), 0);
 	assert_int_equal(fixture_int("SELECT count(*) FROM membership_event l WHERE to_state = 'lapsed' AND NOT EXISTS (SELECT FROM membership_event g WHERE g.member_id = l.member_id "
 		"AND g.to_state = 'grace' AND g.at = l.at - interval '30 days')"), 0);
 	assert_int_equal(fixture_int("SELECT count(*) FROM membership WHERE number > 9 AND number % 10 < 6 AND state IN ('grace', 'lapsed')"), 0);
 	assert_int_equal(fixture_int("SELECT count(*) FROM reminder r JOIN membership m ON m.id = r.member_id WHERE m.number > 9 AND m.number % 10 < 6 AND r.step IN ('grace', '+1', '+7', '+21', 'lapsed')"), 0);
-	assert_int_equal(fixture_int("SELECT count(*) FROM reminder WHERE at - due_at >= interval '1 day'"), 0);
+	assert_int_equal(fixture_int("SELECT count(*) FROM reminder WHERE at - due_at >= interval '1 day' AND at > '2026-01-01 09:00Z'"), 0);
 	assert_int_equal(fixture_int("SELECT count(*) FROM reminder WHERE outcome = 'sent'"), fixture_int("SELECT count(*) FROM notice WHERE kind LIKE 'membership.%'"));
 	assert_int_equal(fixture_int("SELECT count(*) FROM (SELECT 1 FROM reminder GROUP BY coop_id, member_id, cycle, step, channel HAVING count(*) > 1) x"), 0);
 	/* As many leaves as moves, and every count of members is what the states say. */
