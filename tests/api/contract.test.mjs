@@ -80,6 +80,28 @@ test("an account, its sessions and its tokens", async () => {
   assert.equal((await eve.get("/api/v1/me", { headers: { cookie } })).status, 401);
 });
 
+test("an inbox, and how one is told", async () => {
+  const given = (title) => world.sql(`INSERT INTO notice (account_id, id, kind, topic, data, essential, mail, at)
+    VALUES ('${bea.account}', gen_random_uuid(), 'ballot.opened', 'ballots', '{"text":"Vote.","title":"${title}","url":"/coops/alpine"}', false, 'none', '2026-01-10T09:00:00Z') RETURNING id`)[0][0];
+  const ids = [given("First"), given("Second")];
+  const first = ok(200, await bea.get("/api/v1/me/notices?limit=1"));
+  assert.equal(first.items.length, 1);
+  const second = ok(200, await bea.get(`/api/v1/me/notices?limit=1&cursor=${first.next}`));
+  assert.deepEqual([first.items[0].id, second.items[0].id].sort(), ids.sort());
+  assert.equal((await ada.post(`/api/v1/me/notices/${ids[0]}/read`)).status, 404, "it is in nobody else's inbox");
+  assert.equal((await bea.post(`/api/v1/me/notices/${ids[0]}/read`)).status, 204);
+  assert.equal(ok(200, await bea.get("/api/v1/me/notices?state=unread")).unread, 1);
+  assert.equal((await bea.post("/api/v1/me/notices/read", { until: "2026-01-10T10:00:00Z" })).status, 204);
+  assert.equal(ok(200, await bea.get("/api/v1/me/notices")).unread, 0);
+  const settings = ok(200, await bea.get("/api/v1/me/notice-settings"));
+  assert.equal(settings.mail, false, "this instance sends none and says so");
+  assert.deepEqual(settings.topics.map((t) => t.chosen), settings.topics.map(() => false));
+  const changed = ok(200, await bea.put("/api/v1/me/notice-settings", { topics: { ballots: "weekly" } }));
+  assert.deepEqual(changed.topics.filter((t) => t.chosen).map((t) => [t.topic, t.how]), [["ballots", "weekly"]]);
+  assert.equal((await bea.put("/api/v1/me/notice-settings", { topics: { ballots: "hourly" } })).status, 422);
+  assert.equal((await bea.post("/api/v1/me/notice-settings/retry")).status, 204);
+});
+
 test("a co-op is founded with a charter, once", async () => {
   const body = {
     slug: "alpine",
