@@ -90,6 +90,10 @@ struct delegation_draft {
 /* What making it would close: told, not refused. */
 struct delegation_warning { bool cycle; bool deep; /* the chain would be longer than the charter allows */ bool full; /* the delegate is at the cap: accepting will be refused */ };
 
+enum delegation_warn { DELEGATION_WARN_CYCLE, DELEGATION_WARN_DEEP, DELEGATION_WARN_FULL };
+/* A sentence for who makes it. */
+const char *delegation_warning_text(enum delegation_warn w);
+
 /* Makes a delegation, or a new version of the one about the same question and scope (which ends at once). nobody and board stand at once, a member has to accept. Refused with
  * a reason: delegation_self, delegation_stranger, delegation_left, delegation_scope, delegation_end, delegation_topic, delegation_target, delegation_too_many. */
 CH_CHECK enum err delegation_make(struct call *c, struct uuid coop, const struct delegation_draft *in, struct delegation *out, struct delegation_warning *warning);
@@ -180,7 +184,7 @@ struct delegation_weight {
 	int stale;                /* edges whose principal or delegate has done nothing for a year */
 	bool pivotal;             /* decides for others, and is one of the fewest who together hold more than half */
 };
-struct delegation_flow { int from, to, edges; /* numbers in `top`; -1: all others */ };
+struct delegation_flow { int from, to; /* places in `top`; -1: all others */ int members; /* decided for this way */ };
 struct delegation_report {
 	enum policy_question question;
 	unsigned topic;                   /* bit number, as for the bulk of what is asked: release; train.gen */

@@ -7,6 +7,7 @@
 extern const struct route web_routes[];      /* health, metrics, OpenAPI, schemas, static files */
 extern const struct route account_routes[], account_page_routes[];
 extern const struct route coop_routes[], coop_page_routes[];
+extern const struct route delegation_routes[], delegation_page_routes[];
 extern const struct route ledger_routes[], ledger_page_routes[];
 extern const struct route notify_routes[], notify_page_routes[];
 extern const struct route pool_routes[], pool_page_routes[];

@@ -1,6 +1,7 @@
 #include "server/coop/choices.h"
 
 #include "commonhold/db.h"
+#include "commonhold/delegation.h"
 
 /* Consent, licence and statements of the acting member over JSON. */
 
@@ -100,7 +101,7 @@ static void statement_write(struct json_writer *w, struct arena *a, const struct
 {
 	jw_object(w);
 	jw_kint(w, "seq", s->seq);
-	jw_kz(w, "layer", s->layer == POLICY_LAYER_ITEM ? "item" : "subject");
+	jw_kz(w, "layer", s->layer == POLICY_LAYER_ITEM ? "item" : s->layer == POLICY_LAYER_DELEGATE ? "delegate" : "subject");
 	jw_kstr(w, "kind", s->kind);
 	jw_kstr(w, "item", uuid_format_or_none(a, s->item));
 	jw_knames(w, "uses", s->uses, POLICY_USE_COUNT, policy_use_name);
@@ -129,7 +130,11 @@ enum err choices_list_statements(struct request *rq, struct response *rs)
 {
 	struct statement *statements;
 	size_t n;
-	TRY(statement_list(rq->call, rq->coop.id, str_is(request_query(rq, "current"), "true"), &statements, &n));
+	bool current = str_is(request_query(rq, "current"), "true");
+	if (str_is(request_query(rq, "as"), "delegate"))
+		TRY(statement_list_as_delegate(rq->call, rq->coop.id, current, &statements, &n));
+	else
+		TRY(statement_list(rq->call, rq->coop.id, current, &statements, &n));
 	return statements_answer(rq, rs, statements, n);
 }
 
@@ -185,6 +190,9 @@ enum err choices_make_statements(struct request *rq, struct response *rs)
 	size_t n = 0;
 	json_each(v, list)
 		TRY(statement_read(rq, v, &in[n++]));
-	TRY(statement_make(rq->call, rq->coop.id, in, n, &out));
+	if (str_is(json_member_text(rq->json, "as"), "delegate"))
+		TRY(statement_make_as_delegate(rq->call, rq->coop.id, in, n, &out));
+	else
+		TRY(statement_make(rq->call, rq->coop.id, in, n, &out));
 	return statements_answer(rq, rs, out, n);
 }

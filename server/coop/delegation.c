@@ -133,6 +133,18 @@ static enum err warn_topic(struct call *c, const struct charter *charter, const 
 	return ERR_OK;
 }
 
+const char *delegation_warning_text(enum delegation_warn w)
+{
+	switch (w) {
+	case DELEGATION_WARN_CYCLE:
+		return "This closes a circle: your delegate's own delegation leads back to you. As long as nobody in the circle decides, nobody in it is decided for.";
+	case DELEGATION_WARN_DEEP:
+		return "Your delegate has delegated further than the charter lets chains go. Unless your delegate decides personally, nobody decides for you.";
+	default:
+		return "Your delegate decides for as many members as the charter allows already, and cannot accept unless somebody else ends theirs.";
+	}
+}
+
 static enum err warn(struct call *c, const struct charter *charter, const struct delegation *d, struct delegation_warning *warning)
 {
 	int64_t n;
