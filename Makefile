@@ -13,7 +13,7 @@ SHELL := /bin/bash
 BUILD ?= build
 
 CC := gcc
-PKGS := libpq jansson libjwt libcurl libsodium libcrypto zlib libzstd libdeflate libical libpcre2-8 libcmark
+PKGS := libpq jansson libjwt libcurl libsodium libcrypto zlib libzstd libdeflate libical libpcre2-8 libcmark libqrencode
 WARN := -Wall -Wextra -Werror -Wshadow -Wvla -Wwrite-strings -Wstrict-prototypes -Wmissing-prototypes \
 	-Wold-style-definition -Wno-missing-field-initializers -Wformat=2 -Wundef -Wpointer-arith -Wcast-align -Wnull-dereference -Wimplicit-fallthrough
 HARDEN := -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE -fstack-clash-protection -fcf-protection

@@ -5,7 +5,7 @@
 #     	@$(MAKE) --no-print-directory all && …
 
 DEPS := build-essential pkg-config libpq-dev libcivetweb-dev libjansson-dev libjwt-dev libcurl4-openssl-dev libssl-dev libsodium-dev zlib1g-dev \
-	libzstd-dev libdeflate-dev libical-dev libpcre2-dev libcmark-dev postgresql-15 util-linux ca-certificates
+	libzstd-dev libdeflate-dev libical-dev libpcre2-dev libcmark-dev libqrencode-dev postgresql-15 util-linux ca-certificates
 DEPS_TEST := libcmocka-dev postgresql-15-pgtap minisign nginx-light chromium clang-14 libclang-rt-14-dev llvm-14 'node>=18:nodejs' 'npm>=0:npm' \
 	python3 curl openssl fonts-dejavu-core fonts-noto-core fonts-noto-color-emoji
 

@@ -36,6 +36,7 @@ struct app {
 static const struct route *const route_tables[] = {
 	web_routes, account_routes, coop_routes, delegation_routes, ledger_routes, notify_routes, pool_routes, ballot_routes, release_routes, access_routes, benefit_routes, hub_routes,
 	account_page_routes, coop_page_routes, ledger_page_routes, notify_page_routes, pool_page_routes, ballot_page_routes, release_page_routes, access_page_routes, benefit_page_routes,
+	sign_in_routes, sign_in_page_routes, security_page_routes,
 	NULL,
 };
 

@@ -108,7 +108,8 @@ static void print_settings(void)
 {
 	struct setting s;
 	for (size_t i = 0; config_setting(i, &s); i++) {
-		bool secret = str_ends(str_of(s.variable), "_TOKEN") || str_ends(str_of(s.variable), "_PASSWORD") || str_ends(str_of(s.variable), "_URL");
+		struct str name = str_of(s.variable);
+		bool secret = str_ends(name, "_TOKEN") || str_ends(name, "_PASSWORD") || str_ends(name, "_SECRET") || str_ends(name, "_URL");
 		const char *shown = secret && s.value[0] && !str_is(str_of(s.variable), "COMMONHOLD_BASE_URL") ? "(set)" : s.value;
 		printf("%-30s %-24s %s\n", s.variable, shown, s.text);
 	}
@@ -157,6 +158,11 @@ static enum err account_work(struct call *c, void *arg)
 		printf("account=%.*s\npassword=%.*s\n", STR_ARG(uuid_format(c->arena, account.id)), STR_ARG(password));
 		return ERR_OK;
 	}
+	if (str_is(q->action, "verify")) {
+		TRY(account_vouch_email(c, q->email, &account));
+		printf("account=%.*s\n", STR_ARG(uuid_format(c->arena, account.id)));
+		return ERR_OK;
+	}
 	TRY(account_find(c, q->email, &account));
 	struct token_row token;
 	c->actor.account = account.id;
@@ -169,15 +175,17 @@ int account_main(int argc, char **argv)
 {
 	static const char usage[] =
 		"usage: commonhold account create E-MAIL NAME\n"
-		"       commonhold account token E-MAIL [NAME OF THE TOKEN]\n\n"
-		"create makes an account and prints a password for it; token makes a personal token for programs.\n";
+		"       commonhold account token E-MAIL [NAME OF THE TOKEN]\n"
+		"       commonhold account verify E-MAIL\n\n"
+		"create makes an account and prints a password for it; token makes a personal token for programs; verify vouches that the address is the person's,\n"
+		"as the link mailed to it would show, for instances that send no mail.\n";
 	if (wants_help(argc, argv)) {
 		printf("%s", usage);
 		return 0;
 	}
 	struct account_request q = { .action = argc > 1 ? str_of(argv[1]) : STR_NONE, .email = argc > 2 ? str_of(argv[2]) : STR_NONE, .name = argc > 3 ? str_of(argv[3]) : STR_NONE };
-	bool create = str_is(q.action, "create") && argc == 4, token = str_is(q.action, "token") && (argc == 3 || argc == 4);
-	return create || token ? with_app("account", account_work, &q) : wrong_usage(usage);
+	bool create = str_is(q.action, "create") && argc == 4, token = str_is(q.action, "token") && (argc == 3 || argc == 4), verify = str_is(q.action, "verify") && argc == 3;
+	return create || token || verify ? with_app("account", account_work, &q) : wrong_usage(usage);
 }
 
 /* ---- release ---- */

@@ -30,6 +30,10 @@
 	X("COMMONHOLD_MAIL_FROM", mail_from, "", "Sender of mail, such as Commonhold <mail@coop.example>. Needed with a mail server.") \
 	X("COMMONHOLD_MAIL_BOUNCES", mail_bounces, "", "Address that delivery reports go to, extended by +id for each mail. Empty: the sender's.") \
 	X("COMMONHOLD_METRICS_TOKEN", metrics_token, "", "Bearer token that opens /metrics to other machines.") \
+	X("COMMONHOLD_OIDC_ISSUER", oidc_issuer, "", "OpenID Connect provider that people may sign in with, such as https://accounts.example.org. Empty: none.") \
+	X("COMMONHOLD_OIDC_NAME", oidc_name, "", "What people call it. Empty: its host.") \
+	X("COMMONHOLD_OIDC_CLIENT_ID", oidc_client_id, "", "What the provider calls this instance.") \
+	X("COMMONHOLD_OIDC_CLIENT_SECRET", oidc_client_secret, "", "The secret that goes with it. Empty: a public client, by PKCE alone.") \
 	X("COMMONHOLD_CLOCK", clock, "", "For tests: the instant (RFC 3339) that the clock starts at.")
 
 struct config {
@@ -42,6 +46,8 @@ struct config {
 
 /* Reads and checks the environment; ERR_CONFIG names the variable and what it may be. */
 CH_CHECK enum err config_load(struct error *e);
+/* Plain http to this very machine: the one kind of address that is spoken to without TLS. */
+bool url_is_loopback(struct str url);
 /* What was loaded; the defaults before. */
 const struct config *config(void);
 /* One row of the list, for `commonhold doctor` and the README's test; false past the end. */

@@ -49,6 +49,10 @@ struct request {
 };
 
 struct str request_header(const struct request *rq, const char *name);
+/* The value of a cookie of ours, by its name without prefix; STR_NONE when absent or not of a secret's length. */
+struct str request_cookie(const struct request *rq, const char *name);
+/* Where the caller comes from, as tries are counted: an address, for IPv6 its network of 64 bits. */
+struct str request_network(const struct request *rq);
 /* The token of "Authorization: Bearer", as sent but for a leading "hf_"; STR_NONE without one. */
 struct str request_bearer(const struct request *rq);
 /* Decoded query parameter; STR_NONE when absent. */
@@ -108,9 +112,13 @@ CH_CHECK enum err page_end(struct request *rq, struct response *rs, const char *
 /* Signs the browser in (or out): the session cookie with its attributes. The secret is secret_token_new's; `expires` ends the cookie. */
 void response_set_session(struct request *rq, struct response *rs, struct str secret, instant expires);
 void response_end_session(struct request *rq, struct response *rs);
-/* For a form that cannot be taken as it is: rolls back, writes "problem" (a sentence) and "wrong" ({field: sentence}, fields by the last part of their pointers) into the
+/* Keeps a secret in this browser for some seconds, 0 to take it away; with the session's attributes. `name` is a constant without prefix. */
+void response_cookie(struct request *rq, struct response *rs, const char *name, struct str value, int64_t seconds);
+/* For a form that cannot be taken as it is: rolls back, writes "problem" (a sentence), "problem_code" (its stable code) and "wrong" ({field: sentence}, fields by the last part of their pointers) into the
  * page's data, sets the status and forgets the error, so that the form is shown again. Writes nothing for ERR_OK. Errors that no form can mend are returned. */
 CH_CHECK enum err page_form_refused(struct request *rq, struct response *rs, enum err refused, struct json_writer *w);
+/* The same where the page is the best answer to whatever was refused, as it is for signing in: only faults of our own are returned. */
+CH_CHECK enum err page_form_said(struct request *rq, struct response *rs, enum err refused, struct json_writer *w);
 /* A one-time message shown on the next page of this browser. */
 void response_flash(struct request *rq, struct response *rs, struct str message);
 

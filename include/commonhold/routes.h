@@ -5,7 +5,7 @@
 #include "http.h"
 
 extern const struct route web_routes[];      /* health, metrics, OpenAPI, schemas, static files */
-extern const struct route account_routes[], account_page_routes[];
+extern const struct route account_routes[], account_page_routes[], sign_in_routes[], sign_in_page_routes[], security_page_routes[];
 extern const struct route coop_routes[], coop_page_routes[];
 extern const struct route delegation_routes[], delegation_page_routes[];
 extern const struct route ledger_routes[], ledger_page_routes[];

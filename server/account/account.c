@@ -1,33 +1,18 @@
-#include "commonhold/account.h"
-
-#include "commonhold/db.h"
+#include "server/account/account_internal.h"
 
 /* A password: long enough that guessing does not pay, short enough that hashing it is not a way to keep the server busy. */
 #define PASSWORD_MIN 10
 #define PASSWORD_MAX 200
-#define EMAIL_MAX 254          /* RFC 5321 path */
 #define LOCALE_MAX 35          /* RFC 5646 section 4.4.1 */
-#define SESSION_AGENT_MAX 200  /* characters of the browser's own name that are kept */
 #define TOKENS_MAX 50          /* live personal tokens of one account */
-#define TOUCH_EVERY CLOCK_HOUR /* how precisely the last use of a session or token is known */
 
-#define ACCOUNT_COLUMNS "id, email, name, locale, created_at"
 SQL(account_insert,
-	"INSERT INTO account (id, email, name, password_hash, locale, created_at) VALUES ($1, $2, $3, $4, $5, commonhold_now()) RETURNING " ACCOUNT_COLUMNS);
-SQL(account_password, "SELECT " ACCOUNT_COLUMNS ", password_hash FROM account WHERE lower(email) = lower($1) AND closed_at IS NULL");
+	"INSERT INTO account (id, email, name, password_hash, locale, created_at, email_verified_at) "
+	"VALUES ($1, $2, $3, $4, $5, commonhold_now(), CASE WHEN $6 THEN commonhold_now() END) RETURNING " ACCOUNT_COLUMNS);
 SQL(account_by_id, "SELECT " ACCOUNT_COLUMNS " FROM account WHERE id = $1 AND closed_at IS NULL");
 SQL(account_by_email, "SELECT " ACCOUNT_COLUMNS " FROM account WHERE lower(email) = lower($1) AND closed_at IS NULL");
+SQL(account_vouch, "UPDATE account SET email_verified_at = coalesce(email_verified_at, commonhold_now()) WHERE lower(email) = lower($1) AND closed_at IS NULL RETURNING " ACCOUNT_COLUMNS);
 SQL(account_update, "UPDATE account SET name = coalesce($2, name), locale = coalesce($3, locale) WHERE id = $1 AND closed_at IS NULL RETURNING " ACCOUNT_COLUMNS);
-
-SQL(session_insert,
-	"INSERT INTO session (id, account_id, secret_hash, created_at, seen_at, expires_at, agent) VALUES ($1, $2, $3, commonhold_now(), commonhold_now(), $4, $5)");
-SQL(session_by_secret,
-	"SELECT s.id, a.id, a.email, a.name, a.locale, s.expires_at, s.seen_at FROM session s JOIN account a ON a.id = s.account_id "
-	"WHERE s.secret_hash = $1 AND a.closed_at IS NULL");
-SQL(session_touch, "UPDATE session SET seen_at = commonhold_now() WHERE id = $1");
-SQL(session_delete, "DELETE FROM session WHERE id = $1 AND account_id = $2");
-SQL(session_forget, "DELETE FROM session WHERE expires_at <= commonhold_now()");
-SQL(session_of_account, "SELECT id, created_at, seen_at, expires_at, agent FROM session WHERE account_id = $1 AND expires_at > commonhold_now() ORDER BY seen_at DESC, id LIMIT 200");
 
 #define TOKEN_COLUMNS "id, name, created_at, expires_at, used_at, revoked_at"
 SQL(token_insert,
@@ -35,10 +20,6 @@ SQL(token_insert,
 	"SELECT $1, $2, $3, $4, commonhold_now(), $5 "
 	"WHERE (SELECT count(*) FROM token WHERE account_id = $2 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > commonhold_now())) < $6 "
 	"RETURNING " TOKEN_COLUMNS);
-SQL(token_by_secret,
-	"SELECT t.id, a.id, a.email, a.name, a.locale, t.expires_at, t.revoked_at IS NOT NULL, t.used_at FROM token t JOIN account a ON a.id = t.account_id "
-	"WHERE t.secret_hash = $1 AND a.closed_at IS NULL");
-SQL(token_touch, "UPDATE token SET used_at = date_trunc('hour', commonhold_now()) WHERE id = $1");
 SQL(token_of_account, "SELECT " TOKEN_COLUMNS " FROM token WHERE account_id = $1 ORDER BY created_at DESC, id LIMIT 200");
 SQL(token_end, "UPDATE token SET revoked_at = coalesce(revoked_at, commonhold_now()) WHERE id = $1 AND account_id = $2 RETURNING id");
 
@@ -74,18 +55,7 @@ static bool has_control(struct str s)
 	return false;
 }
 
-/* The longest beginning of at most n characters, cut at a character's end. */
-static struct str beginning(struct str s, size_t n)
-{
-	size_t at = 0, seen = 0;
-	while (at < s.n && (seen < n || ((uint8_t)s.p[at] & 0xc0) == 0x80))
-		seen += ((uint8_t)s.p[at++] & 0xc0) != 0x80;
-	while (at < s.n && ((uint8_t)s.p[at] & 0xc0) == 0x80)
-		at++;
-	return str_sub(s, 0, at);
-}
-
-static enum err check_email(struct call *c, struct str email)
+enum err account_check_email(struct call *c, struct str email)
 {
 	ptrdiff_t at = str_index(email, '@');
 	struct str domain = at < 0 ? STR_NONE : str_sub(email, (size_t)at + 1, email.n);
@@ -105,7 +75,7 @@ static enum err check_name(struct call *c, struct str name)
 	return ERR_OK;
 }
 
-static enum err check_password(struct call *c, struct str password, struct str email)
+enum err account_check_password(struct call *c, struct str password, struct str email)
 {
 	size_t n = characters(password);
 	if (n < PASSWORD_MIN || n > PASSWORD_MAX || !str_is_utf8(password))
@@ -124,17 +94,29 @@ static enum err check_locale(struct call *c, struct str locale)
 	return sound ? ERR_OK : fail_field(c, "/locale", "This is not a language tag such as en or de-CH.");
 }
 
-static enum err require_account(struct call *c)
+enum err account_require(struct call *c)
 {
 	return uuid_is_nil(c->actor.account) ? fail(c, ERR_UNAUTHENTICATED, "Sign in first.") : ERR_OK;
 }
 
+enum err account_require_session(struct call *c)
+{
+	TRY(account_require(c));
+	return c->actor.kind == AUTH_SESSION ? ERR_OK : fail_reason(c, ERR_FORBIDDEN, "session_needed", "How one signs in is changed in a browser that is signed in, not with a token.");
+}
+
+bool email_eq(struct arena *a, struct str x, struct str y)
+{
+	return str_eq(str_lower(a, str_trim(x)), str_lower(a, str_trim(y)));
+}
+
 /* ---- Accounts ---- */
 
-static struct account account_of_row(const struct rows *r, int row)
+struct account account_of_row(const struct rows *r, int row)
 {
 	return (struct account){
 		.id = row_uuid(r, row, 0), .email = row_str(r, row, 1), .name = row_str(r, row, 2), .locale = row_str(r, row, 3), .created_at = row_time(r, row, 4),
+		.verified_at = row_time(r, row, 5),
 	};
 }
 
@@ -143,7 +125,8 @@ static enum err account_add(struct call *c, struct str email, struct str name, s
 	struct str locale = c->locale.n ? c->locale : STR("en");
 	struct rows r;
 	TRY(db_begin(c, DB_WRITE));
-	TRY(db_finish(c, account_insert, &r, A_UUID(uuid_new()), A_STR(email), A_STR(str_trim(name)), A_STR(hash), A_STR(locale)));
+	TRY(db_finish(c, account_insert, &r, A_UUID(uuid_new()), A_STR(email), A_STR(str_trim(name)), A_STR(hash), A_STR(locale),
+		A_BOOL(c->actor.kind == AUTH_SYSTEM)));
 	*out = account_of_row(&r, 0);
 	return ERR_OK;
 }
@@ -153,9 +136,9 @@ enum err account_register(struct call *c, struct str email, struct str name, str
 	struct str hash;
 	explain_constraints();
 	email = str_trim(email);
-	TRY(check_email(c, email));
+	TRY(account_check_email(c, email));
 	TRY(check_name(c, name));
-	TRY(check_password(c, password, email));
+	TRY(account_check_password(c, password, email));
 	TRY(password_hash(c->arena, password, &hash, &c->error));
 	return account_add(c, email, name, hash, out);
 }
@@ -164,15 +147,26 @@ enum err account_create(struct call *c, struct str email, struct str name, struc
 {
 	explain_constraints();
 	email = str_trim(email);
-	TRY(check_email(c, email));
+	TRY(account_check_email(c, email));
 	TRY(check_name(c, name));
 	return account_add(c, email, name, STR_NONE, out);
 }
 
-static enum err account_one(struct call *c, const struct db_stmt *stmt, struct db_arg by, struct account *out)
+enum err account_add_proved(struct call *c, struct str email, struct str name, struct account *out)
 {
 	struct rows r;
-	TRY(db_begin(c, DB_READ));
+	explain_constraints();
+	TRY(account_check_email(c, email));
+	TRY(check_name(c, name));
+	TRY(db_one(c, account_insert, &r, A_UUID(uuid_new()), A_STR(email), A_STR(str_trim(name)), A_STR(STR_NONE), A_STR(c->locale.n ? c->locale : STR("en")), A_BOOL(true)));
+	*out = account_of_row(&r, 0);
+	return ERR_OK;
+}
+
+static enum err account_one(struct call *c, enum db_mode mode, const struct db_stmt *stmt, struct db_arg by, struct account *out)
+{
+	struct rows r;
+	TRY(db_begin(c, mode));
 	TRY(db_run_commit(c, stmt, &r, &by, 1));
 	if (r.n != 1)
 		return fail(c, ERR_NOT_FOUND, "There is no such account.");
@@ -182,19 +176,24 @@ static enum err account_one(struct call *c, const struct db_stmt *stmt, struct d
 
 enum err account_read(struct call *c, struct uuid id, struct account *out)
 {
-	return account_one(c, &account_by_id, A_UUID(id), out);
+	return account_one(c, DB_READ, &account_by_id, A_UUID(id), out);
 }
 
 enum err account_find(struct call *c, struct str email, struct account *out)
 {
-	return account_one(c, &account_by_email, A_STR(str_trim(email)), out);
+	return account_one(c, DB_READ, &account_by_email, A_STR(str_trim(email)), out);
+}
+
+enum err account_vouch_email(struct call *c, struct str email, struct account *out)
+{
+	return account_one(c, DB_WRITE, &account_vouch, A_STR(str_trim(email)), out);
 }
 
 enum err account_change(struct call *c, struct str name, struct str locale, struct account *out)
 {
 	struct rows r;
 	explain_constraints();
-	TRY(require_account(c));
+	TRY(account_require(c));
 	if (name.p)
 		TRY(check_name(c, name));
 	if (locale.p)
@@ -205,121 +204,6 @@ enum err account_change(struct call *c, struct str name, struct str locale, stru
 		return fail(c, ERR_UNAUTHENTICATED, "Sign in first.");
 	*out = account_of_row(&r, 0);
 	c->actor.name = out->name;
-	return ERR_OK;
-}
-
-/* ---- Sessions ---- */
-
-static enum err session_open(struct call *c, struct uuid account, struct str agent, struct str *secret, struct uuid *id)
-{
-	struct sha256 stored;
-	*secret = secret_token_new(c->arena, "session", &stored);
-	*id = uuid_new();
-	agent = str_is_utf8(agent) ? beginning(agent, SESSION_AGENT_MAX) : STR("");
-	TRY(db_begin(c, DB_WRITE));
-	return db_finish(c, session_insert, NULL, A_UUID(*id), A_UUID(account), A_BYTES(str_make(stored.b, 32)), A_TIME(clock_now() + SESSION_LIFE), A_STR(agent.p ? agent : STR("")));
-}
-
-static void become(struct call *c, enum auth_kind kind, struct uuid session, const struct account *who)
-{
-	c->actor = (struct actor){ .kind = kind, .account = who->id, .session = session, .email = who->email, .name = who->name };
-	if (who->locale.n)
-		c->locale = who->locale;
-}
-
-enum err session_start(struct call *c, struct str email, struct str password, struct str agent, struct str *secret, struct account *out)
-{
-	struct rows r;
-	struct str hash = STR_NONE;
-	struct uuid session;
-	email = str_trim(email);
-	bool askable = email.n > 0 && email.n <= EMAIL_MAX && str_is_utf8(email);
-	TRY(db_begin(c, DB_READ));
-	TRY(db_finish(c, account_password, &r, A_STR(askable ? email : STR("nobody"))));
-	if (r.n == 1) {
-		*out = account_of_row(&r, 0);
-		hash = row_str(&r, 0, 5);
-	}
-	db_release(c); /* hashing takes its time and needs no connection */
-	bool right = password_verify(hash, password);
-	if (!right || r.n != 1)
-		return fail(c, ERR_BAD_CREDENTIALS, "E-mail or password is wrong.");
-	TRY(session_open(c, out->id, agent, secret, &session));
-	become(c, AUTH_SESSION, session, out);
-	return ERR_OK;
-}
-
-enum err session_start_for(struct call *c, struct uuid account, struct str agent, struct str *secret)
-{
-	struct account who;
-	struct uuid session;
-	TRY(account_read(c, account, &who));
-	return session_open(c, account, agent, secret, &session);
-}
-
-/* Columns 0 to 4 of both look-ups: id of the session or token, account, e-mail, name, locale. */
-static void become_of_row(struct call *c, enum auth_kind kind, const struct rows *r)
-{
-	struct account who = { .id = row_uuid(r, 0, 1), .email = row_str(r, 0, 2), .name = row_str(r, 0, 3), .locale = row_str(r, 0, 4) };
-	become(c, kind, row_uuid(r, 0, 0), &who);
-}
-
-enum err session_touched(struct call *c, instant seen)
-{
-	if (seen != INSTANT_NONE && clock_now() - seen < TOUCH_EVERY)
-		return ERR_OK;
-	TRY(db_begin(c, DB_WRITE));
-	return db_run_commit(c, c->actor.kind == AUTH_TOKEN ? &token_touch : &session_touch, NULL, &A_UUID(c->actor.session), 1);
-}
-
-enum err session_resume(struct call *c, struct str secret)
-{
-	struct rows r;
-	struct sha256 hash = secret_token_hash(secret);
-	TRY(db_begin(c, DB_READ));
-	TRY(db_finish(c, session_by_secret, &r, A_BYTES(str_make(hash.b, 32))));
-	if (r.n != 1 || row_time(&r, 0, 5) <= clock_now())
-		return fail(c, ERR_UNAUTHENTICATED, "Sign in first.");
-	become_of_row(c, AUTH_SESSION, &r);
-	return session_touched(c, row_time(&r, 0, 6));
-}
-
-enum err token_resume(struct call *c, struct str secret)
-{
-	struct rows r;
-	struct sha256 hash = secret_token_hash(secret);
-	TRY(db_begin(c, DB_READ));
-	TRY(db_finish(c, token_by_secret, &r, A_BYTES(str_make(hash.b, 32))));
-	if (r.n != 1 || row_bool(&r, 0, 6))
-		return fail(c, ERR_TOKEN_INVALID, "The token is unknown or was revoked.");
-	if (!row_null(&r, 0, 5) && row_time(&r, 0, 5) <= clock_now())
-		return fail(c, ERR_TOKEN_EXPIRED, "The token has expired.");
-	become_of_row(c, AUTH_TOKEN, &r);
-	return session_touched(c, row_time(&r, 0, 7));
-}
-
-enum err session_end(struct call *c, struct uuid session)
-{
-	struct rows r;
-	TRY(require_account(c));
-	TRY(db_begin(c, DB_WRITE));
-	TRY(db_finish(c, session_delete, &r, A_UUID(session), A_UUID(c->actor.account)));
-	return r.affected == 1 ? ERR_OK : fail(c, ERR_NOT_FOUND, "There is no such session.");
-}
-
-enum err session_list(struct call *c, struct session_row **out, size_t *n)
-{
-	struct rows r;
-	TRY(require_account(c));
-	TRY(db_begin(c, DB_READ));
-	TRY(db_finish(c, session_of_account, &r, A_UUID(c->actor.account)));
-	*n = (size_t)r.n;
-	*out = ARENA_ARRAY(c->arena, *n + 1, struct session_row);
-	for (int i = 0; i < r.n; i++)
-		(*out)[i] = (struct session_row){
-			.id = row_uuid(&r, i, 0), .created_at = row_time(&r, i, 1), .seen_at = row_time(&r, i, 2), .expires_at = row_time(&r, i, 3), .agent = row_str(&r, i, 4),
-			.current = c->actor.kind == AUTH_SESSION && uuid_eq(row_uuid(&r, i, 0), c->actor.session),
-		};
 	return ERR_OK;
 }
 
@@ -338,7 +222,7 @@ enum err token_create(struct call *c, struct str name, instant expires, struct t
 	struct rows r;
 	struct sha256 stored;
 	explain_constraints();
-	TRY(require_account(c));
+	TRY(account_require(c));
 	TRY(check_name(c, name));
 	if (expires != INSTANT_NONE && expires <= clock_now())
 		return fail_field(c, "/expires_at", "This is in the past.");
@@ -356,7 +240,7 @@ enum err token_create(struct call *c, struct str name, instant expires, struct t
 enum err token_list(struct call *c, struct token_row **out, size_t *n)
 {
 	struct rows r;
-	TRY(require_account(c));
+	TRY(account_require(c));
 	TRY(db_begin(c, DB_READ));
 	TRY(db_finish(c, token_of_account, &r, A_UUID(c->actor.account)));
 	*n = (size_t)r.n;
@@ -369,22 +253,8 @@ enum err token_list(struct call *c, struct token_row **out, size_t *n)
 enum err token_revoke(struct call *c, struct uuid token)
 {
 	struct rows r;
-	TRY(require_account(c));
+	TRY(account_require(c));
 	TRY(db_begin(c, DB_WRITE));
 	TRY(db_finish(c, token_end, &r, A_UUID(token), A_UUID(c->actor.account)));
 	return r.n == 1 ? ERR_OK : fail(c, ERR_NOT_FOUND, "There is no such token.");
 }
-
-/* ---- What has had its time ---- */
-
-static enum err job_forget(struct call *c, const struct json *args)
-{
-	(void)args;
-	TRY(db_begin(c, DB_WRITE));
-	return db_run_commit(c, &session_forget, NULL, NULL, 0);
-}
-
-const struct job_kind account_jobs[] = {
-	{ "account.forget", job_forget, 5, 120 },
-	JOB_TABLE_END,
-};

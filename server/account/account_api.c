@@ -1,6 +1,4 @@
-#include "commonhold/account.h"
-
-#include "commonhold/routes.h"
+#include "server/account/account_web.h"
 
 static void account_members(struct json_writer *w, struct arena *a, const struct account *account)
 {
@@ -9,6 +7,7 @@ static void account_members(struct json_writer *w, struct arena *a, const struct
 	jw_kstr(w, "name", account->name);
 	jw_kstr(w, "locale", account->locale);
 	jw_kstr(w, "created_at", clock_format(a, account->created_at));
+	jw_kstr(w, "email_verified_at", clock_format_or_none(a, account->verified_at));
 }
 
 static void account_write(struct json_writer *w, struct arena *a, const struct account *account)
@@ -22,24 +21,31 @@ static enum err register_account(struct request *rq, struct response *rs)
 {
 	struct account account;
 	TRY(account_register(rq->call, json_member_text(rq->json, "email"), json_member_text(rq->json, "name"), json_member_text(rq->json, "password"), &account));
+	TRY(mail_first_link(rq, rs, account.email));
 	struct json_writer w = response_json(rs);
 	account_write(&w, rq->call->arena, &account);
 	return ERR_OK;
 }
 
-static enum err start_session(struct request *rq, struct response *rs)
+void response_signed_in(struct request *rq, struct response *rs, const struct sign_in *in)
 {
-	struct account account;
-	struct str secret;
-	TRY(session_start(rq->call, json_member_text(rq->json, "email"), json_member_text(rq->json, "password"), request_header(rq, "User-Agent"), &secret, &account));
 	instant expires = clock_now() + SESSION_LIFE;
-	response_set_session(rq, rs, secret, expires);
+	if (in->secret.p)
+		response_set_session(rq, rs, in->secret, expires);
 	struct json_writer w = response_json(rs);
 	jw_object(&w);
 	jw_key(&w, "account");
-	account_write(&w, rq->call->arena, &account);
-	jw_kstr(&w, "expires_at", clock_format(rq->call->arena, expires));
+	account_write(&w, rq->call->arena, &in->account);
+	jw_kstr(&w, "expires_at", in->secret.p ? clock_format(rq->call->arena, expires) : STR_NONE);
 	jw_end_object(&w);
+}
+
+static enum err start_session(struct request *rq, struct response *rs)
+{
+	struct sign_in in;
+	struct sign_in_from from = request_from(rq);
+	TRY(sign_in_password(rq->call, json_member_text(rq->json, "email"), json_member_text(rq->json, "password"), json_member_text(rq->json, "code"), &from, &in));
+	response_signed_in(rq, rs, &in);
 	return ERR_OK;
 }
 
@@ -57,6 +63,8 @@ static enum err list_sessions(struct request *rq, struct response *rs)
 		jw_kstr(&w, "seen_at", clock_format(a, rows[i].seen_at));
 		jw_kstr(&w, "expires_at", clock_format(a, rows[i].expires_at));
 		jw_kstr(&w, "agent", rows[i].agent);
+		jw_kstr(&w, "how", rows[i].how);
+		jw_kbool(&w, "factor", rows[i].factor);
 		jw_kbool(&w, "current", rows[i].current);
 		jw_end_object(&w);
 	}
@@ -82,6 +90,26 @@ static enum err end_session(struct request *rq, struct response *rs)
 	TRY(session_end(rq->call, id));
 	rs->status = 204;
 	return ERR_OK;
+}
+
+static enum err end_sessions(struct request *rq, struct response *rs, bool own)
+{
+	int ended;
+	TRY(session_end_all(rq->call, own, &ended));
+	if (own && rq->call->actor.kind == AUTH_SESSION)
+		response_end_session(rq, rs);
+	rs->status = 204;
+	return ERR_OK;
+}
+
+static enum err end_other_sessions(struct request *rq, struct response *rs)
+{
+	return end_sessions(rq, rs, false);
+}
+
+static enum err end_all_sessions(struct request *rq, struct response *rs)
+{
+	return end_sessions(rq, rs, true);
 }
 
 static enum err me_write(struct request *rq, struct response *rs, const struct account *account)
@@ -166,6 +194,8 @@ const struct route account_routes[] = {
 	{ "GET", "/api/v1/sessions", "session_list", PERM_ACCOUNT, 0, NULL, "session_list", 200, list_sessions, "Lists one's sessions." },
 	{ "DELETE", "/api/v1/sessions", "session_end", PERM_ACCOUNT, 0, NULL, NULL, 204, end_own_session, "Signs out." },
 	{ "DELETE", "/api/v1/sessions/{session}", "session_end_other", PERM_ACCOUNT, 0, NULL, NULL, 204, end_session, "Ends one of one's sessions." },
+	{ "DELETE", "/api/v1/sessions/others", "session_end_others", PERM_ACCOUNT, 0, NULL, NULL, 204, end_other_sessions, "Ends all of one's sessions but this one." },
+	{ "DELETE", "/api/v1/sessions/all", "session_end_all", PERM_ACCOUNT, 0, NULL, NULL, 204, end_all_sessions, "Signs out everywhere." },
 	{ "GET", "/api/v1/me", "me_read", PERM_ACCOUNT, 0, NULL, "me", 200, read_me, "Reads one's account." },
 	{ "PATCH", "/api/v1/me", "me_change", PERM_ACCOUNT, LIMIT_BODY_SMALL, "account_change", "me", 200, change_me, "Changes name or language." },
 	{ "GET", "/api/v1/tokens", "token_list", PERM_ACCOUNT, 0, NULL, "token_list", 200, list_tokens, "Lists one's personal tokens." },

@@ -1,46 +1,8 @@
-#include "commonhold/account.h"
+/* Registering, and a person's own page: profile, tokens, where they are signed in. */
+#include "server/account/account_web.h"
 
-#include "commonhold/routes.h"
+#include "commonhold/notify.h"
 #include "commonhold/words.h"
-
-/* Where to go after signing in: a path of this site, never another site. */
-static struct str safe_next(struct str next)
-{
-	bool here = next.n > 0 && next.n < 2000 && next.p[0] == '/' && !str_starts(next, "//") && !str_starts(next, "/\\");
-	for (size_t i = 0; here && i < next.n; i++)
-		here = (uint8_t)next.p[i] > 0x20 && next.p[i] != 0x7f && next.p[i] != '\\';
-	return here ? next : STR("/");
-}
-
-/* ---- Signing in and out ---- */
-
-static enum err sign_in_form(struct request *rq, struct response *rs, struct str email, struct str next, enum err refused)
-{
-	struct buf b;
-	struct json_writer w = page_begin(&b);
-	jw_kz(&w, "title", "Sign in");
-	jw_kstr(&w, "email", email);
-	jw_kstr(&w, "next", safe_next(next));
-	enum err e = page_form_refused(rq, rs, refused, &w);
-	return page_end(rq, rs, "page/sign_in", &b, &w, e);
-}
-
-static enum err sign_in_page(struct request *rq, struct response *rs)
-{
-	return sign_in_form(rq, rs, STR_NONE, request_query(rq, "next"), ERR_OK);
-}
-
-static enum err sign_in(struct request *rq, struct response *rs)
-{
-	struct account account;
-	struct str secret, email = request_form(rq, "email"), next = request_form(rq, "next");
-	enum err e = session_start(rq->call, email, request_form(rq, "password"), request_header(rq, "User-Agent"), &secret, &account);
-	if (e != ERR_OK)
-		return sign_in_form(rq, rs, email, next, e);
-	response_set_session(rq, rs, secret, clock_now() + SESSION_LIFE);
-	response_redirect(rs, safe_next(next));
-	return ERR_OK;
-}
 
 static enum err sign_out(struct request *rq, struct response *rs)
 {
@@ -76,9 +38,11 @@ static enum err register_submit(struct request *rq, struct response *rs)
 	enum err e = account_register(rq->call, request_form(rq, "email"), request_form(rq, "name"), request_form(rq, "password"), &account);
 	if (e != ERR_OK)
 		return register_form(rq, rs, e);
+	TRY(mail_first_link(rq, rs, account.email));
 	TRY(session_start_for(rq->call, account.id, request_header(rq, "User-Agent"), &secret));
 	response_set_session(rq, rs, secret, clock_now() + SESSION_LIFE);
-	response_flash(rq, rs, STR("Welcome. You are registered and signed in."));
+	response_flash(rq, rs, notify_mail_on() ? STR("Welcome. You are registered and signed in. A mail is on its way: the link in it confirms your address.") :
+		STR("Welcome. You are registered and signed in."));
 	response_redirect(rs, safe_next(request_form(rq, "next")));
 	return ERR_OK;
 }
@@ -111,27 +75,9 @@ static enum err tokens_write(struct request *rq, struct json_writer *w)
 	return ERR_OK;
 }
 
-/* What is named first in the list is looked for first, since browsers carry the names of others. */
-static const char *named(struct str agent, const char *const names[][2], const char *otherwise)
+static const char *how_words(struct str how)
 {
-	for (size_t i = 0; names[i][0]; i++)
-		if (agent.n && memmem(agent.p, agent.n, names[i][0], strlen(names[i][0])))
-			return names[i][1];
-	return otherwise;
-}
-
-/* "Firefox on Windows", for telling one's own browsers apart. */
-static struct str browser_words(struct arena *a, struct str agent)
-{
-	static const char *const browsers[][2] = {
-		{ "Edg", "Edge" }, { "OPR/", "Opera" }, { "SamsungBrowser", "Samsung Internet" }, { "Firefox", "Firefox" }, { "FxiOS", "Firefox" }, { "CriOS", "Chrome" },
-		{ "Chrom", "Chrome" }, { "Safari", "Safari" }, { "curl", "curl" }, { NULL, NULL },
-	};
-	static const char *const systems[][2] = {
-		{ "Android", " on Android" }, { "iPhone", " on an iPhone" }, { "iPad", " on an iPad" }, { "Windows", " on Windows" }, { "Mac OS", " on a Mac" }, { "CrOS", " on ChromeOS" },
-		{ "Linux", " on Linux" }, { NULL, NULL },
-	};
-	return str_fmt(a, "%s%s", named(agent, browsers, "Another browser"), named(agent, systems, ""));
+	return str_is(how, "link") ? "by a mailed link" : str_is(how, "oidc") ? "by another provider" : str_is(how, "operator") ? "by whoever runs this instance" : "by password";
 }
 
 static enum err sessions_write(struct request *rq, struct json_writer *w)
@@ -148,19 +94,24 @@ static enum err sessions_write(struct request *rq, struct json_writer *w)
 		jw_kstr(w, "agent", browser_words(a, rows[i].agent));
 		jw_kstr(w, "since", words_day(a, rows[i].created_at));
 		jw_kstr(w, "seen", words_day(a, rows[i].seen_at));
+		jw_kz(w, "how", how_words(rows[i].how));
+		jw_kbool(w, "factor", rows[i].factor);
 		jw_kbool(w, "current", rows[i].current);
 		jw_end_object(w);
 	}
 	jw_end_array(w);
+	jw_kbool(w, "other_sessions", n > 1);
 	return ERR_OK;
 }
 
 static enum err me_data(struct request *rq, struct response *rs, enum err refused, struct str secret, struct json_writer *w)
 {
 	struct account account;
-	TRY(page_form_refused(rq, rs, refused, w));
+	TRY(page_form_said(rq, rs, refused, w));
 	TRY(account_read(rq->call, rq->call->actor.account, &account));
 	jw_kstr(w, "email", account.email);
+	jw_kbool(w, "unverified", account.verified_at == INSTANT_NONE);
+	jw_kbool(w, "mail_on", notify_mail_on());
 	jw_kstr(w, "own_name", account.name);
 	jw_kstr(w, "locale", account.locale);
 	if (secret.p)
@@ -230,9 +181,39 @@ static enum err session_stop(struct request *rq, struct response *rs)
 	return ERR_OK;
 }
 
+static enum err sessions_stop(struct request *rq, struct response *rs, bool own)
+{
+	int ended;
+	TRY(session_end_all(rq->call, own, &ended));
+	if (own)
+		response_end_session(rq, rs);
+	response_flash(rq, rs, own ? STR("You are signed out everywhere.") : ended ? STR("Your other browsers are signed out.") : STR("No other browser was signed in."));
+	response_redirect(rs, own ? STR("/sign-in") : STR("/me"));
+	return ERR_OK;
+}
+
+static enum err sessions_stop_others(struct request *rq, struct response *rs)
+{
+	return sessions_stop(rq, rs, false);
+}
+
+static enum err sessions_stop_all(struct request *rq, struct response *rs)
+{
+	return sessions_stop(rq, rs, true);
+}
+
+static enum err verify_ask(struct request *rq, struct response *rs)
+{
+	struct sign_in_from from = request_from_bound(rq, rs);
+	enum err e = link_ask(rq->call, LINK_VERIFY, rq->call->actor.email, &from);
+	if (e != ERR_OK)
+		return me_form(rq, rs, e, STR_NONE);
+	response_flash(rq, rs, STR("A mail is on its way to you. The link in it confirms your address."));
+	response_redirect(rs, STR("/me"));
+	return ERR_OK;
+}
+
 const struct route account_page_routes[] = {
-	{ "GET", "/sign-in", "page_sign_in", PERM_OPTIONAL, 0, NULL, "text/html", 200, sign_in_page, "The form to sign in." },
-	{ "POST", "/sign-in", "page_sign_in_submit", PERM_PUBLIC, LIMIT_BODY_SMALL, "form", "text/html", 303, sign_in, "Signs in.", ROUTE_NO_CSRF | ROUTE_EXPENSIVE },
 	{ "POST", "/sign-out", "page_sign_out", PERM_OPTIONAL, LIMIT_BODY_SMALL, "form", "text/html", 303, sign_out, "Signs out." },
 	{ "GET", "/register", "page_register", PERM_OPTIONAL, 0, NULL, "text/html", 200, register_page, "The form to register." },
 	{ "POST", "/register", "page_register_submit", PERM_PUBLIC, LIMIT_BODY_SMALL, "form", "text/html", 303, register_submit, "Registers and signs in.", ROUTE_NO_CSRF | ROUTE_EXPENSIVE },
@@ -241,5 +222,8 @@ const struct route account_page_routes[] = {
 	{ "POST", "/me/tokens", "page_token_make", PERM_ACCOUNT, LIMIT_BODY_SMALL, "form", "text/html", 200, token_make, "Makes a personal token and shows it once." },
 	{ "POST", "/me/tokens/revoke", "page_token_revoke", PERM_ACCOUNT, LIMIT_BODY_SMALL, "form", "text/html", 303, token_end, "Revokes a token." },
 	{ "POST", "/me/sessions/end", "page_session_end", PERM_ACCOUNT, LIMIT_BODY_SMALL, "form", "text/html", 303, session_stop, "Signs out another browser." },
+	{ "POST", "/me/sessions/end-others", "page_session_end_others", PERM_ACCOUNT, LIMIT_BODY_SMALL, "form", "text/html", 303, sessions_stop_others, "Signs out all other browsers." },
+	{ "POST", "/me/sessions/end-all", "page_session_end_all", PERM_ACCOUNT, LIMIT_BODY_SMALL, "form", "text/html", 303, sessions_stop_all, "Signs out everywhere." },
+	{ "POST", "/me/verify", "page_verify_ask", PERM_ACCOUNT, LIMIT_BODY_SMALL, "form", "text/html", 303, verify_ask, "Mails the link that confirms the address.", ROUTE_EXPENSIVE },
 	ROUTE_TABLE_END
 };

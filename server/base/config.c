@@ -110,6 +110,27 @@ static enum err mail(struct error *e)
 	return ERR_OK;
 }
 
+bool url_is_loopback(struct str url)
+{
+	static const char *const hosts[] = { "http://127.0.0.1", "http://localhost", "http://[::1]" };
+	for (size_t i = 0; i < CH_LEN(hosts) && str_index(url, '@') < 0; i++)
+		if (str_starts(url, hosts[i])) {
+			struct str rest = str_sub(url, strlen(hosts[i]), url.n);
+			return rest.n == 0 || rest.p[0] == ':' || rest.p[0] == '/';
+		}
+	return false;
+}
+
+/* A provider of identities: its address and what it calls us go together. */
+static enum err provider(struct error *e)
+{
+	if (settings.oidc_issuer[0] && !settings.oidc_client_id[0])
+		return error_set(e, ERR_CONFIG, "COMMONHOLD_OIDC_CLIENT_ID is empty; it must be what %s calls this instance.", settings.oidc_issuer);
+	if (settings.oidc_issuer[0] && !str_starts(str_of(settings.oidc_issuer), "https://") && !url_is_loopback(str_of(settings.oidc_issuer)))
+		return error_set(e, ERR_CONFIG, "COMMONHOLD_OIDC_ISSUER is \"%s\"; it must begin with https://.", settings.oidc_issuer);
+	return ERR_OK;
+}
+
 enum err config_load(struct error *e)
 {
 	if (!texts)
@@ -131,6 +152,7 @@ enum err config_load(struct error *e)
 	if (!str_starts(str_of(settings.base_url), "http://") && !str_starts(str_of(settings.base_url), "https://"))
 		return error_set(e, ERR_CONFIG, "COMMONHOLD_BASE_URL is \"%s\"; it must begin with http:// or https://.", settings.base_url);
 	TRY(mail(e));
+	TRY(provider(e));
 	TRY(start_log(e));
 	return start_clock(e);
 }

@@ -4,6 +4,7 @@
  * fixed before the signature is looked at.
  */
 #include "server/base/crypto_keys.h"
+#include "server/base/es256.h"
 #include "commonhold/json.h"
 
 #include <jwt.h>
@@ -45,8 +46,7 @@ enum err access_token_make(struct arena *a, const struct instance_keys *k, const
 	return out->n <= LIMIT_TOKEN ? ERR_OK : error_set(e, ERR_INTERNAL, "The token became too long.");
 }
 
-/* ES256 signatures are r || s (RFC 7518 section 3.4); OpenSSL wants DER. */
-static bool es256_verify(EVP_PKEY *key, struct str message, const uint8_t signature[64])
+bool es256_verify(EVP_PKEY *key, struct str message, const uint8_t signature[64])
 {
 	unsigned char *der = NULL;
 	ECDSA_SIG *pair = ECDSA_SIG_new();

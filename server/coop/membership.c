@@ -34,7 +34,8 @@ SQL(membership_page,
 	"SELECT " MEMBER_COLUMNS WITH_NAME " FROM membership m WHERE m.coop_id = $1 AND ($2::text IS NULL OR m.state = $2) AND m.number > $3 ORDER BY m.number LIMIT $4");
 SQL(membership_mine, "SELECT " MEMBER_COLUMNS NO_NAME " FROM membership m WHERE m.account_id = $1 ORDER BY m.applied_at, m.coop_id LIMIT 1000");
 SQL(invitation_use,
-	"UPDATE invitation SET used_at = commonhold_now() WHERE coop_id = $1 AND used_at IS NULL AND email_sha256 = sha256(convert_to(lower($2), 'UTF8')) RETURNING at");
+	"UPDATE invitation SET used_at = commonhold_now() WHERE coop_id = $1 AND used_at IS NULL AND email_sha256 = sha256(convert_to(lower($2), 'UTF8')) "
+	"AND EXISTS (SELECT FROM account WHERE id = $3 AND email_verified_at IS NOT NULL AND lower(email) = lower($2)) RETURNING at");
 SQL(invitation_insert,
 	"INSERT INTO invitation (coop_id, email_sha256, invited_by, at) VALUES ($1, sha256(convert_to(lower($2), 'UTF8')), $3, commonhold_now()) "
 	"ON CONFLICT (coop_id, email_sha256) DO UPDATE SET invited_by = $3, at = commonhold_now(), used_at = NULL");
@@ -271,13 +272,14 @@ enum err member_of_id(struct call *c, struct uuid coop, struct uuid id, struct m
 static enum err admission_of(struct call *c, struct uuid coop, const struct charter *charter, enum policy_standing *to)
 {
 	struct rows r;
-	TRY(db_query(c, invitation_use, &r, A_UUID(coop), A_STR(c->actor.email)));
+	/* Only who was shown to read an address's mail is whom an invitation to it means. */
+	TRY(db_query(c, invitation_use, &r, A_UUID(coop), A_STR(c->actor.email), A_UUID(c->actor.account)));
 	if (r.n > 0 || str_is(charter->admission, "open"))
 		*to = POLICY_STANDING_ACTIVE;
 	else if (str_is(charter->admission, "approval"))
 		*to = POLICY_STANDING_APPLIED;
 	else
-		return fail(c, ERR_REFUSED, "One joins this co-op by invitation. Ask one of its admins.");
+		return fail(c, ERR_REFUSED, "One joins this co-op by invitation. If you have one, confirm your e-mail address under My account first; otherwise ask one of the admins.");
 	return ERR_OK;
 }
 

@@ -1,6 +1,8 @@
 /* Who calls: the session cookie of a browser or the bearer token of a program. This file finds the claim; the domains, through the identify hook, say whether it holds. */
 #include "server/web/web.h"
 
+#define COOKIE_MAX 128 /* no secret of ours is longer */
+
 static bool is_jwt(struct str s)
 {
 	size_t dots = 0;
@@ -44,7 +46,7 @@ static enum err claim_find(struct exchange *x, struct http_identity *who)
 		return ERR_OK;
 	}
 	struct str cookie = exchange_cookie(x, x->server->session_cookie);
-	if (cookie.n > 0 && cookie.n <= 128) {
+	if (cookie.n > 0 && cookie.n <= COOKIE_MAX) {
 		who->kind = AUTH_SESSION;
 		who->secret = cookie;
 	}
@@ -89,4 +91,21 @@ void response_set_session(struct request *rq, struct response *rs, struct str se
 void response_end_session(struct request *rq, struct response *rs)
 {
 	cookie_set(rq, rs, exchange_of(rq)->server->session_cookie, STR(""), 0);
+}
+
+/* With https a cookie is bound to this very host; plain http has no such thing. */
+static struct str cookie_name(const struct request *rq, const char *name)
+{
+	return str_fmt(rq->call->arena, "%s%s", exchange_of(rq)->server->https ? "__Host-" : "", name);
+}
+
+struct str request_cookie(const struct request *rq, const char *name)
+{
+	struct str value = exchange_cookie(exchange_of(rq), cookie_name(rq, name));
+	return value.n > 0 && value.n <= COOKIE_MAX ? value : STR_NONE;
+}
+
+void response_cookie(struct request *rq, struct response *rs, const char *name, struct str value, int64_t seconds)
+{
+	cookie_set(rq, rs, cookie_name(rq, name), value, seconds);
 }

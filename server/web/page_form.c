@@ -29,13 +29,21 @@ static bool told_before(const struct fault *first, const struct fault *f)
 
 enum err page_form_refused(struct request *rq, struct response *rs, enum err refused, struct json_writer *w)
 {
+	if (refused == ERR_OK)
+		return ERR_OK;
+	return mendable(refused) ? page_form_said(rq, rs, refused, w) : refused;
+}
+
+enum err page_form_said(struct request *rq, struct response *rs, enum err refused, struct json_writer *w)
+{
 	struct call *c = rq->call;
 	if (refused == ERR_OK)
 		return ERR_OK;
-	if (!mendable(refused))
+	if (err_status(refused) >= 500 && refused != ERR_UNAVAILABLE && refused != ERR_RETRY)
 		return refused;
 	rs->status = err_status(refused);
 	jw_kz(w, "problem", c->error.message[0] ? c->error.message : err_text(refused));
+	jw_kz(w, "problem_code", c->error.reason[0] ? c->error.reason : err_code(refused));
 	jw_key(w, "wrong");
 	jw_object(w);
 	for (const struct fault *f = c->error.faults; f; f = f->next)

@@ -53,6 +53,11 @@ static struct str address_network(struct arena *a, struct str address)
 	return str_copy(a, str_make(&v6, 8));
 }
 
+struct str request_network(const struct request *rq)
+{
+	return address_network(rq->call->arena, exchange_of(rq)->address);
+}
+
 static struct sha256 caller_digest(const struct exchange *x)
 {
 	const struct actor *actor = &x->call.actor;

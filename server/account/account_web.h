@@ -1,0 +1,24 @@
+/* account_web.h - what the API and the pages of accounts share: where a request comes from, as signing in understands it. */
+#ifndef COMMONHOLD_ACCOUNT_WEB_H
+#define COMMONHOLD_ACCOUNT_WEB_H
+
+#include "commonhold/routes.h"
+#include "commonhold/sign_in.h"
+
+/* Without the browser's cookie of its own, but with what came in it. */
+struct sign_in_from request_from(const struct request *rq);
+/* The same for what is bound to this browser: gives it such a cookie when it has none. */
+struct sign_in_from request_from_bound(struct request *rq, struct response *rs);
+/* Mails the link that proves a new account's address; a mail that cannot be sent now can be asked for later and is no error. */
+CH_CHECK enum err mail_first_link(struct request *rq, struct response *rs, struct str email);
+/* The API's answer to a sign-in, with its cookie. */
+void response_signed_in(struct request *rq, struct response *rs, const struct sign_in *in);
+/* Where to go after signing in: a path of this site, never another site. */
+struct str safe_next(struct str next);
+/* "Firefox on Windows", for telling one's own browsers apart. */
+struct str browser_words(struct arena *a, struct str agent);
+
+/* qr.c: a QR code as SVG, to be put into a page; absent when the text is too long for one. */
+struct str qr_svg(struct arena *a, struct str text, const char *title);
+
+#endif
