@@ -5,7 +5,7 @@
 #include "commonhold/sign_in.h"
 
 /* Signs in with a password, from a browser that says "Firefox". */
-static enum err start(struct call *c, const char *email, struct str password, struct str *secret)
+static enum err enter(struct call *c, const char *email, struct str password, struct str *secret)
 {
 	struct sign_in in = { .secret = STR_NONE };
 	struct sign_in_from from = { .agent = STR("Firefox"), .network = STR("192.0.2.1") };
@@ -40,7 +40,7 @@ static void an_address_is_one_account_whatever_its_case(void **state)
 	assert_ok(c, account_find(c, STR("ADA@example.ORG"), &found));
 	assert_true(uuid_eq(found.id, account.id));
 	struct str secret;
-	assert_ok(c, start(c, "ADA@EXAMPLE.ORG", PEOPLE_PASSWORD, &secret));
+	assert_ok(c, enter(c, "ADA@EXAMPLE.ORG", PEOPLE_PASSWORD, &secret));
 }
 
 static void what_people_write_is_checked_field_by_field(void **state)
@@ -68,13 +68,13 @@ static void a_wrong_password_and_an_unknown_address_take_the_same_path(void **st
 	(void)state;
 	struct call *c = people_new("ada");
 	struct str secret;
-	assert_err(c, ERR_BAD_CREDENTIALS, start(c, "ada@example.org", STR("wrong horse battery"), &secret));
+	assert_err(c, ERR_BAD_CREDENTIALS, enter(c, "ada@example.org", STR("wrong horse battery"), &secret));
 	char known[512];
 	memcpy(known, c->error.message, sizeof known);
-	assert_err(c, ERR_BAD_CREDENTIALS, start(c, "bob@example.org", STR("wrong horse battery"), &secret));
+	assert_err(c, ERR_BAD_CREDENTIALS, enter(c, "bob@example.org", STR("wrong horse battery"), &secret));
 	assert_string_equal(known, c->error.message);
-	assert_err(c, ERR_BAD_CREDENTIALS, start(c, "bob\xff@example.org", STR("wrong horse battery"), &secret));
-	assert_err(c, ERR_BAD_CREDENTIALS, start(c, "", STR(""), &secret));
+	assert_err(c, ERR_BAD_CREDENTIALS, enter(c, "bob\xff@example.org", STR("wrong horse battery"), &secret));
+	assert_err(c, ERR_BAD_CREDENTIALS, enter(c, "", STR(""), &secret));
 	assert_int_equal(fixture_int("SELECT count(*) FROM session"), 0);
 }
 
@@ -85,7 +85,7 @@ static void a_session_is_resumed_in_one_statement_until_it_ends(void **state)
 	struct str secret;
 	instant start = clock_of_civil((struct civil){ .year = 2026, .month = 5, .day = 1 });
 	clock_set(start);
-	assert_ok(c, start(c, "ada@example.org", PEOPLE_PASSWORD, &secret));
+	assert_ok(c, enter(c, "ada@example.org", PEOPLE_PASSWORD, &secret));
 	assert_int_equal(fixture_int("SELECT count(*) FROM session WHERE secret_hash = sha256(convert_to('x', 'UTF8'))"), 0);
 
 	struct call *again = fixture_call();
@@ -122,9 +122,9 @@ static void sessions_that_have_expired_are_deleted(void **state)
 	struct str secret;
 	instant start = clock_of_civil((struct civil){ .year = 2026, .month = 5, .day = 1 });
 	clock_set(start);
-	assert_ok(c, start(c, "ada@example.org", PEOPLE_PASSWORD, &secret));
+	assert_ok(c, enter(c, "ada@example.org", PEOPLE_PASSWORD, &secret));
 	clock_set(start + SESSION_LIFE - CLOCK_MINUTE);
-	assert_ok(c, start(c, "ada@example.org", PEOPLE_PASSWORD, &secret));
+	assert_ok(c, enter(c, "ada@example.org", PEOPLE_PASSWORD, &secret));
 	assert_ok(c, account_jobs[0].run(c, NULL));
 	assert_int_equal(fixture_int("SELECT count(*) FROM session"), 2);
 	clock_set(start + SESSION_LIFE + CLOCK_MINUTE);

@@ -7,7 +7,7 @@
 #include "commonhold/routes.h"
 
 static struct http_server *server;
-static const struct route *const tables[] = { account_routes, coop_routes, account_page_routes, coop_page_routes, ballot_routes, ballot_page_routes, NULL };
+static const struct route *const tables[] = { account_routes, sign_in_routes, coop_routes, account_page_routes, sign_in_page_routes, security_page_routes, coop_page_routes, ballot_routes, ballot_page_routes, NULL };
 
 static void serve(void)
 {
