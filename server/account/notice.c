@@ -5,10 +5,10 @@
 #include "commonhold/notify.h"
 #include "commonhold/words.h"
 
-static const struct { const char *title, *text; } link_words[] = {
-	[LINK_SIGN_IN] = { "Sign in to Commonhold", "Open this link to sign in. If you did not ask for it, do nothing: nobody is signed in without it." },
-	[LINK_RESET] = { "A new password for Commonhold", "Open this link to set a new password. If you did not ask for it, do nothing: your password stays as it is." },
-	[LINK_VERIFY] = { "Confirm your e-mail address", "Open this link to confirm that mail reaches you at this address. If you did not register, do nothing." },
+static const struct { const char *title, *text, *action; } link_words[] = {
+	[LINK_SIGN_IN] = { "Sign in to Commonhold", "Open this link to sign in. If you did not ask for it, do nothing: nobody is signed in without it.", "Sign in" },
+	[LINK_RESET] = { "A new password for Commonhold", "Open this link to set a new password. If you did not ask for it, do nothing: your password stays as it is.", "Set a new password" },
+	[LINK_VERIFY] = { "Confirm your e-mail address", "Open this link to confirm that mail reaches you at this address. If you did not register, do nothing.", "Confirm the address" },
 };
 
 static struct json_writer data_begin(struct buf *b, const char *title, const char *text)
@@ -30,7 +30,9 @@ enum err notice_link(struct call *c, const struct account *who, enum link_purpos
 	while (base.n && base.p[base.n - 1] == '/')
 		base.n--;
 	jw_kstr(&w, "link", str_fmt(c->arena, "%.*s/sign-in/link?secret=%.*s", STR_ARG(base), STR_ARG(secret)));
-	jw_kint(&w, "minutes", (expires - clock_now()) / CLOCK_MINUTE);
+	jw_kz(&w, "action", link_words[purpose].action);
+	if (purpose != LINK_VERIFY)
+		jw_kint(&w, "minutes", (expires - clock_now()) / CLOCK_MINUTE);
 	jw_end_object(&w);
 	return notify_mail_to(c, who->email, "account.link", buf_take(c->arena, &b));
 }

@@ -91,7 +91,7 @@ after(() => world?.end());
 // Everything that is kept, as one row count a table. Left out is what every request may touch: limits, answers kept for repetition, the queue's own book-keeping.
 function state() {
   return world.sql(`SELECT table_name, (xpath('/row/n/text()', query_to_xml(format('SELECT count(*) AS n FROM %I', table_name), false, true, '')))[1]::text
-    FROM information_schema.tables WHERE table_schema = 'public' AND table_type = 'BASE TABLE' AND table_name NOT IN ('rate_limit', 'idempotency', 'job', 'job_tick') ORDER BY 1`)
+    FROM information_schema.tables WHERE table_schema = 'public' AND table_type = 'BASE TABLE' AND table_name NOT IN ('rate_limit', 'sign_in_delay', 'idempotency', 'job', 'job_tick') ORDER BY 1`)
     .map((row) => row.join("=")).join(" ");
 }
 const columns = () => world.sql("SELECT md5(string_agg(t::text, ',' ORDER BY t::text)) FROM (SELECT id, email, name, locale FROM account) t").join() +
@@ -110,6 +110,14 @@ const full = {
 const bodies = () => ({
   account_register: { email: "new@example.org", name: "New", password: "long enough to pass" },
   session_start: { email: ada.email, password: ada.password },
+  sign_in_link_ask: { email: "nobody@example.org", purpose: "sign_in" },
+  sign_in_link_use: { secret: "ch_link_x", email: "nobody@example.org", password: "long enough to pass", code: "123456" },
+  password_change: { password: "long enough to pass", current_password: "wrong", code: "123456" },
+  factor_begin: { current_password: "wrong", code: "123456" },
+  factor_confirm: { code: "123456" },
+  factor_end: { current_password: "wrong", code: "123456" },
+  recovery_renew: { current_password: "wrong", code: "123456" },
+  identity_end: { issuer: "https://op.example", current_password: "wrong", code: "123456" },
   me_change: { name: "Ada", locale: "de-CH" },
   token_create: { name: "another", expires_at: "2027-01-01T00:00:00Z" },
   coop_found: {
@@ -292,9 +300,10 @@ test("queries that an operation does not know are refused, with their name", asy
 // ---- who may ----
 
 // Who may call an operation, from the specification and not from the program: the rest is for members, or for whoever has an account.
-const forAnyone = ["health", "ready", "metrics", "openapi", "schema", "account_register", "session_start", "instance_read", "coop_list", "coop_read", "charter_list", "charter_read", "log_checkpoint",
+const forAnyone = ["health", "ready", "metrics", "openapi", "schema", "account_register", "session_start", "sign_in_link_ask", "sign_in_link_use", "instance_read", "coop_list", "coop_read", "charter_list", "charter_read", "log_checkpoint",
   "log_tile", "log_proof", "log_entries", "release_list", "release_read", "release_report", "release_files", "access_terms", "status", "jwks", "hub_dataset", "hub_revision", "hub_tree", "hub_folder", "hub_paths"];
-const forAccounts = ["session_list", "session_end", "session_end_other", "me_read", "me_change", "token_list", "token_create", "token_revoke", "membership_list", "coop_found", "member_join", "access_ask",
+const forAccounts = ["session_list", "session_end", "session_end_other", "session_end_others", "session_end_all", "password_change", "factor_read", "factor_begin", "factor_confirm", "factor_end", "recovery_renew", "identity_list",
+  "identity_end", "me_read", "me_change", "token_list", "token_create", "token_revoke", "membership_list", "coop_found", "member_join", "access_ask",
   "access_request_list", "access_grant_list", "access_revoke", "access_token"];
 const forAdmins = ["member_invite", "member_act", "moderation_list", "moderation_decide", "release_schedule", "release_preview", "release_cancel", "access_decide"];
 const gated = ["release_download", "hub_resolve", "hub_raw"];

@@ -8,22 +8,27 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { Contract } from "./contract.mjs";
 import { charter } from "./server.mjs";
+import { mailServer } from "./smtp.mjs";
 import { World, until, verdicts } from "./world.mjs";
 
 const sha256 = (...parts) => parts.reduce((hash, part) => hash.update(part), createHash("sha256")).digest();
 const hex = (bytes) => sha256(bytes).toString("hex");
 const coop = "/api/v1/coops/alpine";
 
-let world, contract, ada, bea, carl, dora, lab, release, ballot, grant, download;
+let world, mails, contract, ada, bea, carl, dora, lab, release, ballot, grant, download;
 const item = {};
 
 before(async () => {
-  world = await World.begin({ clock: "2026-01-10T09:00:00Z" });
+  mails = await mailServer();
+  world = await World.begin({ clock: "2026-01-10T09:00:00Z", env: mails.env });
   contract = await Contract.of(world.server);
   const everyone = await Promise.all(["Ada", "Bea", "Carl", "Dora", "Lab"].map((name) => world.person(name)));
   [ada, bea, carl, dora, lab] = everyone.map((client) => contract.wrap(client));
 });
-after(() => world?.end());
+after(async () => {
+  await world?.end();
+  await mails?.stop();
+});
 
 const ok = (status, answer) => {
   assert.equal(answer.status, status, answer.text);
@@ -125,6 +130,7 @@ test("a co-op is founded with a charter, once", async () => {
 test("people apply, are invited, are admitted, made admin, and leave", async () => {
   assert.equal(ok(201, await bea.post(`${coop}/members`)).state, "applied");
   assert.equal((await ada.post(`${coop}/invitations`, { email: carl.email })).status, 204);
+  assert.equal(world.run(["account", "verify", carl.email]).status, 0); // an invitation is for whoever was shown to read that address's mail
   assert.equal(ok(201, await carl.post(`${coop}/members`)).state, "active");
   const member = ok(201, await dora.post(`${coop}/members`));
   const waiting = ok(200, await ada.get(`${coop}/members?state=applied`)).items;
@@ -467,7 +473,7 @@ test("the signed status names what may be used", async () => {
 
 // What else happens in that month, a file a subject: tests/api/contract/<subject>.mjs exports a function that declares tests on what stands by now.
 const here = {
-  world: () => world, people: () => ({ ada, bea, carl, dora, lab }), anyone: () => anyone(), wrap: (client) => contract.wrap(client), coop, ok, until, item, hex,
+  world: () => world, mails: () => mails, people: () => ({ ada, bea, carl, dora, lab }), anyone: () => anyone(), wrap: (client) => contract.wrap(client), coop, ok, until, item, hex,
 };
 for (const file of readdirSync(new URL("contract/", import.meta.url)).sort()) (await import(`./contract/${file}`)).default(here);
 
