@@ -179,6 +179,7 @@ static enum err link_spend(struct call *c, struct found *f)
 	bool own = c->actor.kind == AUTH_SESSION && uuid_eq(c->actor.account, f->who.id);
 	if (f->link.purpose != LINK_VERIFY && !own)
 		TRY(account_take_over(c, f));
+	f->who.verified_at = clock_now();
 	return db_exec(c, account_prove, A_UUID(f->who.id));
 }
 
