@@ -97,6 +97,9 @@ CH_CHECK enum err db_commit(struct call *c);
 void db_rollback(struct call *c);
 /* Gives the connection back to the pool (after a rollback if something is open). The call's owner does it. */
 void db_release(struct call *c);
+/* Takes a connection for the call while more than half of the pool is free, and never waits; false otherwise. For work that a second connection makes faster and that goes on
+ * without. */
+bool db_take_spare(struct call *c);
 /* Enters a co-op: sets c->coop and tells an open transaction, so that row-level security shows that co-op's rows and no others. */
 CH_CHECK enum err db_enter_coop(struct call *c, struct uuid coop);
 /* The usual start of an operation on a co-op's rows. */

@@ -58,6 +58,7 @@ struct item {
 	struct str preferences;     /* that string, word for word */
 	struct str sealed;          /* content under the member's key */
 	struct str leaf;            /* data of its leaf in the log, canonical JSON */
+	bool content_written;       /* before the pool's lock was taken */
 	int shard;                  /* number of its shard key; where it is written, as: */
 	int64_t item_no, leaf_no;   /* its number, and its leaf in the log */
 };
@@ -96,6 +97,28 @@ struct single {
 };
 /* Outside a transaction; the call's connection is given back while others write. */
 CH_CHECK enum err single_write(struct call *c, struct single *s);
+
+/* The same for a group of a batch, in three steps: what needs no transaction, what needs no lock, and the rest. `fates` and the call's arena stay until the last. */
+struct staging {
+	struct fate *fates;         /* of the group */
+	size_t n;                   /* of them */
+	size_t count;               /* contents, each counted once */
+	const size_t *positions;    /* of their first fates, in order */
+	const size_t *by_content;   /* the same in the order of their hashes */
+	size_t *first;              /* for each fate, the position where its content stands first */
+	bool *may_be_known;         /* for each fate: its content had a row when it was asked for */
+	int64_t items_then;         /* in the pool at that instant; -1: nothing was asked */
+};
+/* What a batch wrote last, to know its own hand in what came into the pool meanwhile. */
+struct items_recent {
+	int64_t first, next;        /* item numbers */
+	uint64_t hash[POOL_GROUP * 2]; /* first bytes of the contents' hashes, open addressing; 0 is an empty place */
+};
+CH_CHECK enum err items_look_over(struct call *c, struct fate *fates, size_t n, struct staging *out);
+/* Asks for known contents and writes sealed ones. Inside, in the transaction that items_write_staged follows in. */
+CH_CHECK enum err items_stage(struct call *c, const struct intake *in, instant at, struct staging *s);
+/* Takes the pool's lock and writes the rest. `recent` may be NULL; the caller's alone while this runs, and true of the pool once the transaction is committed. */
+CH_CHECK enum err items_write_staged(struct call *c, const struct intake *in, instant at, struct staging *s, struct items_recent *recent);
 void receipt_of(struct arena *a, struct str coop_name, const struct fate *f, struct receipt *out);
 
 /* ERR_FORBIDDEN unless the actor is an admin of the co-op (or the instance itself). Inside. Gives the admin's membership; nil for the instance. */

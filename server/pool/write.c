@@ -1,7 +1,10 @@
 /* write.c - items into the tables: duplicates found first with one question, the rest written in a few statements whatever their number.
  *
- * The pool's lock is taken first, so that numbers are dense in the order of commit and nobody adds the same content in between. The co-op's log is locked last, after the
- * contents are in.
+ * The pool's lock is taken before anything is numbered or marked, so that numbers are dense in the order of commit and nobody adds the same content in between. The co-op's
+ * log is locked last, after the contents are in.
+ *
+ * A group of a batch may do the greater half before the lock (items_stage): asking for known contents and writing sealed ones. What was found out before the lock is only a
+ * guess at which contents need to be asked for again under it: every content that could have a row by then is.
  */
 #include "server/pool/pool_internal.h"
 
@@ -19,6 +22,12 @@ SQL(known_contents,
 	"SELECT d.no::integer, c.member_no = $3, c.id, c.leaf, c.word, c.findings, c.submitted_at "
 	"FROM unnest($2) WITH ORDINALITY AS d(hash, no) JOIN contribution c ON c.coop_id = $1 AND c.content_sha256 = d.hash "
 	"WHERE c.member_no = $3 OR pool_item_stands(c.word)");
+/* Those of these contents that have any row, whosever and whatever became of it, and the number of items at the same instant. */
+SQL(contents_seen,
+	"SELECT NULL::bytea, coalesce((SELECT next_item FROM pool_head WHERE coop_id = $1), 0) "
+	"UNION ALL SELECT c.content_sha256, NULL FROM contribution c WHERE c.coop_id = $1 AND c.content_sha256 = ANY ($2)");
+/* Contents that were written before the lock and turned out to be there already. */
+SQL(content_take_back, "DELETE FROM contribution_content k USING unnest($2, $3) AS d(shard, id) WHERE k.coop_id = $1 AND k.shard = d.shard::integer AND k.id = d.id");
 SQL(content_insert,
 	"INSERT INTO contribution_content (coop_id, shard, id, lang, sealed) SELECT $1, unnest($2)::integer, unnest($3), unnest($4), unnest($5)");
 SQL(item_insert,
@@ -80,18 +89,26 @@ struct shard_key shard_key_of(unsigned kind, unsigned licence, instant at)
 	return (struct shard_key){ kind, licence, date.year * 12 + date.month - 1 };
 }
 
-/* The number of a shard key, made if it is new. Inside, under the pool's lock. */
-static enum err shard_no(struct call *c, struct uuid coop, struct shard_key key, int *no)
+/* The number of a shard key; -1 when it has none that is committed. Inside. */
+static enum err shard_look(struct call *c, struct uuid coop, struct shard_key key, int *no)
 {
 	struct rows r;
 	if (shard_recall(coop, key, no))
 		return ERR_OK;
 	TRY(db_query(c, shard_find, &r, A_UUID(coop), A_INT((int)key.kind), A_INT((int)key.licence), A_INT(key.month)));
-	if (r.n) {
-		*no = (int)row_int(&r, 0, 0);
+	*no = r.n ? (int)row_int(&r, 0, 0) : -1;
+	if (r.n)
 		shard_remember(coop, key, *no);
+	return ERR_OK;
+}
+
+/* The same, made if it is new. Inside, under the pool's lock. */
+static enum err shard_no(struct call *c, struct uuid coop, struct shard_key key, int *no)
+{
+	struct rows r;
+	TRY(shard_look(c, coop, key, no));
+	if (*no >= 0)
 		return ERR_OK;
-	}
 	TRY(db_one(c, shard_add, &r, A_UUID(coop), A_INT((int)key.kind), A_INT((int)key.licence), A_INT(key.month)));
 	*no = (int)row_int(&r, 0, 0);
 	return ERR_OK;
@@ -126,6 +143,19 @@ static size_t seen_add(struct seen *s, const struct fate *fates, size_t i)
 	}
 }
 
+/* The position of the fate with this content, of those added. */
+static bool seen_find(const struct seen *s, const struct fate *fates, struct sha256 hash, size_t *position)
+{
+	uint64_t h;
+	memcpy(&h, hash.b, sizeof(h));
+	for (size_t at = (size_t)h & s->mask; s->place[at]; at = (at + 1) & s->mask) {
+		*position = s->place[at] - 1;
+		if (sha256_eq(fates[*position].item->hash, hash))
+			return true;
+	}
+	return false;
+}
+
 /* Positions of the fates whose items are new in this group; `first[i]` is where each content stands first. */
 static size_t distinct(struct arena *a, const struct fate *fates, size_t n, size_t *first, size_t *positions)
 {
@@ -153,30 +183,51 @@ void fate_is_known(struct fate *f, const struct rows *r, int row)
 	f->err = f->word & ITEM_GONE ? ERR_GONE : ERR_OK;
 }
 
-static int by_hash(const void *a, const void *b)
+/* Indices 0 … n - 1 in the order of their keys. */
+static uint32_t *in_order(struct arena *a, const uint16_t *key, size_t n)
 {
-	return memcmp((*(struct item *const *)a)->hash.b, (*(struct item *const *)b)->hash.b, 32);
+	uint32_t *from = ARENA_ARRAY(a, n * 2, uint32_t), *to = from + n;
+	for (size_t i = 0; i < n; i++)
+		from[i] = (uint32_t)i;
+	for (unsigned shift = 0; shift < 16; shift += 8) {
+		size_t place[257] = { 0 };
+		for (size_t i = 0; i < n; i++)
+			place[(key[i] >> shift & 0xff) + 1]++;
+		for (unsigned v = 0; v < 256; v++)
+			place[v + 1] += place[v];
+		for (size_t i = 0; i < n; i++)
+			to[place[key[from[i]] >> shift & 0xff]++] = from[i];
+		uint32_t *swap = from;
+		from = to;
+		to = swap;
+	}
+	return from;
 }
 
-static int by_id(const void *a, const void *b)
+static uint16_t key_of(const uint8_t *bytes)
 {
-	return uuid_cmp((*(struct item *const *)a)->id, (*(struct item *const *)b)->id);
+	return (uint16_t)(bytes[0] << 8 | bytes[1]);
 }
 
-static int by_content(const void *a, const void *b, void *fates)
+/* Positions in the order of the index of contents, which then stays where it is in the database's memory: a third faster than in the order of lines. Two bytes of a hash are order
+ * enough for that. */
+static size_t *by_content(struct arena *a, const struct fate *fates, const size_t *positions, size_t n)
 {
-	const struct fate *f = fates;
-	return memcmp(f[*(const size_t *)a].item->hash.b, f[*(const size_t *)b].item->hash.b, 32);
+	uint16_t *key = ARENA_ARRAY(a, n, uint16_t);
+	size_t *sorted = ARENA_ARRAY(a, n, size_t);
+	for (size_t i = 0; i < n; i++)
+		key[i] = key_of(fates[positions[i]].item->hash.b);
+	const uint32_t *order = in_order(a, key, n);
+	for (size_t i = 0; i < n; i++)
+		sorted[i] = positions[order[i]];
+	return sorted;
 }
 
-/* Asked in the order of the index, which then stays where it is in the database's memory: a third faster than in the order of lines. */
-static enum err find_known(struct call *c, const struct intake *in, struct fate *fates, const size_t *in_order, size_t n)
+/* Asks for the contents at `positions`, which are in the order of by_content. */
+static enum err find_known(struct call *c, const struct intake *in, struct fate *fates, const size_t *positions, size_t n)
 {
 	struct rows r;
 	struct str *hashes = ARENA_ARRAY(c->arena, n, struct str);
-	size_t *positions = ARENA_ARRAY(c->arena, n, size_t);
-	memcpy(positions, in_order, n * sizeof(*positions));
-	qsort_r(positions, n, sizeof(*positions), by_content, fates);
 	for (size_t i = 0; i < n; i++)
 		hashes[i] = str_make(fates[positions[i]].item->hash.b, 32);
 	TRY(db_query(c, known_contents, &r, A_UUID(in->coop), A_BYTEAS(hashes, n), A_INT((int)in->member_no)));
@@ -197,22 +248,22 @@ static enum err find_known(struct call *c, const struct intake *in, struct fate 
 struct writing {
 	size_t n;
 	int64_t first;              /* item number of the first */
-	struct item **item, **by_hash, **by_id;
+	struct item **item, **by_hash;
 };
 
 static void writing_init(struct writing *k, struct arena *a, size_t n, int64_t first)
 {
-	*k = (struct writing){
-		.first = first, .item = ARENA_ARRAY(a, n, struct item *), .by_hash = ARENA_ARRAY(a, n, struct item *), .by_id = ARENA_ARRAY(a, n, struct item *),
-	};
+	*k = (struct writing){ .first = first, .item = ARENA_ARRAY(a, n, struct item *), .by_hash = ARENA_ARRAY(a, n, struct item *) };
 }
 
-static void writing_sort(struct writing *k)
+static void writing_sort(struct writing *k, struct arena *a)
 {
-	memcpy(k->by_hash, k->item, k->n * sizeof(struct item *));
-	memcpy(k->by_id, k->item, k->n * sizeof(struct item *));
-	qsort(k->by_hash, k->n, sizeof(struct item *), by_hash);
-	qsort(k->by_id, k->n, sizeof(struct item *), by_id);
+	uint16_t *key = ARENA_ARRAY(a, k->n, uint16_t);
+	for (size_t i = 0; i < k->n; i++)
+		key[i] = key_of(k->item[i]->hash.b);
+	const uint32_t *order = in_order(a, key, k->n);
+	for (size_t i = 0; i < k->n; i++)
+		k->by_hash[i] = k->item[order[i]];
 }
 
 static enum err gather(struct call *c, const struct intake *in, instant at, struct fate *fates, const size_t *positions, size_t n, struct writing *k)
@@ -231,7 +282,7 @@ static enum err gather(struct call *c, const struct intake *in, instant at, stru
 		item->item_no = k->first + (int64_t)k->n;
 		k->item[k->n++] = item;
 	}
-	writing_sort(k);
+	writing_sort(k, c->arena);
 	return ERR_OK;
 }
 
@@ -247,20 +298,54 @@ static enum err append_leaves(struct call *c, const struct intake *in, struct wr
 	return ERR_OK;
 }
 
-static enum err write_contents(struct call *c, const struct intake *in, const struct writing *k)
+/* Contents of items that have their shards, in the order of their ids. */
+static enum err write_contents(struct call *c, const struct intake *in, struct item *const *items, size_t n, bool at_once)
 {
-	size_t n = k->n;
+	uint16_t *key = ARENA_ARRAY(c->arena, n, uint16_t);
 	int64_t *shard = ARENA_ARRAY(c->arena, n, int64_t);
 	struct uuid *id = ARENA_ARRAY(c->arena, n, struct uuid);
 	struct str *lang = ARENA_ARRAY(c->arena, n, struct str), *sealed = ARENA_ARRAY(c->arena, n, struct str);
+	for (size_t i = 0; i < n; i++)
+		key[i] = key_of(items[i]->id.b);
+	const uint32_t *order = in_order(c->arena, key, n);
 	for (size_t i = 0; i < n; i++) {
-		const struct item *item = k->by_id[i];
+		const struct item *item = items[order[i]];
 		shard[i] = item->shard;
 		id[i] = item->id;
 		lang[i] = item->lang;
 		sealed[i] = item->sealed;
 	}
-	return db_queue(c, content_insert, A_UUID(in->coop), A_I64S(shard, n), A_UUIDS(id, n), A_TEXTS(lang, n), A_BYTEAS(sealed, n));
+	if (n == 0)
+		return ERR_OK;
+	const struct db_arg args[] = { A_UUID(in->coop), A_I64S(shard, n), A_UUIDS(id, n), A_TEXTS(lang, n), A_BYTEAS(sealed, n) };
+	return at_once ? db_run(c, &content_insert, NULL, args, CH_LEN(args)) : db_queue_run(c, &content_insert, args, CH_LEN(args));
+}
+
+/* What was not written before the lock. */
+static enum err write_contents_left(struct call *c, const struct intake *in, const struct writing *k)
+{
+	struct item **left = ARENA_ARRAY(c->arena, k->n, struct item *);
+	size_t n = 0;
+	for (size_t i = 0; i < k->n; i++)
+		if (!k->item[i]->content_written)
+			left[n++] = k->item[i];
+	return write_contents(c, in, left, n, false);
+}
+
+/* What was, of contents that came in from elsewhere before the lock was taken. */
+static enum err take_back_contents(struct call *c, const struct intake *in, const struct fate *fates, const size_t *positions, size_t n)
+{
+	int64_t *shard = ARENA_ARRAY(c->arena, n, int64_t);
+	struct uuid *id = ARENA_ARRAY(c->arena, n, struct uuid);
+	size_t back = 0;
+	for (size_t i = 0; i < n; i++) {
+		const struct fate *f = &fates[positions[i]];
+		if (!f->duplicate || !f->item->content_written)
+			continue;
+		shard[back] = f->item->shard;
+		id[back++] = f->item->id;
+	}
+	return back ? db_queue(c, content_take_back, A_UUID(in->coop), A_I64S(shard, back), A_UUIDS(id, back)) : ERR_OK;
 }
 
 static enum err write_items(struct call *c, const struct intake *in, instant at, const struct writing *k)
@@ -355,7 +440,7 @@ enum err item_write_besides(struct call *c, const struct intake *in, instant at,
 
 static enum err write_all(struct call *c, const struct intake *in, instant at, struct writing *k)
 {
-	TRY(write_contents(c, in, k));
+	TRY(write_contents_left(c, in, k));
 	TRY(write_holds(c, in, at, k));
 	TRY(db_queue(c, member_count, A_UUID(in->coop), A_UUID(in->member), A_I64((int64_t)k->n)));
 	TRY(db_queue(c, head_advance, A_UUID(in->coop), A_I64((int64_t)k->n)));
@@ -387,25 +472,142 @@ enum err pool_lock(struct call *c, struct uuid coop)
 	return db_one(c, head_lock, &r, A_UUID(coop));
 }
 
-enum err items_write(struct call *c, const struct intake *in, instant at, struct fate *fates, size_t n)
+/* ---- Before the lock ---- */
+
+enum err items_look_over(struct call *c, struct fate *fates, size_t n, struct staging *out)
+{
+	size_t *positions = ARENA_ARRAY(c->arena, n, size_t);
+	*out = (struct staging){ .fates = fates, .n = n, .first = ARENA_ARRAY(c->arena, n, size_t), .may_be_known = ARENA_ARRAY(c->arena, n, bool), .items_then = -1 };
+	out->count = distinct(c->arena, fates, n, out->first, positions);
+	out->positions = positions;
+	out->by_content = by_content(c->arena, fates, positions, out->count);
+	return ERR_OK;
+}
+
+/* Marks contents that have a row. */
+static enum err look_for_contents(struct call *c, const struct intake *in, struct staging *s)
+{
+	struct rows r;
+	struct seen seen;
+	struct str *hashes = ARENA_ARRAY(c->arena, s->count, struct str);
+	for (size_t i = 0; i < s->count; i++)
+		hashes[i] = str_make(s->fates[s->by_content[i]].item->hash.b, 32);
+	TRY(db_query(c, contents_seen, &r, A_UUID(in->coop), A_BYTEAS(hashes, s->count)));
+	seen_init(&seen, c->arena, s->count);
+	for (size_t i = 0; i < s->count && r.n > 1; i++)
+		seen_add(&seen, s->fates, s->positions[i]);
+	for (int row = 0; row < r.n; row++) {
+		struct sha256 hash;
+		size_t at;
+		if (row_null(&r, row, 0)) {
+			s->items_then = row_int(&r, row, 1);
+			continue;
+		}
+		if (row_bytes(&r, row, 0).n != sizeof(hash.b))
+			return fail(c, ERR_CORRUPT, "A contribution's row is not as it should be.");
+		memcpy(hash.b, row_bytes(&r, row, 0).p, sizeof(hash.b));
+		if (seen_find(&seen, s->fates, hash, &at))
+			s->may_be_known[at] = true;
+	}
+	return ERR_OK;
+}
+
+enum err items_stage(struct call *c, const struct intake *in, instant at, struct staging *s)
+{
+	int known[POLICY_KIND_COUNT][POLICY_LICENCE_MAX];
+	struct item **items = ARENA_ARRAY(c->arena, s->count, struct item *);
+	size_t n = 0;
+	memset(known, -1, sizeof(known));
+	if (s->count == 0)
+		return ERR_OK;
+	TRY(look_for_contents(c, in, s));
+	for (size_t i = 0; i < s->count; i++) {
+		struct item *item = s->fates[s->positions[i]].item;
+		int *shard = &known[item->kind][item->licence];
+		if (*shard < 0)
+			TRY(shard_look(c, in->coop, shard_key_of(item->kind, item->licence, at), shard));
+		if (*shard < 0)
+			return ERR_OK; /* new shards are made under the lock: then all waits for it */
+		item->shard = *shard;
+		if (!s->may_be_known[s->positions[i]])
+			items[n++] = item;
+	}
+	TRY(write_contents(c, in, items, n, true));
+	for (size_t i = 0; i < n; i++)
+		items[i]->content_written = true;
+	return ERR_OK;
+}
+
+/* ---- Under the lock ---- */
+
+static uint64_t *recent_place(struct items_recent *r, const struct sha256 *hash)
+{
+	uint64_t h;
+	memcpy(&h, hash->b, sizeof(h));
+	h += h == 0;
+	size_t at = (size_t)h % CH_LEN(r->hash);
+	while (r->hash[at] && r->hash[at] != h)
+		at = (at + 1) % CH_LEN(r->hash);
+	return &r->hash[at];
+}
+
+static void recent_set(struct items_recent *r, const struct writing *k)
+{
+	memset(r, 0, sizeof(*r));
+	r->first = k->first;
+	r->next = k->first + (int64_t)k->n;
+	for (size_t i = 0; i < k->n && i < POOL_GROUP; i++) {
+		uint64_t h;
+		memcpy(&h, k->item[i]->hash.b, sizeof(h));
+		*recent_place(r, &k->item[i]->hash) = h + (h == 0);
+	}
+}
+
+/* Positions of the contents that may have a row by now: all of them, unless everything written since they were asked for is this batch's own. */
+static size_t to_ask(const struct staging *s, int64_t items_now, struct items_recent *recent, size_t *out)
+{
+	bool none_since = s->items_then >= 0 && items_now == s->items_then;
+	bool ours_since = s->items_then >= 0 && recent && recent->first <= s->items_then && recent->next == items_now;
+	size_t n = 0;
+	for (size_t i = 0; i < s->count; i++) {
+		size_t at = s->by_content[i];
+		bool ask = s->may_be_known[at] || (!none_since && (!ours_since || *recent_place(recent, &s->fates[at].item->hash)));
+		if (ask)
+			out[n++] = at;
+	}
+	return n;
+}
+
+enum err items_write_staged(struct call *c, const struct intake *in, instant at, struct staging *s, struct items_recent *recent)
 {
 	struct rows head;
 	struct writing k;
-	size_t *first = ARENA_ARRAY(c->arena, n, size_t), *positions = ARENA_ARRAY(c->arena, n, size_t);
-	size_t count = distinct(c->arena, fates, n, first, positions);
-	if (count == 0)
+	size_t *ask = ARENA_ARRAY(c->arena, s->count, size_t);
+	if (s->count == 0)
 		return ERR_OK;
 	TRY(db_queue(c, head_make, A_UUID(in->coop)));
 	TRY(db_one(c, head_lock, &head, A_UUID(in->coop)));
-	TRY(find_known(c, in, fates, positions, count));
-	writing_init(&k, c->arena, count, row_int(&head, 0, 0));
-	TRY(gather(c, in, at, fates, positions, count, &k));
+	size_t n = to_ask(s, row_int(&head, 0, 0), recent, ask);
+	if (n)
+		TRY(find_known(c, in, s->fates, ask, n));
+	TRY(take_back_contents(c, in, s->fates, s->positions, s->count));
+	writing_init(&k, c->arena, s->count, row_int(&head, 0, 0));
+	TRY(gather(c, in, at, s->fates, s->positions, s->count, &k));
 	if (k.n)
 		TRY(write_all(c, in, at, &k));
-	for (size_t i = 0; i < n; i++)
-		if (fates[i].item)
-			settle(&fates[i], &fates[first[i]], at);
+	if (recent)
+		recent_set(recent, &k);
+	for (size_t i = 0; i < s->n; i++)
+		if (s->fates[i].item)
+			settle(&s->fates[i], &s->fates[s->first[i]], at);
 	return ERR_OK;
+}
+
+enum err items_write(struct call *c, const struct intake *in, instant at, struct fate *fates, size_t n)
+{
+	struct staging s;
+	TRY(items_look_over(c, fates, n, &s));
+	return items_write_staged(c, in, at, &s, NULL);
 }
 
 void receipt_of(struct arena *a, struct str coop_name, const struct fate *f, struct receipt *out)

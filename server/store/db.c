@@ -515,6 +515,13 @@ void db_rollback(struct call *c)
 		tx_abandon(c->db);
 }
 
+bool db_take_spare(struct call *c)
+{
+	if (!c->db && db_content_pool())
+		c->db = pool_take_spare(db_content_pool());
+	return c->db != NULL;
+}
+
 void db_release(struct call *c)
 {
 	if (!c->db)

@@ -154,6 +154,14 @@ enum err pool_take(struct db_pool *p, struct db **out, struct error *e)
 	return code;
 }
 
+struct db *pool_take_spare(struct db_pool *p)
+{
+	pthread_mutex_lock(&p->lock);
+	struct db *db = p->free_count * 2 > p->size ? p->free[--p->free_count] : NULL;
+	pthread_mutex_unlock(&p->lock);
+	return db;
+}
+
 void pool_return(struct db *db)
 {
 	struct db_pool *p = db->pool;

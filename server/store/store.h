@@ -57,6 +57,8 @@ struct db {
 
 /* pool.c */
 CH_CHECK enum err pool_take(struct db_pool *p, struct db **out, struct error *e);
+/* One that is free while more than half of them are; NULL otherwise. */
+struct db *pool_take_spare(struct db_pool *p);
 void pool_return(struct db *db);
 /* Closes the connection; the next use makes a new one. */
 void conn_close(struct db *db);

@@ -13,15 +13,19 @@ struct heard {
 	bool disorder;          /* a line came out of its turn */
 	enum err errs[64];      /* of the first lines, by number */
 	char pointer[64][64];   /* of their first fault */
-	int64_t committed;      /* rows there when the first verdict came */
+	bool counts;            /* rows are counted at the first verdict of each group; by a test of one thread */
+	bool early;             /* a verdict came before its group was committed */
+	int64_t total;          /* lines of the batch, when it counts */
 	int64_t stop_after;     /* verdicts; 0: never */
 };
 
 static enum err hear(void *arg, const struct verdict *v)
 {
 	struct heard *h = arg;
-	if (h->committed < 0) /* asked for by a test of one thread */
-		h->committed = fixture_int("SELECT count(*) FROM contribution");
+	if (h->counts && v->line % POOL_GROUP == 1) {
+		int64_t rows = fixture_int("SELECT count(*) FROM contribution");
+		h->early |= rows < v->line || (rows % POOL_GROUP && rows < v->line + POOL_GROUP - 1 && rows != h->total);
+	}
 	h->disorder |= v->line <= h->last || (v->err == ERR_OK) != (v->receipt != NULL) || (v->receipt != NULL) == (v->error != NULL);
 	h->last = v->line;
 	if (v->line < 64) {
@@ -58,7 +62,7 @@ static void bad_lines_are_told_by_number_and_stop_nobody(void **state)
 	(void)state;
 	struct uuid coop = world_coop("");
 	struct call *c = world_member(coop, "active");
-	struct heard h = { .committed = 0 };
+	struct heard h = { 0 };
 	struct pool_batch *b;
 	world_submit(c, coop, "known");
 	assert_ok(c, pool_batch_begin(c, coop, hear, &h, &b));
@@ -97,7 +101,7 @@ static void a_line_that_is_too_long_or_too_deep_is_a_bad_line(void **state)
 	(void)state;
 	struct uuid coop = world_coop("");
 	struct call *c = world_member(coop, "active");
-	struct heard h = { .committed = 0 };
+	struct heard h = { 0 };
 	struct pool_batch *b;
 	size_t n = 3 * MIB;
 	char *line = malloc(n + 1);
@@ -119,12 +123,12 @@ static void verdicts_come_after_their_group_is_committed(void **state)
 	(void)state;
 	struct uuid coop = world_coop("");
 	struct call *c = world_member(coop, "active");
-	struct heard h = { .committed = -1 };
+	struct heard h = { .counts = true, .total = 3 * POOL_GROUP + 7 };
 	struct pool_batch *b;
 	assert_ok(c, pool_batch_begin(c, coop, hear, &h, &b));
 	assert_ok(c, give_examples(b, 0, 3 * POOL_GROUP + 7, 10));
 	assert_ok(c, pool_batch_end(b));
-	assert_int_equal(h.committed, POOL_GROUP);
+	assert_false(h.early);
 	assert_int_equal(h.taken, 3 * POOL_GROUP + 7);
 	assert_false(h.disorder);
 	assert_int_equal(fixture_int("SELECT count(DISTINCT item_no) FROM contribution"), 3 * POOL_GROUP + 7);
@@ -137,10 +141,10 @@ static void a_batch_that_ends_early_leaves_whole_groups(void **state)
 	(void)state;
 	struct uuid coop = world_coop("");
 	struct call *c = world_member(coop, "active");
-	struct heard h = { .committed = 0 };
+	struct heard h = { 0 };
 	struct pool_batch *b;
 	assert_ok(c, pool_batch_begin(c, coop, hear, &h, &b));
-	assert_ok(c, give_examples(b, 0, 3 * POOL_GROUP + 100, 10));
+	assert_ok(c, give_examples(b, 0, 7 * POOL_GROUP + 100, 10));
 	fixture_end(c); /* the client is gone: nobody ends the batch */
 	assert_int_equal(fixture_int("SELECT count(*) % 4096 FROM contribution"), 0);
 	assert_true(fixture_int("SELECT count(*) FROM contribution") >= POOL_GROUP);
@@ -154,7 +158,7 @@ static void a_group_that_cannot_be_written_leaves_nothing_of_itself(void **state
 	(void)state;
 	struct uuid coop = world_coop("");
 	struct call *c = world_member(coop, "active");
-	struct heard h = { .committed = 0 };
+	struct heard h = { 0 };
 	struct pool_batch *b;
 	fixture_sql("ALTER TABLE contribution ADD CONSTRAINT stop_here CHECK (item_no < 4200)");
 	assert_ok(c, pool_batch_begin(c, coop, hear, &h, &b));
@@ -176,7 +180,7 @@ static void a_batch_ends_with_the_membership_and_with_the_charter(void **state)
 	(void)state;
 	struct uuid coop = world_coop("");
 	struct call *c = world_member(coop, "active");
-	struct heard h = { .committed = 0 };
+	struct heard h = { 0 };
 	struct pool_batch *b;
 	assert_ok(c, pool_batch_begin(c, coop, hear, &h, &b));
 	assert_ok(c, give_examples(b, 0, 10, 10));
@@ -211,7 +215,7 @@ static void memory_stays_the_same_however_long_the_batch(void **state)
 	(void)state;
 	struct uuid coop = world_coop("");
 	struct call *c = world_member(coop, "active");
-	struct heard h = { .committed = 0 };
+	struct heard h = { 0 };
 	struct pool_batch *b;
 	int rounds = 0;
 	size_t early = 0, late = 0, arena_early = 0;
@@ -236,7 +240,7 @@ static void the_largest_lines_fit_into_a_requests_arena(void **state)
 	(void)state;
 	struct uuid coop = world_coop("");
 	struct call *c = world_member(coop, "active");
-	struct heard h = { .committed = 0 };
+	struct heard h = { 0 };
 	struct pool_batch *b;
 	struct arena *job = c->arena;
 	jmp_buf full;
@@ -261,7 +265,7 @@ static void a_batch_and_single_submissions_write_the_same(void **state)
 	static const char line[] = "{\"kind\":\"example\",\"content\":{\"input\":\"Write to anna.meier@bluewin.ch\"},\"ai_preferences\":\"train-ai=n\",\"lang\":\"de\",\"prompted\":\"task\"}";
 	struct uuid coop = world_coop(""), other = world_coop("");
 	struct call *c = world_member(coop, "active"), *d = world_member(other, "active");
-	struct heard h = { .committed = 0 };
+	struct heard h = { 0 };
 	struct pool_batch *b;
 	struct receipt r;
 	clock_set(clock_now());
@@ -277,12 +281,36 @@ static void a_batch_and_single_submissions_write_the_same(void **state)
 	assert_int_equal(fixture_int("SELECT count(*) FROM moderation_decision"), 2);
 }
 
+/* The second group is looked over while the first is being written: what both have must be found all the same, and its content must not stay behind. */
+static void a_content_of_the_group_before_is_a_duplicate(void **state)
+{
+	(void)state;
+	struct uuid coop = world_coop("");
+	struct call *c = world_member(coop, "active");
+	struct heard h = { 0 };
+	struct pool_batch *b;
+	assert_ok(c, pool_batch_begin(c, coop, hear, &h, &b));
+	assert_ok(c, give_examples(b, 0, POOL_GROUP, 10));           /* makes the shard */
+	assert_ok(c, give_examples(b, POOL_GROUP, POOL_GROUP, 10));
+	assert_ok(c, give_examples(b, POOL_GROUP + 1, POOL_GROUP, 10));
+	assert_ok(c, give_examples(b, POOL_GROUP + 1, POOL_GROUP, 10));
+	assert_ok(c, pool_batch_end(b));
+	assert_int_equal(h.taken, 2 * POOL_GROUP + 1);
+	assert_int_equal(h.duplicates, 2 * POOL_GROUP - 1);
+	assert_false(h.disorder);
+	assert_int_equal(fixture_int("SELECT count(*) FROM contribution"), 2 * POOL_GROUP + 1);
+	assert_int_equal(fixture_int("SELECT count(*) FROM contribution_content"), 2 * POOL_GROUP + 1);
+	assert_int_equal(fixture_int("SELECT count(*) FROM contribution JOIN contribution_content USING (coop_id, shard, id)"), 2 * POOL_GROUP + 1);
+	assert_int_equal(fixture_int("SELECT count(*) FROM log_leaf WHERE type = 'contribution.made'"), 2 * POOL_GROUP + 1);
+	assert_int_equal(fixture_int("SELECT next_item FROM pool_head"), 2 * POOL_GROUP + 1);
+}
+
 static void another_coops_items_are_no_duplicates(void **state)
 {
 	(void)state;
 	struct uuid coop = world_coop(""), other = world_coop("");
 	struct call *c = world_member(coop, "active"), *d = world_member(other, "active");
-	struct heard h = { .committed = 0 };
+	struct heard h = { 0 };
 	struct pool_batch *b;
 	world_submit(d, other, "the same");
 	assert_ok(c, pool_batch_begin(c, coop, hear, &h, &b));
@@ -338,6 +366,8 @@ static void batches_at_once_keep_numbers_dense_and_marks_right(void **state)
 	assert_int_equal(fixture_int("SELECT count(*) FROM contribution c WHERE ((word & 65536) <> 0) <> EXISTS (SELECT FROM contribution o "
 		"WHERE o.coop_id = c.coop_id AND o.content_sha256 = c.content_sha256 AND o.item_no < c.item_no AND (o.word & 13824) = 512)"), 0);
 	assert_int_equal(fixture_int("SELECT count(*) FROM contribution WHERE (word & 65536) = 0"), 11000);
+	assert_int_equal(fixture_int("SELECT count(*) FROM contribution_content"), 9000 + 9000 + 6000);
+	assert_int_equal(fixture_int("SELECT count(*) FROM contribution JOIN contribution_content USING (coop_id, shard, id)"), 9000 + 9000 + 6000);
 }
 
 int main(void)
@@ -353,6 +383,7 @@ int main(void)
 		fixture_test(memory_stays_the_same_however_long_the_batch),
 		fixture_test(the_largest_lines_fit_into_a_requests_arena),
 		fixture_test(a_batch_and_single_submissions_write_the_same),
+		fixture_test(a_content_of_the_group_before_is_a_duplicate),
 		fixture_test(another_coops_items_are_no_duplicates),
 		fixture_test(batches_at_once_keep_numbers_dense_and_marks_right),
 	};

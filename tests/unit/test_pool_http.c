@@ -220,7 +220,7 @@ static void a_client_that_goes_away_leaves_whole_groups(void **state)
 	int n = snprintf(line, sizeof(line), "POST /api/v1/coops/garden/contributions/batch HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer %s\r\n"
 		"Content-Type: application/x-ndjson\r\nContent-Length: 9000000\r\n\r\n", tokens[1]);
 	assert_true(client_send(fd, line, (size_t)n));
-	for (int i = 0; i < 3 * POOL_GROUP + 500; i++) {
+	for (int i = 0; i < 7 * POOL_GROUP + 500; i++) {
 		n = snprintf(line, sizeof(line), "{\"kind\":\"example\",\"content\":{\"input\":\"line %d\"}}\n", i);
 		assert_true(client_send(fd, line, (size_t)n));
 	}
