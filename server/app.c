@@ -3,6 +3,7 @@
 #include "commonhold/access.h"
 #include "commonhold/account.h"
 #include "commonhold/ballot.h"
+#include "commonhold/ballot_proof.h"
 #include "commonhold/control.h"
 #include "commonhold/coop.h"
 #include "commonhold/crypto.h"
@@ -33,14 +34,38 @@ struct app {
 	struct job_runner *jobs;
 };
 
+/* A module a line. */
 static const struct route *const route_tables[] = {
-	web_routes, account_routes, coop_routes, delegation_routes, ledger_routes, notify_routes, pool_routes, ballot_routes, release_routes, access_routes, benefit_routes, hub_routes,
-	account_page_routes, coop_page_routes, ledger_page_routes, notify_page_routes, pool_page_routes, ballot_page_routes, release_page_routes, access_page_routes, benefit_page_routes,
-	sign_in_routes, sign_in_page_routes, security_page_routes,
+	web_routes,
+	account_routes, account_page_routes, sign_in_routes, sign_in_page_routes, security_page_routes,
+	notify_routes, notify_page_routes,
+	ledger_routes, ledger_page_routes,
+	coop_routes, coop_page_routes,
+	delegation_routes,
+	pool_routes, pool_page_routes,
+	ballot_routes, ballot_page_routes,
+	ballot_proof_routes, ballot_proof_page_routes,
+	release_routes, release_page_routes,
+	access_routes, access_page_routes,
+	hub_routes,
+	benefit_routes, benefit_page_routes,
 	NULL,
 };
 
-static const struct job_kind *const job_tables[] = { web_jobs, notify_jobs, account_jobs, coop_jobs, delegation_jobs, ballot_jobs, release_jobs, access_jobs, control_jobs, motion_jobs, NULL };
+static const struct job_kind *const job_tables[] = {
+	web_jobs,
+	notify_jobs,
+	account_jobs,
+	coop_jobs,
+	control_jobs,
+	delegation_jobs,
+	ballot_jobs,
+	ballot_proof_jobs,
+	release_jobs,
+	access_jobs,
+	motion_jobs,
+	NULL,
+};
 
 static const struct job_tick ticks[] = {
 	{ "release.schedule", 3600 },

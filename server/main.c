@@ -1,3 +1,4 @@
+#include "commonhold/ballot_proof.h"
 #include "commonhold/verify.h"
 
 #include "app.h"
@@ -15,6 +16,7 @@ static const struct command {
 	{ "import", import_main, "add contributions from a file to a member's pool" },
 	{ "release", release_main, "schedule and list a co-op's releases, run what is due" },
 	{ "verify", verify_main, "check a downloaded release, offline" },
+	{ "audit", audit_main, "recount a ballot from its bundle, offline" },
 	{ "account", account_main, "make accounts and personal tokens" },
 	{ "bounce", bounce_main, "take note of a delivery report: mail that came back" },
 	{ "explain", explain_main, "say why an item of a policy document is in a release, held or out" },

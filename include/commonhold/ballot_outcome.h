@@ -21,6 +21,17 @@ const char *ballot_choice_name(unsigned choice);
 /* The same back; "none" and "undecided" are BALLOT_NONE; -1: no such word. */
 int ballot_choice_find(const char *name, size_t len);
 
+/* One version of a vote. */
+struct ballot_cast {
+	int64_t seq;        /* order in which they were cast */
+	int64_t at;         /* instant */
+	uint32_t member;    /* who cast it, by number */
+	uint32_t principal; /* for whom; POLICY_NO_DECIDER: an own vote */
+	uint8_t choice;     /* enum ballot_choice; BALLOT_NONE takes it back */
+};
+/* One word of an admin for the board. */
+struct ballot_stance { int64_t at; uint32_t member; uint8_t choice; };
+
 /* A delegate's last vote for one principal. */
 struct ballot_mandate { uint32_t delegate, principal; /* numbers */ uint8_t choice; /* enum ballot_choice, not BALLOT_NONE */ };
 
@@ -64,6 +75,13 @@ struct ballot_outcome {
 CH_CHECK enum err ballot_outcome_of(struct arena *a, const struct ballot_facts *facts, struct ballot_outcome *out);
 /* The edges (positions in facts->edges) of a person's path, nearest first; at most POLICY_DEPTH_MAX, longer ways are cut there. Gives how many. */
 size_t ballot_outcome_path(const struct ballot_facts *facts, const struct ballot_outcome *o, uint32_t member, uint32_t out[POLICY_DEPTH_MAX]);
+/* Folds versions of votes, in any order, up to and with an instant: the last own vote of each of `n` members into `choice`, and the last vote of each delegate for each principal.
+ * False without memory. */
+CH_CHECK bool ballot_fold_casts(struct arena *a, const struct ballot_cast *casts, size_t n_casts, size_t n, int64_t at, uint8_t *choice, struct ballot_mandate **mandates,
+	size_t *n_mandates);
+/* What the board had resolved up to and with an instant; stances oldest first. */
+enum ballot_choice ballot_board_at(struct arena *a, const struct ballot_stance *stances, size_t n_stances, const uint8_t *roll, size_t n, int64_t at, uint32_t num, uint32_t den,
+	bool strict);
 /* What the board says when its admins say these: the one choice that more than n of d (strict; else at least) of `admins` have, and no other; BALLOT_NONE: nothing. */
 enum ballot_choice ballot_board_choice(const uint32_t said[BALLOT_CHOICE_COUNT], uint32_t admins, uint32_t n, uint32_t d, bool strict);
 

@@ -120,6 +120,9 @@ CH_CHECK enum err delegation_revoke_inside(struct call *c, struct uuid coop, str
 /* All edges of one question as the engine reads them, past ones included: principal and delegate are member numbers. Streams; 64 bytes an edge from `a`. Under DB_SERIAL or
  * the log's lock. */
 CH_CHECK enum err delegation_edges_load(struct call *c, struct arena *a, struct uuid coop, enum policy_question question, struct policy_edge **out, size_t *n);
+/* The same as they stood at an instant, however much later it is asked: those not asked for yet are left out, and what happened afterwards (accepted, ended, revoked) reads as
+ * POLICY_NEVER. Two calls with the same instant give the same edges. */
+CH_CHECK enum err delegation_edges_as_of(struct call *c, struct arena *a, struct uuid coop, enum policy_question question, instant at, struct policy_edge **out, size_t *n);
 /* The id of each of `n` edges (policy_edge.id): for stored paths. */
 CH_CHECK enum err delegation_ids_of_edges(struct call *c, struct uuid coop, const uint64_t *edges, size_t n, struct uuid *out);
 /* A membership's checkup is overdue (grace): what the member delegated rests until it is confirmed. */

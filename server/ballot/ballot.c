@@ -57,7 +57,7 @@ bool ballot_state_parse(struct str text, enum ballot_state *out)
 	return false;
 }
 
-static enum err ballot_take(struct call *c, struct uuid coop, struct uuid id, struct ballot_locked *out)
+enum err ballot_take(struct call *c, struct uuid coop, struct uuid id, struct ballot_locked *out)
 {
 	struct rows r;
 	TRY(db_one(c, ballot_lock, &r, A_UUID(coop), A_UUID(id)));
@@ -296,6 +296,7 @@ static enum err ballot_close(struct call *c, struct ballot_locked *b, instant en
 	struct str facts = str_fmt(c->arena, "{\"ballot\":\"%.*s\",\"closed_at\":\"%.*s\",\"digest\":\"%.*s\",\"result\":%.*s}", STR_ARG(id), STR_ARG(at), STR_ARG(digest), STR_ARG(result));
 	TRY(ballot_move(c, b, ending.passed ? BALLOT_PASSED : BALLOT_FAILED, &(struct ending){ end, result, board }, facts));
 	TRY(ballot_tell(c, b->coop, b->id, "closed"));
+	TRY(ballot_queue_step(c, b->coop, b->id, "ballot.seal", clock_now()));
 	return queue_consequence(c, b, ending.passed, end);
 }
 

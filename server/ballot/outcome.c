@@ -211,3 +211,80 @@ enum ballot_choice ballot_board_choice(const uint32_t said[BALLOT_CHOICE_COUNT],
 	}
 	return found;
 }
+
+/* ---- From versions of votes to what counts ---- */
+
+static int cast_order(const void *x, const void *y)
+{
+	const struct ballot_cast *a = x, *b = y;
+	if (a->principal != b->principal)
+		return a->principal < b->principal ? -1 : 1;
+	if (a->member != b->member)
+		return a->member < b->member ? -1 : 1;
+	return (a->seq > b->seq) - (a->seq < b->seq);
+}
+
+/* Gives how many votes on behalf of others there are by then. */
+static size_t fold_own(const struct ballot_cast *casts, size_t n_casts, int64_t at, int64_t *last, uint8_t *choice)
+{
+	size_t behalf = 0;
+	for (size_t i = 0; i < n_casts; i++) {
+		const struct ballot_cast *v = &casts[i];
+		if (v->at > at)
+			continue;
+		if (v->principal != POLICY_NO_DECIDER) {
+			behalf++;
+		} else if (v->seq >= last[v->member]) {
+			last[v->member] = v->seq;
+			choice[v->member] = v->choice;
+		}
+	}
+	return behalf;
+}
+
+bool ballot_fold_casts(struct arena *a, const struct ballot_cast *casts, size_t n_casts, size_t n, int64_t at, uint8_t *choice, struct ballot_mandate **mandates,
+	size_t *n_mandates)
+{
+	int64_t *last = ARENA_ARRAY(a, n + 1, int64_t);
+	*n_mandates = 0;
+	if (!last)
+		return false;
+	for (size_t m = 0; m < n; m++)
+		last[m] = INT64_MIN;
+	memset(choice, BALLOT_NONE, n);
+	size_t room = fold_own(casts, n_casts, at, last, choice), behalf = 0;
+	struct ballot_cast *list = ARENA_ARRAY(a, room + 1, struct ballot_cast);
+	*mandates = ARENA_ARRAY(a, room + 1, struct ballot_mandate);
+	if (!list || !*mandates)
+		return false;
+	for (size_t i = 0; i < n_casts; i++)
+		if (casts[i].at <= at && casts[i].principal != POLICY_NO_DECIDER)
+			list[behalf++] = casts[i];
+	qsort(list, behalf, sizeof(list[0]), cast_order);
+	for (size_t i = 0; i < behalf; i++) {
+		bool latest = i + 1 == behalf || list[i + 1].principal != list[i].principal || list[i + 1].member != list[i].member;
+		if (latest && list[i].choice != BALLOT_NONE)
+			(*mandates)[(*n_mandates)++] = (struct ballot_mandate){ list[i].member, list[i].principal, list[i].choice };
+	}
+	return true;
+}
+
+enum ballot_choice ballot_board_at(struct arena *a, const struct ballot_stance *stances, size_t n_stances, const uint8_t *roll, size_t n, int64_t at, uint32_t num, uint32_t den,
+	bool strict)
+{
+	uint8_t *word = n_stances ? ARENA_ARRAY(a, n + 1, uint8_t) : NULL;
+	uint32_t said[BALLOT_CHOICE_COUNT] = { 0 }, admins = 0;
+	if (!word)
+		return BALLOT_NONE;
+	memset(word, BALLOT_NONE, n);
+	for (size_t i = 0; i < n_stances; i++)
+		if (stances[i].at <= at && stances[i].member < n)
+			word[stances[i].member] = stances[i].choice;
+	for (size_t m = 0; m < n; m++) {
+		if (!(roll[m] & BALLOT_ROLL_ADMIN))
+			continue;
+		admins++;
+		said[word[m]]++;
+	}
+	return ballot_board_choice(said, admins, num, den, strict);
+}

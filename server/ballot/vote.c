@@ -28,12 +28,20 @@ static const struct db_constraint constraints[] = {
 	DB_CONSTRAINTS_END
 };
 
+struct sha256 ballot_vote_commitment(struct arena *a, struct uuid ballot, struct uuid member, struct uuid behalf, struct str choice, const uint8_t salt[32])
+{
+	struct arena_mark mark = arena_mark(a);
+	struct str id = uuid_format(a, ballot), who = uuid_format(a, member), whom = uuid_is_nil(behalf) ? STR("") : uuid_format(a, behalf);
+	struct sha256 said = sha256(str_fmt(a, "%.*s %.*s %.*s%s%.*s", STR_ARG(id), STR_ARG(who), STR_ARG(choice), whom.n ? " " : "", STR_ARG(whom)));
+	arena_rewind(a, mark);
+	return ledger_commitment(salt, said);
+}
+
 /* Votes enter the log as commitments, since they may have to stay hidden until the end and deletable afterwards. */
 static struct str vote_facts(struct call *c, struct uuid ballot, struct uuid member, struct uuid behalf, struct str choice, const uint8_t salt[32])
 {
-	struct str id = uuid_format(c->arena, ballot), who = uuid_format(c->arena, member), whom = uuid_is_nil(behalf) ? STR("") : uuid_format(c->arena, behalf);
-	struct sha256 said = sha256(str_fmt(c->arena, "%.*s %.*s %.*s%s%.*s", STR_ARG(id), STR_ARG(who), STR_ARG(choice), whom.n ? " " : "", STR_ARG(whom)));
-	struct str commitment = sha256_hex(c->arena, ledger_commitment(salt, said));
+	struct str id = uuid_format(c->arena, ballot);
+	struct str commitment = sha256_hex(c->arena, ballot_vote_commitment(c->arena, ballot, member, behalf, choice, salt));
 	return str_fmt(c->arena, "{\"ballot\":\"%.*s\",\"c\":\"%.*s\"}", STR_ARG(id), STR_ARG(commitment));
 }
 

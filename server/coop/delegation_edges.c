@@ -9,6 +9,11 @@ static const char edges_sql[] =
 	"COPY (SELECT edge, target, principal_no, delegate_no, topics, scope, accepted_at, starts, ends, revoked_at FROM delegation_now WHERE coop_id = $1 AND question = $2) "
 	"TO STDOUT (FORMAT binary)";
 
+/* Versions that began after an instant but had been asked for by then. */
+SQL(edges_asked,
+	"SELECT n.edge, d.made_at, d.chosen_end FROM delegation_now n JOIN delegation d ON d.coop_id = n.coop_id AND d.id = n.delegation_id "
+	"WHERE n.coop_id = $1 AND n.question = $2 AND n.starts > $3 AND d.made_at <= $3 ORDER BY n.edge");
+
 static const char *const ballot_topics[] = {
 #define X(sym, no, name) [no] = name,
 	BALLOT_TOPICS(X)
@@ -68,6 +73,50 @@ enum err delegation_edges_load(struct call *c, struct arena *a, struct uuid coop
 	TRY(err);
 	*out = l.edges;
 	*n = l.n;
+	return ERR_OK;
+}
+
+/* What lies ahead of the instant is not known yet. */
+static policy_instant unknown_after(policy_instant t, instant at)
+{
+	return t > at ? POLICY_NEVER : t;
+}
+
+static int asked_row(const struct rows *r, uint64_t edge)
+{
+	int low = 0, high = r->n;
+	while (low < high) {
+		int mid = low + (high - low) / 2;
+		if ((uint64_t)row_int(r, mid, 0) < edge)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low < r->n && (uint64_t)row_int(r, low, 0) == edge ? low : -1;
+}
+
+enum err delegation_edges_as_of(struct call *c, struct arena *a, struct uuid coop, enum policy_question question, instant at, struct policy_edge **out, size_t *n)
+{
+	struct rows asked;
+	size_t kept = 0;
+	TRY(delegation_edges_load(c, a, coop, question, out, n));
+	TRY(db_query(c, edges_asked, &asked, A_UUID(coop), A_INT((int)question), A_TIME(at)));
+	for (size_t i = 0; i < *n; i++) {
+		struct policy_edge e = (*out)[i];
+		if (e.starts > at) {
+			int row = asked_row(&asked, e.id);
+			if (row < 0)
+				continue;
+			instant chosen = row_time(&asked, row, 2);
+			e.starts = row_time(&asked, row, 1);
+			e.ends = chosen == INSTANT_NONE ? POLICY_NEVER : chosen;
+		}
+		e.accepted_at = unknown_after(e.accepted_at, at);
+		e.ends = unknown_after(e.ends, at);
+		e.revoked_at = unknown_after(e.revoked_at, at);
+		(*out)[kept++] = e;
+	}
+	*n = kept;
 	return ERR_OK;
 }
 
