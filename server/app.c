@@ -45,7 +45,7 @@ static const struct route *const route_tables[] = {
 	pool_routes, pool_page_routes,
 	ballot_routes, ballot_page_routes,
 	ballot_proof_routes, ballot_proof_page_routes,
-	release_routes, release_page_routes,
+	release_routes, release_page_routes, calendar_routes,
 	access_routes, access_page_routes,
 	hub_routes,
 	benefit_routes, benefit_page_routes,

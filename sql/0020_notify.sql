@@ -112,3 +112,13 @@ COMMENT ON COLUMN mail_trouble.status IS 'Enhanced status code (RFC 3463), or th
 COMMENT ON COLUMN mail_trouble.said IS 'What the server said, without addresses';
 COMMENT ON COLUMN mail_trouble.told_by IS 'reply: refused while sending; report: a delivery report came back later';
 COMMENT ON COLUMN mail_trouble.unreachable IS 'Only essential mail is still tried';
+
+CREATE TABLE calendar_feed (
+	account_id  uuid PRIMARY KEY REFERENCES account ON DELETE CASCADE,
+	secret_hash bytea NOT NULL UNIQUE CONSTRAINT calendar_secret_is_a_sha256 CHECK (length(secret_hash) = 32),
+	made_at     timestamptz NOT NULL
+);
+COMMENT ON TABLE calendar_feed IS 'The secret address of a person''s own calendar, for programs that cannot sign in';
+COMMENT ON COLUMN calendar_feed.account_id IS 'Whose calendar';
+COMMENT ON COLUMN calendar_feed.secret_hash IS 'SHA-256 of the secret in the address';
+COMMENT ON COLUMN calendar_feed.made_at IS 'When the address was made; a new one ends the one before';

@@ -13,6 +13,7 @@ extern const struct route notify_routes[], notify_page_routes[];
 extern const struct route pool_routes[], pool_page_routes[];
 extern const struct route ballot_routes[], ballot_page_routes[];
 extern const struct route ballot_proof_routes[], ballot_proof_page_routes[];
+extern const struct route calendar_routes[];
 extern const struct route release_routes[], release_page_routes[];
 extern const struct route access_routes[], access_page_routes[];
 extern const struct route benefit_routes[], benefit_page_routes[];

@@ -465,6 +465,14 @@ test("the log holds every act, and its proofs hold by RFC 6962", async () => {
   assert.deepEqual(ok(200, await anyone().get(`${coop}/log/proof?from=${entries.length}&to=${entries.length}`)).path, []);
 });
 
+test("dates go to calendars, a person's own at a secret address", async () => {
+  ok(200, await anyone().get(`${coop}/calendar.ics`));
+  assert.equal(ok(200, await bea.get("/api/v1/me/calendar")).made_at, null);
+  const { url } = ok(201, await bea.post("/api/v1/me/calendar"));
+  ok(200, await anyone().get(new URL(url).pathname));
+  assert.equal((await bea.delete("/api/v1/me/calendar")).status, 204);
+});
+
 test("the signed status names what may be used", async () => {
   const envelope = ok(200, await anyone().get(`${coop}/status.json`));
   const status = JSON.parse(Buffer.from(envelope.payload, "base64").toString());
