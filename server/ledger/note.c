@@ -56,7 +56,7 @@ static struct str note_sign(struct arena *a, struct str text, struct str name, c
 	note_key_id(name, k->public_key, blob);
 	sign_bytes(k, text, blob + 4);
 	struct str signature = str_base64(a, blob, sizeof(blob));
-	return str_fmt(a, "%.*s\n" DASH "%.*s %.*s\n", STR_ARG(text), STR_ARG(name), STR_ARG(signature));
+	return str_cat(a, text, STR("\n" DASH), name, STR(" "), signature, STR("\n"));
 }
 
 struct str checkpoint_sign(struct arena *a, struct str origin, uint64_t size, struct sha256 root, const struct sign_key *k)

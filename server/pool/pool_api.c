@@ -81,8 +81,7 @@ static enum err submit(struct request *rq, struct response *rs)
 	struct receipt r;
 	TRY(pool_submit_asked(rq->call, rq->coop.id, rq->ahead, rq->json, &r));
 	rs->status = r.duplicate ? 200 : 201;
-	response_header(rs, "Location", str_fmt(rq->call->arena, "/api/v1/coops/%.*s/contributions/%.*s", STR_ARG(rq->coop.name),
-		STR_ARG(uuid_format(rq->call->arena, r.id))));
+	response_header(rs, "Location", str_cat(rq->call->arena, STR("/api/v1/coops/"), rq->coop.name, STR("/contributions/"), uuid_format(rq->call->arena, r.id)));
 	struct json_writer w = response_json(rs);
 	receipt_write(&w, rq->call->arena, &r);
 	return ERR_OK;

@@ -9,6 +9,7 @@
 
 #include "commonhold/db.h"
 #include "commonhold/ledger.h"
+#include "commonhold/turn.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -38,14 +39,14 @@ SQL(group_insert,
 	"SELECT $1, id, item_no, member_id, member_no::integer, shard::integer, kind::smallint, licence::smallint, lang, hash, bytes::integer, at, word, more, leaf, salt, "
 	"findings::smallint, facts FROM given");
 
-enum stage { WAITS, WRITES, DONE };
+enum stage { WRITES, DONE };
 
 /* One who submits; on their stack. */
 struct submitter {
 	struct single *s;
-	enum stage stage;          /* guarded by the queue's lock, as is `next` */
-	pthread_cond_t turn;       /* signalled when the stage changes */
-	struct submitter *next;    /* in the queue */
+	enum stage stage;          /* as it is when `turn` is given */
+	struct turn turn;          /* to write, or to go on with what was written */
+	struct submitter *next;    /* in the queue; guarded by its lock */
 	struct group *group;       /* that wrote the item; held */
 	struct submitter *first;   /* of the group with this content of this member; itself, unless it is a duplicate of that */
 	size_t leaf;               /* place of its leaf among the group's */
@@ -309,12 +310,13 @@ static void group_gather(struct group *g, struct queue *q)
 static void queue_pass_on(struct queue *q)
 {
 	pthread_mutex_lock(&q->lock);
-	q->written = q->first != NULL;
-	if (q->first) {
-		q->first->stage = WRITES;
-		pthread_cond_signal(&q->first->turn);
-	}
+	struct submitter *next = q->first;
+	q->written = next != NULL;
 	pthread_mutex_unlock(&q->lock);
+	if (next) {
+		next->stage = WRITES;
+		turn_give(&next->turn);
+	}
 }
 
 /* Tells each what came of it. Losing the database is everybody's end; any other failure may be one item's alone. */
@@ -329,16 +331,15 @@ static void group_tell(struct group *g, enum err err)
 	}
 }
 
-static void group_wake(struct group *g, struct queue *q, const struct submitter *but)
+static void group_wake(struct group *g, const struct submitter *but)
 {
-	pthread_mutex_lock(&q->lock);
 	for (size_t i = 0; i < g->n; i++) {
-		if (g->of[i] == but)
+		struct submitter *one = g->of[i];
+		if (one == but)
 			continue;
-		g->of[i]->stage = DONE;
-		pthread_cond_signal(&g->of[i]->turn);
+		one->stage = DONE;
+		turn_give(&one->turn);
 	}
-	pthread_mutex_unlock(&q->lock);
 }
 
 static void items_reset(struct group *g)
@@ -368,25 +369,22 @@ static void group_run(struct call *c, struct group *g, struct queue *q, const st
 	c->queries += g->call.queries;
 	group_tell(g, err);
 	if (q)
-		group_wake(g, q, me);
+		group_wake(g, me);
 }
 
-/* Waits until the item is written, or it is this one's turn to write: then true, with the lock held. */
+/* Waits until the item is written, or it is this one's turn to write: then true. It is then the first in the queue, and nobody else takes from that. */
 static bool await_turn(struct queue *q, struct submitter *me)
 {
 	pthread_mutex_lock(&q->lock);
+	bool at_once = !q->written;
 	*q->end = me;
 	q->end = &me->next;
-	if (!q->written) {
-		q->written = true;
-		me->stage = WRITES;
-	}
-	while (me->stage == WAITS)
-		pthread_cond_wait(&me->turn, &q->lock);
-	if (me->stage == WRITES)
-		return true;
+	q->written = true;
 	pthread_mutex_unlock(&q->lock);
-	return false;
+	if (at_once)
+		return true;
+	turn_await(&me->turn, -1);
+	return me->stage == WRITES;
 }
 
 static enum err write_alone(struct call *c, struct submitter *me)
@@ -400,10 +398,10 @@ static enum err write_alone(struct call *c, struct submitter *me)
 	return ERR_OK;
 }
 
-/* With the queue's lock, which is given back. */
 static enum err write_for_all(struct call *c, struct queue *q, struct submitter *me)
 {
 	struct group *g = group_new(me->s->in->coop);
+	pthread_mutex_lock(&q->lock);
 	if (!g) {
 		q->first = me->next;
 		if (!q->first)
@@ -436,7 +434,7 @@ static enum err outcome_take(struct call *c, struct submitter *me)
 enum err single_write(struct call *c, struct single *s)
 {
 	struct queue *q = queue_of(s->in->coop);
-	struct submitter me = { .s = s, .stage = WAITS, .turn = PTHREAD_COND_INITIALIZER, .leaf = SIZE_MAX };
+	struct submitter me = { .s = s, .leaf = SIZE_MAX };
 	enum err err = ERR_OK;
 	/* While it waits for others a connection would be missing. */
 	db_release(c);
@@ -446,6 +444,5 @@ enum err single_write(struct call *c, struct single *s)
 		group_unref(me.group);
 		err = write_alone(c, &me);
 	}
-	pthread_cond_destroy(&me.turn);
 	return err == ERR_OK ? outcome_take(c, &me) : err;
 }

@@ -249,7 +249,7 @@ enum err db_begin(struct call *c, enum db_mode mode)
 		return fail(c, ERR_INTERNAL, "A transaction was begun inside another.");
 	if (!c->db)
 		TRY(pool_take(db_content_pool(), &c->db, &c->error));
-	TRY(conn_ensure(c->db, &c->error));
+	TRY(conn_ensure(c->db, mode == DB_READ, &c->error));
 	c->db->mode = mode;
 	c->db->patient = mode == DB_SERIAL || c->actor.kind == AUTH_SYSTEM;
 	tx_set(c->db, TX_WANTED);
@@ -341,7 +341,7 @@ static enum err trip_run(struct call *c, const struct trip_end *end, struct outc
 	trip_make(db, trip_send_end(c, end), o);
 	if (o->lost && may_repeat) {
 		outcome_clear(o);
-		TRY(conn_ensure(db, &c->error));
+		TRY(conn_ensure(db, false, &c->error));
 		tx_set(db, TX_WANTED);
 		trip_make(db, asked_send_again(c) && trip_send_end(c, end), o);
 	}
@@ -548,7 +548,7 @@ enum err db_enter_coop(struct call *c, struct uuid coop)
 static enum err single_run(struct call *c, struct db *db, const struct db_stmt *s, const struct wire_args *w, PGresult **answer)
 {
 	struct outcome o = { 0 };
-	TRY(conn_ensure(db, &c->error));
+	TRY(conn_ensure(db, false, &c->error));
 	trip_make(db, trip_send(db, OP_MAIN, s, w), &o);
 	enum err code = ERR_OK;
 	if (o.lost || o.fault)

@@ -1,5 +1,6 @@
 #include "store.h"
 #include "commonhold/log.h"
+#include "commonhold/turn.h"
 
 #include <poll.h>
 #include <pthread.h>
@@ -10,15 +11,23 @@
 #define RETRY_PAUSE_MS 50      /* between attempts to reach a server that is starting */
 #define OUTAGE_FAST_FAIL_MS 250 /* after a failed attempt, others fail at once for this long instead of queueing up behind timeouts */
 
+/* Who waits for a connection; on their stack. */
+struct waiter {
+	struct turn turn;
+	struct db *given;               /* what pool_return hands over */
+	struct waiter *next;            /* who came later */
+};
+
 struct db_pool {
 	char *url;                      /* libpq connection string */
 	int size;                       /* connections */
 	struct db *all;                 /* every connection */
 	struct db **free;               /* those not taken, last returned on top: a warm connection is used first */
 	int free_count;
-	pthread_mutex_t lock;           /* guards free, free_count, waiting, waits, timeouts */
-	pthread_cond_t returned;        /* signalled when free grows */
-	int waiting;                    /* callers in pool_take's wait */
+	pthread_mutex_t lock;           /* guards free, free_count, first, end, waiting, waits, timeouts */
+	pthread_cond_t returned;        /* signalled when free grows, for who closes the pool */
+	struct waiter *first, **end;    /* callers in pool_take's wait, in the order in which they came; none while there are free ones */
+	int waiting;                    /* how many */
 	int64_t waits;                  /* calls of pool_take that waited */
 	int64_t timeouts;               /* and gave up */
 	_Atomic int64_t connects;       /* connections made */
@@ -75,6 +84,7 @@ enum err db_pool_open(struct db_pool **out, const char *url, int size, struct er
 	if (!p)
 		return error_set(e, ERR_NO_MEMORY, "%s", err_text(ERR_NO_MEMORY));
 	pool_init_locks(p);
+	p->end = &p->first;
 	p->url = strdup(url);
 	p->all = calloc((size_t)size, sizeof(*p->all));
 	p->free = calloc((size_t)size, sizeof(struct db *));
@@ -127,19 +137,40 @@ void db_pool_close(struct db_pool *p)
 	pool_free(p);
 }
 
-static enum err pool_wait(struct db_pool *p, struct error *e)
+/* False when a connection was handed over in the meantime. */
+static bool waiter_leave(struct db_pool *p, struct waiter *w)
 {
-	struct timespec deadline = deadline_in(LIMIT_DB_WAIT_MS);
+	pthread_mutex_lock(&p->lock);
+	struct waiter **at = &p->first;
+	while (*at && *at != w)
+		at = &(*at)->next;
+	bool waits = *at == w;
+	if (waits) {
+		*at = w->next;
+		if (!*at)
+			p->end = at;
+		p->waiting--;
+		p->timeouts++;
+	}
+	pthread_mutex_unlock(&p->lock);
+	return waits;
+}
+
+/* With the lock, which is given back. A connection is handed from who returns it to who has waited longest, so that nobody takes it in between and nobody wakes up in vain. */
+static enum err pool_wait(struct db_pool *p, struct db **out, struct error *e)
+{
+	struct waiter w = { .given = NULL };
+	*p->end = &w;
+	p->end = &w.next;
 	p->waits++;
 	p->waiting++;
-	int waited = 0;
-	while (p->free_count == 0 && waited == 0)
-		waited = pthread_cond_timedwait(&p->returned, &p->lock, &deadline);
-	p->waiting--;
-	if (p->free_count)
-		return ERR_OK;
-	p->timeouts++;
-	return error_set(e, ERR_UNAVAILABLE, "The service is busy: no database connection became free in time. Try again shortly.");
+	pthread_mutex_unlock(&p->lock);
+	if (!turn_await(&w.turn, LIMIT_DB_WAIT_MS) && waiter_leave(p, &w))
+		return error_set(e, ERR_UNAVAILABLE, "The service is busy: no database connection became free in time. Try again shortly.");
+	/* it may be on its way still */
+	turn_await(&w.turn, -1);
+	*out = w.given;
+	return ERR_OK;
 }
 
 enum err pool_take(struct db_pool *p, struct db **out, struct error *e)
@@ -147,11 +178,11 @@ enum err pool_take(struct db_pool *p, struct db **out, struct error *e)
 	if (!p)
 		return error_set(e, ERR_CONFIG, "No database is configured.");
 	pthread_mutex_lock(&p->lock);
-	enum err code = p->free_count ? ERR_OK : pool_wait(p, e);
-	if (code == ERR_OK)
-		*out = p->free[--p->free_count];
+	if (!p->free_count)
+		return pool_wait(p, out, e);
+	*out = p->free[--p->free_count];
 	pthread_mutex_unlock(&p->lock);
-	return code;
+	return ERR_OK;
 }
 
 struct db *pool_take_spare(struct db_pool *p)
@@ -168,9 +199,20 @@ void pool_return(struct db *db)
 	if (db->stale)
 		conn_close(db);
 	pthread_mutex_lock(&p->lock);
-	p->free[p->free_count++] = db;
-	pthread_cond_signal(&p->returned);
+	struct waiter *w = p->first;
+	if (w) {
+		p->first = w->next;
+		if (!p->first)
+			p->end = &p->first;
+		p->waiting--;
+		w->given = db;
+	} else {
+		p->free[p->free_count++] = db;
+		pthread_cond_signal(&p->returned);
+	}
 	pthread_mutex_unlock(&p->lock);
+	if (w)
+		turn_give(&w->turn);
 }
 
 void pool_renew(struct db_pool *p)
@@ -296,10 +338,12 @@ static enum err conn_open(struct db *db, struct error *e)
 }
 
 /* An idle connection that has something to say, or whose peer has hung up, is looked at before it is used. */
-static bool conn_alive(struct db *db)
+static bool conn_alive(struct db *db, bool trusted)
 {
 	if (!tx_fetch_owed(db))
 		return false;
+	if (trusted)
+		return true;
 	struct pollfd fd = { .fd = PQsocket(db->pg), .events = POLLIN | POLLRDHUP };
 	if (poll(&fd, 1, 0) == 0)
 		return true;
@@ -308,9 +352,9 @@ static bool conn_alive(struct db *db)
 	return PQconsumeInput(db->pg) && PQstatus(db->pg) == CONNECTION_OK;
 }
 
-enum err conn_ensure(struct db *db, struct error *e)
+enum err conn_ensure(struct db *db, bool first_trip_repeats, struct error *e)
 {
-	if (db->pg && (db->stale || db->generation != atomic_load(&db->pool->generation) || !conn_alive(db)))
+	if (db->pg && (db->stale || db->generation != atomic_load(&db->pool->generation) || !conn_alive(db, first_trip_repeats)))
 		conn_close(db);
 	return db->pg ? ERR_OK : conn_open(db, e);
 }

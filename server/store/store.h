@@ -62,8 +62,8 @@ struct db *pool_take_spare(struct db_pool *p);
 void pool_return(struct db *db);
 /* Closes the connection; the next use makes a new one. */
 void conn_close(struct db *db);
-/* Makes the connection if there is none. */
-CH_CHECK enum err conn_ensure(struct db *db, struct error *e);
+/* Makes the connection if there is none, or the one that there is has gone; the latter is not looked at where the first trip will be made again anyway. */
+CH_CHECK enum err conn_ensure(struct db *db, bool first_trip_repeats, struct error *e);
 /* A connection of the pool's URL with none of the pool's settings: the owner's, for migrations. NULL on failure. */
 PGconn *pool_owner_connection(struct db_pool *p, struct error *e);
 /* Connections made before this are remade before their next use. */

@@ -159,6 +159,13 @@ static void head_rate(const struct exchange *x, struct buf *out)
 		buf_addf(out, "Retry-After: %lld\r\n", (long long)x->retry_after);
 }
 
+static void head_line(struct buf *out, const char *name, const char *value)
+{
+	buf_add_z(out, name);
+	buf_add_z(out, value);
+	buf_add(out, "\r\n", 2);
+}
+
 void response_head(struct exchange *x, struct buf *out, int64_t length)
 {
 	const struct response *rs = &x->rs;
@@ -166,14 +173,21 @@ void response_head(struct exchange *x, struct buf *out, int64_t length)
 	clock_http_date(clock_now(), date);
 	bool html = rs->content_type && str_starts(str_of(rs->content_type), "text/html");
 	bool bodiless = rs->status == 204 || rs->status == 304;
-	buf_addf(out, "HTTP/1.1 %d %s\r\nDate: %s\r\n", rs->status, status_text(rs->status), date);
+	buf_add_z(out, "HTTP/1.1 ");
+	buf_add_i64(out, rs->status);
+	buf_add_byte(out, ' ');
+	head_line(out, "", status_text(rs->status));
+	head_line(out, "Date: ", date);
 	if (rs->content_type && !bodiless)
-		buf_addf(out, "Content-Type: %s\r\n", rs->content_type);
-	if (length >= 0 && !bodiless)
-		buf_addf(out, "Content-Length: %lld\r\n", (long long)length);
-	else if (!bodiless && !x->http10)
+		head_line(out, "Content-Type: ", rs->content_type);
+	if (length >= 0 && !bodiless) {
+		buf_add_z(out, "Content-Length: ");
+		buf_add_i64(out, length);
+		buf_add_z(out, "\r\n");
+	} else if (!bodiless && !x->http10) {
 		buf_add_z(out, "Transfer-Encoding: chunked\r\n");
-	buf_addf(out, "X-Request-Id: %s\r\n", x->request_id);
+	}
+	head_line(out, "X-Request-Id: ", x->request_id);
 	security_headers(x, out, html);
 	head_rate(x, out);
 	if (x->allow.p)
