@@ -82,6 +82,7 @@ enum err coop_identify(struct call *c, const struct http_identity *who, struct c
 	struct rows r;
 	struct str hash = hash_of(c->arena, who);
 	c->actor = (struct actor){ .kind = AUTH_NONE };
+	c->coop = (struct uuid){ 0 };
 	TRY(become_bearer(c, who));
 	bool nameable = who->coop.p && who->coop.n <= NAME_MAX_BYTES && str_is_utf8(who->coop);
 	if (who->coop.p && !nameable)

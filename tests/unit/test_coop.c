@@ -493,6 +493,56 @@ static void a_request_is_identified_in_one_statement(void **state)
 	assert_true(ref.is_member && !ref.is_active && !ref.is_admin); /* an applicant */
 }
 
+SQL(what_is_seen, "SELECT commonhold_account(), commonhold_coop(), (SELECT count(*) FROM licence_choice)");
+
+static struct rows seen;
+
+static enum err look_ahead(struct request *rq)
+{
+	return db_ask_run(rq->call, &what_is_seen, &seen, NULL, 0);
+}
+
+/* What is asked before anybody knows who calls is told no co-op but the member's own. */
+static void what_is_asked_ahead_sees_a_members_coop_and_no_other(void **state)
+{
+	(void)state;
+	struct call *ada = people_new("ada"), *bob = people_new("bob"), *c = fixture_call();
+	struct coop coop = people_coop(ada, "garden", "");
+	struct member m = join(bob, coop.id);
+	struct str adas, bobs, token;
+	struct token_row row;
+	struct coop_ref ref = { 0 };
+	struct request rq = { .call = c };
+	assert_ok(ada, session_start_for(ada, ada->actor.account, STR(""), &adas));
+	assert_ok(bob, session_start_for(bob, bob->actor.account, STR(""), &bobs));
+	assert_ok(ada, token_create(ada, STR("t"), clock_now() + CLOCK_DAY, &row, &token));
+	int before = c->queries;
+	assert_ok(c, coop_identify(c, &(struct http_identity){ AUTH_SESSION, adas, STR("garden"), look_ahead, &rq }, &ref));
+	assert_int_equal(c->queries - before, 2);
+	assert_true(uuid_eq(row_uuid(&seen, 0, 0), ada->actor.account) && uuid_eq(row_uuid(&seen, 0, 1), coop.id));
+	assert_ok(c, coop_identify(c, &(struct http_identity){ AUTH_TOKEN, token, STR("garden"), look_ahead, &rq }, &ref));
+	assert_true(uuid_eq(row_uuid(&seen, 0, 0), ada->actor.account) && uuid_eq(row_uuid(&seen, 0, 1), coop.id));
+
+	/* who left, who never came, and nobody */
+	assert_ok(c, coop_identify(c, &(struct http_identity){ AUTH_SESSION, bobs, STR("garden"), look_ahead, &rq }, &ref));
+	assert_true(uuid_eq(row_uuid(&seen, 0, 1), coop.id)); /* an applicant may see what a member route shows */
+	fixture_sql("ALTER TABLE membership DISABLE TRIGGER USER; UPDATE membership SET state = 'left' WHERE NOT is_admin");
+	assert_ok(c, coop_identify(c, &(struct http_identity){ AUTH_SESSION, bobs, STR("garden"), look_ahead, &rq }, &ref));
+	assert_true(row_null(&seen, 0, 1));
+	(void)m;
+	assert_ok(c, coop_identify(c, &(struct http_identity){ AUTH_SESSION, STR("nonsense"), STR("garden"), look_ahead, &rq }, &ref));
+	assert_true(row_null(&seen, 0, 0) && row_null(&seen, 0, 1));
+
+	/* and a token that does not open anything any more */
+	clock_set(clock_now() + 2 * CLOCK_DAY);
+	assert_err(c, ERR_TOKEN_EXPIRED, coop_identify(c, &(struct http_identity){ AUTH_TOKEN, token, STR("garden"), look_ahead, &rq }, &ref));
+	assert_true(row_null(&seen, 0, 0) && row_null(&seen, 0, 1));
+	clock_set(INSTANT_NONE);
+	assert_ok(ada, token_revoke(ada, row.id));
+	assert_err(c, ERR_TOKEN_INVALID, coop_identify(c, &(struct http_identity){ AUTH_TOKEN, token, STR("garden"), look_ahead, &rq }, &ref));
+	assert_true(row_null(&seen, 0, 0) && row_null(&seen, 0, 1));
+}
+
 static uint32_t no_items(void *arg, struct uuid item)
 {
 	(void)arg;
@@ -692,6 +742,7 @@ int main(void)
 		fixture_test(members_are_listed_in_pages),
 		fixture_test(the_directory_is_searched_by_what_coops_are_for),
 		fixture_test(a_request_is_identified_in_one_statement),
+		fixture_test(what_is_asked_ahead_sees_a_members_coop_and_no_other),
 		fixture_test(the_engine_is_told_exactly_what_was_said),
 		fixture_test(a_charter_is_parsed_once_and_outlives_the_cache),
 		fixture_test(admins_who_leave_at_the_same_moment_leave_one_behind),
