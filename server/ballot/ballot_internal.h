@@ -56,6 +56,9 @@ CH_CHECK enum err ballot_case_load(struct ballot_case *k, instant end);
 /* What it comes to with the votes, standings and stances up to and with `at`, which is not after the end. */
 CH_CHECK enum err ballot_case_outcome(struct ballot_case *k, instant at, struct ballot_facts *f, struct ballot_outcome *out);
 
+/* Whether anything that the outcome depends on happened after one instant and up to another (as of which `active` is): where nothing did, it is the same. */
+CH_CHECK enum err ballot_case_moved(struct ballot_case *k, instant from, instant to, const uint8_t *active, bool *out);
+
 /* close.c: what a ballot that is over comes to. */
 struct ballot_ending {
 	bool extend;                  /* the outcome changed in the last tenth: it goes on, once, until */

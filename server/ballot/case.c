@@ -113,6 +113,31 @@ static enum err standings_at(struct ballot_case *k, instant at, uint8_t **out)
 	return db_copy_out(k->call, absent_sql, (struct db_arg[]){ A_UUID(k->ballot->coop), A_TIME(at) }, 2, take_absent, &s);
 }
 
+static bool between(instant t, instant from, instant to)
+{
+	return t > from && t <= to;
+}
+
+enum err ballot_case_moved(struct ballot_case *k, instant from, instant to, const uint8_t *active, bool *out)
+{
+	uint8_t *before;
+	*out = true;
+	for (size_t i = 0; i < k->n_casts; i++)
+		if (between(k->casts[i].at, from, to))
+			return ERR_OK;
+	for (size_t i = 0; i < k->n_stances; i++)
+		if (between(k->stances[i].at, from, to))
+			return ERR_OK;
+	for (size_t i = 0; i < k->n_edges; i++) {
+		const struct policy_edge *e = &k->edges[i];
+		if (between(e->accepted_at, from, to) || between(e->starts, from, to) || between(e->ends, from, to) || between(e->revoked_at, from, to))
+			return ERR_OK;
+	}
+	TRY(standings_at(k, from, &before));
+	*out = memcmp(before, active, k->n) != 0;
+	return ERR_OK;
+}
+
 /* What the ballot comes to if it ended with the votes, delegations, standings and stances up to and with `at`. */
 enum err ballot_case_outcome(struct ballot_case *k, instant at, struct ballot_facts *f, struct ballot_outcome *out)
 {

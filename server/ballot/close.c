@@ -73,14 +73,18 @@ static void free_arena(void *slot)
 }
 
 /* Whether the outcome changed in the last tenth of the window: what it was just before is compared with what it is, so that the order in which votes came is of no account. */
-static enum err flipped_late(struct ballot_case *k, instant end, enum policy_verdict now, bool *flipped)
+static enum err flipped_late(struct ballot_case *k, instant end, const uint8_t *active, enum policy_verdict now, bool *flipped)
 {
 	const struct ballot_locked *b = k->ballot;
 	struct ballot_facts facts;
 	struct ballot_outcome before;
 	instant boundary = end - (b->closes_at - b->opens_at) / 10;
+	bool anything;
 	*flipped = false;
 	if (policy_ballot_extend(b->opens_at, b->closes_at, boundary, b->extended) == b->closes_at)
+		return ERR_OK;
+	TRY(ballot_case_moved(k, boundary - 1, end - 1, active, &anything));
+	if (!anything)
 		return ERR_OK;
 	TRY(ballot_case_outcome(k, boundary - 1, &facts, &before));
 	*flipped = before.verdict != now;
@@ -99,7 +103,7 @@ enum err ballot_settle(struct call *c, const struct ballot_locked *b, instant en
 	/* Windows are half-open: what happened at their end is too late. */
 	TRY(ballot_case_outcome(&k, end - 1, &facts, &outcome));
 	if (may_extend)
-		TRY(flipped_late(&k, end, outcome.verdict, &out->extend));
+		TRY(flipped_late(&k, end, facts.active, outcome.verdict, &out->extend));
 	if (out->extend) {
 		out->closes_at = policy_ballot_extend(b->opens_at, b->closes_at, b->closes_at - 1, b->extended);
 		return ERR_OK;
