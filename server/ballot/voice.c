@@ -13,7 +13,7 @@ SQL(stored_steps,
 	"WHERE s.coop_id = $1 AND s.ballot_id = $2 AND s.member_no = $3 AND d.delegate_kind <> 'nobody' ORDER BY u.no");
 SQL(way_edges,
 	"SELECT edge, target, principal_no, delegate_no, topics, scope, accepted_at, starts, ends, revoked_at, delegation_id "
-	"FROM delegation_way($1, $2, 0::smallint, $3, $4, commonhold_now(), $5) LIMIT 1000");
+	"FROM delegation_way($1, $2, 0::smallint, $3, $4, commonhold_now(), $5, 0) LIMIT 1000");
 SQL(way_people,
 	"SELECT u.no, m.id, m.state IN ('active', 'due', 'grace'), " MEMBER_NAME ", ballot_own_choice($1, $2, m.number), ballot_choice_for($1, $2, m.number, $3) "
 	"FROM unnest($4::bigint[]) WITH ORDINALITY AS u (number, no) JOIN membership m ON m.coop_id = $1 AND m.number = u.number ORDER BY u.no");

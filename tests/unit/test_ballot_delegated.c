@@ -412,11 +412,11 @@ static void the_roll_of_last_year_is_the_floor(void **state)
 	clock_set(WORLD_START + 30 * CLOCK_DAY);
 	for (int i = 3; i < 8; i++)
 		assert_ok(by(&w, i), member_leave(by(&w, i), w.coop, &m));
-	instant opens = WORLD_START + 375 * CLOCK_DAY;
+	instant opens = WORLD_START + 400 * CLOCK_DAY;
 	struct uuid id = propose_as(&w, "{\"rule\":\"approval_quorum\",\"n\":3,\"d\":4,\"roll\":\"members\"}", "closed", opens, opens + CLOCK_DAY);
 	advance(&w, id, opens);
 	assert_int_equal(read_as(&w, 0, id).members_last_year, 3);
-	opens = WORLD_START + 366 * CLOCK_DAY + CLOCK_HOUR;
+	opens = WORLD_START + 390 * CLOCK_DAY;
 	id = propose_as(&w, "{\"rule\":\"approval_quorum\",\"n\":3,\"d\":4,\"roll\":\"members\"}", "closed", opens, opens + CLOCK_DAY);
 	advance(&w, id, opens);
 	assert_int_equal(read_as(&w, 0, id).members_last_year, 8);
