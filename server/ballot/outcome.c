@@ -190,10 +190,20 @@ enum err ballot_outcome_of(struct arena *a, const struct ballot_facts *f, struct
 	return ERR_OK;
 }
 
+static bool been_there(const uint32_t *edges, size_t n, uint32_t edge)
+{
+	for (size_t i = 0; i < n; i++)
+		if (edges[i] == edge)
+			return true;
+	return false;
+}
+
+/* A circle is followed once round: how the engine came upon it is of no account. */
 size_t ballot_outcome_path(const struct ballot_facts *f, const struct ballot_outcome *o, uint32_t member, uint32_t out[POLICY_DEPTH_MAX])
 {
-	size_t n = 0, most = o->voices[member].hops < POLICY_DEPTH_MAX ? o->voices[member].hops : POLICY_DEPTH_MAX;
-	for (uint32_t at = member; n < most && at < f->n && o->paths[at].edge != POLICY_NO_EDGE; at = f->edges[o->paths[at].edge].delegate)
+	const struct ballot_voice *v = &o->voices[member];
+	size_t n = 0, most = v->hops < POLICY_DEPTH_MAX && v->via != POLICY_VIA_CYCLE ? v->hops : POLICY_DEPTH_MAX;
+	for (uint32_t at = member; n < most && at < f->n && o->paths[at].edge != POLICY_NO_EDGE && !been_there(out, n, o->paths[at].edge); at = f->edges[o->paths[at].edge].delegate)
 		out[n++] = o->paths[at].edge;
 	return n;
 }

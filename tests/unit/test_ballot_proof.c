@@ -123,8 +123,8 @@ static void act_at_random(struct crowd *k, struct uuid ballot)
 	struct ballot b;
 	struct ballot_principal *represented;
 	size_t n = 0;
-	switch (random() % 10) {
-	case 0: case 1: case 2:
+	switch (random() % 14) {
+	case 0: case 1:
 		tried(c, ballot_cast_vote(c, k->w.coop, ballot, choice, &b));
 		break;
 	case 3:
@@ -232,6 +232,11 @@ static void three_counts_agree(struct crowd *k, struct uuid ballot)
 	if (!r.ok)
 		show(&r);
 	assert_true(r.ok && r.pinned);
+	print_message("%d for, %d against, %d abstained; undecided", b.members.yes, b.members.no, b.members.abstain);
+	for (unsigned i = 0; i < POLICY_VIA_COUNT; i++)
+		if (b.members.undecided_by[i])
+			print_message(" %s %d", policy_via_name(i), b.members.undecided_by[i]);
+	print_message("\n");
 	same_tally(b.members, sql.members);
 	same_tally(b.admins, sql.admins);
 	same_tally(b.members, r.members);
@@ -243,7 +248,7 @@ static void three_counts_agree(struct crowd *k, struct uuid ballot)
 
 static struct uuid history(struct crowd *k, int acts)
 {
-	for (int i = 0; i < 30; i++)
+	for (int i = 0; i < 60; i++)
 		delegate_at_random(k, uuid_new());
 	struct uuid ballot = propose(k);
 	advance(k, ballot, OPENS);
@@ -271,6 +276,8 @@ static void until_closed(struct crowd *k, struct uuid ballot, instant late)
 static void a_random_history(const char *charter, unsigned seed, int acts, bool late)
 {
 	struct crowd k;
+	const char *again = getenv("SEED");
+	seed = again ? (unsigned)strtoul(again, NULL, 10) : seed;
 	print_message("seed %u\n", seed);
 	srandom(seed);
 	crowd_make(&k, charter);
