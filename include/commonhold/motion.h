@@ -64,6 +64,8 @@ CH_CHECK enum err motion_second(struct call *c, struct uuid coop, struct uuid mo
 CH_CHECK enum err motion_withdraw(struct call *c, struct uuid coop, struct uuid motion, struct motion *out);
 CH_CHECK enum err motion_read(struct call *c, struct uuid coop, struct uuid motion, struct motion *out);
 CH_CHECK enum err motion_list(struct call *c, struct uuid coop, struct str kind, struct str cursor, int limit, struct motion **out, size_t *n, struct str *next_cursor);
+/* The terms that an amendment changes, against the version that it was written for; none for other kinds. */
+CH_CHECK enum err motion_terms(struct call *c, struct uuid coop, const struct motion *motion, struct charter_term **out, size_t *n);
 /* What an amendment would change for the pool, as JSON (schemas/motion_what_if.json); ERR_NOT_FOUND until the job has computed it. */
 CH_CHECK enum err motion_what_if(struct call *c, struct uuid coop, struct uuid motion, struct str *document);
 

@@ -112,6 +112,20 @@ enum err motion_list(struct call *c, struct uuid coop, struct str kind, struct s
 	return db_commit(c);
 }
 
+enum err motion_terms(struct call *c, struct uuid coop, const struct motion *motion, struct charter_term **out, size_t *n)
+{
+	struct charter before, after;
+	*out = NULL;
+	*n = 0;
+	if (!str_is(motion->kind, "charter"))
+		return ERR_OK;
+	TRY(db_begin_in(c, coop, DB_READ));
+	TRY(charter_version(c, coop, motion->charter, &before));
+	TRY(charter_parse(c->arena, motion->document, &after, &c->error));
+	TRY(charter_compare(c->arena, &before, &after, out, n, &c->error));
+	return db_commit(c);
+}
+
 enum err motion_live_amendments(struct call *c, struct uuid coop, struct uuid but, struct uuid **out, size_t *n)
 {
 	struct rows r;

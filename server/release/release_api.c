@@ -211,6 +211,8 @@ static enum err explain_item(struct request *rq, struct response *rs)
 		jw_object(&w);
 		jw_kstr(&w, "reason", d.lines[i].reason);
 		jw_kstr(&w, "text", d.lines[i].text);
+		if (!uuid_is_nil(d.lines[i].control))
+			jw_kstr(&w, "control", uuid_format(rq->call->arena, d.lines[i].control));
 		jw_kstr(&w, "gate", d.lines[i].gate);
 		jw_kbool(&w, "determining", d.lines[i].determining);
 		jw_kstr(&w, "who_can_change_it", d.lines[i].who);
