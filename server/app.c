@@ -49,6 +49,8 @@ static const struct route *const route_tables[] = {
 	access_routes, access_page_routes,
 	hub_routes,
 	benefit_routes, benefit_page_routes,
+	control_routes, control_page_routes,
+	motion_routes, motion_page_routes,
 	NULL,
 };
 

@@ -98,6 +98,11 @@ struct charter_term {
 };
 /* What differs between two charters, in the order of the schema. Defaults that one leaves out count as written. Pure. */
 CH_CHECK enum err charter_compare(struct arena *a, const struct charter *before, const struct charter *after, struct charter_term **out, size_t *n, struct error *e);
+/* The charter's fields, for forms: where each is, and what people call it. False past the last. */
+struct charter_field { const char *pointer, *group, *label; };
+bool charter_field(size_t i, struct charter_field *out);
+/* A word that a field may have ("approval") as people say it ("an admin decides"); the word itself where there is nothing better. */
+struct str charter_word(const char *pointer, struct str word);
 /* Whether somebody could still amend under this charter, in a co-op of so many; a fault at the field that prevents it. Pure. */
 CH_CHECK enum err charter_amendable(struct arena *a, const struct charter *charter, int members, int admins, struct error *e);
 /* The versions of a co-op, newest first; the founding one has no ballot. */

@@ -113,7 +113,7 @@ static struct str say_audience(struct arena *a, const struct json *v)
 	return no < 0 ? word : str_of(audience_words((unsigned)no));
 }
 
-static struct str say_word(struct arena *a, const struct json *v)
+static struct str plain_word(struct str word)
 {
 	static const struct { const char *word, *words; } table[] = {
 		{ "share_by_default", "share by default" }, { "not_share_by_default", "do not share by default" }, { "collection", "every contribution keeps its own licence" },
@@ -125,11 +125,16 @@ static struct str say_word(struct arena *a, const struct json *v)
 		{ "pre_submission", "before it is sent" }, { "on_submission", "when it is sent" }, { "post_submission", "afterwards" }, { "pre_publication", "before a release" },
 		{ "on_demand", "when asked" },
 	};
-	(void)a;
 	for (size_t i = 0; i < CH_LEN(table); i++)
-		if (str_is(json_text(v), table[i].word))
+		if (str_is(word, table[i].word))
 			return str_of(table[i].words);
-	return json_text(v);
+	return word;
+}
+
+static struct str say_word(struct arena *a, const struct json *v)
+{
+	(void)a;
+	return plain_word(json_text(v));
 }
 
 static struct str say_words(struct arena *a, const struct json *v)
@@ -293,6 +298,21 @@ static const struct field {
 	{ "/records", "Care for contributions", "Shapes of records", say_list, 0, NULL },
 	{ "/rules", "Care for contributions", "Rules over contributions", say_list, 0, NULL },
 };
+
+bool charter_field(size_t i, struct charter_field *out)
+{
+	if (i >= CH_LEN(fields))
+		return false;
+	*out = (struct charter_field){ fields[i].pointer, fields[i].group, fields[i].label };
+	return true;
+}
+
+struct str charter_word(const char *pointer, struct str word)
+{
+	int audience = word.p ? policy_audience_find(word.p, word.n) : -1;
+	bool of_people = strcmp(pointer, "/release/audience") == 0 || strcmp(pointer, "/access/mode") == 0;
+	return of_people && audience >= 0 ? str_of(audience_words((unsigned)audience)) : plain_word(word);
+}
 
 bool charter_field_is_compared(struct str pointer)
 {

@@ -95,6 +95,7 @@ static const struct place coop_places[] = {
 	{ "/access", "Access", SEEN_BY_ALL },
 	{ "/benefits", "Benefits", SEEN_BY_ALL },
 	{ "/ballots", "Ballots", SEEN_BY_ACTIVE },
+	{ "/motions", "Proposals", SEEN_BY_ACTIVE },
 	{ "/contributions", "My contributions", SEEN_BY_MEMBERS },
 	{ "/choices", "My choices", SEEN_BY_MEMBERS },
 	{ "/members", "Members", SEEN_BY_ACTIVE },
