@@ -73,8 +73,8 @@ const char *control_limits(void);
 void control_write(struct json_writer *w, struct arena *a, const struct control *control);
 /* The same with what pages need besides. */
 void control_page_write(struct json_writer *w, struct arena *a, const struct control *control);
-/* {"controls":[…]} for partial/controls: members of a page's data that tell what stands, each with words; an empty list when nothing does. An operation of its own. */
-CH_CHECK enum err control_page_data(struct call *c, struct uuid coop, struct json_writer *w);
+/* {"controls":[…]} for partial/controls: members of a page's data that tell what stands (INSTANT_NONE), or stood at an instant, each with words; an empty list when nothing does. An operation of its own. */
+CH_CHECK enum err control_page_data(struct call *c, struct uuid coop, instant at, struct json_writer *w);
 
 /* "control.lift": lifts what its date ended. */
 extern const struct job_kind control_jobs[];

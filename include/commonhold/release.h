@@ -102,6 +102,7 @@ struct decision_line {
 	bool determining;   /* it decides the outcome */
 	struct str who;     /* who can change it */
 	struct uuid control; /* the collective control that it is about; nil: none */
+	struct str control_words; /* what that does, why, and until when; part of `text` too. Absent: none */
 };
 struct decision {
 	enum policy_outcome outcome;

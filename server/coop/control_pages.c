@@ -9,7 +9,7 @@ static enum err controls_data(struct request *rq, struct json_writer *w)
 	size_t n;
 	bool past = false;
 	TRY(control_list(rq->call, rq->coop.id, true, &controls, &n));
-	TRY(control_page_data(rq->call, rq->coop.id, w));
+	TRY(control_page_data(rq->call, rq->coop.id, INSTANT_NONE, w));
 	jw_kstr(w, "coop", rq->coop.slug);
 	jw_kbool(w, "may_propose", rq->coop.is_active);
 	jw_key(w, "past");

@@ -179,11 +179,13 @@ void control_page_write(struct json_writer *w, struct arena *a, const struct con
 	jw_end_object(w);
 }
 
-enum err control_page_data(struct call *c, struct uuid coop, struct json_writer *w)
+enum err control_page_data(struct call *c, struct uuid coop, instant at, struct json_writer *w)
 {
 	struct control *controls;
 	size_t n;
-	TRY(control_list(c, coop, false, &controls, &n));
+	TRY(db_begin_in(c, coop, DB_READ));
+	TRY(control_at(c, coop, at, &controls, &n));
+	TRY(db_commit(c));
 	jw_kbool(w, "any_controls", n > 0);
 	jw_kz(w, "control_limits", control_limits());
 	jw_key(w, "controls");

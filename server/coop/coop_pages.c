@@ -1,5 +1,6 @@
 #include "server/coop/choices.h"
 
+#include "commonhold/control.h"
 #include "commonhold/crypto.h"
 #include "commonhold/db.h"
 #include "commonhold/markdown.h"
@@ -150,6 +151,7 @@ static enum err coop_data(struct request *rq, const struct coop *coop, struct js
 		TRY(member_mine_in(rq->call, rq->coop.id, &me));
 		known = true;
 	}
+	TRY(control_page_data(rq->call, rq->coop.id, INSTANT_NONE, w));
 	jw_key(w, "coop");
 	coop_card(w, a, coop);
 	standing_data(rq, coop, known ? &me : NULL, w);
@@ -212,6 +214,7 @@ static enum err charter_data(struct request *rq, struct json_writer *w)
 	TRY(charter_view(rq->call, rq->coop.id, (int)version, &charter));
 	TRY(charter_list(rq->call, rq->coop.id, &rows, &n));
 	jw_kstr(w, "coop", rq->coop.slug);
+	jw_kbool(w, "may_amend", rq->coop.is_active);
 	jw_kstr(w, "coop_name", charter.name);
 	jw_kint(w, "version", charter.version);
 	jw_kbool(w, "current_version", n > 0 && rows[0].version == charter.version);

@@ -1,6 +1,7 @@
 /* pool_pages.c - the form to contribute, and the admins' queue. My contributions and their decisions are pages of release/. */
 #include "server/pool/pool_internal.h"
 
+#include "commonhold/control.h"
 #include "commonhold/routes.h"
 #include "commonhold/words.h"
 
@@ -272,7 +273,7 @@ static enum err show_form(struct request *rq, struct response *rs, const struct 
 		write_import(&w, report);
 	if (said->code != ERR_OK)
 		rs->status = err_status(said->code);
-	return page_end(rq, rs, "page/contribute", &b, &w, ERR_OK);
+	return page_end(rq, rs, "page/contribute", &b, &w, control_page_data(rq->call, rq->coop.id, INSTANT_NONE, &w));
 }
 
 static const struct error nothing_wrong;

@@ -45,13 +45,11 @@ static struct str fix_words(struct arena *a, const struct policy_fix *fix)
 	return text;
 }
 
-/* What the engine says about a control, with what the members said when they set it. */
-static struct str with_control(struct arena *a, struct str text, const struct control *k)
+/* What a control does, and what the members said when they set it. */
+static struct str control_words(struct arena *a, const struct control *k)
 {
-	if (!k)
-		return text;
 	struct str effect = control_effect(a, k), end = control_end(a, k);
-	return str_fmt(a, "%.*s %.*s Their reason: “%.*s” %.*s", STR_ARG(text), STR_ARG(effect), STR_ARG(k->reason), STR_ARG(end));
+	return str_fmt(a, "%.*s Their reason: “%.*s” %.*s", STR_ARG(effect), STR_ARG(k->reason), STR_ARG(end));
 }
 
 static void decision_lines(struct call *c, const struct decided *d, const struct policy_trace *trace, struct decision *out)
@@ -64,8 +62,12 @@ static void decision_lines(struct call *c, const struct decided *d, const struct
 		char *text = arena_alloc(c->arena, n + 1);
 		policy_cause_text(d->program, trace, cause, text, n + 1);
 		const struct control *control = decided_control(d, cause);
-		out->lines[out->n_lines++] = (struct decision_line){ .text = with_control(c->arena, str_make(text, n), control), .control = control ? control->id : (struct uuid){ { 0 } }, .reason = str_of(reason->name), .gate = str_of(policy_gate_name(cause->gate)),
-			.no = cause->reason, .uses = cause->uses, .determining = cause->determining, .who = str_of(who(reason->fixer)) };
+		struct str said = str_make(text, n), by_vote = control ? control_words(c->arena, control) : STR_NONE;
+		out->lines[out->n_lines++] = (struct decision_line){
+			.text = control ? str_fmt(c->arena, "%.*s %.*s", STR_ARG(said), STR_ARG(by_vote)) : said, .control_words = by_vote,
+			.control = control ? control->id : (struct uuid){ { 0 } }, .reason = str_of(reason->name), .gate = str_of(policy_gate_name(cause->gate)),
+			.no = cause->reason, .uses = cause->uses, .determining = cause->determining, .who = str_of(who(reason->fixer)),
+		};
 	}
 	out->fixes = ARENA_ARRAY(c->arena, trace->n_fixes, struct str);
 	for (size_t i = 0; i < trace->n_fixes; i++)

@@ -58,7 +58,7 @@ static enum err releases_page(struct request *rq, struct response *rs)
 		jw_end_object(&w);
 	}
 	jw_end_array(&w);
-	return page_end(rq, rs, "page/releases", &b, &w, ERR_OK);
+	return page_end(rq, rs, "page/releases", &b, &w, control_page_data(rq->call, rq->coop.id, INSTANT_NONE, &w));
 }
 
 static const char *class_of(unsigned outcome)
@@ -206,7 +206,8 @@ static enum err release_page(struct request *rq, struct response *rs)
 	reason_charts(&w, c->arena, counts, n);
 	file_kinds(&w, c->arena, files, n_files);
 	file_rows(&w, c->arena, files, n_files);
-	return page_end(rq, rs, "page/release", &b, &w, ERR_OK);
+	/* Those that it was decided by; of one that is still to be cut, those that stand. */
+	return page_end(rq, rs, "page/release", &b, &w, control_page_data(c, rq->coop.id, r.frozen_at == INSTANT_NONE ? INSTANT_NONE : r.cutoff_at, &w));
 }
 
 static enum err cancel_form(struct request *rq, struct response *rs)
@@ -348,6 +349,7 @@ static void decision_facts(struct json_writer *w, struct arena *a, const struct 
 		jw_kstr(w, "uses", d->lines[i].uses ? words_list(a, d->lines[i].uses, POLICY_USE_COUNT, words_use) : STR_NONE);
 		jw_kstr(w, "reason", d->lines[i].reason);
 		jw_kstr(w, "who", d->lines[i].who);
+		jw_kstr(w, "by_vote", d->lines[i].control_words);
 		jw_kbool(w, "determining", d->lines[i].determining);
 		jw_end_object(w);
 	}
