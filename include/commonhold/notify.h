@@ -19,7 +19,7 @@
  *     charter.adopted                                  version, effective, changes (list of texts)
  *     control.set .lifted                              control, reason, until
  *     benefit.paid                                     amount, release, account
- *     account.link                                     link (a whole URL, secret), minutes, code
+ *     account.link                                     link (a whole URL of this site, secret), action, minutes, code
  *     account.new_sign_in .factor_changed              when, agent, what
  *
  * Any other kind is told by the generic template. The first part of a kind's name finds its topic (see NOTIFY_TOPICS).

@@ -64,6 +64,14 @@ struct str notify_link(struct arena *a, struct str url)
 	return is_path(url) ? str_fmt(a, "%.*s%.*s", STR_ARG(notify_base_url()), STR_ARG(url)) : STR_NONE;
 }
 
+/* A whole URL, of this site only. */
+static struct str own_url(struct str url)
+{
+	struct str base = notify_base_url();
+	bool ours = url.n > base.n && str_eq(str_sub(url, 0, base.n), base) && is_path(str_sub(url, base.n, url.n));
+	return ours ? url : STR_NONE;
+}
+
 /* What the layout knows comes first: data of a notice cannot stand for it. */
 static void write_frame(struct json_writer *w, struct arena *a, const struct mail_frame *f, const struct json *data)
 {
@@ -77,12 +85,12 @@ static void write_frame(struct json_writer *w, struct arena *a, const struct mai
 	jw_kstr(w, "inbox_url", str_fmt(a, "%.*s/inbox", STR_ARG(base)));
 	jw_kstr(w, "unsubscribe_url", f->unsubscribe);
 	jw_kstr(w, "link", notify_link(a, json_member_text(data, "url")));
-	jw_kstr(w, "sign_in_link", json_member_text(data, "link"));
+	jw_kstr(w, "secret_link", own_url(json_member_text(data, "link")));
 }
 
 static bool is_of_frame(struct str key)
 {
-	static const char *const keys[] = { "title", "name", "base_url", "coop_name", "essential", "settings_url", "inbox_url", "unsubscribe_url", "link", "sign_in_link", "content" };
+	static const char *const keys[] = { "title", "name", "base_url", "coop_name", "essential", "settings_url", "inbox_url", "unsubscribe_url", "link", "secret_link", "content" };
 	for (size_t i = 0; i < CH_LEN(keys); i++)
 		if (str_is(key, keys[i]))
 			return true;
