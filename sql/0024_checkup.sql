@@ -25,6 +25,10 @@ CREATE TRIGGER steps_follow_the_charter AFTER INSERT ON charter FOR EACH ROW WHE
 ALTER TABLE consent ADD COLUMN defaults_until timestamptz;
 COMMENT ON COLUMN consent.defaults_until IS 'The acceptance of the co-op''s defaults rests from then on: the next checkup when it was said; NULL: not known, the state of the membership decides';
 
+-- What a member said about all their items, or a kind of them, and about which single ones: the lines of a checkup, next to the ten thousand that an import may have brought.
+CREATE INDEX statement_default_of_member ON statement (coop_id, member_id, seq) WHERE layer = 2;
+CREATE INDEX statement_on_item_of_member ON statement (coop_id, member_id, item_id) WHERE layer = 1;
+
 CREATE TABLE reminder (
 	coop_id   uuid NOT NULL,
 	member_id uuid NOT NULL,
@@ -87,6 +91,37 @@ COMMENT ON COLUMN checkup_demand.ballot_id IS 'The ballot that changed it; NULL:
 COMMENT ON COLUMN checkup_demand.at IS 'Since when';
 CALL commonhold_make_append_only('checkup_demand');
 CALL commonhold_wall_in('checkup_demand');
+
+CREATE TABLE release_share (
+	coop_id    uuid NOT NULL,
+	member_no  integer NOT NULL,
+	release_id uuid NOT NULL,
+	items      bigint NOT NULL,
+	PRIMARY KEY (coop_id, member_no, release_id),
+	FOREIGN KEY (coop_id, release_id) REFERENCES release,
+	CONSTRAINT a_share_has_items CHECK (items > 0)
+);
+COMMENT ON TABLE release_share IS 'How many items of each member went out in each release: counted once it is published, so that a checkup need not read whole releases. Append-only.';
+COMMENT ON COLUMN release_share.coop_id IS 'The co-op';
+COMMENT ON COLUMN release_share.member_no IS 'membership.number';
+COMMENT ON COLUMN release_share.release_id IS 'The published release';
+COMMENT ON COLUMN release_share.items IS 'Items of the member in it';
+CALL commonhold_make_append_only('release_share');
+CALL commonhold_wall_in('release_share');
+
+CREATE TABLE release_counted (
+	coop_id    uuid NOT NULL,
+	release_id uuid NOT NULL,
+	at         timestamptz NOT NULL,
+	PRIMARY KEY (coop_id, release_id),
+	FOREIGN KEY (coop_id, release_id) REFERENCES release
+);
+COMMENT ON TABLE release_counted IS 'Which releases release_share has counted. Append-only.';
+COMMENT ON COLUMN release_counted.coop_id IS 'The co-op';
+COMMENT ON COLUMN release_counted.release_id IS 'The release';
+COMMENT ON COLUMN release_counted.at IS 'When';
+CALL commonhold_make_append_only('release_counted');
+CALL commonhold_wall_in('release_counted');
 
 CREATE TABLE consent_receipt (
 	coop_id   uuid NOT NULL,

@@ -280,6 +280,22 @@ CH_CHECK enum err licence_choose(struct call *c, struct uuid coop, struct str sp
 /* The actor's licence, and whether it is their own choice. */
 CH_CHECK enum err licence_current(struct call *c, struct uuid coop, unsigned *licence, bool *own);
 
+/* ---- The same inside an open transaction, for one member: a checkup says many things at once ---- */
+
+/* ERR_NOT_FOUND when nothing was ever said. */
+CH_CHECK enum err consent_of_member(struct call *c, struct uuid coop, struct uuid member, struct consent *out);
+bool consent_stands(const struct consent *consent); /* given or renewed, whether or not it has run out */
+CH_CHECK enum err consent_say(struct call *c, const struct member *m, const struct str *purposes, size_t n, bool accept_defaults);
+CH_CHECK enum err consent_take_back(struct call *c, const struct member *m);
+/* What stands of what the member said about all their items or a kind of them, newest first, and on how many single items they have spoken. */
+CH_CHECK enum err statement_defaults_of(struct call *c, const struct member *m, struct statement **out, size_t *n, int64_t *on_items);
+CH_CHECK enum err statement_say(struct call *c, const struct member *m, struct statement *said, size_t n);
+CH_CHECK enum err licence_of_member(struct call *c, const struct charter *charter, struct uuid member, unsigned *licence, bool *own);
+CH_CHECK enum err licence_say(struct call *c, const struct member *m, struct str spdx);
+CH_CHECK enum err attribution_say(struct call *c, struct member *m, struct str attribution, struct str public_name);
+/* Leaves; under membership_lock. */
+CH_CHECK enum err membership_leave(struct call *c, struct member *m);
+
 /* All that policy is told about the people of a co-op, for a release. Inside (DB_SERIAL). Members by number; statements of layers 1-3 whose items are mapped by
  * `item_position` (POLICY_NO_ITEM: skip). Memory from the arena. */
 CH_CHECK enum err coop_policy_facts(struct call *c, struct uuid coop, uint32_t (*item_position)(void *arg, struct uuid item), void *arg, struct policy_facts *out);

@@ -9,7 +9,7 @@ SQL(consent_last, "SELECT state, purposes, notice, defaults, at, expires_at FROM
 SQL(licence_insert, "INSERT INTO licence_choice (coop_id, member_id, licence, at) VALUES ($1, $2, $3, commonhold_now())");
 SQL(licence_last, "SELECT licence FROM licence_choice WHERE coop_id = $1 AND member_id = $2 ORDER BY seq DESC LIMIT 1");
 
-static enum err consent_read(struct call *c, struct uuid coop, struct uuid member, struct consent *out)
+enum err consent_of_member(struct call *c, struct uuid coop, struct uuid member, struct consent *out)
 {
 	struct rows r;
 	TRY(db_query(c, consent_last, &r, A_UUID(coop), A_UUID(member)));
@@ -22,7 +22,7 @@ static enum err consent_read(struct call *c, struct uuid coop, struct uuid membe
 	return ERR_OK;
 }
 
-static bool stands(const struct consent *consent)
+bool consent_stands(const struct consent *consent)
 {
 	return str_is(consent->state, "given") || str_is(consent->state, "renewed");
 }
@@ -55,7 +55,7 @@ static enum err consent_write(struct call *c, const struct member *m, const stru
 		A_TIME(said->expires_at), A_TIME(m->due_at), A_BYTES(str_copy(c->arena, str_make(salt, sizeof salt)))));
 	if (!with_leaf)
 		return ERR_OK;
-	return log_act(c, m->coop, stands(said) ? "consent.given" : "consent.withdrawn", leaf_with_commitment(c, m->id, consent_said(c->arena, said), salt), m->id);
+	return log_act(c, m->coop, consent_stands(said) ? "consent.given" : "consent.withdrawn", leaf_with_commitment(c, m->id, consent_said(c->arena, said), salt), m->id);
 }
 
 /* In the vocabulary's order and without doubles, so that the same consent reads the same. */
@@ -79,48 +79,58 @@ static enum err check_purposes(struct call *c, const struct str *purposes, size_
 	return ERR_OK;
 }
 
-enum err consent_give(struct call *c, struct uuid coop, const struct str *purposes, size_t n, bool accept_defaults)
+enum err consent_say(struct call *c, const struct member *m, const struct str *purposes, size_t n, bool accept_defaults)
 {
-	struct member me;
 	struct charter charter;
 	struct consent said = { .defaults = accept_defaults }, before;
 	TRY(check_purposes(c, purposes, n, &said));
-	TRY(db_begin_in(c, coop, DB_WRITE));
-	TRY(require_member(c, coop, &me));
-	TRY(charter_current(c, coop, &charter));
-	enum err known = consent_read(c, coop, me.id, &before);
+	TRY(charter_current(c, m->coop, &charter));
+	enum err known = consent_of_member(c, m->coop, m->id, &before);
 	if (known != ERR_OK && known != ERR_NOT_FOUND)
 		return known;
 	error_clear(&c->error);
-	said.state = known == ERR_OK && stands(&before) ? STR("renewed") : STR("given");
+	said.state = known == ERR_OK && consent_stands(&before) ? STR("renewed") : STR("given");
 	said.notice = charter.version;
 	/* An applicant has no checkup yet: theirs will come that long after admission. */
-	instant due = me.due_at != INSTANT_NONE ? me.due_at : duration_add(clock_now(), charter.checkup_every, 1);
+	instant due = m->due_at != INSTANT_NONE ? m->due_at : duration_add(clock_now(), charter.checkup_every, 1);
 	said.expires_at = duration_add(due, charter.grace, 1);
-	TRY(consent_write(c, &me, &said, true));
+	return consent_write(c, m, &said, true);
+}
+
+enum err consent_give(struct call *c, struct uuid coop, const struct str *purposes, size_t n, bool accept_defaults)
+{
+	struct member me;
+	TRY(db_begin_in(c, coop, DB_WRITE));
+	TRY(require_member(c, coop, &me));
+	TRY(consent_say(c, &me, purposes, n, accept_defaults));
 	return db_commit(c);
+}
+
+enum err consent_take_back(struct call *c, const struct member *m)
+{
+	struct consent before;
+	TRY(consent_of_member(c, m->coop, m->id, &before));
+	if (!consent_stands(&before))
+		return fail(c, ERR_STATE, "No consent stands that could be withdrawn.");
+	before.state = STR("withdrawn");
+	before.defaults = false;
+	return consent_write(c, m, &before, true);
 }
 
 enum err consent_withdraw(struct call *c, struct uuid coop)
 {
 	struct member me;
-	struct consent before;
 	TRY(db_begin_in(c, coop, DB_WRITE));
 	TRY(require_member(c, coop, &me));
-	TRY(consent_read(c, coop, me.id, &before));
-	if (!stands(&before))
-		return fail(c, ERR_STATE, "No consent stands that could be withdrawn.");
-	before.state = STR("withdrawn");
-	before.defaults = false;
-	TRY(consent_write(c, &me, &before, true));
+	TRY(consent_take_back(c, &me));
 	return db_commit(c);
 }
 
 enum err consent_end(struct call *c, const struct member *m, const char *state)
 {
 	struct consent before;
-	enum err known = consent_read(c, m->coop, m->id, &before);
-	if (known == ERR_NOT_FOUND || (known == ERR_OK && !stands(&before))) {
+	enum err known = consent_of_member(c, m->coop, m->id, &before);
+	if (known == ERR_NOT_FOUND || (known == ERR_OK && !consent_stands(&before))) {
 		error_clear(&c->error);
 		return ERR_OK;
 	}
@@ -135,7 +145,7 @@ enum err consent_current(struct call *c, struct uuid coop, struct consent *out)
 	struct member me;
 	TRY(db_begin_in(c, coop, DB_READ));
 	TRY(require_member(c, coop, &me));
-	TRY(consent_read(c, coop, me.id, out));
+	TRY(consent_of_member(c, coop, me.id, out));
 	return db_commit(c);
 }
 
@@ -146,30 +156,36 @@ static bool allowed(const struct charter *charter, unsigned licence)
 	return licence != POLICY_LICENCE_UNKNOWN && licence < 64 && (charter->licences_allowed >> licence & 1);
 }
 
-enum err licence_choose(struct call *c, struct uuid coop, struct str spdx)
+enum err licence_say(struct call *c, const struct member *m, struct str spdx)
 {
-	struct member me;
 	struct charter charter;
-	TRY(db_begin_in(c, coop, DB_WRITE));
-	TRY(require_member(c, coop, &me));
-	TRY(charter_current(c, coop, &charter));
+	TRY(charter_current(c, m->coop, &charter));
 	unsigned licence = spdx.p ? policy_licence_find(spdx.p, spdx.n) : POLICY_LICENCE_UNKNOWN;
 	if (licence == POLICY_LICENCE_UNKNOWN)
 		return fail_field(c, "/licence", "This server knows no licence of this name.");
 	if (!allowed(&charter, licence))
 		return fail_field(c, "/licence", "The charter does not allow this licence.");
 	struct str name = str_of(policy_licence_get(licence)->spdx);
-	TRY(db_exec(c, licence_insert, A_UUID(coop), A_UUID(me.id), A_STR(name)));
-	TRY(log_act(c, coop, "licence.chosen", leaf_about_member(c, me.id, "licence", name), me.id));
+	TRY(db_exec(c, licence_insert, A_UUID(m->coop), A_UUID(m->id), A_STR(name)));
+	return log_act(c, m->coop, "licence.chosen", leaf_about_member(c, m->id, "licence", name), m->id);
+}
+
+enum err licence_choose(struct call *c, struct uuid coop, struct str spdx)
+{
+	struct member me;
+	TRY(db_begin_in(c, coop, DB_WRITE));
+	TRY(require_member(c, coop, &me));
+	TRY(licence_say(c, &me, spdx));
 	return db_commit(c);
 }
 
-static enum err licence_of_member(struct call *c, const struct charter *charter, struct uuid member, unsigned *licence)
+enum err licence_of_member(struct call *c, const struct charter *charter, struct uuid member, unsigned *licence, bool *own)
 {
 	struct rows r;
 	TRY(db_query(c, licence_last, &r, A_UUID(charter->coop), A_UUID(member)));
 	struct str chosen = r.n == 1 ? row_str(&r, 0, 0) : STR("");
 	unsigned no = policy_licence_find(chosen.p, chosen.n);
+	*own = r.n == 1;
 	*licence = allowed(charter, no) ? no : charter->licence_default; /* a choice that a later charter no longer allows is void for what is new */
 	return ERR_OK;
 }
@@ -178,12 +194,9 @@ enum err licence_current(struct call *c, struct uuid coop, unsigned *licence, bo
 {
 	struct member me;
 	struct charter charter;
-	struct rows r;
 	TRY(db_begin_in(c, coop, DB_READ));
 	TRY(require_member(c, coop, &me));
 	TRY(charter_current(c, coop, &charter));
-	TRY(licence_of_member(c, &charter, me.id, licence));
-	TRY(db_query(c, licence_last, &r, A_UUID(coop), A_UUID(me.id)));
-	*own = r.n == 1;
+	TRY(licence_of_member(c, &charter, me.id, licence, own));
 	return db_commit(c);
 }

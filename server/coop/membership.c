@@ -406,13 +406,18 @@ enum err member_remove(struct call *c, struct uuid coop, struct uuid member, str
 	return db_commit(c);
 }
 
+enum err membership_leave(struct call *c, struct member *m)
+{
+	TRY(consent_end(c, m, "withdrawn"));
+	return membership_move(c, m, POLICY_STANDING_LEFT, MOVER_SELF, m->id, INSTANT_NONE, STR_NONE);
+}
+
 enum err member_leave(struct call *c, struct uuid coop, struct member *out)
 {
 	TRY(db_begin_in(c, coop, DB_WRITE));
 	TRY(membership_lock(c, coop));
 	TRY(require_member(c, coop, out));
-	TRY(consent_end(c, out, "withdrawn"));
-	TRY(membership_move(c, out, POLICY_STANDING_LEFT, MOVER_SELF, out->id, INSTANT_NONE, STR_NONE));
+	TRY(membership_leave(c, out));
 	return db_commit(c);
 }
 
@@ -435,19 +440,25 @@ enum err member_set_due(struct call *c, struct uuid coop, instant due, struct me
 	return db_commit(c);
 }
 
-enum err member_set_attribution(struct call *c, struct uuid coop, struct str attribution, struct str public_name, struct member *out)
+enum err attribution_say(struct call *c, struct member *m, struct str attribution, struct str public_name)
 {
 	struct rows r;
 	public_name = str_trim(public_name);
 	if (public_name.n > LIMIT_TEXT_NAME || !str_is_utf8(public_name))
 		return fail_field(c, "/public_name", "A name has at most %d characters.", LIMIT_TEXT_NAME);
-	TRY(db_begin_in(c, coop, DB_WRITE));
 	coop_explain_constraints();
-	TRY(require_member(c, coop, out));
-	if (str_is(attribution, "public") && public_name.n == 0 && out->public_name.n == 0)
+	if (str_is(attribution, "public") && public_name.n == 0 && m->public_name.n == 0)
 		return fail_field(c, "/public_name", "Say under which name you want to be credited.");
-	TRY(db_one(c, membership_set_attribution, &r, A_UUID(coop), A_UUID(out->id), A_STR(attribution), A_STR(public_name.n ? public_name : STR_NONE)));
-	*out = member_of_row(&r, 0);
+	TRY(db_one(c, membership_set_attribution, &r, A_UUID(m->coop), A_UUID(m->id), A_STR(attribution), A_STR(public_name.n ? public_name : STR_NONE)));
+	*m = member_of_row(&r, 0);
+	return ERR_OK;
+}
+
+enum err member_set_attribution(struct call *c, struct uuid coop, struct str attribution, struct str public_name, struct member *out)
+{
+	TRY(db_begin_in(c, coop, DB_WRITE));
+	TRY(require_member(c, coop, out));
+	TRY(attribution_say(c, out, attribution, public_name));
 	return db_commit(c);
 }
 

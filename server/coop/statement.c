@@ -13,6 +13,10 @@ SQL(statement_insert,
 	"INSERT INTO statement (coop_id, member_id, layer, kind, item_id, uses, purpose, audience, effect, duties, declared_by, declared_at, valid_from, valid_to, "
 	"external, verbatim, revision, salt) "
 	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, commonhold_now(), $12, $13, $14, $15, $16, $17) RETURNING seq, declared_at");
+SQL(statement_default_of_member,
+	"SELECT seq, layer, kind, item_id, uses, purpose, audience, effect, duties, declared_at, valid_from, valid_to, verbatim, revision, external "
+	"FROM statement WHERE coop_id = $1 AND member_id = $2 AND layer = 2 ORDER BY seq DESC LIMIT $3");
+SQL(statement_items_of_member, "SELECT count(DISTINCT item_id) FROM statement WHERE coop_id = $1 AND member_id = $2 AND layer = 1");
 SQL(statement_of_member,
 	"SELECT seq, layer, kind, item_id, uses, purpose, audience, effect, duties, declared_at, valid_from, valid_to, verbatim, revision, external "
 	"FROM statement WHERE coop_id = $1 AND member_id = $2 AND (layer = 3) = $3 ORDER BY seq DESC LIMIT $4");
@@ -145,6 +149,13 @@ static enum err statement_make_inside(struct call *c, const struct charter *char
 		TRY(e);
 	}
 	return log_act(c, me->coop, "statement.made", leaf_with_commitment(c, me->id, statements_said(c, said, n), random), me->id);
+}
+
+enum err statement_say(struct call *c, const struct member *m, struct statement *said, size_t n)
+{
+	struct charter charter;
+	TRY(charter_current(c, m->coop, &charter));
+	return statement_make_inside(c, &charter, m, said, n);
 }
 
 static enum err check_number(struct call *c, size_t n)
@@ -310,6 +321,19 @@ static enum err list(struct call *c, struct uuid coop, bool as_delegate, bool cu
 	TRY(require_member(c, coop, &me));
 	TRY(db_finish(c, statement_of_member, &r, A_UUID(coop), A_UUID(me.id), A_BOOL(as_delegate), A_I64(STATEMENTS_LISTED)));
 	statements_of_rows(c->arena, &r, current, out, n);
+	return ERR_OK;
+}
+
+enum err statement_defaults_of(struct call *c, const struct member *m, struct statement **out, size_t *n, int64_t *on_items)
+{
+	struct rows r, items;
+	TRY(db_query(c, statement_default_of_member, &r, A_UUID(m->coop), A_UUID(m->id), A_I64(STATEMENTS_LISTED)));
+	TRY(db_one(c, statement_items_of_member, &items, A_UUID(m->coop), A_UUID(m->id)));
+	*on_items = row_int(&items, 0, 0);
+	*out = ARENA_ARRAY(c->arena, (size_t)r.n + 1, struct statement);
+	for (int i = 0; i < r.n; i++)
+		(*out)[i] = statement_of_row(c->arena, &r, i);
+	*n = keep_current(*out, (size_t)r.n);
 	return ERR_OK;
 }
 
