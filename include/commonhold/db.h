@@ -127,6 +127,8 @@ CH_CHECK enum err db_queue_run(struct call *c, const struct db_stmt *s, const st
 CH_CHECK enum err db_ask_run(struct call *c, const struct db_stmt *s, struct rows *out, const struct db_arg *args, size_t n);
 #define db_ask(c, stmt, rows, ...) db_ask_run((c), &(stmt), (rows), (struct db_arg[]){ __VA_ARGS__ }, CH_LEN(((struct db_arg[]){ __VA_ARGS__ })))
 CH_CHECK enum err db_wait(struct call *c);
+/* Sends what is queued now, so that the database works on it while the caller does something else. */
+CH_CHECK enum err db_push(struct call *c);
 /* The last statement of a transaction: commits in the same round trip. With db_begin before it, a whole transaction in one trip. */
 CH_CHECK enum err db_run_commit(struct call *c, const struct db_stmt *s, struct rows *out, const struct db_arg *args, size_t n);
 #define db_finish(c, stmt, rows, ...) \

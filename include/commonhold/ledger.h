@@ -58,6 +58,7 @@ struct leaf {
 	const char *type;   /* "coop.founded", "statement.made", "release.published" … */
 	struct str data;    /* JSON object with the facts; put into canonical form here */
 	struct uuid by;     /* the member who acted, where the public may know; nil: not said */
+	bool canonical;     /* data is in canonical form already and nobody is named, as in all leaves it is appended with */
 };
 /* Longest entry: the format allows 65,535 bytes, but a bundle of 256 must fit one answer (LIMIT_RESPONSE). */
 #define LEDGER_ENTRY_MAX 32000
@@ -79,6 +80,9 @@ struct ledger_appended {
 };
 CH_CHECK enum err ledger_ask_lock(struct call *c, struct uuid coop, struct ledger_place **out);
 CH_CHECK enum err ledger_append_at(struct call *c, struct uuid coop, const struct ledger_place *place, const char *type, const struct str *data, size_t n, struct ledger_appended *out);
+/* At such a place, too: any number of leaves whose facts are canonical JSON objects already, and are taken as they are; and the index of the first of them. */
+CH_CHECK enum err ledger_place_next(struct call *c, const struct ledger_place *place, int64_t *index);
+CH_CHECK enum err ledger_append_canonical(struct call *c, struct uuid coop, const struct ledger_place *place, const char *type, const struct str *data, size_t n);
 /* After the commit and not before (see ledger_prove_inclusion): the signed checkpoint of the log up to them, and the proof of the i-th against it. The latter is pure. */
 CH_CHECK enum err ledger_appended_sign(struct call *c, struct uuid coop, const struct ledger_appended *appended, struct str *checkpoint);
 CH_CHECK enum err ledger_appended_prove(struct arena *a, const struct ledger_appended *appended, size_t i, struct str checkpoint, struct str *tlog_proof);

@@ -105,6 +105,30 @@ static enum err entry_make(struct call *c, const struct leaf *leaf, instant at, 
 	return ERR_OK;
 }
 
+/* What stands around the facts of leaves of one type and instant that nobody is named in. */
+struct around { struct str before, after; };
+
+static enum err around_make(struct call *c, const char *type, instant at, struct buf *scratch, struct around *out)
+{
+	static const char between[] = "\"data\":{}";
+	struct str entry;
+	TRY(entry_make(c, &(struct leaf){ .type = type, .data = STR("{}") }, at, scratch, &entry));
+	const char *data = memmem(entry.p, entry.n, between, sizeof(between) - 1);
+	if (!data)
+		return fail(c, ERR_INTERNAL, "A leaf has no place for its facts.");
+	size_t end = (size_t)(data - entry.p) + sizeof(between) - 1;
+	*out = (struct around){ str_sub(entry, 0, end - 2), str_sub(entry, end, entry.n) };
+	return ERR_OK;
+}
+
+static enum err entry_join(struct call *c, const struct around *around, struct str data, struct str *out)
+{
+	if (around->before.n + data.n + around->after.n > LEDGER_ENTRY_MAX)
+		return fail(c, ERR_TOO_LARGE, "The leaf is longer than %d bytes.", LEDGER_ENTRY_MAX);
+	*out = str_join(c->arena, (struct str[]){ around->before, data, around->after }, 3);
+	return ERR_OK;
+}
+
 static void scratch_release(void *scratch)
 {
 	buf_release(scratch);
@@ -160,8 +184,11 @@ static enum err chunk_append(struct call *c, struct uuid coop, struct log_head *
 	struct str *hash_bytes = ARENA_ARRAY(c->arena, n, struct str);
 	struct run run = { 0, head->size, hashes, n }, above;
 	struct buf *scratch = scratch_new(c->arena);
+	struct around around;
+	if (leaves->canonical)
+		TRY(around_make(c, leaves->type, at, scratch, &around));
 	for (size_t i = 0; i < n; i++) {
-		TRY(entry_make(c, &leaves[i], at, scratch, &entries[i]));
+		TRY(leaves->canonical ? entry_join(c, &around, leaves[i].data, &entries[i]) : entry_make(c, &leaves[i], at, scratch, &entries[i]));
 		hashes[i] = merkle_leaf(entries[i]);
 		hash_bytes[i] = str_make(hashes[i].b, 32);
 		merkle_add(&head->builder, hashes[i]);
@@ -200,25 +227,30 @@ enum err ledger_append(struct call *c, struct uuid coop, const struct leaf *leaf
 	return head_store(c, coop, &head);
 }
 
-enum err ledger_append_many(struct call *c, struct uuid coop, const char *type, const struct str *data, size_t n, int64_t *first)
+static enum err append_chunks(struct call *c, struct uuid coop, struct log_head *head, const char *type, bool canonical, const struct str *data, size_t n)
 {
-	struct log_head head;
-	TRY(log_head_read(c, coop, true, &head));
-	if (first)
-		*first = (int64_t)head.size;
 	instant at = clock_now();
 	for (size_t done = 0; done < n; done += CHUNK) {
 		size_t count = n - done < CHUNK ? n - done : CHUNK;
 		struct arena_mark mark = arena_mark(c->arena);
 		struct leaf *leaves = ARENA_ARRAY(c->arena, count, struct leaf);
 		for (size_t i = 0; i < count; i++)
-			leaves[i] = (struct leaf){ .type = type, .data = data[done + i] };
+			leaves[i] = (struct leaf){ .type = type, .data = data[done + i], .canonical = canonical };
 		struct str *entries = ARENA_ARRAY(c->arena, count, struct str);
-		TRY(chunk_append(c, coop, &head, at, leaves, count, entries, ARENA_ARRAY(c->arena, count, struct sha256)));
+		TRY(chunk_append(c, coop, head, at, leaves, count, entries, ARENA_ARRAY(c->arena, count, struct sha256)));
 		if (count > QUEUE_MAX)
 			arena_rewind(c->arena, mark);
 	}
-	return n ? head_store(c, coop, &head) : ERR_OK;
+	return n ? head_store(c, coop, head) : ERR_OK;
+}
+
+enum err ledger_append_many(struct call *c, struct uuid coop, const char *type, const struct str *data, size_t n, int64_t *first)
+{
+	struct log_head head;
+	TRY(log_head_read(c, coop, true, &head));
+	if (first)
+		*first = (int64_t)head.size;
+	return append_chunks(c, coop, &head, type, false, data, n);
 }
 
 struct ledger_place { struct rows head; };
@@ -245,4 +277,19 @@ enum err ledger_append_at(struct call *c, struct uuid coop, const struct ledger_
 	TRY(chunk_append(c, coop, &head, clock_now(), leaves, n, out->entries, out->hashes));
 	out->after = head.builder;
 	return head_store(c, coop, &head);
+}
+
+enum err ledger_place_next(struct call *c, const struct ledger_place *place, int64_t *index)
+{
+	struct log_head head;
+	TRY(head_of_rows(c, &place->head, &head));
+	*index = (int64_t)head.size;
+	return ERR_OK;
+}
+
+enum err ledger_append_canonical(struct call *c, struct uuid coop, const struct ledger_place *place, const char *type, const struct str *data, size_t n)
+{
+	struct log_head head;
+	TRY(head_of_rows(c, &place->head, &head));
+	return append_chunks(c, coop, &head, type, true, data, n);
 }

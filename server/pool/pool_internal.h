@@ -58,6 +58,7 @@ struct item {
 	struct str preferences;     /* that string, word for word */
 	struct str sealed;          /* content under the member's key */
 	struct str leaf;            /* data of its leaf in the log, canonical JSON */
+	struct str rid;             /* dc:<coop>:<id> */
 	bool content_written;       /* before the pool's lock was taken */
 	int shard;                  /* number of its shard key; where it is written, as: */
 	int64_t item_no, leaf_no;   /* its number, and its leaf in the log */

@@ -213,16 +213,23 @@ static void seal_content(struct arena *a, const struct intake *in, struct str co
 	out->sealed = seal(a, &in->key, str_make(context, sizeof(context)), content);
 }
 
-/* Commitments to the content and, where there is one, to the preference string; members in canonical order. */
+static char *leaf_member(char *to, const char *before, struct str value)
+{
+	to = mempcpy(to, before, strlen(before));
+	return mempcpy(to, value.p, value.n);
+}
+
+/* Commitments to the content and, where there is one, to the preference string; members in canonical order, nothing in need of escapes. */
 static void write_leaf(struct arena *a, const struct intake *in, struct item *out)
 {
-	struct str rid = rid_format(a, in->coop_name, out->id), content = sha256_hex(a, ledger_commitment(out->salt, out->hash));
-	if (out->preferences.p) {
-		struct str preferences = sha256_hex(a, ledger_commitment(out->salt, sha256(out->preferences)));
-		out->leaf = str_fmt(a, "{\"c\":\"%.*s\",\"p\":\"%.*s\",\"rid\":\"%.*s\"}", STR_ARG(content), STR_ARG(preferences), STR_ARG(rid));
-	} else {
-		out->leaf = str_fmt(a, "{\"c\":\"%.*s\",\"rid\":\"%.*s\"}", STR_ARG(content), STR_ARG(rid));
-	}
+	struct str content = sha256_hex(a, ledger_commitment(out->salt, out->hash));
+	out->rid = rid_format(a, in->coop_name, out->id);
+	char *leaf = arena_alloc(a, 200 + out->rid.n), *to = leaf_member(leaf, "{\"c\":\"", content);
+	if (out->preferences.p)
+		to = leaf_member(to, "\",\"p\":\"", sha256_hex(a, ledger_commitment(out->salt, sha256(out->preferences))));
+	to = leaf_member(to, "\",\"rid\":\"", out->rid);
+	to = mempcpy(to, "\"}", 2);
+	out->leaf = str_make(leaf, (size_t)(to - leaf));
 }
 
 enum err item_prepare(struct arena *a, struct arena *scratch, const struct intake *in, instant at, const struct json *submission, struct item *out, struct error *e)

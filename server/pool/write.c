@@ -286,16 +286,12 @@ static enum err gather(struct call *c, const struct intake *in, instant at, stru
 	return ERR_OK;
 }
 
-static enum err append_leaves(struct call *c, const struct intake *in, struct writing *k)
+static enum err append_leaves(struct call *c, const struct intake *in, const struct ledger_place *place, const struct writing *k)
 {
-	int64_t first;
 	struct str *leaves = ARENA_ARRAY(c->arena, k->n, struct str);
 	for (size_t i = 0; i < k->n; i++)
 		leaves[i] = k->item[i]->leaf;
-	TRY(ledger_append_many(c, in->coop, "contribution.made", leaves, k->n, &first));
-	for (size_t i = 0; i < k->n; i++)
-		k->item[i]->leaf_no = first + (int64_t)i;
-	return ERR_OK;
+	return ledger_append_canonical(c, in->coop, place, "contribution.made", leaves, k->n);
 }
 
 /* Contents of items that have their shards, in the order of their ids. */
@@ -438,15 +434,24 @@ enum err item_write_besides(struct call *c, const struct intake *in, instant at,
 	return write_preferences(c, in, at, &k);
 }
 
+/* The database inserts the rows while the leaves are made here. */
 static enum err write_all(struct call *c, const struct intake *in, instant at, struct writing *k)
 {
+	struct ledger_place *place;
+	int64_t leaf;
 	TRY(write_contents_left(c, in, k));
 	TRY(write_holds(c, in, at, k));
 	TRY(db_queue(c, member_count, A_UUID(in->coop), A_UUID(in->member), A_I64((int64_t)k->n)));
 	TRY(db_queue(c, head_advance, A_UUID(in->coop), A_I64((int64_t)k->n)));
-	TRY(append_leaves(c, in, k));
+	TRY(ledger_ask_lock(c, in->coop, &place));
+	TRY(db_wait(c));
+	TRY(ledger_place_next(c, place, &leaf));
+	for (size_t i = 0; i < k->n; i++)
+		k->item[i]->leaf_no = leaf + (int64_t)i;
 	TRY(write_items(c, in, at, k));
-	return write_preferences(c, in, at, k);
+	TRY(write_preferences(c, in, at, k));
+	TRY(db_push(c));
+	return append_leaves(c, in, place, k);
 }
 
 static void settle(struct fate *f, const struct fate *first, instant at)
@@ -613,7 +618,7 @@ enum err items_write(struct call *c, const struct intake *in, instant at, struct
 void receipt_of(struct arena *a, struct str coop_name, const struct fate *f, struct receipt *out)
 {
 	*out = (struct receipt){
-		.id = f->id, .rid = rid_format(a, coop_name, f->id), .content_sha256 = f->item->hash, .status = str_of(item_status(f->word)), .duplicate = f->duplicate,
+		.id = f->id, .rid = uuid_eq(f->id, f->item->id) ? f->item->rid : rid_format(a, coop_name, f->id), .content_sha256 = f->item->hash, .status = str_of(item_status(f->word)), .duplicate = f->duplicate,
 		.submitted_at = f->submitted_at, .leaf = f->leaf,
 	};
 	item_reasons(a, f->word, f->findings, &out->reasons, &out->n_reasons);

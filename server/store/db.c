@@ -461,6 +461,16 @@ enum err db_wait(struct call *c)
 	return trip_flush(c);
 }
 
+/* What cannot be sent is noticed by whoever waits for the answer. */
+enum err db_push(struct call *c)
+{
+	static const struct db_stmt what = { "push", "" };
+	TRY(require_open(c, &what));
+	if (c->db->op_count)
+		(void)PQflush(c->db->pg);
+	return ERR_OK;
+}
+
 enum err tx_settle(struct call *c)
 {
 	return trip_flush(c);
