@@ -2,6 +2,7 @@
 #include "server/benefit/benefit_internal.h"
 
 #include "commonhold/ledger.h"
+#include "commonhold/notify.h"
 #include "commonhold/release.h"
 
 #include <stdlib.h>
@@ -28,6 +29,9 @@ SQL(shares_mirror,
 SQL(share_list,
 	"SELECT s.no, s.member_id, " BENEFIT_WHO ", s.weight, s.amount, s.salt FROM benefit_share s LEFT JOIN membership m ON m.coop_id = s.coop_id AND m.id = s.member_id "
 	"WHERE s.coop_id = $1 AND s.income_id = $2 ORDER BY s.no");
+SQL(sharers,
+	"SELECT array_agg(m.account_id), (SELECT slug FROM coop WHERE id = $1) FROM benefit_share s JOIN membership m ON m.coop_id = s.coop_id AND m.id = s.member_id "
+	"WHERE s.coop_id = $1 AND s.income_id = $2");
 SQL(member_numbers, "SELECT number, id FROM membership WHERE coop_id = $1 ORDER BY number");
 
 static const struct db_constraint constraints[] = {
@@ -201,6 +205,41 @@ static enum err store_income(struct call *c, const struct benefit_income *in)
 		A_INT((int)in->shares), A_BYTES(str_make(in->shares_root.b, 32)), A_UUID_OR_NULL(c->actor.account));
 }
 
+/* ---- Telling ---- */
+
+struct str benefit_notice(struct arena *a, const char *title, struct str text, struct str slug, struct str amount, struct str release)
+{
+	struct buf b;
+	struct json_writer w;
+	buf_init(&b, 16 * KIB);
+	jw_init(&w, &b);
+	jw_object(&w);
+	jw_kz(&w, "title", title);
+	jw_kstr(&w, "text", text);
+	jw_kstr(&w, "url", str_fmt(a, "/coops/%.*s/benefits", STR_ARG(slug)));
+	jw_kstr(&w, "amount", amount);
+	if (release.p)
+		jw_kstr(&w, "release", release);
+	jw_end_object(&w);
+	return buf_take(a, &b);
+}
+
+/* Whoever has a share is told that there is one; how much it is stands in their statement. */
+static enum err tell_sharers(struct call *c, const struct benefit_income *in)
+{
+	struct rows r;
+	struct uuid *accounts;
+	TRY(db_one(c, sharers, &r, A_UUID(in->coop), A_UUID(in->id)));
+	size_t n = row_uuids(c->arena, &r, 0, 0, &accounts);
+	if (n == 0)
+		return ERR_OK;
+	struct str amount = money_words(c->arena, in->amount, in->currency);
+	struct str text = str_fmt(c->arena, "Release %.*s, which holds something of yours, earned %.*s. Your share is in your statement.", STR_ARG(in->release_version), STR_ARG(amount));
+	struct notice notice = { .kind = "benefit.recorded", .coop = in->coop, .key = uuid_format(c->arena, in->id),
+		.data = benefit_notice(c->arena, "A release has earned something", text, row_str(&r, 0, 1), amount, in->release_version) };
+	return notify_many(c, &notice, accounts, n);
+}
+
 /* ---- Recording ---- */
 
 static enum err check_draft(struct call *c, const struct benefit_draft *in)
@@ -247,6 +286,7 @@ static enum err record(struct call *c, struct uuid coop, const struct benefit_dr
 	out->shares_root = root_of(c->arena, shares, n);
 	TRY(store_income(c, out));
 	TRY(store_shares(c, coop, out->id, shares, n));
+	TRY(tell_sharers(c, out));
 	return income_leaf(c, "benefit.recorded", out);
 }
 

@@ -15,5 +15,7 @@ CH_CHECK enum err benefit_lock(struct call *c, struct uuid coop);
 CH_CHECK enum err benefit_get(struct call *c, struct uuid coop, struct uuid income, struct benefit_income *out);
 /* Its shares; inside. Names, members and salts only where asked. */
 CH_CHECK enum err benefit_shares_in(struct call *c, struct uuid coop, struct uuid income, bool names, struct benefit_share **out, size_t *n);
+/* Data of a notice; `release` may be absent. */
+struct str benefit_notice(struct arena *a, const char *title, struct str text, struct str slug, struct str amount, struct str release);
 
 #endif

@@ -2,6 +2,7 @@
 #include "server/benefit/benefit_internal.h"
 
 #include "commonhold/ledger.h"
+#include "commonhold/notify.h"
 
 /* A share and a payment in one order of time. */
 SQL(statement_lines,
@@ -22,7 +23,7 @@ SQL(payment_page,
 	"SELECT p.id, p.member_id, p.ballot_id, " BENEFIT_WHO ", p.amount, p.currency, p.reference, p.recorded_at FROM benefit_payment p "
 	"LEFT JOIN membership m ON m.coop_id = p.coop_id AND m.id = p.member_id WHERE p.coop_id = $1 AND ($2::timestamptz IS NULL OR (p.recorded_at, p.id) < ($2, $3)) "
 	"ORDER BY p.recorded_at DESC, p.id DESC LIMIT $4");
-SQL(member_known, "SELECT EXISTS (SELECT FROM membership WHERE coop_id = $1 AND id = $2)");
+SQL(member_account, "SELECT account_id, (SELECT slug FROM coop WHERE id = $1) FROM membership WHERE coop_id = $1 AND id = $2");
 SQL(totals_read,
 	"SELECT currency, sum(income)::bigint, sum(commons)::bigint, sum(members)::bigint, sum(commons_paid)::bigint, sum(members_paid)::bigint FROM ("
 	"SELECT i.currency, i.amount AS income, s.amount AS commons, i.amount - s.amount AS members, 0 AS commons_paid, 0 AS members_paid "
@@ -120,6 +121,15 @@ static enum err check_payment(struct call *c, int64_t amount, struct str referen
 	return call_check_text(c, "/reference", reference.p ? reference : STR(""), 1, LIMIT_TEXT_NOTE);
 }
 
+static enum err tell_paid(struct call *c, struct uuid coop, const struct benefit_payment *p, struct uuid account, struct str slug)
+{
+	struct str amount = money_words(c->arena, p->amount, p->currency);
+	struct str text = str_fmt(c->arena, "An admin has recorded that you were paid %.*s: %.*s", STR_ARG(amount), STR_ARG(str_sub(p->reference, 0, 500)));
+	struct notice notice = { .kind = "benefit.paid", .account = account, .coop = coop, .key = uuid_format(c->arena, p->id),
+		.data = benefit_notice(c->arena, "You were paid", text, slug, amount, STR_NONE) };
+	return notify_send(c, &notice);
+}
+
 enum err benefit_pay(struct call *c, struct uuid coop, struct uuid member, int64_t amount, struct str currency, struct str reference, struct benefit_payment *out)
 {
 	struct rows r;
@@ -128,10 +138,11 @@ enum err benefit_pay(struct call *c, struct uuid coop, struct uuid member, int64
 	TRY(db_begin_in(c, coop, DB_WRITE));
 	TRY(member_require_admin(c, coop));
 	TRY(benefit_lock(c, coop));
-	TRY(db_one(c, member_known, &r, A_UUID(coop), A_UUID(member)));
-	if (!row_bool(&r, 0, 0))
+	TRY(db_query(c, member_account, &r, A_UUID(coop), A_UUID(member)));
+	if (r.n != 1)
 		return fail_field(c, "/member", "There is no such member.");
 	TRY(store_payment(c, coop, out));
+	TRY(tell_paid(c, coop, out, row_uuid(&r, 0, 0), row_str(&r, 0, 1)));
 	return db_commit(c);
 }
 

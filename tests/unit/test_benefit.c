@@ -166,6 +166,7 @@ static void an_income_is_split_by_the_charter_and_by_what_is_in_the_release(void
 	assert_int_equal(share_of(&w, in.id, 0), 5251);
 	assert_int_equal(share_of(&w, in.id, 1), 1750);
 	assert_int_equal(share_of(&w, in.id, 2), -1);
+	assert_int_equal(fixture_int("SELECT count(*) FROM notice WHERE kind = 'benefit.recorded'"), 2);
 	struct log_entry *log;
 	size_t n;
 	assert_ok(admin, db_begin_in(admin, w.coop, DB_READ));
@@ -275,6 +276,7 @@ static void a_member_is_paid_what_is_owed_and_no_more(void **state)
 	assert_int_equal(mine.n, 2);
 	assert_int_equal(mine.balances[0].earned, 1750);
 	assert_int_equal(mine.balances[0].paid, 1750);
+	assert_int_equal(fixture_int("SELECT count(*) FROM notice WHERE kind = 'benefit.paid'"), 1);
 }
 
 static void the_commons_are_spent_by_a_ballot_and_once(void **state)
