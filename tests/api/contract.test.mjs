@@ -266,17 +266,43 @@ test("at the cut-off the candidates are frozen and noticed", async () => {
   item.late = ok(201, await ada.post(`${coop}/contributions`, example("Too late for this one"))).id;
 });
 
+// One admin lets the other decide for a while: a vote for the principal alone, the history of it, and the board's stance.
+async function represent(at) {
+  const ids = {};
+  for (const [name, who] of Object.entries({ ada, bea })) ids[name] = ok(200, await who.get(`${coop}/members/me`)).member.id;
+  assert.deepEqual(ok(200, await bea.get(`${at}/represented`)).items, []);
+  const early = await bea.put(`${at}/represented`, { choice: "abstain", principals: [ids.ada] });
+  assert.deepEqual([early.status, early.body.reason], [422, "not_represented"]);
+  const made = ok(201, await ada.post(`${coop}/delegations`, { question: "vote", scope: "coop", delegate: ids.bea })).delegation;
+  ok(200, await bea.post(`${coop}/delegations/${made.id}/accept`));
+  const [principal] = ok(200, await bea.put(`${at}/represented`, { choice: "abstain", principals: [ids.ada] })).items;
+  assert.deepEqual([principal.id, principal.hops, principal.voted, principal.choice], [ids.ada, 1, false, "abstain"]);
+  const voice = ok(200, await ada.get(`${at}/explain`));
+  assert.deepEqual([voice.stored, voice.via, voice.on_behalf, voice.choice_shown, voice.choice, voice.decider.id], [false, "decided", true, false, null, ids.bea], "hidden until the end");
+  assert.deepEqual(voice.path.map((step) => step.delegation), [made.id]);
+  assert.deepEqual(ok(200, await bea.get(`${at}/votes/mine`)).items.map((v) => [v.choice, v.on_behalf_of]), [["against", null], ["for", null], ["abstain", ids.ada]]);
+  const board = ok(200, await bea.put(`${at}/board`, { choice: "for" }));
+  assert.deepEqual([board.admins, board.needed, board.for, board.choice, board.mine], [2, 2, 1, null, "for"]);
+  assert.equal(ok(200, await ada.get(`${at}/board`)).mine, null);
+  assert.equal((await bea.put(`${at}/represented`, { choice: "abstain", principals: [] })).status, 422);
+  ok(204, await ada.delete(`${coop}/delegations/${made.id}`));
+}
+
 test("the admins vote; a withdrawal after the freeze is honoured", async () => {
   await world.at("2026-02-08T06:00:05Z");
   await until(() => bea.get(`${coop}/ballots?state=open`), (a) => a.body.items[0]?.may_vote === true, "the open ballot");
   assert.equal(ok(200, await bea.put(`${coop}/ballots/${ballot}/vote`, { choice: "against" })).my_choice, "against");
   assert.equal(ok(200, await bea.put(`${coop}/ballots/${ballot}/vote`, { choice: "for" })).my_choice, "for");
   assert.equal(ok(200, await ada.get(`${coop}/ballots`)).items.length, 1);
+  await represent(`${coop}/ballots/${ballot}`);
   ok(201, await carl.post(`${coop}/statements`, { statements: [{ item: item.signal, uses: ["train.gen"], effect: "deny" }] }));
   await world.at("2026-02-10T06:00:05Z");
   await until(() => bea.get(`${coop}/ballots/${ballot}`), (a) => a.body.state === "passed", "the passed ballot");
   const tally = ok(200, await bea.get(`${coop}/ballots/${ballot}/tally`));
-  assert.deepEqual(tally.admins, { roll: 2, for: 1, against: 0, abstain: 0, undecided: 1 });
+  assert.deepEqual(tally.admins, { roll: 2, for: 1, against: 0, abstain: 0, undecided: 1, undecided_by: { revoked: 1 } });
+  const voice = ok(200, await bea.get(`${coop}/ballots/${ballot}/explain`));
+  assert.deepEqual([voice.stored, voice.via, voice.choice, voice.reason], [true, "own", "for", null]);
+  assert.equal(ok(200, await bea.get(`${coop}/ballots/${ballot}`)).board_choice, null);
   await until(() => anyone().get(`${coop}/releases/${release}`), (a) => a.body.state === "cooling_off", "the cooling-off");
 });
 
