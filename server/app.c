@@ -41,7 +41,7 @@ static const struct route *const route_tables[] = {
 	notify_routes, notify_page_routes,
 	ledger_routes, ledger_page_routes,
 	coop_routes, coop_page_routes,
-	delegation_routes,
+	delegation_routes, delegation_page_routes,
 	pool_routes, pool_page_routes,
 	ballot_routes, ballot_page_routes,
 	ballot_proof_routes, ballot_proof_page_routes,

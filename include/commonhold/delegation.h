@@ -90,6 +90,14 @@ struct delegation_draft {
 /* What making it would close: told, not refused. */
 struct delegation_warning { bool cycle; bool deep; /* the chain would be longer than the charter allows */ bool full; /* the delegate is at the cap: accepting will be refused */ };
 
+/* What a form offers: ballots that are announced or open, or releases under way. */
+struct delegation_matter { struct uuid id; struct str title; };
+CH_CHECK enum err delegation_matters(struct call *c, struct uuid coop, enum policy_question question, struct delegation_matter **out, size_t *n);
+/* A current member by the name that others see (in any case of letters); refused with delegation_stranger, or delegation_name where several are called so. */
+CH_CHECK enum err delegation_find_member(struct call *c, struct uuid coop, struct str name, struct uuid *out);
+/* Names of current members other than the actor, for a form to suggest; at most LIMIT_PAGE. */
+CH_CHECK enum err delegation_names(struct call *c, struct uuid coop, struct str **out, size_t *n);
+
 enum delegation_warn { DELEGATION_WARN_CYCLE, DELEGATION_WARN_DEEP, DELEGATION_WARN_FULL };
 /* A sentence for who makes it. */
 const char *delegation_warning_text(enum delegation_warn w);

@@ -46,3 +46,95 @@ struct str chart_bars(struct arena *a, const char *title, const struct chart_bar
 	buf_release(&b);
 	return out;
 }
+
+/* ---- Flows ---- */
+
+#define FLOW_HEIGHT 260  /* of the taller column, without what small nodes add */
+#define FLOW_NODE 26     /* least height of a node: its label must fit */
+#define FLOW_GAP 10      /* between nodes */
+#define FLOW_LEFT 1.5    /* where bands begin and end, in hundredths of the width */
+#define FLOW_RIGHT 98.5
+
+/* Where a node stands, and how much of each side of it is taken by bands already. */
+struct flow_place { double y, height, taken; };
+
+static double flow_column(const struct chart_node *nodes, size_t n, double scale, struct flow_place *out)
+{
+	double y = 0;
+	for (size_t i = 0; i < n; i++) {
+		double height = (double)nodes[i].value * scale;
+		out[i] = (struct flow_place){ .y = y, .height = height < FLOW_NODE ? FLOW_NODE : height };
+		y += out[i].height + FLOW_GAP;
+	}
+	return y > FLOW_GAP ? y - FLOW_GAP : 0;
+}
+
+static int64_t flow_sum(const struct chart_node *nodes, size_t n)
+{
+	int64_t sum = 0;
+	for (size_t i = 0; i < n; i++)
+		sum += nodes[i].value;
+	return sum;
+}
+
+/* The next piece of a node's side: from *y0 to *y1. */
+static void flow_take(struct flow_place *place, const struct chart_node *node, int64_t value, double *y0, double *y1)
+{
+	double part = node->value > 0 ? (double)value / (double)node->value * place->height : 0;
+	*y0 = place->y + place->taken;
+	place->taken += part;
+	*y1 = place->y + place->taken;
+}
+
+static void flow_bands(struct buf *b, const struct chart_flow *flow, struct flow_place *left, struct flow_place *right)
+{
+	for (size_t i = 0; i < flow->n_links; i++) {
+		const struct chart_link *k = &flow->links[i];
+		double a0, a1, b0, b1;
+		if (k->value <= 0 || k->from >= flow->n_left || k->to >= flow->n_right)
+			continue;
+		flow_take(&left[k->from], &flow->left[k->from], k->value, &a0, &a1);
+		flow_take(&right[k->to], &flow->right[k->to], k->value, &b0, &b1);
+		buf_addf(b, "<path class=\"band %s\" d=\"M%.1f,%.1f C50,%.1f 50,%.1f %.1f,%.1f L%.1f,%.1f C50,%.1f 50,%.1f %.1f,%.1f Z\"/>", flow->right[k->to].class, FLOW_LEFT, a0, a0, b0,
+			FLOW_RIGHT, b0, FLOW_RIGHT, b1, b1, a1, FLOW_LEFT, a1);
+	}
+}
+
+static void flow_nodes(struct buf *b, struct arena *a, const struct chart_node *nodes, const struct flow_place *places, size_t n, bool on_right)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct str value = words_count(a, nodes[i].value);
+		buf_addf(b, "<rect class=\"bar %s\" x=\"%s\" y=\"%.1f\" width=\"1.5%%\" height=\"%.1f\" rx=\"2\"/>", nodes[i].class, on_right ? "98.5%" : "0", places[i].y, places[i].height);
+		buf_addf(b, "<text class=\"label\" x=\"%s\" y=\"%.1f\"%s>", on_right ? "97%" : "3%", places[i].y + places[i].height / 2 + 5, on_right ? " text-anchor=\"end\"" : "");
+		buf_add_html(b, nodes[i].label);
+		buf_addf(b, " <tspan class=\"value\">%.*s</tspan></text>", STR_ARG(value));
+	}
+}
+
+/* Bands are stretched to the width there is, in a drawing of their own; letters are not. */
+struct str chart_flow(struct arena *a, const struct chart_flow *flow)
+{
+	struct buf b;
+	struct flow_place *left = ARENA_ARRAY(a, flow->n_left + 1, struct flow_place), *right = ARENA_ARRAY(a, flow->n_right + 1, struct flow_place);
+	int64_t sums[2] = { flow_sum(flow->left, flow->n_left), flow_sum(flow->right, flow->n_right) }, most = sums[0] > sums[1] ? sums[0] : sums[1];
+	double scale = (double)FLOW_HEIGHT / (double)(most > 0 ? most : 1);
+	double heights[2] = { flow_column(flow->left, flow->n_left, scale, left), flow_column(flow->right, flow->n_right, scale, right) };
+	double height = heights[0] > heights[1] ? heights[0] : heights[1];
+	buf_init(&b, 256 * KIB);
+	buf_addf(&b, "<svg class=\"chart flow\" width=\"100%%\" height=\"%.0f\" role=\"img\" aria-label=\"", height);
+	buf_add_html(&b, str_of(flow->title));
+	for (size_t i = 0; i < flow->n_right; i++) {
+		buf_add_z(&b, i ? ", " : ": ");
+		buf_add_html(&b, flow->right[i].label);
+		buf_addf(&b, " %lld", (long long)flow->right[i].value);
+	}
+	buf_addf(&b, "\"><svg width=\"100%%\" height=\"%.0f\" viewBox=\"0 0 100 %.0f\" preserveAspectRatio=\"none\">", height, height);
+	flow_bands(&b, flow, left, right);
+	buf_add_z(&b, "</svg>");
+	flow_nodes(&b, a, flow->left, left, flow->n_left, false);
+	flow_nodes(&b, a, flow->right, right, flow->n_right, true);
+	buf_add_z(&b, "</svg>");
+	struct str out = b.failed ? STR("") : str_copy(a, buf_str(&b));
+	buf_release(&b);
+	return out;
+}

@@ -98,6 +98,7 @@ static const struct place coop_places[] = {
 	{ "/motions", "Proposals", SEEN_BY_ACTIVE },
 	{ "/contributions", "My contributions", SEEN_BY_MEMBERS },
 	{ "/choices", "My choices", SEEN_BY_MEMBERS },
+	{ "/delegations", "Delegations", SEEN_BY_MEMBERS },
 	{ "/members", "Members", SEEN_BY_ACTIVE },
 	{ "/moderation", "Moderation", SEEN_BY_ADMINS },
 	{ "/log", "Log", SEEN_BY_ALL },
