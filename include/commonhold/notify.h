@@ -106,7 +106,7 @@ CH_CHECK bool notify_topic_read(struct str word, enum notify_topic *out);
 CH_CHECK bool notify_how_read(struct str word, enum notify_how *out);
 enum notify_topic notify_topic_of(const char *kind);
 
-/* For a co-op's admins: mail about the co-op in the last 90 days. Inside the open transaction. */
+/* For a co-op's admins: mail about the co-op in the last 90 days. */
 struct notify_mail_count { int64_t sent, refused, people_refused; };
 CH_CHECK enum err notify_mail_counts(struct call *c, struct uuid coop, struct notify_mail_count *out);
 

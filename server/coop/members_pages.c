@@ -1,5 +1,6 @@
 #include "server/coop/choices.h"
 
+#include "commonhold/notify.h"
 #include "commonhold/words.h"
 
 /* The members: faces for members, decisions for admins. */
@@ -37,6 +38,23 @@ static void rows_of(struct json_writer *w, struct request *rq, const char *key, 
 	jw_end_array(w);
 }
 
+/* How mail about the co-op fared, for its admins: counts, never whose. */
+static enum err mail_data(struct request *rq, struct json_writer *w)
+{
+	struct notify_mail_count mail;
+	if (!rq->coop.is_admin || !notify_mail_on())
+		return ERR_OK;
+	TRY(notify_mail_counts(rq->call, rq->coop.id, &mail));
+	jw_key(w, "mail");
+	jw_object(w);
+	jw_kstr(w, "sent", words_count(rq->call->arena, mail.sent));
+	if (mail.refused)
+		jw_kstr(w, "refused", words_count(rq->call->arena, mail.refused));
+	jw_kstr(w, "people", mail.people_refused == 1 ? STR("1 person") : str_fmt(rq->call->arena, "%lld people", (long long)mail.people_refused));
+	jw_end_object(w);
+	return ERR_OK;
+}
+
 static enum err members_data(struct request *rq, struct response *rs, enum err refused, struct json_writer *w)
 {
 	struct member *members, *applicants;
@@ -55,6 +73,7 @@ static enum err members_data(struct request *rq, struct response *rs, enum err r
 		rows_of(w, rq, "applicants", applicants, n_applicants);
 	jw_kbool(w, "any", n > 0);
 	rows_of(w, rq, "members", members, n);
+	TRY(mail_data(rq, w));
 	if (next.p)
 		jw_kstr(w, "next", str_fmt(rq->call->arena, "?cursor=%.*s%s", STR_ARG(str_url_encode(rq->call->arena, next)), all ? "&state=all" : ""));
 	return ERR_OK;

@@ -149,7 +149,8 @@ enum err notify_address_retry(struct call *c)
 enum err notify_mail_counts(struct call *c, struct uuid coop, struct notify_mail_count *out)
 {
 	struct rows r;
-	TRY(db_one(c, mail_about, &r, A_UUID(coop), A_INT(NOTIFY_KEEP_DAYS)));
+	TRY(db_begin(c, DB_READ));
+	TRY(db_finish(c, mail_about, &r, A_UUID(coop), A_INT(NOTIFY_KEEP_DAYS)));
 	*out = (struct notify_mail_count){ row_int(&r, 0, 0), row_int(&r, 0, 1), row_int(&r, 0, 2) };
 	return ERR_OK;
 }

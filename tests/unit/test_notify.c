@@ -380,6 +380,28 @@ static void an_inbox_is_read_by_its_owner_alone_page_by_page(void **state)
 	assert_int_equal(page.unread, 2);
 }
 
+static void admins_learn_how_many_mails_were_refused_and_to_how_many_people(void **state)
+{
+	(void)state;
+	struct call *c = fixture_call();
+	struct notify_mail_count count;
+	with_mail();
+	struct uuid coop = uuid_new(), a = somebody(c, "a@example.org"), b = somebody(c, "b@example.org");
+	struct uuid told[] = { a, a, b, a };
+	for (size_t i = 0; i < CH_LEN(told); i++) {
+		struct notice n = opened(told[i], NULL);
+		n.coop = i < 3 ? coop : uuid_new();
+		give(c, n);
+	}
+	fixture_sql("UPDATE mail SET state = 'refused', settled_at = queued_at");
+	give(c, (struct notice){ .kind = "ballot.closed", .account = b, .coop = coop, .data = STR("{\"title\":\"x\"}") });
+	fixture_sql("UPDATE mail SET state = 'sent', settled_at = queued_at WHERE state = 'waiting'");
+	assert_ok(c, notify_mail_counts(c, coop, &count));
+	assert_int_equal(count.refused, 3);
+	assert_int_equal(count.people_refused, 2);
+	assert_int_equal(count.sent, 1);
+}
+
 static void old_mail_and_old_notices_are_forgotten(void **state)
 {
 	(void)state;
@@ -413,6 +435,7 @@ int main(void)
 		notify_test(what_is_mailed_to_an_address_is_sealed_and_is_in_no_inbox),
 		notify_test(a_server_that_cannot_be_reached_costs_no_attempt_and_is_left_alone_for_a_while),
 		notify_test(an_inbox_is_read_by_its_owner_alone_page_by_page),
+		notify_test(admins_learn_how_many_mails_were_refused_and_to_how_many_people),
 		notify_test(old_mail_and_old_notices_are_forgotten),
 		cmocka_unit_test(the_topic_is_found_by_the_name_of_the_kind),
 	};
