@@ -34,7 +34,7 @@ struct db_arg {
 	const void *array;       /* struct str[], struct uuid[], int64_t[] or instant[] */
 	size_t count;            /* elements of the array */
 };
-#define DB_ARGS_MAX 64       /* parameters of one statement */
+#define DB_ARGS_MAX 32       /* parameters of one statement */
 #define A_NULL ((struct db_arg){ .type = DB_NULL })
 #define A_BOOL(v) ((struct db_arg){ .type = DB_BOOL, .i = (v) })
 #define A_INT(v) ((struct db_arg){ .type = DB_INT4, .i = (v) })

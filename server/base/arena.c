@@ -14,7 +14,7 @@
 #define ARENA_UNPOISON(p, n) ((void)(p), (void)(n))
 #endif
 
-#define BLOCK_MIN ((size_t)16 * 1024)
+#define BLOCK_MIN ((size_t)64 * 1024) /* the first block stays from request to request: what most of them need fits in */
 #define BLOCK_MAX ((size_t)1024 * 1024)
 #define ALIGNMENT alignof(max_align_t)
 

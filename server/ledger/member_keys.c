@@ -105,7 +105,7 @@ enum err keyring_get(struct call *c, struct uuid coop, const struct uuid *member
 	const struct seal_key *wrap = NULL;
 	struct arena_mark mark = arena_mark(c->arena);
 	bool *there = present ? present : ARENA_ARRAY(c->arena, n ? n : 1, bool);
-	struct wanted *wanted = ARENA_ARRAY(c->arena, BATCH, struct wanted);
+	struct wanted *wanted = ARENA_ARRAY(c->arena, n < BATCH ? n : BATCH, struct wanted);
 	size_t missing = 0;
 	TRY(keyring_open(c, &wrap));
 	for (size_t i = 0; i < n; i++) {

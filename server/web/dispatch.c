@@ -21,6 +21,14 @@ static bool is_request_id(struct str s)
 	return true;
 }
 
+/* The last `digits` digits of a number. */
+static char *put_hex(char *to, uint64_t v, int digits)
+{
+	for (int i = 0; i < digits; i++)
+		to[i] = "0123456789abcdef"[v >> (4 * (digits - 1 - i)) & 15];
+	return to + digits;
+}
+
 /* The id of a proxy that we trust is kept, so that its log and ours tell the same story. */
 static void exchange_name(struct exchange *x)
 {
@@ -31,8 +39,9 @@ static void exchange_name(struct exchange *x)
 	} else {
 		static atomic_uint_fast64_t serial;
 		const uint8_t *s = x->server->secret;
-		snprintf(x->request_id, sizeof(x->request_id), "%02x%02x%02x%02x-%llx", s[28], s[29], s[30], s[31],
-			(unsigned long long)(x->started / 1000 * 4096 + (int64_t)(atomic_fetch_add(&serial, 1) % 4096)));
+		char *to = put_hex(x->request_id, (uint64_t)s[28] << 24 | (uint64_t)s[29] << 16 | (uint64_t)s[30] << 8 | s[31], 8);
+		*to++ = '-';
+		*put_hex(to, (uint64_t)(x->started / 1000 * 4096) + atomic_fetch_add(&serial, 1) % 4096, 14) = '\0';
 	}
 	x->call.request_id = str_of(x->request_id);
 }
