@@ -250,13 +250,23 @@ static struct str canonical(struct arena *a, const struct json *v)
 	return buf_take(a, &b);
 }
 
+/* What the schema says in numbers, said so that one sees what is wrong with it. */
+static void explain_ratios(struct arena *a, struct error *e)
+{
+	for (struct fault *f = e->faults; f; f = f->next)
+		if (str_ends(f->pointer, "/d") && str_is(f->message, "must be at least 1"))
+			f->message = str_copy(a, STR("A part of nothing is no part: the lower number of a ratio must be at least 1."));
+}
+
 enum err charter_check(struct arena *a, const struct json *draft, struct str *document, struct error *e)
 {
 	const struct charter_schema *schema = charter_schema(e);
 	if (!schema)
 		return e->code;
 	error_clear(e);
-	TRY(json_schema_check(a, schema->compiled, draft, e));
+	enum err shape = json_schema_check(a, schema->compiled, draft, e);
+	explain_ratios(a, e);
+	TRY(shape);
 	const struct json *filled;
 	TRY(charter_fill(a, schema->document, draft, &filled, e));
 

@@ -94,7 +94,8 @@ static struct str founding_leaf(struct call *c, struct str key_name, struct str 
 static void faults_below(struct call *c, const char *prefix)
 {
 	for (struct fault *f = c->error.faults; f; f = f->next)
-		f->pointer = str_fmt(c->arena, "%s%.*s", prefix, STR_ARG(f->pointer));
+		if (!str_starts(f->pointer, prefix)) /* the schema's faults lead there from the body's root already */
+			f->pointer = str_fmt(c->arena, "%s%.*s", prefix, STR_ARG(f->pointer));
 }
 
 enum err coop_found(struct call *c, struct str slug, const struct json *draft, struct coop *out)

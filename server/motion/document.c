@@ -27,7 +27,8 @@ static enum err people(struct call *c, struct uuid coop, int *members, int *admi
 static void faults_below(struct call *c, const char *prefix)
 {
 	for (struct fault *f = c->error.faults; f; f = f->next)
-		f->pointer = str_fmt(c->arena, "%s%.*s", prefix, STR_ARG(f->pointer));
+		if (!str_starts(f->pointer, prefix)) /* the schema's faults lead there from the body's root already */
+			f->pointer = str_fmt(c->arena, "%s%.*s", prefix, STR_ARG(f->pointer));
 }
 
 static struct str amendment_title(struct arena *a, const struct charter_term *terms, size_t n)
