@@ -58,10 +58,9 @@ enum err digest_run(struct call *c, const struct json *args)
 	return db_finish(c, forget_trouble, NULL, A_INT(KEEP_TROUBLE_DAYS));
 }
 
-static enum err write_item(struct call *c, struct json_writer *w, const struct rows *r, int i)
+static void write_item(struct call *c, struct json_writer *w, const struct rows *r, int i)
 {
-	const struct json *data;
-	TRY(json_parse(c->arena, row_str(r, i, 1), &data, &c->error));
+	const struct json *data = notice_data_read(c->arena, row_str(r, i, 1));
 	jw_object(w);
 	jw_kstr(w, "title", json_member_text(data, "title"));
 	jw_kstr(w, "text", json_member_text(data, "text"));
@@ -69,11 +68,10 @@ static enum err write_item(struct call *c, struct json_writer *w, const struct r
 	jw_kstr(w, "coop", row_str(r, i, 3));
 	jw_kstr(w, "day", words_day(c->arena, row_time(r, i, 2)));
 	jw_end_object(w);
-	return ERR_OK;
 }
 
 /* Items in a list for each topic. */
-static enum err write_items(struct call *c, struct json_writer *w, const struct rows *r)
+static void write_items(struct call *c, struct json_writer *w, const struct rows *r)
 {
 	struct str before = STR_NONE;
 	for (int i = 0; i < r->n; i++) {
@@ -90,11 +88,10 @@ static enum err write_items(struct call *c, struct json_writer *w, const struct 
 			jw_key(w, "items");
 			jw_array(w);
 		}
-		TRY(write_item(c, w, r, i));
+		write_item(c, w, r, i);
 	}
 	jw_end_array(w);
 	jw_end_object(w);
-	return ERR_OK;
 }
 
 enum err digest_data(struct call *c, struct uuid mail, struct str *data, struct str *title, bool *empty)
@@ -116,13 +113,11 @@ enum err digest_data(struct call *c, struct uuid mail, struct str *data, struct 
 	jw_object(&w);
 	jw_key(&w, "topics");
 	jw_array(&w);
-	enum err e = write_items(c, &w, &r);
+	write_items(c, &w, &r);
 	jw_end_array(&w);
 	if (all > r.n)
 		jw_kint(&w, "more", all - r.n);
 	jw_end_object(&w);
 	*data = buf_take(c->arena, &b);
-	if (e == ERR_OK && !data->p)
-		return fail(c, ERR_TOO_LARGE, "A digest says more than a mail may.");
-	return e;
+	return data->p ? ERR_OK : fail(c, ERR_TOO_LARGE, "A digest says more than a mail may.");
 }

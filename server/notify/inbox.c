@@ -25,28 +25,25 @@ SQL(mail_about,
 
 /* ---- The inbox ---- */
 
-static enum err read_row(struct call *c, const struct rows *r, int i, struct notice_row *out)
+static void read_row(struct call *c, const struct rows *r, int i, struct notice_row *out)
 {
-	const struct json *data;
-	TRY(json_parse(c->arena, row_str(r, i, 4), &data, &c->error));
+	const struct json *data = notice_data_read(c->arena, row_str(r, i, 4));
 	struct str title = json_member_text(data, "title");
 	*out = (struct notice_row){
 		.id = row_uuid(r, i, 0), .coop = row_uuid(r, i, 1), .kind = row_str(r, i, 2), .topic = row_str(r, i, 3), .mail = row_str(r, i, 5),
 		.essential = row_bool(r, i, 6), .at = row_time(r, i, 7), .read_at = row_time(r, i, 8), .coop_slug = row_str(r, i, 9), .coop_name = row_str(r, i, 10),
 		.title = title.n ? title : row_str(r, i, 2), .text = json_member_text(data, "text"), .url = notify_path(json_member_text(data, "url")),
 	};
-	return ERR_OK;
 }
 
-static enum err read_page(struct call *c, const struct rows *r, int limit, struct notice_page *out)
+static void read_page(struct call *c, const struct rows *r, int limit, struct notice_page *out)
 {
 	size_t n = (size_t)(r->n < limit ? r->n : limit);
 	out->rows = ARENA_ARRAY(c->arena, n + 1, struct notice_row);
 	for (; out->n < n; out->n++)
-		TRY(read_row(c, r, (int)out->n, &out->rows[out->n]));
+		read_row(c, r, (int)out->n, &out->rows[out->n]);
 	if (r->n > limit)
 		out->next = page_cursor_write(c->arena, out->rows[n - 1].at, out->rows[n - 1].id);
-	return ERR_OK;
 }
 
 enum err notify_inbox(struct call *c, bool unread_only, struct str cursor, int limit, struct notice_page *out)
@@ -59,7 +56,8 @@ enum err notify_inbox(struct call *c, bool unread_only, struct str cursor, int l
 	TRY(db_query(c, inbox, &r, A_UUID(c->actor.account), A_TIME(from.at), A_UUID(from.id), A_BOOL(unread_only), A_INT(limit + 1)));
 	TRY(db_finish(c, unread, &count, A_UUID(c->actor.account)));
 	out->unread = row_int(&count, 0, 0);
-	return read_page(c, &r, limit, out);
+	read_page(c, &r, limit, out);
+	return ERR_OK;
 }
 
 enum err notify_read(struct call *c, struct uuid notice)

@@ -29,6 +29,9 @@ struct sha256 notify_mac(const char *purpose, struct str message);
 /* The context that mail's content is sealed with. */
 struct str mail_seal_context(struct arena *a, struct uuid mail);
 
+/* The data of a notice; NULL for what is no JSON: one bad notice must not close an inbox. */
+const struct json *notice_data_read(struct arena *a, struct str data);
+
 /* render.c. What a mail's layout says around its content. */
 struct mail_frame {
 	struct str title;         /* of the mail, and its subject */
@@ -47,9 +50,8 @@ struct str notify_path(struct str url);
 
 /* unsubscribe.c. The topic NOTIFY_TOPIC_COUNT stands for whatever comes in summaries. */
 struct str unsubscribe_link(struct arena *a, struct uuid account, enum notify_topic topic);
-struct unsubscribe { enum notify_topic topic; struct str address; /* where the mail went */ };
 /* What a link is about, and doing it: ERR_NOT_FOUND for what we did not sign. Each a transaction of its own. */
-CH_CHECK enum err unsubscribe_read(struct call *c, struct str link, struct unsubscribe *out);
+CH_CHECK enum err unsubscribe_read(struct call *c, struct str link, enum notify_topic *topic);
 CH_CHECK enum err unsubscribe_do(struct call *c, struct str link);
 
 /* address.c: what is known of addresses. Inside the open transaction. */

@@ -153,13 +153,13 @@ static enum err address_retry(struct request *rq, struct response *rs)
 
 static enum err unsubscribe_show(struct request *rq, struct response *rs, bool done)
 {
-	struct unsubscribe u;
+	enum notify_topic topic;
 	struct buf b;
-	TRY(unsubscribe_read(rq->call, rq->param[0], &u));
+	TRY(unsubscribe_read(rq->call, rq->param[0], &topic));
 	struct json_writer w = page_begin(&b);
 	jw_kz(&w, "title", done ? "No more mail about this" : "Stop this mail");
 	jw_kbool(&w, "done", done);
-	jw_kz(&w, "about", u.topic == NOTIFY_TOPIC_COUNT ? "Summaries" : notify_topic_text(u.topic));
+	jw_kz(&w, "about", topic == NOTIFY_TOPIC_COUNT ? "Summaries" : notify_topic_text(topic));
 	jw_kstr(&w, "link", rq->param[0]);
 	return page_end(rq, rs, "page/unsubscribe", &b, &w, ERR_OK);
 }

@@ -4,6 +4,7 @@
 #include "commonhold/assets.h"
 #include "commonhold/config.h"
 #include "commonhold/template.h"
+#include "commonhold/words.h"
 
 #include <pthread.h>
 
@@ -97,6 +98,16 @@ static bool is_of_frame(struct str key)
 	return false;
 }
 
+/* Instants are told in words. */
+static void write_member(struct json_writer *w, struct arena *a, const struct json *member)
+{
+	instant t;
+	if (member->type == JSON_STRING && clock_parse(member->text, &t))
+		jw_str(w, words_minute(a, t));
+	else
+		jw_json(w, member);
+}
+
 static enum err make_root(struct arena *a, const struct mail_frame *f, const struct json *data, struct str content, const struct json **out, struct error *e)
 {
 	struct buf b;
@@ -109,7 +120,7 @@ static enum err make_root(struct arena *a, const struct mail_frame *f, const str
 	json_each(member, data)
 		if (!is_of_frame(member->key)) {
 			jw_key_str(&w, member->key);
-			jw_json(&w, member);
+			write_member(&w, a, member);
 		}
 	jw_end_object(&w);
 	struct str text = buf_take(a, &b);

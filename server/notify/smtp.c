@@ -138,17 +138,24 @@ void smtp_free(struct smtp *s)
 	free(s);
 }
 
-/* A refusal says something about the address when it answers RCPT, about the message when it answers DATA; before that it is about us, and nothing can be sent. */
+/* What cannot be sent to any server, such as an address whose host has no ASCII form. */
+static bool is_our_fault(CURLcode result)
+{
+	return result == CURLE_URL_MALFORMAT || result == CURLE_BAD_FUNCTION_ARGUMENT || result == CURLE_READ_ERROR;
+}
+
+/* A refusal says something about the address when it answers RCPT, and about the message when it answers DATA. Once a mail was begun, whatever else goes wrong is put
+ * down to that mail, so that one on which a server chokes does not hold up the others; before that, nothing can be sent. */
 static enum smtp_outcome judge(const struct smtp *s, CURLcode result)
 {
-	bool rcpt = strcmp(s->verb, "RCPT") == 0, data = strcmp(s->verb, "DATA") == 0;
+	bool mail = strcmp(s->verb, "MAIL") == 0, rcpt = strcmp(s->verb, "RCPT") == 0, data = strcmp(s->verb, "DATA") == 0;
 	if (result == CURLE_OK)
 		return SMTP_TAKEN;
-	if (!rcpt && !data)
-		return SMTP_DOWN;
-	if (s->code >= 500)
-		return rcpt ? SMTP_NOBODY : SMTP_REFUSED;
-	return s->code >= 400 ? SMTP_LATER : SMTP_DOWN;
+	if (is_our_fault(result) || (data && s->code >= 500))
+		return SMTP_REFUSED;
+	if (rcpt && s->code >= 500)
+		return SMTP_NOBODY;
+	return mail || rcpt || data ? SMTP_LATER : SMTP_DOWN;
 }
 
 static struct smtp_reply reply_of(const struct smtp *s, CURLcode result)

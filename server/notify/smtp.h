@@ -10,8 +10,8 @@ enum smtp_outcome {
 	SMTP_TAKEN,    /* the server has it */
 	SMTP_NOBODY,   /* refused for good, because of the address */
 	SMTP_REFUSED,  /* refused for good, because of the message */
-	SMTP_LATER,    /* not now (4xx): this mail is tried again */
-	SMTP_DOWN,     /* nothing can be sent: no connection, no TLS, no sign-in, or our sender is refused */
+	SMTP_LATER,    /* not now: this mail is tried again */
+	SMTP_DOWN,     /* nothing can be sent: no connection, no TLS, no sign-in */
 };
 
 /* What the server said, for people: no address, printable ASCII. */

@@ -10,7 +10,7 @@ SQL(stop,
 	" WHERE (t.topic = $4 OR ($4 IS NULL AND coalesce(s.how, t.how) IN ('daily', 'weekly', 'quarterly')))"
 	"  AND EXISTS (SELECT FROM account WHERE id = $1 AND closed_at IS NULL)"
 	" ON CONFLICT (account_id, topic) DO UPDATE SET how = 'inbox', set_at = excluded.set_at");
-SQL(address_of, "SELECT email FROM account WHERE id = $1 AND closed_at IS NULL");
+SQL(is_open, "SELECT FROM account WHERE id = $1 AND closed_at IS NULL");
 
 static void sign(uint8_t link[LINK_BYTES])
 {
@@ -43,18 +43,14 @@ static enum err link_read(struct call *c, struct str text, struct uuid *account,
 	return ERR_OK;
 }
 
-enum err unsubscribe_read(struct call *c, struct str link, struct unsubscribe *out)
+enum err unsubscribe_read(struct call *c, struct str link, enum notify_topic *topic)
 {
 	struct rows r;
 	struct uuid account;
-	*out = (struct unsubscribe){ 0 };
-	TRY(link_read(c, link, &account, &out->topic));
+	TRY(link_read(c, link, &account, topic));
 	TRY(db_begin(c, DB_READ));
-	TRY(db_finish(c, address_of, &r, A_UUID(account)));
-	if (!r.n)
-		return fail(c, ERR_GONE, "That account is closed: it gets no mail.");
-	out->address = row_str(&r, 0, 0);
-	return ERR_OK;
+	TRY(db_finish(c, is_open, &r, A_UUID(account)));
+	return r.n ? ERR_OK : fail(c, ERR_GONE, "That account is closed: it gets no mail.");
 }
 
 enum err unsubscribe_do(struct call *c, struct str link)

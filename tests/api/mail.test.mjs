@@ -152,6 +152,32 @@ test("a message that is refused says nothing about the address", async () => {
   assert.equal((await settings(bea)).trouble, null);
 });
 
+test("a sender that is refused puts its mail off, and says nothing about the address", async () => {
+  box.sender = [553, "5.7.1 Not your address"];
+  const subject = tell(bea, "ballot.opened", {});
+  await until(() => world.sql("SELECT attempts, code FROM mail WHERE state = 'waiting' AND code = 553"), (rows) => rows.length === 1, "the first attempt");
+  box.sender = undefined;
+  await arrives(bea, tell(bea, "ballot.closed", {}));
+  assert.equal((await settings(bea)).trouble, null);
+  await at("2026-03-02T09:50:00Z");
+  await arrives(bea, subject);
+});
+
+test("many mails share a connection, and what somebody waits for passes them", async () => {
+  await idle();
+  const before = box.connections, many = 60;
+  const now = "(SELECT max(queued_at) FROM mail)";
+  world.sql(`WITH n AS (INSERT INTO notice (account_id, id, kind, topic, data, essential, mail, at) SELECT '${bea.account}', gen_random_uuid(), 'ballot.opened', 'ballots',
+      '{"title":"Bulk"}', false, 'now', ${now} FROM generate_series(1, ${many}) RETURNING id)
+    INSERT INTO mail (id, kind, account_id, notice_id, due, queued_at) SELECT gen_random_uuid(), 'ballot.opened', '${bea.account}', id, ${now}, ${now} FROM n`);
+  const anyone = world.client();
+  assert.ok((await anyone.post("/api/v1/sign-in-links", { email: ada.email })).status < 300);
+  await until(() => box.to(bea.email).filter((m) => m.subject === "Bulk").length, (n) => n === many, "all of them");
+  assert.ok(box.connections - before <= 4, `${box.connections - before} connections`);
+  const order = box.mail.slice(-(many + 1)).map((m) => m.subject);
+  assert.ok(order.indexOf("Sign in to Commonhold") < 21 && order.includes("Sign in to Commonhold"), "the link is early");
+});
+
 const report = (mail, { action = "failed", status = "5.1.1", to = "bounces@coop.example", id = mail.messageId } = {}) => [
   "From: MAILER-DAEMON@elsewhere.example", `To: ${to}`, "Subject: Undelivered Mail Returned to Sender", "MIME-Version: 1.0",
   "Content-Type: multipart/report; report-type=delivery-status;", "\tboundary=\"B.1/x\"", "", "This is a MIME-encapsulated message.", "", "--B.1/x",

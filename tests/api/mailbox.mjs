@@ -36,7 +36,9 @@ export class Mailbox {
     box.mail = [];        // what arrived, parsed, with .envelope and .raw
     box.recipients = [];  // every address that was asked for
     box.answers = {};     // address: [code, text] for RCPT
+    box.sender = undefined; // [code, text] for MAIL
     box.data = undefined; // [code, text] for DATA
+    box.connections = 0;
     box.server = new SMTPServer({
       ...identity, secure, size: 1 << 20, logger: false, disableReverseLookup: true, closeTimeout: 50,
       disabledCommands: [...(starttls ? [] : ["STARTTLS"]), ...(user ? [] : ["AUTH"])],
@@ -45,6 +47,11 @@ export class Mailbox {
         box.secure = session.secure;
         done(auth.username === user && auth.password === password ? null : refusal(535, "5.7.8 Wrong name or password"), { user });
       },
+      onConnect: (session, done) => {
+        box.connections++;
+        done();
+      },
+      onMailFrom: (address, session, done) => done(box.sender ? refusal(...box.sender) : null),
       onRcptTo: (address, session, done) => {
         box.recipients.push(address.address);
         const answer = box.answers[address.address];
