@@ -83,8 +83,12 @@ ALTER TABLE ballot_count
 	ADD COLUMN undecided_revoked integer NOT NULL DEFAULT 0,
 	ADD COLUMN undecided_scope integer NOT NULL DEFAULT 0,
 	ADD COLUMN undecided_unaccepted integer NOT NULL DEFAULT 0,
-	ADD COLUMN undecided_faulty integer NOT NULL DEFAULT 0;
-UPDATE ballot_count SET undecided_none = undecided;
+	ADD COLUMN undecided_faulty integer NOT NULL DEFAULT 0,
+	ADD COLUMN in_person integer NOT NULL DEFAULT 0,
+	ADD COLUMN by_delegates integer NOT NULL DEFAULT 0,
+	ADD COLUMN by_board integer NOT NULL DEFAULT 0;
+UPDATE ballot_count SET undecided_none = undecided, in_person = yes + no + abstain;
+ALTER TABLE ballot_count ADD CONSTRAINT the_decided_were_decided_by_somebody CHECK (in_person + by_delegates + by_board = yes + no + abstain);
 ALTER TABLE ballot_count ADD CONSTRAINT undecided_is_the_sum_of_its_reasons CHECK (undecided = undecided_none + undecided_silent + undecided_nobody + undecided_cycle +
 	undecided_depth + undecided_cap + undecided_expired + undecided_revoked + undecided_scope + undecided_unaccepted + undecided_faulty);
 COMMENT ON COLUMN ballot_count.undecided_none IS 'Did not vote and delegated to nobody; among admins also who did not vote in person';
@@ -97,6 +101,9 @@ COMMENT ON COLUMN ballot_count.undecided_expired IS 'The delegation had ended or
 COMMENT ON COLUMN ballot_count.undecided_revoked IS 'The delegation was revoked';
 COMMENT ON COLUMN ballot_count.undecided_scope IS 'The delegations do not reach this question';
 COMMENT ON COLUMN ballot_count.undecided_unaccepted IS 'The delegate had not accepted';
+COMMENT ON COLUMN ballot_count.in_person IS 'Of the decided: voted themselves';
+COMMENT ON COLUMN ballot_count.by_delegates IS 'Of the decided: another member decided for them';
+COMMENT ON COLUMN ballot_count.by_board IS 'Of the decided: the board decided for them';
 COMMENT ON COLUMN ballot_count.undecided_faulty IS 'The delegation contradicts the schema';
 
 CREATE TABLE board_resolution (

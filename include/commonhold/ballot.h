@@ -18,7 +18,11 @@ CH_CHECK bool ballot_state_parse(struct str text, enum ballot_state *out);
 bool ballot_table_ok(void);
 
 /* Counts of people: roll is the sum of the others. */
-struct ballot_tally { int roll, yes, no, abstain, undecided; int undecided_by[POLICY_VIA_COUNT]; /* undecided, by reason */ };
+struct ballot_tally {
+	int roll, yes, no, abstain, undecided;
+	int undecided_by[POLICY_VIA_COUNT];      /* undecided, by reason */
+	int in_person, by_delegates, by_board;   /* of the decided: by whom */
+};
 
 struct ballot {
 	struct uuid id, coop;

@@ -18,6 +18,11 @@ static void write_tally(struct json_writer *w, const char *key, const struct bal
 				jw_kint(w, policy_via_name(via), t.undecided_by[via]);
 		jw_end_object(w);
 	}
+	if (b->state == BALLOT_PASSED || b->state == BALLOT_FAILED) {
+		jw_kint(w, "in_person", t.in_person);
+		jw_kint(w, "by_delegates", t.by_delegates);
+		jw_kint(w, "by_board", t.by_board);
+	}
 	jw_end_object(w);
 }
 

@@ -26,7 +26,7 @@ SQL(tally_now,
 	"   FROM ballot_roll r WHERE r.coop_id = $1 AND r.ballot_id = $2 AND (e = 'members' OR r.is_admin)) x ON true GROUP BY e");
 #define REASONS "undecided_none, undecided_silent, undecided_nobody, undecided_cycle, undecided_depth, undecided_cap, undecided_expired, undecided_revoked, undecided_scope, " \
 	"undecided_unaccepted, undecided_faulty"
-SQL(tally_stored, "SELECT electorate, roll, yes, no, abstain, undecided, " REASONS " FROM ballot_count WHERE coop_id = $1 AND ballot_id = $2");
+SQL(tally_stored, "SELECT electorate, roll, yes, no, abstain, undecided, " REASONS ", in_person, by_delegates, by_board FROM ballot_count WHERE coop_id = $1 AND ballot_id = $2");
 SQL(roll_size, "SELECT e, count(r.member_id), 0::bigint, 0::bigint, 0::bigint, 0::bigint FROM (VALUES ('members'), ('admins')) AS electorate(e) "
 	"LEFT JOIN ballot_roll r ON r.coop_id = $1 AND r.ballot_id = $2 AND (e = 'members' OR r.is_admin) GROUP BY e");
 
@@ -67,6 +67,11 @@ static enum err ballot_tallies(struct call *c, struct ballot *b)
 		struct ballot_tally t = { (int)row_int(&r, i, 1), (int)row_int(&r, i, 2), (int)row_int(&r, i, 3), (int)row_int(&r, i, 4), (int)row_int(&r, i, 5), { 0 } };
 		for (size_t j = 0; over && j < CH_LEN(reasons); j++)
 			t.undecided_by[reasons[j]] = (int)row_int(&r, i, 6 + (int)j);
+		if (over) {
+			t.in_person = (int)row_int(&r, i, 6 + (int)CH_LEN(reasons));
+			t.by_delegates = (int)row_int(&r, i, 7 + (int)CH_LEN(reasons));
+			t.by_board = (int)row_int(&r, i, 8 + (int)CH_LEN(reasons));
+		}
 		*(str_is(row_str(&r, i, 0), "admins") ? &b->admins : &b->members) = t;
 	}
 	return ERR_OK;

@@ -6,8 +6,8 @@
 
 SQL(count_store,
 	"INSERT INTO ballot_count (coop_id, ballot_id, electorate, roll, yes, no, abstain, undecided, undecided_none, undecided_silent, undecided_nobody, undecided_cycle, undecided_depth, "
-	"undecided_cap, undecided_expired, undecided_revoked, undecided_scope, undecided_unaccepted, undecided_faulty) "
-	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)");
+	"undecided_cap, undecided_expired, undecided_revoked, undecided_scope, undecided_unaccepted, undecided_faulty, in_person, by_delegates, by_board) "
+	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)");
 
 /* ---- Storing ---- */
 
@@ -55,14 +55,29 @@ static enum err store_voices(struct ballot_case *k, const struct ballot_facts *f
 	return db_copy_in_end(s, NULL);
 }
 
-static enum err store_count(struct ballot_case *k, const char *electorate, const struct policy_tally *t)
+/* Of those who are decided, by whom. */
+struct deciders { int in_person, by_delegates, by_board; };
+
+static struct deciders deciders_of(const struct ballot_case *k, const struct ballot_outcome *o)
+{
+	struct deciders d = { 0 };
+	for (size_t m = 0; m < k->n; m++) {
+		const struct ballot_voice *v = &o->voices[m];
+		if (!k->roll[m] || v->choice == BALLOT_NONE)
+			continue;
+		*(v->via == POLICY_VIA_OWN ? &d.in_person : v->decider == POLICY_BOARD ? &d.by_board : &d.by_delegates) += 1;
+	}
+	return d;
+}
+
+static enum err store_count(struct ballot_case *k, const char *electorate, const struct policy_tally *t, struct deciders d)
 {
 	const uint32_t *u = t->undecided;
 	uint32_t undecided = t->roll - t->yes - t->no - t->abstain;
 	return db_exec(k->call, count_store, A_UUID(k->ballot->coop), A_UUID(k->ballot->id), A_Z(electorate), A_INT((int)t->roll), A_INT((int)t->yes), A_INT((int)t->no),
 		A_INT((int)t->abstain), A_INT((int)undecided), A_INT((int)u[POLICY_VIA_NONE]), A_INT((int)u[POLICY_VIA_SILENT]), A_INT((int)u[POLICY_VIA_NOBODY]),
 		A_INT((int)u[POLICY_VIA_CYCLE]), A_INT((int)u[POLICY_VIA_DEPTH]), A_INT((int)u[POLICY_VIA_CAP]), A_INT((int)u[POLICY_VIA_EXPIRED]), A_INT((int)u[POLICY_VIA_REVOKED]),
-		A_INT((int)u[POLICY_VIA_SCOPE]), A_INT((int)u[POLICY_VIA_UNACCEPTED]), A_INT((int)u[POLICY_VIA_FAULTY]));
+		A_INT((int)u[POLICY_VIA_SCOPE]), A_INT((int)u[POLICY_VIA_UNACCEPTED]), A_INT((int)u[POLICY_VIA_FAULTY]), A_INT(d.in_person), A_INT(d.by_delegates), A_INT(d.by_board));
 }
 
 /* ---- The end ---- */
@@ -112,6 +127,7 @@ enum err ballot_settle(struct call *c, const struct ballot_locked *b, instant en
 	out->passed = outcome.verdict == POLICY_PASSED;
 	out->board = (enum ballot_choice)facts.choice[k.n];
 	TRY(store_voices(&k, &facts, &outcome));
-	TRY(store_count(&k, "members", &out->count.of[POLICY_MEMBERS]));
-	return store_count(&k, "admins", &out->count.of[POLICY_ADMINS]);
+	const struct policy_tally *admins = &out->count.of[POLICY_ADMINS];
+	TRY(store_count(&k, "members", &out->count.of[POLICY_MEMBERS], deciders_of(&k, &outcome)));
+	return store_count(&k, "admins", admins, (struct deciders){ .in_person = (int)(admins->yes + admins->no + admins->abstain) });
 }

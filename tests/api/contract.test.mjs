@@ -299,7 +299,7 @@ test("the admins vote; a withdrawal after the freeze is honoured", async () => {
   await world.at("2026-02-10T06:00:05Z");
   await until(() => bea.get(`${coop}/ballots/${ballot}`), (a) => a.body.state === "passed", "the passed ballot");
   const tally = ok(200, await bea.get(`${coop}/ballots/${ballot}/tally`));
-  assert.deepEqual(tally.admins, { roll: 2, for: 1, against: 0, abstain: 0, undecided: 1, undecided_by: { revoked: 1 } });
+  assert.deepEqual(tally.admins, { roll: 2, for: 1, against: 0, abstain: 0, undecided: 1, undecided_by: { revoked: 1 }, in_person: 1, by_delegates: 0, by_board: 0 });
   const voice = ok(200, await bea.get(`${coop}/ballots/${ballot}/explain`));
   assert.deepEqual([voice.stored, voice.via, voice.choice, voice.reason], [true, "own", "for", null]);
   assert.equal(ok(200, await bea.get(`${coop}/ballots/${ballot}`)).board_choice, null);
