@@ -9,8 +9,8 @@
 struct sign_in_from request_from(const struct request *rq);
 /* The same for what is bound to this browser: gives it such a cookie when it has none. */
 struct sign_in_from request_from_bound(struct request *rq, struct response *rs);
-/* Mails the link that proves a new account's address; a mail that cannot be sent now can be asked for later and is no error. */
-CH_CHECK enum err mail_first_link(struct request *rq, struct response *rs, struct str email);
+/* Mails the link that proves a new account's address. The account is there already: a mail that cannot be sent now is asked for later. */
+void mail_first_link(struct request *rq, struct response *rs, struct str email);
 /* The API's answer to a sign-in, with its cookie. */
 void response_signed_in(struct request *rq, struct response *rs, const struct sign_in *in);
 /* Where to go after signing in: a path of this site, never another site. */

@@ -74,11 +74,15 @@ enum err link_ask(struct call *c, enum link_purpose purpose, struct str email, c
 	TRY(delay_take(c, DELAY_LINK_TO, str_lower(c->arena, email), STR_NONE));
 	TRY(db_begin(c, DB_WRITE));
 	TRY(db_query(c, link_account, &r, A_STR(email)));
-	if (r.n == 1) {
-		struct account who = account_of_row(&r, 0);
-		if (purpose != LINK_VERIFY || who.verified_at == INSTANT_NONE)
-			TRY(link_send(c, purpose, &who, from));
+	struct account who = r.n == 1 ? account_of_row(&r, 0) : (struct account){ .verified_at = INSTANT_NONE };
+	bool sends = r.n == 1 && (purpose != LINK_VERIFY || who.verified_at == INSTANT_NONE);
+	enum err sent = sends ? link_send(c, purpose, &who, from) : ERR_OK;
+	if (sent == ERR_INVALID) { /* an address that no mail can go to: said to nobody, since it would tell that there is an account */
+		db_rollback(c);
+		error_clear(&c->error);
+		return ERR_OK;
 	}
+	TRY(sent);
 	TRY(db_commit(c));
 	job_wake();
 	return ERR_OK;

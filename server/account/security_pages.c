@@ -58,6 +58,7 @@ static enum err identities_write(struct request *rq, struct json_writer *w)
 	jw_array(w);
 	for (size_t i = 0; i < n; i++) {
 		jw_object(w);
+		jw_kint(w, "no", (int64_t)i);
 		jw_kstr(w, "issuer", rows[i].issuer);
 		jw_kstr(w, "provider", provider_name(rows[i].issuer));
 		jw_kstr(w, "who", rows[i].email.n ? rows[i].email : rows[i].subject);
@@ -71,6 +72,7 @@ static enum err identities_write(struct request *rq, struct json_writer *w)
 		if (is_joined(rows, n, all[i].issuer))
 			continue;
 		jw_object(w);
+		jw_kint(w, "no", (int64_t)i);
 		jw_kstr(w, "issuer", all[i].issuer);
 		jw_kstr(w, "provider", all[i].name);
 		jw_end_object(w);

@@ -2,6 +2,7 @@
 #include "server/account/account_web.h"
 
 #include "commonhold/crypto.h"
+#include "commonhold/db.h"
 
 #define BROWSER_COOKIE "commonhold-browser" /* names the browser to its own links and sign-ins under way */
 
@@ -20,14 +21,13 @@ struct sign_in_from request_from_bound(struct request *rq, struct response *rs)
 	return from;
 }
 
-enum err mail_first_link(struct request *rq, struct response *rs, struct str email)
+void mail_first_link(struct request *rq, struct response *rs, struct str email)
 {
 	struct sign_in_from from = request_from_bound(rq, rs);
-	enum err e = link_ask(rq->call, LINK_VERIFY, email, &from);
-	if (e != ERR_UNAVAILABLE && e != ERR_TOO_MANY)
-		return e;
+	if (link_ask(rq->call, LINK_VERIFY, email, &from) == ERR_OK)
+		return;
+	db_rollback(rq->call);
 	error_clear(&rq->call->error);
-	return ERR_OK;
 }
 
 static struct proof proof_of(struct request *rq)

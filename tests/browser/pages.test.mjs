@@ -2,13 +2,11 @@
 // usable by keyboard alone.
 import { test, before, after } from "node:test";
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { published } from "../api/published.mjs";
 import { charter } from "../api/server.mjs";
 import { launch, sit, focused } from "./chromium.mjs";
+import { inspect, tabTo, pressed } from "./inspect.mjs";
 
-const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 let here, browser, pages;
 
 before(async () => {
@@ -29,9 +27,9 @@ after(async () => {
 });
 
 function pagesOf(coop, release, ballot, items, income) {
-  const open = ["/", "/register", "/sign-in", coop, `${coop}/charter`, `${coop}/releases`, `${coop}/releases/${release}`, `${coop}/access`, `${coop}/access?release=${release}`, `${coop}/log`, `${coop}/benefits`, `${coop}/benefits/${income}`,
+  const open = ["/", "/register", "/sign-in", "/sign-in/forgotten", coop, `${coop}/charter`, `${coop}/releases`, `${coop}/releases/${release}`, `${coop}/access`, `${coop}/access?release=${release}`, `${coop}/log`, `${coop}/benefits`, `${coop}/benefits/${income}`,
     `/compare?coop=${here.slug}&coop=lowland`, "/compare"];
-  const member = ["/", "/me", "/inbox", "/me/notices", "/me/calendar", "/coops/new", coop, `${coop}/choices`, `${coop}/contributions`, ...items.map((i) => `${coop}/contributions/${i.id}`), `${coop}/contribute`,
+  const member = ["/", "/me", "/me/sign-in", "/inbox", "/me/notices", "/me/calendar", "/coops/new", coop, `${coop}/choices`, `${coop}/contributions`, ...items.map((i) => `${coop}/contributions/${i.id}`), `${coop}/contribute`,
     `${coop}/contribute?kind=chat`, `${coop}/contribute?kind=feedback`, `${coop}/members`, `${coop}/ballots`, `${coop}/ballots/${ballot}`, `${coop}/benefits`, `/compare?coop=lowland&coop=${here.slug}`];
   const admin = [`${coop}/moderation`, `${coop}/members?state=all`, `${coop}/access/requests`, `${coop}/ballots/${ballot}`, `${coop}/benefits`, `${coop}/benefits/${income}`];
   return { anybody: { open, errors: [`${coop}/nothing`] }, member: { open: member, errors: [`${coop}/moderation`] }, admin: { open: admin, errors: [] }, outsider: { open: [coop, `${coop}/charter`, `${coop}/releases/${release}`, `${coop}/access`], errors: [`${coop}/ballots`] } };
@@ -43,45 +41,10 @@ async function visitor(who, options) {
   return somebody;
 }
 
-const serious = (page) => page.evaluate(async () => {
-  const { violations } = await window.axe.run(document, { resultTypes: ["violations"] });
-  return violations.filter((v) => v.impact === "serious" || v.impact === "critical").map((v) => `${v.id}: ${v.nodes.slice(0, 3).map((n) => n.html).join(" | ")}`);
-});
-
-async function inspect(somebody, path, found, links) {
-  const { page } = somebody;
-  const answer = await page.goto(here.server.url + path, { waitUntil: "load" });
-  const note = (what) => found.push(`${path}: ${what}`);
-  await page.evaluate(() => document.querySelectorAll("details").forEach((d) => { d.open = true; }));
-  await page.evaluate(axe);
-  await page.emulateMedia({ colorScheme: "light", reducedMotion: "reduce" });
-  (await serious(page)).forEach((v) => note(`light, ${v}`));
-  await page.emulateMedia({ colorScheme: "dark", reducedMotion: "reduce" });
-  (await serious(page)).forEach((v) => note(`dark, ${v}`));
-  const moving = await page.evaluate(() => [document.documentElement, ...document.querySelectorAll("*")].filter((e) => {
-    const s = getComputedStyle(e);
-    return s.scrollBehavior === "smooth" || s.transitionDuration.split(", ").some((d) => d !== "0s") || s.animationName !== "none";
-  }).length);
-  if (moving) note(`${moving} elements move although less motion is asked for`);
-  await page.setViewportSize({ width: 390, height: 800 });
-  const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-  if (wide > 0) note(`${wide} pixels wider than a phone`);
-  await page.setViewportSize({ width: 1280, height: 900 });
-  const inline = await page.evaluate(() => document.querySelectorAll("[style], style, script:not([src]), [onclick], [onload]").length);
-  if (inline) note(`${inline} inline scripts or styles`);
-  if (/\b(opt(ed)?[- ](in|out)|undefined|null|NaN)\b|\{\{|\}\}/i.test(await page.evaluate(() => {
-    const main = document.querySelector("main").cloneNode(true);
-    main.querySelectorAll("code").forEach((c) => c.remove());
-    return main.textContent;
-  }))) note("words that do not belong on a page");
-  if (answer.status() === 200)
-    for (const href of await page.evaluate(() => [...document.querySelectorAll("a[href]")].map((a) => a.href))) if (href.startsWith(here.server.url)) links.add(href.split("#")[0]);
-}
-
 for (const who of ["anybody", "outsider", "member", "admin"])
   test(`every page is sound for ${who}: axe in light and dark, a phone's width, no inline code, no dead link`, async () => {
     const somebody = await visitor(who), found = [], links = new Set();
-    for (const path of [...pages[who].open, ...pages[who].errors]) await inspect(somebody, path, found, links);
+    for (const path of [...pages[who].open, ...pages[who].errors]) await inspect(somebody, here, path, found, links);
     for (const href of links) {
       const answer = await somebody.context.request.fetch(href, { method: "GET", headers: { accept: "text/html" } });
       if (answer.status() >= 400) found.push(`${href} answers ${answer.status()}`);
@@ -114,22 +77,6 @@ test("the front page weighs less than 60 kB with all that belongs to it", async 
   assert.ok(bytes > 1000 && bytes < 60_000, `${bytes} bytes`);
   await context.close();
 });
-
-// Tabs on until something is called so; on the way everything that has the focus must be seen to have it.
-async function tabTo(page, wanted, { back = false } = {}) {
-  for (let i = 0; i < 120; i++) {
-    await page.keyboard.press(back ? "Shift+Tab" : "Tab");
-    const f = await focused(page);
-    if (!f) continue;
-    assert.ok(f.seen, `the focus on ${f.tag} "${f.label}" is not visible (${page.url()})`);
-    assert.ok(f.onScreen, `${f.tag} "${f.label}" has the focus outside the window (${page.url()})`);
-    if (wanted instanceof RegExp ? wanted.test(f.label) : f.label === wanted) return f;
-  }
-  throw new Error(`no way by keyboard to "${wanted}" on ${page.url()}`);
-}
-async function pressed(page, key = "Enter") {
-  await Promise.all([page.waitForNavigation({ waitUntil: "load" }), page.keyboard.press(key)]);
-}
 
 test("the first Tab offers to skip to the content, and does", async () => {
   const { context, page } = await sit(browser, here);
