@@ -73,6 +73,8 @@ static void progress(void *arg, const struct import_counts *counts)
 static enum err options_of(struct call *c, struct uuid coop, const struct pool_import *how, struct import_options *out)
 {
 	*out = (struct import_options){ .format = how->format, .mapping = how->mapping, .lang = how->lang, .licence = how->licence };
+	if (how->licence.p && policy_licence_find(how->licence.p, how->licence.n) == POLICY_LICENCE_UNKNOWN)
+		return fail_field(c, "query/licence", "This server knows no licence of this name. Use an SPDX identifier such as CC-BY-4.0.");
 	if (!instance_keys())
 		return fail(c, ERR_CONFIG, "The instance's keys are not loaded.");
 	struct sha256 key = hmac_sha256(str_make(instance_seal_key(instance_keys())->b, 32), str_make(coop.b, 16));
