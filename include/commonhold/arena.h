@@ -20,11 +20,15 @@ struct arena;
 struct arena *arena_new(size_t max_bytes);
 /* Runs the defers in reverse order and gives all memory back but the first block. */
 void arena_reset(struct arena *a);
+/* From now on up to so many bytes of what a reset or rewind gives back stay with the arena for its next use: for arenas that are filled and reset again and again. */
+void arena_keep(struct arena *a, size_t bytes);
 /* Reset, and frees the arena itself. NULL is allowed. */
 void arena_free(struct arena *a);
 
 /* Zeroed memory, aligned for any type. */
 void *arena_alloc(struct arena *a, size_t n);
+/* The same as it comes, not zeroed: for what is overwritten at once. */
+void *arena_take(struct arena *a, size_t n);
 /* n elements; overflow counts as out of memory. */
 void *arena_array(struct arena *a, size_t n, size_t size);
 /* fn(arg) at reset. When there is no memory to remember it, at once, before the jump or return; then false: arg is not to be used. */

@@ -33,6 +33,8 @@ struct defer {
 
 struct arena {
 	struct block *newest;  /* allocations come from here */
+	struct block *spare;   /* full-sized blocks given back and kept */
+	size_t spares, keep;   /* how many, and how many at most */
 	struct defer *defers;  /* newest first */
 	size_t total;          /* bytes handed out */
 	size_t max;            /* hard cap on total */
@@ -55,6 +57,30 @@ static void block_free(struct block *b)
 {
 	ARENA_UNPOISON(b->data, b->size);
 	free(b);
+}
+
+static void block_give_back(struct arena *a, struct block *b)
+{
+	if (b->size != BLOCK_MAX || a->spares >= a->keep) {
+		block_free(b);
+		return;
+	}
+	ARENA_POISON(b->data, b->size);
+	b->older = a->spare;
+	a->spare = b;
+	a->spares++;
+}
+
+static struct block *block_take_spare(struct arena *a)
+{
+	struct block *b = a->spare;
+	if (b) {
+		a->spare = b->older;
+		a->spares--;
+		b->older = a->newest;
+		b->used = 0;
+	}
+	return b;
 }
 
 struct arena *arena_new(size_t max_bytes)
@@ -81,7 +107,7 @@ void arena_rewind(struct arena *a, struct arena_mark mark)
 	while (a->newest != mark.block) {
 		struct block *b = a->newest;
 		a->newest = b->older;
-		block_free(b);
+		block_give_back(a, b);
 	}
 	ARENA_POISON((char *)a->newest->data + mark.used, a->newest->size - mark.used);
 	a->newest->used = mark.used;
@@ -105,9 +131,19 @@ void arena_free(struct arena *a)
 {
 	if (!a)
 		return;
+	a->keep = 0;
 	arena_reset(a);
+	for (struct block *b; (b = a->spare);) {
+		a->spare = b->older;
+		block_free(b);
+	}
 	block_free(a->newest);
 	free(a);
+}
+
+void arena_keep(struct arena *a, size_t bytes)
+{
+	a->keep = bytes / BLOCK_MAX;
 }
 
 static void *arena_exhausted(struct arena *a)
@@ -124,14 +160,16 @@ static bool arena_grow(struct arena *a, size_t need)
 		size = BLOCK_MAX;
 	if (size < need)
 		size = need;
-	struct block *b = block_new(size, a->newest);
+	struct block *b = size == BLOCK_MAX ? block_take_spare(a) : NULL;
+	if (!b)
+		b = block_new(size, a->newest);
 	if (!b)
 		return false;
 	a->newest = b;
 	return true;
 }
 
-void *arena_alloc(struct arena *a, size_t n)
+void *arena_take(struct arena *a, size_t n)
 {
 	if (n > a->max || a->total > a->max - n)
 		return arena_exhausted(a);
@@ -145,8 +183,13 @@ void *arena_alloc(struct arena *a, size_t n)
 	b->used += need;
 	a->total += n;
 	ARENA_UNPOISON(p, n ? n : 1);
-	memset(p, 0, n);
 	return p;
+}
+
+void *arena_alloc(struct arena *a, size_t n)
+{
+	void *p = arena_take(a, n);
+	return p ? memset(p, 0, n) : NULL;
 }
 
 void *arena_array(struct arena *a, size_t n, size_t size)

@@ -16,7 +16,7 @@ void seal_into(const struct seal_key *k, struct str context, struct str plain, u
 
 struct str seal(struct arena *a, const struct seal_key *k, struct str context, struct str plain)
 {
-	uint8_t *out = arena_alloc(a, plain.n + SEAL_OVERHEAD);
+	uint8_t *out = arena_take(a, plain.n + SEAL_OVERHEAD);
 	seal_into(k, context, plain, out);
 	return str_make(out, plain.n + SEAL_OVERHEAD);
 }

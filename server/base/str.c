@@ -132,11 +132,12 @@ struct str str_copy(struct arena *a, struct str s)
 {
 	if (!s.p)
 		return s;
-	char *p = arena_alloc(a, s.n + 1);
+	char *p = arena_take(a, s.n + 1);
 	if (!p)
 		return STR_NONE;
 	if (s.n)
 		memcpy(p, s.p, s.n);
+	p[s.n] = '\0';
 	return str_make(p, s.n);
 }
 

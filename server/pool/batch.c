@@ -25,6 +25,7 @@
 #define GROUP_ARENA (48 * MIB)   /* items of a group: what is sealed, facts, and faults */
 #define SCRATCH_ARENA (64 * MIB) /* one line, parsed: LIMIT_JSON_NODES values at worst */
 #define WRITER_ARENA (32 * MIB)  /* a group's columns on their way to the database */
+#define ARENA_KEPT (4 * MIB)     /* what each keeps from group to group: usual lines need no more */
 #define NOT_BROKEN UINT_MAX
 
 /* What a worker made of a line. */
@@ -355,8 +356,11 @@ static bool groups_init(struct pool_batch *b)
 	bool ok = true;
 	for (unsigned i = 0; i < GROUPS; i++) {
 		buf_init(&b->group[i].text, POOL_GROUP_BYTES + LIMIT_BODY_ITEM + KIB);
-		for (unsigned w = 0; w < WORKERS; w++)
+		for (unsigned w = 0; w < WORKERS; w++) {
 			ok &= (b->group[i].arena[w] = arena_new(GROUP_ARENA)) != NULL;
+			if (ok)
+				arena_keep(b->group[i].arena[w], ARENA_KEPT);
+		}
 	}
 	return ok;
 }
@@ -370,6 +374,7 @@ static bool writers_init(struct pool_batch *b)
 		};
 		if (!b->writer[i].call.arena)
 			return false;
+		arena_keep(b->writer[i].call.arena, ARENA_KEPT);
 	}
 	b->writer[0].call.db = c->db;
 	c->db = NULL;

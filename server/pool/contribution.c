@@ -77,12 +77,13 @@ static void release_buf(void *b)
 	buf_release(b);
 }
 
-/* A buffer that the arena gives back; no copy is made of what is written into it. */
-static struct buf *arena_buf(struct arena *a)
+/* A buffer that the arena gives back, with room for what is usual; no copy is made of what is written into it. */
+static struct buf *arena_buf(struct arena *a, size_t usual)
 {
 	struct buf *b = ARENA_NEW(a, struct buf);
 	buf_init(b, LIMIT_BODY_ITEM);
 	arena_defer(a, release_buf, b);
+	(void)buf_reserve(b, usual);
 	return b;
 }
 
@@ -147,7 +148,7 @@ enum err contribution_canonical(struct arena *a, const struct contribution_schem
 	if (kind < 0 || !content)
 		return error_set(e, ERR_INTERNAL, "The schema let a contribution without kind or content pass.");
 	*out = (struct contribution_draft){ .kind = (enum policy_kind)kind };
-	struct buf *bytes = arena_buf(a), *rest = arena_buf(a);
+	struct buf *bytes = arena_buf(a, 4 * KIB), *rest = arena_buf(a, 500);
 	json_canonical(bytes, content, true);
 	write_circumstances(rest, submitted);
 	if (bytes->failed || rest->failed)

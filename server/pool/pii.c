@@ -205,13 +205,51 @@ static bool known_secret(struct scan *s, const struct pii_match *m)
 	return false;
 }
 
+_Static_assert(PII_TOKEN_RUN == BLOCK, "a run is looked for in two blocks");
+
+/* Bits of the bytes of one block that are of tokens. */
+#ifdef __SSE2__
+static __m128i between(__m128i v, char low, char high)
+{
+	return _mm_cmpeq_epi8(_mm_max_epu8(_mm_min_epu8(v, _mm_set1_epi8(high)), _mm_set1_epi8(low)), v);
+}
+
+static unsigned token_bits(const char *p)
+{
+	const __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
+	const __m128i words = _mm_or_si128(between(_mm_or_si128(v, _mm_set1_epi8(0x20)), 'a', 'z'), between(v, '0', '9'));
+	const __m128i marks = _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('-')), _mm_cmpeq_epi8(v, _mm_set1_epi8('_')));
+	return (unsigned)_mm_movemask_epi8(_mm_or_si128(words, marks));
+}
+#else
+static unsigned token_bits(const char *p)
+{
+	unsigned bits = 0;
+	for (unsigned i = 0; i < BLOCK; i++)
+		bits |= (unsigned)token_class[(unsigned char)p[i]] << i;
+	return bits;
+}
+#endif
+
+/* Whether a run of PII_TOKEN_RUN characters may cover byte i: those up to it and those behind it that belong together are enough. Near the end nothing is ruled out. */
+static bool run_may_cover(const char *p, size_t i, size_t n)
+{
+	unsigned upto = ~token_bits(p + i + 1 - BLOCK) & 0xffff;
+	if (upto == 0 || n - i <= BLOCK)
+		return token_class[(unsigned char)p[i]];
+	unsigned before = (unsigned)__builtin_clz(upto) - BLOCK;
+	if (before == 0)
+		return false;
+	return before + (unsigned)__builtin_ctz(~token_bits(p + i + 1)) >= PII_TOKEN_RUN;
+}
+
 /* A run of PII_TOKEN_RUN characters or more covers one of every so many bytes: only there is looked to both sides. */
 static void scan_tokens(struct scan *s)
 {
 	const char *p = s->text.p;
 	size_t n = s->text.n;
 	for (size_t i = PII_TOKEN_RUN - 1; i < n; i += PII_TOKEN_RUN) {
-		if (!token_class[(unsigned char)p[i]])
+		if (!run_may_cover(p, i, n))
 			continue;
 		size_t from = i, to = i + 1;
 		while (from > 0 && i - from < PII_TOKEN_RUN && token_class[(unsigned char)p[from - 1]])

@@ -177,6 +177,7 @@ static struct str facts_write(struct arena *a, struct str sent, const struct pii
 {
 	struct buf b;
 	buf_init(&b, sent.n + 1024);
+	(void)buf_reserve(&b, sent.n + 200);
 	size_t from = member_from(sent, "processing"), after = member_from(sent, "prompted");
 	bool followed = sent.p[after] == '"';
 	if (from < after) {

@@ -5,7 +5,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
+
+/* Times of files are as coarse as a clock's tick, or a second or two where the file system is an old one, and a page that is mapped and dirty may be written once more without a
+ * word: of a file that changed so shortly ago nobody can tell whether it changed again. */
+#define SETTLING_SECONDS 3
 
 /* What is not in the manifest, because it came after it. */
 static const char *const beside_manifest[] = { "SHA256SUMS", "SHA256SUMS.minisig", "checkpoint", "manifest.dsse.json", "manifest.json", "release.tlog-proof" };
@@ -35,6 +40,13 @@ struct listing {
 	size_t cap;
 };
 
+/* By the machine's own clock, which files' times come from. */
+static bool has_settled(const struct stat *st)
+{
+	struct timespec now;
+	return clock_gettime(CLOCK_REALTIME_COARSE, &now) == 0 && now.tv_sec - st->st_ctim.tv_sec >= SETTLING_SECONDS;
+}
+
 static bool file_add(struct listing *l, struct str path, const struct stat *st)
 {
 	struct verifying *v = l->v;
@@ -48,7 +60,9 @@ static bool file_add(struct listing *l, struct str path, const struct stat *st)
 		v->files = grown;
 		l->cap = cap;
 	}
-	v->files[v->n_files++] = (struct found){ .path = path, .size = st->st_size, .identity = { st->st_dev, st->st_ino, st->st_mtim, st->st_ctim } };
+	v->files[v->n_files++] = (struct found){
+		.path = path, .size = st->st_size, .identity = { st->st_dev, st->st_ino, st->st_mtim, st->st_ctim }, .settled = has_settled(st),
+	};
 	return true;
 }
 
@@ -232,7 +246,7 @@ void files_recall(struct verifying *v)
 	for (size_t i = 0; m && m->n && i < v->n_files; i++) {
 		struct found *f = &v->files[i];
 		const struct found *before = bsearch(f, m->files, m->n, sizeof(*f), by_path);
-		if (!before || !before->hashed || !same_file(before, f))
+		if (!before || !before->hashed || !before->settled || !same_file(before, f))
 			continue;
 		f->sha256 = before->sha256;
 		f->hashed = true;

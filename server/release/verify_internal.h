@@ -27,6 +27,7 @@ struct found {
 	struct str path;            /* from the folder */
 	int64_t size;
 	struct identity identity;   /* when it was listed, before it was read */
+	bool settled;               /* and had not changed for a while by then, so that a later change shows in its times */
 	bool hashed;                /* sha256 is known */
 	struct sha256 sha256;       /* of the bytes read */
 	const struct json *entry;   /* in the manifest's files; NULL for those that are not there */

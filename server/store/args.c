@@ -80,7 +80,7 @@ static struct str array_encode(struct arena *a, const struct db_arg *arg)
 		if (total > ARG_BYTES_MAX)
 			return STR_NONE;
 	}
-	uint8_t *start = arena_alloc(a, total), *p = start;
+	uint8_t *start = arena_take(a, total), *p = start;
 	put32(p, arg->count ? 1 : 0);
 	put32(p + 4, nulls);
 	put32(p + 8, pg_types[arg->type].element);

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <cmocka.h>
 
 static char released[32];
@@ -177,13 +178,33 @@ static void rewinding_gives_back_what_came_after_the_mark(void **state)
 	assert_string_equal(released, "1");
 }
 
+static void what_an_arena_keeps_is_used_again_and_counts_for_nothing(void **state)
+{
+	(void)state;
+	struct arena *a = arena_new(16 * MIB);
+	arena_keep(a, 2 * MIB);
+	for (int round = 0; round < 3; round++) {
+		for (int i = 0; i < 8000; i++) {
+			char *p = arena_alloc(a, 1000);
+			for (size_t k = 0; k < 1000; k++)
+				assert_int_equal(p[k], 0);
+			memset(p, 'x', 1000);
+			memset(arena_take(a, 500), 'y', 500);
+		}
+		assert_int_equal(arena_used(a), 8000 * 1500);
+		arena_reset(a);
+		assert_int_equal(arena_used(a), 0);
+	}
+	arena_free(a);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup(f, set_up)
 	const struct CMUnitTest tests[] = {
 		TEST(memory_is_zeroed_and_aligned), TEST(nothing_beyond_the_cap_is_handed_out), TEST(an_array_too_large_to_count_is_out_of_memory), TEST(blocks_larger_than_usual_fit),
 		TEST(the_guard_jumps_when_memory_is_short), TEST(defers_run_in_reverse_order_once), TEST(what_cannot_be_deferred_is_released_at_once),
-		TEST(rewinding_gives_back_what_came_after_the_mark),
+		TEST(rewinding_gives_back_what_came_after_the_mark), TEST(what_an_arena_keeps_is_used_again_and_counts_for_nothing),
 	};
 	return cmocka_run_group_tests_name("arena", tests, NULL, NULL);
 }

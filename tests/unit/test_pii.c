@@ -281,6 +281,29 @@ static void findings_lie_inside_the_text_whatever_the_text(void **state)
 	}
 }
 
+/* Runs are looked for in steps: where one begins, and what ends it, must not matter. */
+static void a_token_is_found_wherever_it_stands(void **state)
+{
+	(void)state;
+	static const char token[] = "AKIA" R16;
+	char text[200];
+	for (size_t at = 0; at < 70; at++)
+		for (size_t behind = 0; behind < 40; behind++) {
+			struct pii_report r = { 0 };
+			size_t n = sizeof(token) - 1;
+			for (size_t i = 0; i < at + n + behind; i++)
+				text[i] = "ab cd. \xc3\xa9 "[i % 11];
+			if (at)
+				text[at - 1] = ' ';
+			memcpy(text + at, token, n);
+			text[at + n] = ' ';
+			scan_exact(text, at + n + behind, &r);
+			assert_int_equal(r.count[PII_SECRET], 1);
+			assert_int_equal(r.finding[0].offset, at);
+			assert_int_equal(r.finding[0].length, n);
+		}
+}
+
 static void each_kind_has_a_word_and_a_sentence(void **state)
 {
 	(void)state;
@@ -305,6 +328,7 @@ int main(void)
 		cmocka_unit_test(a_report_keeps_the_first_findings_and_counts_all),
 		cmocka_unit_test(every_string_of_a_content_is_looked_at_and_named),
 		cmocka_unit_test(findings_lie_inside_the_text_whatever_the_text),
+		cmocka_unit_test(a_token_is_found_wherever_it_stands),
 		cmocka_unit_test(each_kind_has_a_word_and_a_sentence),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
