@@ -22,7 +22,6 @@ CREATE TABLE notice (
 );
 CREATE UNIQUE INDEX notice_is_given_at_most_once ON notice (account_id, kind, key) WHERE key IS NOT NULL;
 CREATE INDEX notice_by_time ON notice (account_id, at DESC, id DESC);
-CREATE INDEX notice_unread ON notice (account_id) WHERE read_at IS NULL;
 CREATE INDEX notice_waits_for_a_digest ON notice (account_id) WHERE mail = 'digest' AND digest_id IS NULL;
 CREATE INDEX notice_of_digest ON notice (digest_id) WHERE digest_id IS NOT NULL;
 COMMENT ON TABLE notice IS 'Something that a person is told: a row of their inbox';
@@ -56,7 +55,7 @@ COMMENT ON COLUMN notice_setting.set_at IS 'When it was chosen';
 CREATE TABLE mail (
 	id         uuid PRIMARY KEY,
 	kind       text NOT NULL,
-	account_id uuid REFERENCES account ON DELETE CASCADE,
+	account_id uuid,
 	notice_id  uuid,
 	about_coop uuid,
 	sealed     bytea,
