@@ -2,14 +2,12 @@
 
 /* What a form to delegate offers: matters, and people by name. */
 
-#define FACE "CASE m.attribution WHEN 'anonymous' THEN 'anonymous (member ' || m.number || ')' WHEN 'public' THEN coalesce(m.public_name, m.pseudonym) ELSE m.pseudonym END"
-
 SQL(matters_vote, "SELECT id, title FROM ballot WHERE coop_id = $1 AND state IN ('notice', 'open') ORDER BY closes_at, id LIMIT $2");
 SQL(matters_consent,
 	"SELECT id, 'Release of ' || to_char(cutoff_at AT TIME ZONE 'UTC', 'FMDD FMMonth YYYY') FROM release WHERE coop_id = $1 "
 	"AND state IN ('scheduled', 'frozen', 'notice', 'open', 'cooling_off', 'building') ORDER BY cutoff_at, id LIMIT $2");
-SQL(members_called, "SELECT m.id FROM membership m WHERE m.coop_id = $1 AND m.state IN ('active', 'due', 'grace') AND lower(" FACE ") = lower($2) LIMIT 2");
-SQL(member_names, "SELECT " FACE " FROM membership m WHERE m.coop_id = $1 AND m.state IN ('active', 'due', 'grace') AND m.id <> $2 ORDER BY m.contributed DESC, m.number LIMIT $3");
+SQL(members_called, "SELECT m.id FROM membership m WHERE m.coop_id = $1 AND m.state IN ('active', 'due', 'grace') AND lower(" MEMBER_FACE("m") ") = lower($2) LIMIT 2");
+SQL(member_names, "SELECT " MEMBER_FACE("m") " FROM membership m WHERE m.coop_id = $1 AND m.state IN ('active', 'due', 'grace') AND m.id <> $2 ORDER BY m.contributed DESC, m.number LIMIT $3");
 
 enum err delegation_matters(struct call *c, struct uuid coop, enum policy_question question, struct delegation_matter **out, size_t *n)
 {

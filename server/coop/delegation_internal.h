@@ -16,6 +16,19 @@ struct edge_row {
 	struct str coop_slug;   /* for addresses in notices */
 };
 
+/* How a membership, under this alias, is called among members. */
+#define MEMBER_FACE(m) \
+	"CASE " m ".attribution WHEN 'anonymous' THEN 'anonymous (member ' || " m ".number || ')' WHEN 'public' THEN coalesce(" m ".public_name, " m ".pseudonym) ELSE " m ".pseudonym END"
+/* The columns of an edge_row, of delegation_now n, delegation d, and the memberships p and q of principal and delegate. */
+#define EDGE_COLUMNS \
+	"d.id, d.first_id, d.edge, d.principal_id, d.principal_no, " MEMBER_FACE("p") ", n.question, n.scope, n.topics, d.target, " \
+	"CASE WHEN d.target IS NULL THEN NULL WHEN n.question = 0 THEN (SELECT b.title FROM ballot b WHERE b.coop_id = d.coop_id AND b.id = d.target) " \
+	"ELSE (SELECT 'Release of ' || to_char(r.cutoff_at AT TIME ZONE 'UTC', 'FMDD FMMonth YYYY') FROM release r WHERE r.coop_id = d.coop_id AND r.id = d.target) END, " \
+	"d.delegate_kind, d.delegate_id, d.delegate_no, " MEMBER_FACE("q") ", n.state, n.reason, d.made_at, d.chosen_end, n.accepted_at, n.starts, n.ends, n.revoked_at, " \
+	"p.account_id, q.account_id, p.state, q.state, p.due_at, (SELECT slug FROM coop WHERE id = d.coop_id)"
+#define EDGE_COLUMN_COUNT 29
+struct edge_row edge_of_row(const struct rows *r, int row);
+
 /* How a member is called among members: as they are credited, with their number where that is no name. */
 struct str member_face(struct arena *a, const struct member *m);
 /* One version; ERR_NOT_FOUND. */
@@ -31,7 +44,7 @@ instant edge_end(instant chosen_end, instant due);
 CH_CHECK enum err edge_check_cap(struct call *c, const struct charter *charter, const struct delegation *d);
 
 /* Who would decide for a member now, as if the version with the engine's number `without` (0: none) were not there. */
-CH_CHECK enum err delegation_resolve_without(struct call *c, const struct charter *charter, const struct member *m, enum policy_question question, unsigned topic, struct uuid target,
+CH_CHECK enum err delegation_resolve_without(struct call *c, const struct charter *charter, struct uuid member, enum policy_question question, unsigned topic, struct uuid target,
 	uint64_t without, struct delegation_path *out);
 
 /* Adds an event. `by`: who acted (nil: the schedule); `ends`: INSTANT_NONE unless it makes the edge count. */

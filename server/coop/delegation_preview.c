@@ -24,8 +24,8 @@ static enum err compare(struct previewing *p, unsigned topic, struct uuid target
 		return ERR_OK;
 	struct delegation_change *k = &p->out->changes[p->out->n++];
 	*k = (struct delegation_change){ .question = p->out->of.question, .topic = topic, .target = target, .title = title };
-	TRY(delegation_resolve_without(p->c, p->charter, p->me, k->question, topic, target, 0, &k->before));
-	TRY(delegation_resolve_without(p->c, p->charter, p->me, k->question, topic, target, p->out->of.edge, &k->after));
+	TRY(delegation_resolve_without(p->c, p->charter, p->me->id, k->question, topic, target, 0, &k->before));
+	TRY(delegation_resolve_without(p->c, p->charter, p->me->id, k->question, topic, target, p->out->of.edge, &k->after));
 	bool same_end = uuid_eq(k->before.decider, k->after.decider) && k->before.n_steps == k->after.n_steps;
 	for (size_t i = 0; same_end && i < k->before.n_steps; i++)
 		same_end = uuid_eq(k->before.steps[i].by.delegate, k->after.steps[i].by.delegate);

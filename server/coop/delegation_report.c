@@ -21,7 +21,7 @@ SQL(stale_edges,
 	"SELECT n.delegate_no, count(*) FROM delegation_now n WHERE n.coop_id = $1 AND n.question = $2 AND n.state = 'standing' AND n.ends > commonhold_now() AND n.delegate_no <> -3 "
 	"AND (n.principal_no IN (SELECT number FROM act) OR n.delegate_no IN (SELECT number FROM act)) GROUP BY n.delegate_no");
 SQL(names_of,
-	"SELECT u.no, m.id, CASE m.attribution WHEN 'anonymous' THEN 'anonymous (member ' || m.number || ')' WHEN 'public' THEN coalesce(m.public_name, m.pseudonym) ELSE m.pseudonym END "
+	"SELECT u.no, m.id, " MEMBER_FACE("m") " "
 	"FROM unnest($2::bigint[]) AS u (no) JOIN membership m ON m.coop_id = $1 AND m.number = u.no");
 
 /* What the pass works on, by member number. */

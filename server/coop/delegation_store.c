@@ -6,14 +6,8 @@
 
 /* Rows of delegations, what is written about them, and how people are told. */
 
-#define FACE(m) "CASE " m ".attribution WHEN 'anonymous' THEN 'anonymous (member ' || " m ".number || ')' WHEN 'public' THEN coalesce(" m ".public_name, " m ".pseudonym) ELSE " m ".pseudonym END"
 #define EDGE_SELECT \
-	"SELECT d.id, d.first_id, d.edge, d.principal_id, d.principal_no, " FACE("p") ", n.question, n.scope, n.topics, d.target, " \
-	"CASE WHEN d.target IS NULL THEN NULL WHEN n.question = 0 THEN (SELECT b.title FROM ballot b WHERE b.coop_id = d.coop_id AND b.id = d.target) " \
-	"ELSE (SELECT 'Release of ' || to_char(r.cutoff_at AT TIME ZONE 'UTC', 'FMDD FMMonth YYYY') FROM release r WHERE r.coop_id = d.coop_id AND r.id = d.target) END, " \
-	"d.delegate_kind, d.delegate_id, d.delegate_no, " FACE("q") ", n.state, n.reason, d.made_at, d.chosen_end, n.accepted_at, n.starts, n.ends, n.revoked_at, " \
-	"p.account_id, q.account_id, p.state, q.state, p.due_at, (SELECT slug FROM coop WHERE id = d.coop_id) " \
-	"FROM delegation_now n JOIN delegation d ON d.coop_id = n.coop_id AND d.id = n.delegation_id " \
+	"SELECT " EDGE_COLUMNS " FROM delegation_now n JOIN delegation d ON d.coop_id = n.coop_id AND d.id = n.delegation_id " \
 	"JOIN membership p ON p.coop_id = d.coop_id AND p.id = d.principal_id LEFT JOIN membership q ON q.coop_id = d.coop_id AND q.id = d.delegate_id "
 #define LIVE "n.state IN ('asked', 'standing', 'suspended') "
 
@@ -115,7 +109,7 @@ static bool counts_now(const struct edge_row *e, instant accepted, instant revok
 		(e->d.delegate_kind != DELEGATE_MEMBER || in_good_standing(e->delegate_state));
 }
 
-static struct edge_row edge_of_row(const struct rows *r, int row)
+struct edge_row edge_of_row(const struct rows *r, int row)
 {
 	instant accepted = row_time(r, row, 19), ends = row_time(r, row, 21), revoked = row_time(r, row, 22);
 	struct edge_row e = {

@@ -7,11 +7,21 @@
 
 #define HOPS_MAX 32 /* of a way that is followed: four times what any charter allows */
 
-/* Column order is that of way_edge(). */
-#define WAY_COLUMNS "n.edge, n.target, n.principal_no, n.delegate_no, n.topics, n.scope, n.accepted_at, n.starts, n.ends, n.revoked_at, n.delegation_id, p.id, p.state, q.id, q.state"
+/* Whether a member ($1 co-op, $3 question, $4 topic's name, $5 target, $2 the member who asks) has decided: by the last vote that was not taken back, in person or for the asker
+ * alone; or by anything said about the use as a delegate. */
+#define SPOKE(member) \
+	"CASE WHEN $3 = 1 THEN EXISTS (SELECT FROM (SELECT DISTINCT ON (s.kind, s.purpose, s.audience) s.effect FROM statement s WHERE s.coop_id = $1 AND s.member_id = " member \
+	"  AND s.layer = 3 AND $4 = ANY (s.uses) AND s.declared_at <= commonhold_now() ORDER BY s.kind, s.purpose, s.audience, s.seq DESC) last WHERE last.effect <> 'none') " \
+	"WHEN $5::uuid IS NULL THEN false ELSE EXISTS (SELECT FROM (SELECT DISTINCT ON (v.on_behalf_of) v.choice FROM vote v WHERE v.coop_id = $1 AND v.ballot_id = $5 " \
+	"  AND v.member_id = " member " AND (v.on_behalf_of IS NULL OR v.on_behalf_of = $2) ORDER BY v.on_behalf_of, v.seq DESC) last WHERE last.choice <> 'none') END"
+/* One row a delegation of everybody on the way, or a single one without, and in each what is known of the member who asks. */
 SQL(way_now,
-	"SELECT " WAY_COLUMNS " FROM delegation_way($1, $2, $3::integer::smallint, $4, $5, commonhold_now(), $6, $7) n "
-	"JOIN membership p ON p.coop_id = $1 AND p.number = n.principal_no LEFT JOIN membership q ON q.coop_id = $1 AND q.number = n.delegate_no");
+	"SELECT " EDGE_COLUMNS ", n.target, " SPOKE("q.id") ", self.number, self.state, " SPOKE("self.id") ", "
+	"  EXISTS (SELECT FROM ballot b WHERE b.coop_id = $1 AND b.id = $5 AND b.board_choice IS NOT NULL) "
+	"FROM (SELECT m.id, m.number, m.state FROM membership m WHERE m.coop_id = $1 AND m.id = $2) self "
+	"LEFT JOIN LATERAL delegation_way($1, self.number, $3::integer::smallint, $6, $7, commonhold_now(), $8, $9) n ON true "
+	"LEFT JOIN delegation d ON d.coop_id = $1 AND d.id = n.delegation_id LEFT JOIN membership p ON p.coop_id = $1 AND p.id = d.principal_id "
+	"LEFT JOIN membership q ON q.coop_id = $1 AND q.id = d.delegate_id");
 /* Everything that one member had delegated by an instant, from the facts alone. */
 SQL(way_then,
 	"SELECT d.edge, 0::bigint, d.principal_no, d.delegate_no, 0, 0::smallint, coalesce(e.accepted, 'infinity'), coalesce(e.accepted, d.made_at), "
@@ -38,6 +48,7 @@ SQL(ballot_kind_of, "SELECT kind FROM ballot WHERE coop_id = $1 AND id = $2");
 /* The people and delegations on one way, by places of their own so that the engine sees a small co-op. */
 struct way {
 	struct policy_edge *edges;  /* principal and delegate are places */
+	struct edge_row *rows;      /* the same as people read them; NULL where they were not read along */
 	size_t n_edges, room;       /* how many, and places */
 	int64_t *numbers;           /* member number of each place */
 	struct uuid *members;       /* membership of each place */
@@ -95,14 +106,36 @@ static struct policy_edge *way_edge(struct way *way, const struct rows *r, int r
 
 /* ---- Reading the way ---- */
 
-static enum err read_way_now(struct call *c, const struct delegation_path *ask, int member_no, uint64_t without, struct way *way)
+static void spoken(struct way *way, uint32_t place, bool spoke)
+{
+	if (spoke && place < way->n)
+		way->decided[place] = 1;
+}
+
+/* The self is the first place. */
+static enum err read_way_now(struct call *c, const struct delegation_path *ask, struct uuid member, uint64_t without, struct way *way)
 {
 	struct rows r;
-	TRY(db_query(c, way_now, &r, A_UUID(c->coop), A_INT(member_no), A_INT((int)ask->question), A_INT((int)ask->topic), A_I64((int64_t)delegation_target(ask->target)),
-		A_INT(HOPS_MAX), A_I64((int64_t)without)));
+	TRY(db_query(c, way_now, &r, A_UUID(c->coop), A_UUID(member), A_INT((int)ask->question), A_Z(delegation_topic_name(ask->question, ask->topic)), A_UUID_OR_NULL(ask->target),
+		A_INT((int)ask->topic), A_I64((int64_t)delegation_target(ask->target)), A_INT(HOPS_MAX), A_I64((int64_t)without)));
+	if (r.n == 0)
+		return fail(c, ERR_NOT_FOUND, "There is no such member.");
 	way_room(c, way, (size_t)r.n);
-	for (int i = 0; i < r.n; i++)
-		way_edge(way, &r, i, ask->question);
+	way->rows = ARENA_ARRAY(c->arena, (size_t)r.n, struct edge_row);
+	spoken(way, place_of(way, row_int(&r, 0, EDGE_COLUMN_COUNT + 2), member, row_str(&r, 0, EDGE_COLUMN_COUNT + 3)), row_bool(&r, 0, EDGE_COLUMN_COUNT + 4));
+	bool board = row_bool(&r, 0, EDGE_COLUMN_COUNT + 5);
+	for (int i = 0; i < r.n && !row_null(&r, i, 0); i++) {
+		const struct edge_row *e = &way->rows[i];
+		way->rows[i] = edge_of_row(&r, i);
+		way->edges[way->n_edges++] = (struct policy_edge){
+			.id = e->d.edge, .target = (uint64_t)row_int(&r, i, EDGE_COLUMN_COUNT), .topics = e->d.topics, .question = (uint8_t)ask->question, .scope = (uint8_t)e->d.scope,
+			.principal = place_of(way, e->d.principal_no, e->d.principal, str_of(policy_standing_name(e->principal_state))),
+			.delegate = place_of(way, (int32_t)e->d.delegate_no, e->d.delegate, str_of(policy_standing_name(e->delegate_state))),
+			.accepted_at = row_time(&r, i, 19), .starts = row_time(&r, i, 20), .ends = row_time(&r, i, 21), .revoked_at = row_time(&r, i, 22),
+		};
+		spoken(way, way->edges[i].delegate, row_bool(&r, i, EDGE_COLUMN_COUNT + 1));
+	}
+	way->decided[way->n] = board;
 	return ERR_OK;
 }
 
@@ -180,6 +213,8 @@ static enum err find_decided(struct call *c, const struct delegation_path *about
 	struct rows r;
 	if (about->question == POLICY_QUESTION_VOTE && uuid_is_nil(about->target))
 		return suppose_decided(c, way, ask, self);
+	if (way->rows)
+		return ERR_OK; /* came along with the way */
 	if (about->question == POLICY_QUESTION_VOTE)
 		TRY(db_query(c, votes_of, &r, A_UUID(c->coop), A_UUID(about->target), A_I64S(way->numbers, way->n), A_TIME(about->at), A_UUID(way->members[self])));
 	else
@@ -249,8 +284,8 @@ static enum err take_steps(struct call *c, const struct way *way, const struct p
 {
 	int64_t *numbers = ARENA_ARRAY(c->arena, HOPS_MAX + 2, int64_t);
 	uint32_t *delegates = ARENA_ARRAY(c->arena, HOPS_MAX + 2, uint32_t);
-	struct edge_row *rows;
-	size_t n = 0, n_rows;
+	struct edge_row *rows = way->rows;
+	size_t n = 0, n_rows = way->n_edges;
 	for (uint32_t at = self; at < way->n && n <= HOPS_MAX && paths[at].edge != POLICY_NO_EDGE && (n == 0 || !way->decided[at] || at == self); n++) {
 		const struct policy_edge *edge = &way->edges[paths[at].edge];
 		numbers[n] = (int64_t)edge->id;
@@ -263,7 +298,8 @@ static enum err take_steps(struct call *c, const struct way *way, const struct p
 	out->steps = ARENA_ARRAY(c->arena, n + 1, struct delegation_step);
 	if (n == 0)
 		return ERR_OK;
-	TRY(edges_numbered(c, c->coop, numbers, n, &rows, &n_rows));
+	if (!rows)
+		TRY(edges_numbered(c, c->coop, numbers, n, &rows, &n_rows));
 	for (size_t i = 0; i < n; i++)
 		for (size_t k = 0; k < n_rows; k++)
 			if (rows[k].d.edge == (uint64_t)numbers[i])
@@ -288,18 +324,20 @@ static enum err conclude(struct call *c, const struct policy_ask *ask, struct wa
 	return ERR_OK;
 }
 
-static enum err resolve(struct call *c, const struct charter *charter, const struct member *m, bool now, uint64_t without, struct delegation_path *out)
+static enum err resolve(struct call *c, const struct charter *charter, struct uuid member, int number, bool now, uint64_t without, struct delegation_path *out)
 {
 	struct way way = { 0 };
 	struct policy_ask ask = { .question = (uint8_t)out->question, .topic = (uint8_t)out->topic, .depth = (uint8_t)charter->delegation_depth, .board_active = 1,
 		.target = delegation_target(out->target), .at = out->at };
-	if (now)
-		TRY(read_way_now(c, out, m->number, without, &way));
-	else
-		TRY(read_way_then(c, &ask, out, m->number, &way));
-	if (way.n == 0)
-		way_room(c, &way, 1);
-	uint32_t self = place_of(&way, m->number, m->id, str_of(policy_standing_name(m->state)));
+	uint32_t self = 0;
+	if (now) {
+		TRY(read_way_now(c, out, member, without, &way));
+	} else {
+		TRY(read_way_then(c, &ask, out, number, &way));
+		if (way.n == 0)
+			way_room(c, &way, 1);
+		self = place_of(&way, number, member, STR("active"));
+	}
 	TRY(find_decided(c, out, &ask, self, &way));
 	return conclude(c, &ask, &way, self, out);
 }
@@ -327,22 +365,20 @@ static enum err topic_of_target(struct call *c, enum policy_question question, s
 	return ERR_OK;
 }
 
-enum err delegation_resolve_without(struct call *c, const struct charter *charter, const struct member *m, enum policy_question question, unsigned topic, struct uuid target,
+enum err delegation_resolve_without(struct call *c, const struct charter *charter, struct uuid member, enum policy_question question, unsigned topic, struct uuid target,
 	uint64_t without, struct delegation_path *out)
 {
 	*out = (struct delegation_path){ .question = question, .topic = topic, .target = target, .at = clock_now() };
 	TRY(check_topic(c, question, topic));
-	return resolve(c, charter, m, true, without, out);
+	return resolve(c, charter, member, 0, true, without, out);
 }
 
 enum err delegation_resolve_one(struct call *c, struct uuid coop, struct uuid member, enum policy_question question, unsigned topic, struct uuid target,
 	struct delegation_path *out)
 {
 	struct charter charter;
-	struct member m;
-	TRY(member_of_id(c, coop, member, &m));
 	TRY(charter_current(c, coop, &charter));
-	return delegation_resolve_without(c, &charter, &m, question, topic, target, 0, out);
+	return delegation_resolve_without(c, &charter, member, question, topic, target, 0, out);
 }
 
 enum err delegation_who_on(struct call *c, struct uuid coop, enum policy_question question, unsigned topic, struct uuid target, instant on, struct delegation_path *out)
@@ -362,6 +398,6 @@ enum err delegation_who_on(struct call *c, struct uuid coop, enum policy_questio
 		TRY(db_one(c, charter_on, &r, A_UUID(coop), A_TIME(on)));
 		TRY(charter_version(c, coop, (int)row_int(&r, 0, 0), &charter));
 	}
-	TRY(resolve(c, &charter, &me, now, 0, out));
+	TRY(resolve(c, &charter, me.id, me.number, now, 0, out));
 	return db_commit(c);
 }
