@@ -8,7 +8,7 @@
 
 #define LONG_TEXT 1000        /* a text that may be longer gets an area */
 
-enum control_shape { SHAPE_TEXT, SHAPE_LONG, SHAPE_NUMBER, SHAPE_ONE, SHAPE_MANY, SHAPE_TAGS, SHAPE_RULE, SHAPE_PREFERENCE, SHAPE_JSON };
+enum control_shape { SHAPE_TEXT, SHAPE_LONG, SHAPE_NUMBER, SHAPE_ONE, SHAPE_MANY, SHAPE_TAGS, SHAPE_RULE, SHAPE_PREFERENCE, SHAPE_DURATION, SHAPE_CADENCE, SHAPE_JSON };
 
 struct leaf {
 	struct str name;             /* its pointer: the field's name in the form */
@@ -43,6 +43,8 @@ static enum control_shape shape_of(const struct json *schema)
 		return SHAPE_RULE;
 	if (refers(schema, "#/$defs/preference"))
 		return SHAPE_PREFERENCE;
+	if (refers(schema, "#/$defs/duration"))
+		return SHAPE_DURATION;
 	if (json_get(schema, "enum"))
 		return SHAPE_ONE;
 	if (items && (json_get(items, "enum") || refers(items, "#/$defs/use") || refers(items, "#/$defs/purpose") || refers(items, "#/$defs/licence")))
@@ -74,7 +76,7 @@ static void add_leaves(struct form *f, const struct json *properties, struct str
 			add_leaves(f, inner, pointer, value);
 			continue;
 		}
-		struct leaf leaf = { .name = pointer, .schema = schema, .now = value, .shape = shape_of(schema) };
+		struct leaf leaf = { .name = pointer, .schema = schema, .now = value, .shape = str_is(pointer, "/cadence/rrule") ? SHAPE_CADENCE : shape_of(schema) };
 		if (f->n < CH_LEN(f->leaves) && words_of(pointer, &leaf.words))
 			f->leaves[f->n++] = leaf;
 	}
@@ -95,6 +97,42 @@ static const struct leaf *leaf_at(const struct form *f, struct str pointer)
 		if (str_eq(f->leaves[i].name, pointer))
 			return &f->leaves[i];
 	return NULL;
+}
+
+/* ---- Durations: a number and a unit, where they are of one unit ---- */
+
+static const struct unit { const char *letter, *words; bool time; } units[] = {
+	{ "H", "hours", true }, { "D", "days", false }, { "M", "months", false }, { "Y", "years", false },
+};
+
+/* "P7D" is 7 of the unit 1; false for what has several units or none. */
+static bool of_one_unit(struct str text, int64_t *n, size_t *unit)
+{
+	struct duration d;
+	if (!duration_parse(text, &d))
+		return false;
+	const int64_t parts[] = { d.seconds % 3600 ? -1 : d.seconds / 3600, d.days, d.months, d.years };
+	int set = 0;
+	*n = 0;
+	*unit = 1;
+	for (size_t i = 0; i < CH_LEN(parts); i++)
+		if (parts[i]) {
+			*n = parts[i];
+			*unit = i;
+			set++;
+		}
+	return set <= 1 && *n >= 0;
+}
+
+/* What was written into both fields as one text; whatever is no number is left for the schema to refuse. */
+static struct str duration_text(struct arena *a, struct str number, struct str letter)
+{
+	int64_t n;
+	number = str_trim(number);
+	for (size_t i = 0; i < CH_LEN(units); i++)
+		if (str_is(letter, units[i].letter) && str_to_i64(number, 0, 1000000, &n))
+			return str_fmt(a, "P%s%lld%s", units[i].time ? "T" : "", (long long)n, units[i].letter);
+	return number;
 }
 
 /* ---- Values ---- */
@@ -144,6 +182,7 @@ static struct str value_now(struct arena *a, const struct leaf *l)
 	case SHAPE_JSON:
 		return json_text_of(a, l->now);
 	case SHAPE_RULE:
+	case SHAPE_CADENCE:
 		return STR("");
 	case SHAPE_PREFERENCE:
 		return l->now ? json_member_text(l->now, "effect") : STR("");
@@ -247,6 +286,21 @@ static void write_leaf(struct form *f, struct json_writer *w, struct str key, co
 		return;
 	case SHAPE_TAGS:
 		write_tags(w, key, said);
+		return;
+	case SHAPE_DURATION: {
+		struct str unit = request_form(f->rq, str_fmt(a, "%.*s.unit", STR_ARG(l->name)).p);
+		struct str text = unit.p ? duration_text(a, said, unit) : said;
+		struct duration was, is;
+		bool same = l->now && duration_parse(json_text(l->now), &was) && duration_parse(text, &is) && was.years == is.years && was.months == is.months && was.days == is.days &&
+			was.seconds == is.seconds;
+		jw_key_str(w, key);
+		jw_str(w, same ? json_text(l->now) : text); /* P1W and P7D are the same to people */
+		return;
+	}
+	case SHAPE_CADENCE:
+		own = request_form(f->rq, str_fmt(a, "%.*s.own", STR_ARG(l->name)).p);
+		jw_key_str(w, key);
+		jw_str(w, own.p && str_trim(own).n ? str_trim(own) : said.n || !l->now ? said : json_text(l->now));
 		return;
 	case SHAPE_RULE:
 		own = request_form(f->rq, str_fmt(a, "%.*s.own", STR_ARG(l->name)).p);
@@ -361,6 +415,29 @@ static void rule_options(struct form *f, struct json_writer *w, const struct lea
 	}
 }
 
+static void cadence_options(struct json_writer *w, struct arena *a, const struct leaf *l, struct str chosen)
+{
+	static const char *const usual[][2] = {
+		{ "FREQ=WEEKLY;BYDAY=MO", "every week, on Monday" }, { "FREQ=MONTHLY;BYMONTHDAY=1", "every month, on the first" },
+		{ "FREQ=MONTHLY;INTERVAL=3;BYMONTHDAY=1", "every three months, on the first" }, { "FREQ=YEARLY", "every year, on the day of the first" },
+	};
+	struct str now = json_text(l->now), words = now;
+	for (size_t i = 0; i < CH_LEN(usual); i++)
+		if (str_is(now, usual[i][0]))
+			words = str_of(usual[i][1]);
+	option(w, STR(""), str_fmt(a, "as now: %.*s", STR_ARG(words)), chosen.n == 0);
+	for (size_t i = 0; i < CH_LEN(usual); i++)
+		if (!str_is(now, usual[i][0]))
+			option(w, str_of(usual[i][0]), str_of(usual[i][1]), str_is(chosen, usual[i][0]));
+}
+
+static void unit_options(struct form *f, struct json_writer *w, const struct leaf *l, size_t unit)
+{
+	struct str sent = f->posted ? request_form(f->rq, str_fmt(f->rq->call->arena, "%.*s.unit", STR_ARG(l->name)).p) : STR_NONE;
+	for (size_t i = 0; i < CH_LEN(units); i++)
+		option(w, str_of(units[i].letter), str_of(units[i].words), sent.p ? str_is(sent, units[i].letter) : i == unit);
+}
+
 static bool in_list(const struct json *list, struct str word)
 {
 	json_each(v, list)
@@ -417,6 +494,11 @@ static void leaf_data(struct form *f, struct json_writer *w, const struct leaf *
 {
 	struct arena *a = f->rq->call->arena;
 	struct str said = posted(f, l), value = said.p ? said : value_now(a, l);
+	int64_t number = 0;
+	size_t unit = 1;
+	bool simple = l->shape == SHAPE_DURATION && of_one_unit(value_now(a, l), &number, &unit);
+	if (simple && !said.p)
+		value = str_fmt(a, "%lld", (long long)number);
 	jw_object(w);
 	jw_kstr(w, "id", id_of(a, l->name));
 	jw_kstr(w, "name", l->name);
@@ -424,14 +506,16 @@ static void leaf_data(struct form *f, struct json_writer *w, const struct leaf *
 	jw_kstr(w, "hint", json_member_text(l->schema, "description"));
 	jw_kstr(w, "error", fault_of(f, l));
 	jw_kstr(w, "value", value);
-	jw_kbool(w, "is_text", l->shape == SHAPE_TEXT || l->shape == SHAPE_TAGS);
+	jw_kbool(w, "is_text", l->shape == SHAPE_TEXT || l->shape == SHAPE_TAGS || (l->shape == SHAPE_DURATION && !simple));
+	jw_kbool(w, "is_duration", simple);
+	jw_kbool(w, "is_cadence", l->shape == SHAPE_CADENCE);
 	jw_kbool(w, "is_long", l->shape == SHAPE_LONG);
 	jw_kbool(w, "is_json", l->shape == SHAPE_JSON);
 	jw_kbool(w, "is_number", l->shape == SHAPE_NUMBER);
 	jw_kbool(w, "is_one", l->shape == SHAPE_ONE || l->shape == SHAPE_PREFERENCE);
 	jw_kbool(w, "is_rule", l->shape == SHAPE_RULE);
 	jw_kbool(w, "is_many", l->shape == SHAPE_MANY);
-	if (l->shape == SHAPE_RULE)
+	if (l->shape == SHAPE_RULE || l->shape == SHAPE_CADENCE)
 		jw_kstr(w, "own", f->posted ? request_form(f->rq, str_fmt(a, "%.*s.own", STR_ARG(l->name)).p) : STR_NONE);
 	jw_key(w, "options");
 	jw_array(w);
@@ -441,6 +525,10 @@ static void leaf_data(struct form *f, struct json_writer *w, const struct leaf *
 		preference_options(w, value);
 	else if (l->shape == SHAPE_RULE)
 		rule_options(f, w, l, said.p ? said : STR(""));
+	else if (l->shape == SHAPE_CADENCE)
+		cadence_options(w, a, l, said.p ? said : STR(""));
+	else if (simple)
+		unit_options(f, w, l, unit);
 	else if (l->shape == SHAPE_MANY)
 		many_options(f, w, l);
 	jw_end_array(w);

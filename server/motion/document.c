@@ -35,8 +35,8 @@ static struct str amendment_title(struct arena *a, const struct charter_term *te
 {
 	struct str text = STR("Amend the charter: ");
 	for (size_t i = 0; i < n && i < TERMS_NAMED; i++)
-		text = str_fmt(a, "%.*s%s%s", STR_ARG(text), i ? (n == TERMS_NAMED ? " and " : ", ") : "", terms[i].label);
-	return n > TERMS_NAMED ? str_fmt(a, "%.*s and %zu more", STR_ARG(text), n - TERMS_NAMED) : text;
+		text = str_fmt(a, "%.*s%s%s", STR_ARG(text), i ? "; " : "", terms[i].label);
+	return n > TERMS_NAMED ? str_fmt(a, "%.*s; and %zu more", STR_ARG(text), n - TERMS_NAMED) : text;
 }
 
 static enum err check_amendment(struct call *c, const struct charter *charter, const struct json *draft, struct motion_text *out)

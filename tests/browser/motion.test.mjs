@@ -54,12 +54,12 @@ test("somebody proposes an amendment by the form, without script, and is told wh
   await max.press("Propose the amendment");
   await max.reads("This changes nothing: it is the charter as it stands.");
   await max.open("Releases");
-  await form.getByLabel("Notice before voting").fill("P2D");
+  await form.getByLabel("Notice before voting", { exact: true }).fill("2");
   await max.press("Propose the amendment");
   await max.reads("seven days at least");
-  assert.equal(await form.getByLabel("Notice before voting").inputValue(), "P2D", "what was written is still there");
+  assert.equal(await form.getByLabel("Notice before voting", { exact: true }).inputValue(), "2", "what was written is still there");
   assert.equal(await form.getByLabel("Why").inputValue(), "More may use it.");
-  await form.getByLabel("Notice before voting").fill("P10D");
+  await form.getByLabel("Notice before voting", { exact: true }).fill("10");
   await form.getByRole("group", { name: "Purposes" }).locator("input[value=commercial]").check();
   await max.press("Propose the amendment");
   assert.match(max.at(), /\/motions\/[0-9a-f-]{36}$/);
