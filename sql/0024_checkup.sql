@@ -71,8 +71,8 @@ CREATE TABLE checkup_demand (
 	PRIMARY KEY (coop_id, id),
 	FOREIGN KEY (coop_id) REFERENCES coop,
 	FOREIGN KEY (coop_id, member_id) REFERENCES membership,
-	CONSTRAINT demanded_line_is_known CHECK (line IN ('consent', 'default', 'delegation')),
-	CONSTRAINT demand_reason_is_known CHECK (reason IN ('purpose', 'recipients', 'default', 'delegate')),
+	CONSTRAINT demanded_line_is_known CHECK (line IN ('consent', 'default', 'licence', 'delegation')),
+	CONSTRAINT demand_reason_is_known CHECK (reason IN ('purpose', 'recipients', 'default', 'licence', 'delegate')),
 	CONSTRAINT a_delegation_is_asked_of_its_principal CHECK ((line = 'delegation') = (member_id IS NOT NULL AND target_id IS NOT NULL)),
 	CONSTRAINT demand_is_said_in_words CHECK (length(words) BETWEEN 1 AND 2000)
 );
@@ -81,11 +81,11 @@ CREATE INDEX checkup_demand_of_member ON checkup_demand (coop_id, member_id);
 COMMENT ON TABLE checkup_demand IS 'What a material change makes the co-op ask again out of turn. Until a member answers, the line counts as unsaid. Append-only.';
 COMMENT ON COLUMN checkup_demand.coop_id IS 'The co-op';
 COMMENT ON COLUMN checkup_demand.id IS 'Random';
-COMMENT ON COLUMN checkup_demand.line IS 'Which standing choice is asked again: consent, default (its acceptance), delegation';
+COMMENT ON COLUMN checkup_demand.line IS 'Which standing choice is asked again: consent, default (its acceptance), licence, delegation';
 COMMENT ON COLUMN checkup_demand.member_id IS 'Who is asked; NULL: every member';
 COMMENT ON COLUMN checkup_demand.target_id IS 'The delegation that is meant; NULL otherwise';
 COMMENT ON COLUMN checkup_demand.charter IS 'Words of the charter version that count from now on: what was said on an older one is not an answer';
-COMMENT ON COLUMN checkup_demand.reason IS 'What changed: a purpose, the class of recipients, the co-op''s default, a delegate';
+COMMENT ON COLUMN checkup_demand.reason IS 'What changed: a purpose, the class of recipients, the co-op''s default, its licences, a delegate or what delegates may do';
 COMMENT ON COLUMN checkup_demand.words IS 'The same for people';
 COMMENT ON COLUMN checkup_demand.ballot_id IS 'The ballot that changed it; NULL: none did';
 COMMENT ON COLUMN checkup_demand.at IS 'Since when';

@@ -38,7 +38,6 @@ struct checkup_year {
 	instant from, to;
 	struct checkup_release *releases;
 	size_t n_releases;
-	int64_t released;       /* distinct items of mine that went out */
 	struct checkup_access *accesses; /* to releases with items of mine */
 	size_t n_accesses;
 	struct checkup_money { struct str currency; int64_t cents; } *money; /* what it earned me */
@@ -91,8 +90,8 @@ CH_CHECK enum err checkup_receipt_list(struct call *c, struct uuid coop, struct 
 CH_CHECK enum err checkup_receipt_read(struct call *c, struct uuid coop, struct uuid id, struct checkup_receipt *out);
 
 /* Asks lines again out of turn, for everybody; the handler of the job "checkup.off_cycle", which modules below queue: args
- * {"coop": uuid, "ballot": uuid or absent, "charter": version, "lines": [{"line": "consent"|"default", "reason": "purpose"|"recipients"|"default", "words": "…"}]}. Until a
- * member answers, what they said on older words counts as unsaid. */
-extern const struct job_kind checkup_jobs[];
+ * {"coop": uuid, "ballot": uuid or absent, "charter": version, "lines": [{"line": "consent"|"default"|"licence"|"delegations",
+ * "reason": "purpose"|"recipients"|"default"|"licence"|"delegate", "words": "…"}]}. Until a member answers, what they said on older words counts as unsaid. */
+extern const struct job_kind checkup_jobs[]; /* with "checkup.count": what each member has in a published release */
 
 #endif

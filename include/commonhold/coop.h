@@ -234,8 +234,8 @@ extern const struct job_kind coop_jobs[];
 /* What a material change asks of members out of turn: until they answer, what they said on older words counts as unsaid. */
 struct demand {
 	struct uuid id, ballot;    /* ballot: nil without one */
-	struct str line;           /* consent, default, delegation */
-	struct str reason;         /* purpose, recipients, default, delegate */
+	struct str line;           /* consent, default, licence, delegation */
+	struct str reason;         /* purpose, recipients, default, licence, delegate */
 	struct str words;          /* for people */
 	struct uuid target;        /* the delegation that is meant; nil */
 	int charter;               /* words from which an answer counts */
@@ -243,6 +243,8 @@ struct demand {
 };
 /* Asks one line of every member (member nil), or a delegation of its principal. Inside; the same ballot asks a line once: *made is false the second time. Leaf "checkup.asked". */
 CH_CHECK enum err demand_make(struct call *c, struct uuid coop, const struct demand *d, struct uuid member, bool *made);
+/* Asks every principal of a standing delegation about it, and lets it rest: gives whom. Inside. */
+CH_CHECK enum err demand_delegations_again(struct call *c, struct uuid coop, const struct demand *d, struct uuid **members, size_t *n);
 /* What is asked of a member and not yet answered, oldest first; inside. */
 CH_CHECK enum err demand_open(struct call *c, const struct member *m, struct demand **out, size_t *n);
 /* The oldest words on which consent, and the acceptance of the co-op's default, still count for what charter version `charter` is about; inside. */

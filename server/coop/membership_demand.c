@@ -1,17 +1,26 @@
 #include "server/coop/coop_internal.h"
 
+#include "commonhold/delegation.h"
+
 /* What a material change makes the co-op ask again out of turn. A demand is a fact; whether a member has answered it is read off what they said since: consent and acceptance of
  * the default by the charter version whose words were shown, a delegation by the version of it that stands. */
 
 SQL(demand_insert,
 	"INSERT INTO checkup_demand (coop_id, id, line, member_id, target_id, charter, reason, words, ballot_id, at) "
 	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, commonhold_now()) ON CONFLICT DO NOTHING RETURNING id");
+SQL(demand_delegations,
+	"INSERT INTO checkup_demand (coop_id, id, line, member_id, target_id, charter, reason, words, ballot_id, at) "
+	"SELECT $1, gen_random_uuid(), 'delegation', v.principal_id, v.first_id, $2, 'delegate', $3, $4, commonhold_now() FROM delegation_now n "
+	"JOIN delegation v ON v.coop_id = n.coop_id AND v.id = n.delegation_id WHERE n.coop_id = $1 AND n.state = 'standing' AND v.delegate_kind <> 'nobody' "
+	"ON CONFLICT DO NOTHING RETURNING member_id");
 SQL(demand_of_member,
 	"SELECT d.id, d.ballot_id, d.line, d.reason, d.words, d.target_id, d.charter, d.at FROM checkup_demand d "
 	"LEFT JOIN LATERAL (SELECT notice, state IN ('given', 'renewed') AS stands, defaults FROM consent WHERE coop_id = d.coop_id AND member_id = $2 ORDER BY seq DESC LIMIT 1) c ON true "
 	"WHERE d.coop_id = $1 AND (d.member_id IS NULL OR d.member_id = $2) AND CASE d.line "
 	"WHEN 'consent' THEN c.stands AND c.notice < d.charter WHEN 'default' THEN c.stands AND c.defaults AND c.notice < d.charter "
-	"ELSE NOT EXISTS (SELECT FROM consent_receipt r WHERE r.coop_id = d.coop_id AND r.member_id = $2 AND r.issued_at > d.at) END "
+	"WHEN 'licence' THEN d.at > $3 AND NOT EXISTS (SELECT FROM consent_receipt r WHERE r.coop_id = d.coop_id AND r.member_id = $2 AND r.issued_at > d.at) "
+	"ELSE EXISTS (SELECT FROM delegation v JOIN delegation_now n ON n.coop_id = v.coop_id AND n.delegation_id = v.id "
+	"  WHERE v.coop_id = d.coop_id AND v.first_id = d.target_id AND v.principal_id = $2 AND n.state = 'suspended') END "
 	"ORDER BY d.at, d.id LIMIT 100");
 SQL(demand_words,
 	"SELECT coalesce(max(charter) FILTER (WHERE line = 'consent'), 0), coalesce(max(charter) FILTER (WHERE line = 'default'), 0) FROM checkup_demand "
@@ -40,10 +49,21 @@ enum err demand_make(struct call *c, struct uuid coop, const struct demand *d, s
 	return log_act(c, coop, "checkup.asked", buf_take(c->arena, &b), (struct uuid){ { 0 } });
 }
 
+enum err demand_delegations_again(struct call *c, struct uuid coop, const struct demand *d, struct uuid **members, size_t *n)
+{
+	struct rows r;
+	TRY(db_query(c, demand_delegations, &r, A_UUID(coop), A_INT(d->charter), A_STR(d->words), A_UUID_OR_NULL(d->ballot)));
+	*n = 0;
+	*members = ARENA_ARRAY(c->arena, (size_t)r.n + 1, struct uuid);
+	for (int i = 0; i < r.n; i++)
+		(*members)[(*n)++] = row_uuid(&r, i, 0);
+	return delegation_suspend_due_many(c, coop, *members, *n);
+}
+
 enum err demand_open(struct call *c, const struct member *m, struct demand **out, size_t *n)
 {
 	struct rows r;
-	TRY(db_query(c, demand_of_member, &r, A_UUID(m->coop), A_UUID(m->id)));
+	TRY(db_query(c, demand_of_member, &r, A_UUID(m->coop), A_UUID(m->id), A_TIME(m->joined_at)));
 	*n = (size_t)r.n;
 	*out = ARENA_ARRAY(c->arena, *n + 1, struct demand);
 	for (int i = 0; i < r.n; i++)
