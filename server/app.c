@@ -5,6 +5,7 @@
 #include "commonhold/ballot.h"
 #include "commonhold/ballot_proof.h"
 #include "commonhold/control.h"
+#include "commonhold/checkup.h"
 #include "commonhold/coop.h"
 #include "commonhold/crypto.h"
 #include "commonhold/db.h"
@@ -51,6 +52,7 @@ static const struct route *const route_tables[] = {
 	benefit_routes, benefit_page_routes,
 	control_routes, control_page_routes,
 	motion_routes, motion_page_routes,
+	checkup_routes, checkup_page_routes,
 	NULL,
 };
 
@@ -66,6 +68,7 @@ static const struct job_kind *const job_tables[] = {
 	release_jobs,
 	access_jobs,
 	motion_jobs,
+	checkup_jobs,
 	NULL,
 };
 

@@ -59,6 +59,7 @@ struct checkup {
 	size_t n_lines;
 	struct checkup_year year;
 	struct str fingerprint;    /* of the lines as they stand: the ETag */
+	struct uuid last_receipt;  /* the newest one; nil: none */
 	struct str shown;          /* token that proves that they were shown; absent when there is nothing to answer */
 };
 

@@ -1,7 +1,5 @@
 #include "checkup_internal.h"
 
-#include "commonhold/account.h"
-
 /* Reading and answering a checkup. */
 
 const char *checkup_answer_name(enum checkup_answer a)
@@ -44,8 +42,9 @@ static enum err checkup_make(struct call *c, const struct member *m, bool with_y
 		.member = *m, .coop_name = s.charter.name, .kind = standing_kind(&s), .charter = s.charter.version, .cycle = m->cycle,
 		.opens_at = membership_window_opens(m, &s.charter), .due_at = m->due_at, .lapses_at = membership_lapses(m, &s.charter),
 	};
-	if (m->state == POLICY_STANDING_LEFT || m->state == POLICY_STANDING_REMOVED || m->state == POLICY_STANDING_APPLIED)
+	if (m->state == POLICY_STANDING_APPLIED)
 		return ERR_OK;
+	TRY(receipt_newest(c, m, &out->last_receipt));
 	instant from = year_begins(&s);
 	TRY(lines_make(c, &s, out->kind, with_year, from, &out->lines, &out->n_lines));
 	out->fingerprint = lines_fingerprint(c->arena, &s, out->kind, out->lines, out->n_lines);
@@ -60,6 +59,8 @@ enum err checkup_read(struct call *c, struct uuid coop, struct checkup *out)
 	struct coop about;
 	TRY(db_begin_in(c, coop, DB_READ));
 	TRY(member_of_actor(c, coop, &me));
+	if (me.state == POLICY_STANDING_LEFT || me.state == POLICY_STANDING_REMOVED)
+		return fail(c, ERR_NOT_FOUND, "You are not a member of this co-op.");
 	TRY(checkup_make(c, &me, true, out));
 	TRY(coop_get(c, coop, &about));
 	out->coop_slug = about.slug;

@@ -45,6 +45,8 @@ CH_CHECK enum err count_release(struct call *c, struct uuid coop, struct uuid re
 /* What happened since `from`; inside. */
 CH_CHECK enum err year_read(struct call *c, const struct member *m, instant from, struct checkup_year *out);
 
+/* The newest receipt of a member, nil without one; inside. */
+CH_CHECK enum err receipt_newest(struct call *c, const struct member *m, struct uuid *out);
 /* Issues the receipt of what was answered: document, signature, row, leaf, notice; inside. `before` are the lines as shown with the answers given, `after` what stands now. */
 CH_CHECK enum err receipt_issue(struct call *c, const struct standing *after, enum checkup_kind kind, int cycle, const struct checkup_line *before, size_t n, struct checkup_receipt *out);
 

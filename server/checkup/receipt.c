@@ -17,6 +17,7 @@ SQL(receipt_events, "SELECT state, at, expires_at, notice FROM consent WHERE coo
 SQL(receipt_insert,
 	"INSERT INTO consent_receipt (coop_id, id, member_id, cycle, kind, charter, issued_at, document, sha256, signature) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)");
 SQL(receipt_of_member, "SELECT id, cycle, charter, kind, issued_at, sha256 FROM consent_receipt WHERE coop_id = $1 AND member_id = $2 ORDER BY issued_at DESC, id LIMIT 200");
+SQL(receipt_last, "SELECT id FROM consent_receipt WHERE coop_id = $1 AND member_id = $2 ORDER BY issued_at DESC, id LIMIT 1");
 SQL(receipt_by_id, "SELECT id, cycle, charter, kind, issued_at, sha256, document, signature FROM consent_receipt WHERE coop_id = $1 AND member_id = $2 AND id = $3");
 
 /* ---- The document ---- */
@@ -243,7 +244,7 @@ static enum err tell(struct call *c, const struct standing *s, const struct coop
 	jw_kstr(&w, "text", left ? str_fmt(a, "You have left %.*s. This is the receipt of your last checkup.", STR_ARG(coop->name))
 		: str_fmt(a, "Your checkup in %.*s is done. The next is due on %.*s.", STR_ARG(coop->name), STR_ARG(words_day(a, s->member.due_at))));
 	jw_kz(&w, "title", "Your receipt");
-	jw_kstr(&w, "url", str_fmt(a, "/checkup/receipts/%.*s/%.*s", STR_ARG(coop->slug), STR_ARG(uuid_format(a, id))));
+	jw_kstr(&w, "url", str_fmt(a, "/coops/%.*s/receipts/%.*s", STR_ARG(coop->slug), STR_ARG(uuid_format(a, id))));
 	jw_end_object(&w);
 	struct notice notice = { .kind = "checkup.receipt", .account = s->member.account, .coop = coop->id, .key = uuid_format(a, id), .data = buf_take(a, &b) };
 	return notify_send(c, &notice);
@@ -292,6 +293,14 @@ static struct checkup_receipt receipt_of_row(const struct rows *r, int i, struct
 		.coop = coop, .member = member, .id = row_uuid(r, i, 0), .cycle = (int)row_int(r, i, 1), .charter = (int)row_int(r, i, 2),
 		.kind = str_is(row_str(r, i, 3), "annual") ? CHECKUP_ANNUAL : CHECKUP_OFF_CYCLE, .issued_at = row_time(r, i, 4), .sha256 = sha256_load(row_bytes(r, i, 5)),
 	};
+}
+
+enum err receipt_newest(struct call *c, const struct member *m, struct uuid *out)
+{
+	struct rows r;
+	TRY(db_query(c, receipt_last, &r, A_UUID(m->coop), A_UUID(m->id)));
+	*out = r.n ? row_uuid(&r, 0, 0) : (struct uuid){ { 0 } };
+	return ERR_OK;
 }
 
 /* One's own receipts stay readable after one has left. */

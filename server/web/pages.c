@@ -84,6 +84,7 @@ struct place {
 
 static const struct place site_places[] = {
 	{ "/", "Co-ops", SEEN_BY_ALL },
+	{ "/checkup", "Checkup", SEEN_SIGNED_IN },
 	{ "/inbox", "Inbox", SEEN_SIGNED_IN },
 	{ "/me", "My account", SEEN_SIGNED_IN },
 };
