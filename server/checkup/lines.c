@@ -164,7 +164,7 @@ static void use_line(struct lines *l, const struct statement *st, unsigned use)
 	struct str limits = str_fmt(a, "%s%s%s%.*s", purpose >= 0 ? ", for " : "", purpose >= 0 ? words_purpose((unsigned)purpose) : "", st->audience.p ? ", towards " : "", STR_ARG(st->audience));
 	struct str words = st->external
 		? str_fmt(a, "A preference that came with your contributions says %.*s to %s.", STR_ARG(effect_words(a, st)), words_use(use))
-		: str_fmt(a, "You say %.*s to %s for your contributions%.*s%.*s.", STR_ARG(effect_words(a, st)), words_use(use), STR_ARG(about), STR_ARG(limits));
+		: str_fmt(a, "You say %.*s, for %s contributions%.*s%.*s.", STR_ARG(effect_words(a, st)), st->kind.p ? "your" : "all your", STR_ARG(about), STR_ARG(limits));
 	add(l, (struct checkup_line){ .id = use_id(a, st, use), .title = str_fmt(a, "%s: %s%.*s", st->external ? "AI preference" : "Sharing", words_use(use), STR_ARG(about)), .words = words,
 		.value = value_end(l, &b, &w), .answers = CHECKUP_CONFIRM | (st->external ? 0 : CHECKUP_CHANGE | CHECKUP_END), .since = st->declared_at });
 }
