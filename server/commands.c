@@ -6,6 +6,7 @@
 #include "commonhold/log.h"
 #include "commonhold/notify.h"
 #include "commonhold/release.h"
+#include "commonhold/sign_in.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -87,6 +88,21 @@ int migrate_main(int argc, char **argv)
 	return argc > 1 ? wrong_usage(usage) : with_app("migrate", migrated, NULL);
 }
 
+/* What the configuration names on other machines. */
+static enum err neighbours_answer(struct call *c)
+{
+	const struct oidc_provider *providers;
+	if (notify_mail_on()) {
+		TRY(notify_mail_check(c->arena, &c->error));
+		printf("mail            the mail server takes mail from us\n");
+	}
+	if (oidc_providers(&providers)) {
+		TRY(oidc_check(c));
+		printf("sign-in         %.*s says where to sign in, and shows its keys\n", STR_ARG(providers[0].name));
+	}
+	return ERR_OK;
+}
+
 static enum err healthy(struct call *c, void *arg)
 {
 	SQL(versions, "SELECT current_setting('server_version'), (SELECT count(*) FROM commonhold_migration), (SELECT count(*) FROM coop), (SELECT count(*) FROM account)");
@@ -97,11 +113,7 @@ static enum err healthy(struct call *c, void *arg)
 	printf("database        PostgreSQL %.*s, %lld migrations, %lld co-ops, %lld accounts\n", STR_ARG(row_str(&r, 0, 0)), (long long)row_int(&r, 0, 1),
 		(long long)row_int(&r, 0, 2), (long long)row_int(&r, 0, 3));
 	TRY(db_commit(c));
-	if (!notify_mail_on())
-		return ERR_OK;
-	TRY(notify_mail_check(c->arena, &c->error));
-	printf("mail            the mail server takes mail from us\n");
-	return ERR_OK;
+	return neighbours_answer(c);
 }
 
 static void print_settings(void)

@@ -83,6 +83,8 @@ CH_CHECK enum err recovery_renew(struct call *c, const struct proof *proof, stru
 struct oidc_provider { struct str issuer, name; };
 /* The providers that people can sign in with here; none where none is configured. */
 size_t oidc_providers(const struct oidc_provider **out);
+/* Fetches what they say of themselves, and their keys: for `commonhold doctor`. */
+CH_CHECK enum err oidc_check(struct call *c);
 /* Begins a sign-in there, or with `link` the joining of the actor's account with an identity there, which needs proof. `url` is where the browser goes. from->browser binds it. */
 CH_CHECK enum err oidc_begin(struct call *c, struct str issuer, bool link, const struct proof *proof, struct str next, const struct sign_in_from *from, struct str *url);
 /* The browser has come back. `linked`: it was to join, and nobody was signed in by it. */

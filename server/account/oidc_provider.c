@@ -168,3 +168,14 @@ enum err oidc_jwks_get(struct call *c, const struct oidc_metadata *m, bool anew,
 	kept_put(&cache.jwks, *out);
 	return ERR_OK;
 }
+
+enum err oidc_check(struct call *c)
+{
+	const struct oidc_provider *all;
+	struct oidc_metadata m;
+	struct str jwks;
+	if (!oidc_providers(&all))
+		return ERR_OK;
+	TRY(oidc_metadata_get(c, all[0].issuer, &m));
+	return oidc_jwks_get(c, &m, false, &jwks);
+}

@@ -1,9 +1,10 @@
 // Signing in with another provider: against a real one, and against one that cheats.
 import { test, before, after } from "node:test";
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { createServer } from "node:http";
 import { createPrivateKey, createSign } from "node:crypto";
-import { start, freePort, person } from "./server.mjs";
+import { binary, start, freePort, person } from "./server.mjs";
 import { Provider, signingKey } from "./oidc.mjs";
 import { Jar } from "./jar.mjs";
 import { mailServer } from "./smtp.mjs";
@@ -173,6 +174,15 @@ test("a second factor is asked for after another provider, too", async () => {
   assert.equal(new URL(done.url).pathname, "/me");
 });
 
+// Without blocking this process, in which the mail server lives.
+const doctor = () => new Promise((resolve) => execFile(binary, ["doctor"], { env: server.settings }, (error, out, err) => resolve(out + err)));
+
+test("the doctor looks whether the provider is there", async () => {
+  const said = await doctor();
+  assert.match(said, /Example ID says where to sign in, and shows its keys/);
+  assert.doesNotMatch(said, /a secret of forty/);
+});
+
 test("a provider may change its keys, once a minute", async () => {
   await provider.rotate();
   const jar = browser();
@@ -186,6 +196,7 @@ test("a provider may change its keys, once a minute", async () => {
 
 test("a provider that is away is told of, and other ways stay open", async () => {
   await provider.stop();
+  assert.match(await doctor(), /provider does not answer/);
   const jar = browser();
   const url = (await jar.ask("GET", "/sign-in/provider")).location; // its description is still known
   const state = new URL(url).searchParams.get("state");

@@ -363,6 +363,68 @@ static void whoever_registered_an_address_first_does_not_keep_it_from_its_owner(
 	assert_int_equal(fixture_int("SELECT count(*) FROM token WHERE revoked_at IS NULL"), 0);
 }
 
+/* ---- Other providers ---- */
+
+/* A browser that was sent to a provider, with a state and for a time. */
+static void sent_there(const char *state, const char *browser)
+{
+	struct arena *a = fixture_call()->arena;
+	fixture_sql(str_fmt(a, "INSERT INTO oidc_flow (state_hash, browser_hash, issuer, nonce, verifier, next, created_at, expires_at) "
+		"VALUES (sha256('%s'), sha256('%s'), 'https://op.example', 'n', 'x', '/', '%.*s', '%.*s')", state, browser, STR_ARG(clock_format(a, clock_now())),
+		STR_ARG(clock_format(a, clock_now() + SIGN_IN_STEP_LIFE))).p);
+}
+
+static void the_way_back_from_a_provider_works_once_in_its_time_and_browser(void **state)
+{
+	(void)state;
+	struct call *c = fixture_call();
+	struct sign_in in;
+	struct str next;
+	bool linked;
+	struct oidc_answer answer = { .state = STR("one"), .code = STR("c") };
+	people_keys();
+	begin_at(0);
+	assert_refused(c, ERR_TOKEN_INVALID, "oidc_state_unknown", oidc_finish(c, &answer, &here, &in, &next, &linked));
+	sent_there("one", "ch_browser_mine");
+	struct sign_in_from without = { .agent = STR("x") };
+	assert_refused(c, ERR_FORBIDDEN, "oidc_other_browser", oidc_finish(c, &answer, &there, &in, &next, &linked));
+	assert_refused(c, ERR_FORBIDDEN, "oidc_other_browser", oidc_finish(c, &answer, &without, &in, &next, &linked));
+	assert_int_equal(fixture_int("SELECT count(*) FROM oidc_flow WHERE used_at IS NULL"), 1);
+	assert_err(c, ERR_CORRUPT, oidc_finish(c, &answer, &here, &in, &next, &linked)); /* taken up: what it sealed is not ours */
+	assert_refused(c, ERR_GONE, "oidc_replayed", oidc_finish(c, &answer, &here, &in, &next, &linked));
+	sent_there("two", "ch_browser_mine");
+	answer.state = STR("two");
+	clock_set(clock_now() + SIGN_IN_STEP_LIFE);
+	assert_refused(c, ERR_TOKEN_EXPIRED, "oidc_expired", oidc_finish(c, &answer, &here, &in, &next, &linked));
+	answer.state = STR_NONE;
+	assert_refused(c, ERR_TOKEN_INVALID, "oidc_state_unknown", oidc_finish(c, &answer, &here, &in, &next, &linked));
+	struct str url;
+	assert_refused(c, ERR_NOT_FOUND, "oidc_not_configured", oidc_begin(c, STR_NONE, false, NULL, STR("/"), &here, &url));
+	c->actor = (struct actor){ .kind = AUTH_NONE };
+}
+
+static void an_identity_is_parted_from_only_while_there_is_another_way_in(void **state)
+{
+	(void)state;
+	struct call *instance = fixture_system(), *c = fixture_call();
+	struct account account;
+	struct str secret;
+	struct proof none = { .network = STR("x") };
+	people_keys();
+	begin_at(0);
+	assert_ok(instance, account_create(instance, ADA, STR("Ada"), &account));
+	assert_ok(c, session_start_for(c, account.id, STR("x"), &secret));
+	const char *join = str_fmt(c->arena, "INSERT INTO account_identity (issuer, subject, account_id, linked_at) VALUES ('https://op.example', '1', '%.*s', now())",
+		STR_ARG(uuid_format(c->arena, account.id))).p;
+	fixture_sql(join);
+	mail_on("");
+	assert_refused(c, ERR_REFUSED, "last_way_in", identity_end(c, &none, STR("https://op.example")));
+	mail_on("smtp://127.0.0.1:1");
+	assert_err(c, ERR_NOT_FOUND, identity_end(c, &none, STR("https://other.example")));
+	assert_ok(c, identity_end(c, &none, STR("https://op.example")));
+	assert_int_equal(fixture_int("SELECT count(*) FROM account_identity"), 0);
+}
+
 /* ---- Second factor ---- */
 
 /* The code of the step that lies `off` steps from now. */
@@ -608,6 +670,8 @@ int main(void)
 		fixture_test(a_link_sets_a_new_password_and_ends_every_session),
 		fixture_test(a_link_proves_an_address_and_opens_no_session),
 		fixture_test(whoever_registered_an_address_first_does_not_keep_it_from_its_owner),
+		fixture_test(the_way_back_from_a_provider_works_once_in_its_time_and_browser),
+		fixture_test(an_identity_is_parted_from_only_while_there_is_another_way_in),
 		fixture_test(a_second_factor_is_asked_for_after_every_first_step),
 		fixture_test(a_challenge_ends_after_ten_minutes),
 		fixture_test(a_code_is_taken_once),
