@@ -15,16 +15,8 @@
 #include "job.h"
 #include "policy_delegation.h"
 
-/* Topics of the question `vote`: kinds of ballots, as bits. Those of `consent` are uses (policy_vocab.h). */
-#define BALLOT_TOPICS(X) X(RELEASE, 0, "release") X(CHARTER, 1, "charter") X(MERGE, 2, "merge") X(TOGGLE, 3, "toggle") X(ADMIN, 4, "admin") X(BENEFIT, 5, "benefit")
-enum ballot_topic {
-#define X(sym, no, name) BALLOT_TOPIC_##sym = no,
-	BALLOT_TOPICS(X)
-#undef X
-	BALLOT_TOPIC_COUNT
-};
-const char *ballot_topic_name(unsigned no);
-int ballot_topic_find(const char *name, size_t len); /* -1: none */
+/* Topics, as bits: of the question `vote` kinds of ballots (policy_ballot.h), of `consent` uses (policy_vocab.h). */
+
 /* The number by which the engine knows a ballot or release: policy_ask.target, policy_edge.target, policy_spec.release_id. */
 uint64_t delegation_target(struct uuid target);
 

@@ -284,7 +284,7 @@ static struct str scope_words(struct arena *a, const struct delegation *d)
 		return vote ? STR("on every ballot") : STR("about every use");
 	if (d->scope == POLICY_SCOPE_TARGET)
 		return d->target_title.n ? str_fmt(a, "on “%.*s”", STR_ARG(d->target_title)) : STR("on one thing");
-	return vote ? str_fmt(a, "on ballots of kind %.*s", STR_ARG(words_list(a, d->topics, BALLOT_TOPIC_COUNT, ballot_topic_name)))
+	return vote ? str_fmt(a, "on ballots of kind %.*s", STR_ARG(words_list(a, d->topics, POLICY_BALLOT_COUNT, policy_ballot_name)))
 		: str_fmt(a, "about %.*s", STR_ARG(words_list(a, d->topics, POLICY_USE_COUNT, words_use)));
 }
 

@@ -97,7 +97,7 @@ static enum err topics_of(struct request *rq, const struct json *names, struct d
 {
 	json_each(name, names) {
 		struct str word = json_text(name);
-		int no = out->question == POLICY_QUESTION_VOTE ? ballot_topic_find(word.p, word.n) : policy_use_find(word.p, word.n);
+		int no = out->question == POLICY_QUESTION_VOTE ? policy_ballot_find(word.p, word.n) : policy_use_find(word.p, word.n);
 		if (no < 0) {
 			error_fault(&rq->call->error, rq->call->arena, json_pointer(rq->call->arena, name), "There is no such %s.", out->question == POLICY_QUESTION_VOTE ? "kind of ballot" : "use");
 			return fail_reason(rq->call, ERR_REFUSED, "delegation_topic", "Name kinds of ballots for votes, and uses for consent.");
@@ -128,7 +128,7 @@ static enum err question_of_query(struct request *rq, enum policy_question *ques
 	*topic = 0;
 	if (!word.p)
 		return ERR_OK;
-	int no = *question == POLICY_QUESTION_VOTE ? ballot_topic_find(word.p, word.n) : policy_use_find(word.p, word.n);
+	int no = *question == POLICY_QUESTION_VOTE ? policy_ballot_find(word.p, word.n) : policy_use_find(word.p, word.n);
 	if (no < 0)
 		return fail_reason(rq->call, ERR_BAD_REQUEST, "delegation_topic", "There is no such kind of ballot or use.");
 	*topic = (unsigned)no;

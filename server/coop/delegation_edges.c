@@ -14,25 +14,6 @@ SQL(edges_asked,
 	"SELECT n.edge, d.made_at, d.chosen_end FROM delegation_now n JOIN delegation d ON d.coop_id = n.coop_id AND d.id = n.delegation_id "
 	"WHERE n.coop_id = $1 AND n.question = $2 AND n.starts > $3 AND d.made_at <= $3 ORDER BY n.edge");
 
-static const char *const ballot_topics[] = {
-#define X(sym, no, name) [no] = name,
-	BALLOT_TOPICS(X)
-#undef X
-};
-
-const char *ballot_topic_name(unsigned no)
-{
-	return no < BALLOT_TOPIC_COUNT ? ballot_topics[no] : NULL;
-}
-
-int ballot_topic_find(const char *name, size_t len)
-{
-	for (int no = 0; no < BALLOT_TOPIC_COUNT; no++)
-		if (str_is(str_make(name, len), ballot_topics[no]))
-			return no;
-	return -1;
-}
-
 uint64_t delegation_target(struct uuid target)
 {
 	uint64_t number; /* random bits: as they lie in memory, which is how release_spec reads them */

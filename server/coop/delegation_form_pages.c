@@ -147,7 +147,7 @@ static enum err draft_of(struct request *rq, struct delegation_draft *out)
 	out->delegate_kind = str_is(kind, "member") ? DELEGATE_MEMBER : str_is(kind, "board") ? DELEGATE_BOARD : DELEGATE_NOBODY;
 	size_t n = out->scope == POLICY_SCOPE_TOPIC ? request_form_all(rq, "topic", &topics) : 0;
 	for (size_t i = 0; i < n; i++) {
-		int no = out->question == POLICY_QUESTION_VOTE ? ballot_topic_find(topics[i].p, topics[i].n) : policy_use_find(topics[i].p, topics[i].n);
+		int no = out->question == POLICY_QUESTION_VOTE ? policy_ballot_find(topics[i].p, topics[i].n) : policy_use_find(topics[i].p, topics[i].n);
 		if (no < 0)
 			return fail_field(rq->call, "/topics", "Choose from the list.");
 		out->topics |= POLICY_BIT(no);

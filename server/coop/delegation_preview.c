@@ -42,7 +42,7 @@ static enum err compare_ballots(struct previewing *p, const struct rows *r)
 {
 	for (int i = 0; i < r->n; i++) {
 		struct str kind = row_str(r, i, 1);
-		int topic = ballot_topic_find(kind.p ? kind.p : "", kind.n);
+		int topic = policy_ballot_find(kind.p ? kind.p : "", kind.n);
 		if (topic >= 0 && covers(&p->out->of, (unsigned)topic))
 			TRY(compare(p, (unsigned)topic, row_uuid(r, i, 0), row_str(r, i, 2)));
 	}

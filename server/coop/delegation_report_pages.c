@@ -95,7 +95,7 @@ static enum err report_data(struct request *rq, struct json_writer *w)
 	struct delegation_report r;
 	enum policy_question q = str_is(request_query(rq, "question"), "consent") ? POLICY_QUESTION_CONSENT : POLICY_QUESTION_VOTE;
 	struct str word = request_query(rq, "topic");
-	int topic = !word.n ? 0 : q == POLICY_QUESTION_VOTE ? ballot_topic_find(word.p, word.n) : policy_use_find(word.p, word.n);
+	int topic = !word.n ? 0 : q == POLICY_QUESTION_VOTE ? policy_ballot_find(word.p, word.n) : policy_use_find(word.p, word.n);
 	if (topic < 0)
 		return fail(rq->call, ERR_NOT_FOUND, "There is no such matter.");
 	TRY(delegation_report(rq->call, rq->coop.id, q, (unsigned)topic, &r));

@@ -66,12 +66,12 @@ const char *delegate_kind_name(enum delegate_kind k)
 
 const char *delegation_topic_name(enum policy_question q, unsigned no)
 {
-	return q == POLICY_QUESTION_VOTE ? ballot_topic_name(no) : policy_use_name(no);
+	return q == POLICY_QUESTION_VOTE ? policy_ballot_name(no) : policy_use_name(no);
 }
 
 unsigned delegation_topic_count(enum policy_question q)
 {
-	return q == POLICY_QUESTION_VOTE ? BALLOT_TOPIC_COUNT : POLICY_USE_COUNT;
+	return q == POLICY_QUESTION_VOTE ? POLICY_BALLOT_COUNT : POLICY_USE_COUNT;
 }
 
 struct str member_face(struct arena *a, const struct member *m)
@@ -184,7 +184,7 @@ enum err edges_numbered(struct call *c, struct uuid coop, const int64_t *numbers
 
 static const char *ballot_topic_words(unsigned no)
 {
-	static const char *const words[BALLOT_TOPIC_COUNT] = { "releases", "the charter", "merging with other co-ops", "collective controls", "who is an admin", "how money is shared" };
+	static const char *const words[POLICY_BALLOT_COUNT] = { "releases", "the charter", "merging with other co-ops", "collective controls", "who is an admin", "how money is shared" };
 	return no < CH_LEN(words) ? words[no] : "something else";
 }
 

@@ -146,7 +146,7 @@ static uint32_t topics_of(struct str names, enum policy_question question)
 	if (names.n == 0)
 		return 0;
 	while (str_split(&rest, ',', &word)) {
-		int no = question == POLICY_QUESTION_VOTE ? ballot_topic_find(word.p, word.n) : policy_use_find(word.p, word.n);
+		int no = question == POLICY_QUESTION_VOTE ? policy_ballot_find(word.p, word.n) : policy_use_find(word.p, word.n);
 		if (no >= 0)
 			bits |= POLICY_BIT(no);
 	}
@@ -360,7 +360,7 @@ static enum err topic_of_target(struct call *c, enum policy_question question, s
 	if (r.n != 1)
 		return fail_reason(c, ERR_NOT_FOUND, "delegation_target", "This co-op has no such ballot.");
 	struct str kind = row_str(&r, 0, 0);
-	int no = ballot_topic_find(kind.p, kind.n);
+	int no = policy_ballot_find(kind.p, kind.n);
 	*topic = no < 0 ? 0 : (unsigned)no;
 	return ERR_OK;
 }

@@ -82,7 +82,7 @@ static enum err who_data(struct request *rq, struct json_writer *w)
 	instant on;
 	enum policy_question q = str_is(request_query(rq, "question"), "consent") ? POLICY_QUESTION_CONSENT : POLICY_QUESTION_VOTE;
 	struct str topic_word = request_query(rq, "topic"), target_word = request_query(rq, "target");
-	int topic = !topic_word.n ? 0 : q == POLICY_QUESTION_VOTE ? ballot_topic_find(topic_word.p, topic_word.n) : policy_use_find(topic_word.p, topic_word.n);
+	int topic = !topic_word.n ? 0 : q == POLICY_QUESTION_VOTE ? policy_ballot_find(topic_word.p, topic_word.n) : policy_use_find(topic_word.p, topic_word.n);
 	if (topic < 0 || (target_word.n && !uuid_parse(target_word, &target)))
 		return fail(c, ERR_NOT_FOUND, "There is no such matter.");
 	TRY(day_asked(rq, &on));

@@ -16,10 +16,10 @@ SELECT ok((i.indkey::smallint[])[0] = a.attnum, c.relname || ' has a primary key
 -- Facts that happened cannot be rewritten: neither by a privilege nor, for the owner, by a statement.
 SELECT ok(NOT has_table_privilege('commonhold_app', t, 'UPDATE') AND NOT has_table_privilege('commonhold_app', t, 'DELETE'), t || ' cannot be rewritten by the server')
 	FROM unnest(ARRAY['charter', 'statement', 'vote', 'ballot_roll', 'ballot_resolution', 'ballot_count', 'membership_event', 'release_event', 'moderation_decision',
-		'consent', 'licence_choice', 'log_leaf']) AS t;
+		'consent', 'licence_choice', 'log_leaf', 'delegation', 'delegation_event']) AS t;
 SELECT ok(EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = t::regclass AND NOT g.tgisinternal AND (g.tgtype & 24) <> 0), t || ' refuses to be rewritten, even by its owner')
 	FROM unnest(ARRAY['charter', 'statement', 'vote', 'ballot_roll', 'ballot_resolution', 'ballot_count', 'membership_event', 'release_event', 'moderation_decision',
-		'consent', 'licence_choice', 'log_leaf', 'access_log']) AS t;
+		'consent', 'licence_choice', 'log_leaf', 'access_log', 'delegation', 'delegation_event']) AS t;
 
 -- Rules that read as sentences.
 SELECT col_has_check('membership', 'state', 'a membership is in a known state');

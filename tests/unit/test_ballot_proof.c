@@ -89,7 +89,7 @@ static void delegate_at_random(struct crowd *k, struct uuid ballot)
 	};
 	int delegate = (int)random() % CROWD;
 	if (in.scope == POLICY_SCOPE_TOPIC)
-		in.topics = random() % 3 ? 1u << BALLOT_TOPIC_TOGGLE : 1u << BALLOT_TOPIC_RELEASE;
+		in.topics = random() % 3 ? 1u << POLICY_BALLOT_TOGGLE : 1u << POLICY_BALLOT_RELEASE;
 	if (in.scope == POLICY_SCOPE_TARGET)
 		in.target = ballot;
 	if (in.delegate_kind == DELEGATE_MEMBER)

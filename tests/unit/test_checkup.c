@@ -322,12 +322,12 @@ static void delegations_rest_in_the_grace_and_count_once_confirmed(void **state)
 	assert_true(line->suspended);
 	assert_true(line->acts.n > 0); /* what the delegate did stands next to it */
 	assert_ok(by(&w, 4), db_begin_in(by(&w, 4), w.coop, DB_READ));
-	assert_ok(by(&w, 4), delegation_resolve_one(by(&w, 4), w.coop, w.id[4], POLICY_QUESTION_VOTE, BALLOT_TOPIC_RELEASE, (struct uuid){ { 0 } }, &path));
+	assert_ok(by(&w, 4), delegation_resolve_one(by(&w, 4), w.coop, w.id[4], POLICY_QUESTION_VOTE, POLICY_BALLOT_RELEASE, (struct uuid){ { 0 } }, &path));
 	assert_ok(by(&w, 4), db_commit(by(&w, 4)));
 	assert_true(uuid_is_nil(path.decider));
 	as_before(&w, 4);
 	assert_ok(by(&w, 4), db_begin_in(by(&w, 4), w.coop, DB_READ));
-	assert_ok(by(&w, 4), delegation_resolve_one(by(&w, 4), w.coop, w.id[4], POLICY_QUESTION_VOTE, BALLOT_TOPIC_RELEASE, (struct uuid){ { 0 } }, &path));
+	assert_ok(by(&w, 4), delegation_resolve_one(by(&w, 4), w.coop, w.id[4], POLICY_QUESTION_VOTE, POLICY_BALLOT_RELEASE, (struct uuid){ { 0 } }, &path));
 	assert_ok(by(&w, 4), db_commit(by(&w, 4)));
 	assert_true(path.n_steps == 1 && uuid_eq(path.steps[0].member, w.id[5]));
 }

@@ -56,12 +56,12 @@ static struct delegation_path who(struct world *w, int member, enum policy_quest
 
 static enum policy_via via(struct world *w, int member)
 {
-	return who(w, member, POLICY_QUESTION_VOTE, BALLOT_TOPIC_RELEASE, NIL, INSTANT_NONE).via;
+	return who(w, member, POLICY_QUESTION_VOTE, POLICY_BALLOT_RELEASE, NIL, INSTANT_NONE).via;
 }
 
 static bool decides(struct world *w, int member, int decider)
 {
-	struct delegation_path path = who(w, member, POLICY_QUESTION_VOTE, BALLOT_TOPIC_RELEASE, NIL, INSTANT_NONE);
+	struct delegation_path path = who(w, member, POLICY_QUESTION_VOTE, POLICY_BALLOT_RELEASE, NIL, INSTANT_NONE);
 	return path.via == POLICY_VIA_DECIDED && uuid_eq(path.decider, w->id[decider]);
 }
 
@@ -208,9 +208,9 @@ static void scopes_topics_targets_and_ends_are_checked(void **state)
 	refused(&w, 3, &in, "delegation_scope");
 	in.scope = POLICY_SCOPE_TOPIC;
 	refused(&w, 3, &in, "delegation_topic");
-	in.topics = 1u << BALLOT_TOPIC_COUNT;
+	in.topics = 1u << POLICY_BALLOT_COUNT;
 	refused(&w, 3, &in, "delegation_topic");
-	in.topics = 1u << BALLOT_TOPIC_CHARTER;
+	in.topics = 1u << POLICY_BALLOT_CHARTER;
 	in.chosen_end = clock_now();
 	refused(&w, 3, &in, "delegation_end");
 	in.chosen_end = INSTANT_NONE;
@@ -244,7 +244,7 @@ static void a_direct_delegation_over_the_cap_is_refused_at_acceptance(void **sta
 	/* The other question has a cap of its own, and a second matter of somebody who is represented already does not count twice. */
 	accepted(&w, 5, POLICY_QUESTION_CONSENT, 7);
 	in.scope = POLICY_SCOPE_TOPIC;
-	in.topics = 1u << BALLOT_TOPIC_ADMIN;
+	in.topics = 1u << POLICY_BALLOT_ADMIN;
 	d = make(&w, 3, &in);
 	assert_ok(by(&w, 7), delegation_accept(by(&w, 7), w.coop, d.id, &d));
 }
@@ -259,11 +259,11 @@ static void the_most_specific_delegation_decides(void **state)
 	accepted(&w, 3, POLICY_QUESTION_VOTE, 4);
 	struct delegation_draft in = draft(&w, POLICY_QUESTION_VOTE, 5);
 	in.scope = POLICY_SCOPE_TOPIC;
-	in.topics = 1u << BALLOT_TOPIC_RELEASE;
+	in.topics = 1u << POLICY_BALLOT_RELEASE;
 	struct delegation d = make(&w, 3, &in);
 	assert_ok(by(&w, 5), delegation_accept(by(&w, 5), w.coop, d.id, &d));
 	assert_true(decides(&w, 3, 5));
-	struct delegation_path path = who(&w, 3, POLICY_QUESTION_VOTE, BALLOT_TOPIC_CHARTER, NIL, INSTANT_NONE);
+	struct delegation_path path = who(&w, 3, POLICY_QUESTION_VOTE, POLICY_BALLOT_CHARTER, NIL, INSTANT_NONE);
 	assert_true(uuid_eq(path.decider, w.id[4]));
 }
 
@@ -275,12 +275,12 @@ static void nobody_hides_broader_delegations(void **state)
 	accepted(&w, 3, POLICY_QUESTION_VOTE, 4);
 	struct delegation_draft in = draft(&w, POLICY_QUESTION_VOTE, 4);
 	in.scope = POLICY_SCOPE_TOPIC;
-	in.topics = 1u << BALLOT_TOPIC_RELEASE;
+	in.topics = 1u << POLICY_BALLOT_RELEASE;
 	in.delegate_kind = DELEGATE_NOBODY;
 	struct delegation d = make(&w, 3, &in);
 	assert_int_equal(d.state, DELEGATION_STANDING);
 	assert_int_equal(via(&w, 3), POLICY_VIA_NOBODY);
-	assert_true(uuid_eq(who(&w, 3, POLICY_QUESTION_VOTE, BALLOT_TOPIC_CHARTER, NIL, INSTANT_NONE).decider, w.id[4]));
+	assert_true(uuid_eq(who(&w, 3, POLICY_QUESTION_VOTE, POLICY_BALLOT_CHARTER, NIL, INSTANT_NONE).decider, w.id[4]));
 }
 
 static void the_board_needs_no_acceptance(void **state)
@@ -515,7 +515,7 @@ static void a_preview_says_what_revoking_would_change(void **state)
 	struct delegation broad = accepted(&w, 3, POLICY_QUESTION_VOTE, 4);
 	struct delegation_draft in = draft(&w, POLICY_QUESTION_VOTE, 5);
 	in.scope = POLICY_SCOPE_TOPIC;
-	in.topics = 1u << BALLOT_TOPIC_RELEASE;
+	in.topics = 1u << POLICY_BALLOT_RELEASE;
 	struct delegation d = make(&w, 3, &in);
 	assert_ok(by(&w, 5), delegation_accept(by(&w, 5), w.coop, d.id, &d));
 	assert_ok(by(&w, 3), delegation_preview(by(&w, 3), w.coop, d.id, &preview));
@@ -524,9 +524,9 @@ static void a_preview_says_what_revoking_would_change(void **state)
 	assert_true(uuid_eq(preview.changes[0].before.decider, w.id[5]));
 	assert_true(uuid_eq(preview.changes[0].after.decider, w.id[4]));
 	assert_ok(by(&w, 3), delegation_preview(by(&w, 3), w.coop, broad.id, &preview));
-	assert_int_equal(preview.n, BALLOT_TOPIC_COUNT);
-	assert_false(preview.changes[BALLOT_TOPIC_RELEASE].differs);
-	assert_true(preview.changes[BALLOT_TOPIC_CHARTER].differs);
+	assert_int_equal(preview.n, POLICY_BALLOT_COUNT);
+	assert_false(preview.changes[POLICY_BALLOT_RELEASE].differs);
+	assert_true(preview.changes[POLICY_BALLOT_CHARTER].differs);
 	assert_err(by(&w, 4), ERR_NOT_FOUND, delegation_preview(by(&w, 4), w.coop, broad.id, &preview));
 }
 
@@ -541,7 +541,7 @@ static void the_report_tells_who_holds_how_much(void **state)
 	accepted(&w, 5, POLICY_QUESTION_VOTE, 4);
 	accepted(&w, 6, POLICY_QUESTION_VOTE, 4);
 	made(&w, 7, POLICY_QUESTION_VOTE, 4);
-	assert_ok(by(&w, 0), delegation_report(by(&w, 0), w.coop, POLICY_QUESTION_VOTE, BALLOT_TOPIC_RELEASE, &report));
+	assert_ok(by(&w, 0), delegation_report(by(&w, 0), w.coop, POLICY_QUESTION_VOTE, POLICY_BALLOT_RELEASE, &report));
 	assert_int_equal(report.members, WORLD_MEMBERS);
 	assert_int_equal(report.represented, 4);
 	assert_int_equal(report.deciders, 4);
