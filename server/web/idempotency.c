@@ -112,10 +112,8 @@ enum err idempotency_begin(struct exchange *x, bool *repeated)
 	struct str digest = request_digest(x);
 	TRY(db_begin(c, DB_WRITE));
 	TRY(db_queue(c, idempotency_expire, A_Z(x->key_actor), A_STR(x->key)));
-	TRY(db_one(c, idempotency_claim, &rows, A_Z(x->key_actor), A_STR(x->key), A_Z(x->rq.route->id), A_BYTES(digest)));
-	enum err e = claim_answer(x, &rows, digest, repeated);
-	TRY(db_commit(c));
-	return e;
+	TRY(db_finish(c, idempotency_claim, &rows, A_Z(x->key_actor), A_STR(x->key), A_Z(x->rq.route->id), A_BYTES(digest)));
+	return claim_answer(x, &rows, digest, repeated);
 }
 
 static enum err answer_keep(struct exchange *x)
@@ -126,16 +124,14 @@ static enum err answer_keep(struct exchange *x)
 	struct str plain = str_fmt(c->arena, "%zu\n%.*s%.*s", headers.n, STR_ARG(headers), STR_ARG(body));
 	struct str sealed = seal(c->arena, &key, answer_context(x), plain);
 	TRY(db_begin(c, DB_WRITE));
-	TRY(db_exec(c, idempotency_keep, A_Z(x->key_actor), A_STR(x->key), A_INT(x->rs.status), A_Z(x->rs.content_type ? x->rs.content_type : ""), A_BYTES(sealed)));
-	return db_commit(c);
+	return db_finish(c, idempotency_keep, NULL, A_Z(x->key_actor), A_STR(x->key), A_INT(x->rs.status), A_Z(x->rs.content_type ? x->rs.content_type : ""), A_BYTES(sealed));
 }
 
 static enum err answer_drop(struct exchange *x)
 {
 	struct call *c = &x->call;
 	TRY(db_begin(c, DB_WRITE));
-	TRY(db_exec(c, idempotency_drop, A_Z(x->key_actor), A_STR(x->key)));
-	return db_commit(c);
+	return db_finish(c, idempotency_drop, NULL, A_Z(x->key_actor), A_STR(x->key));
 }
 
 void idempotency_end(struct exchange *x)

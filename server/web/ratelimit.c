@@ -117,10 +117,8 @@ static enum err take_everywhere(struct exchange *x, const struct sha256 *digest,
 	TRY(db_begin(c, DB_WRITE));
 	if (digest->b[31] == 0 || x->started % 64 == 0)
 		TRY(db_queue_run(c, &rate_limit_forget, NULL, 0));
-	TRY(db_one(c, rate_limit_count, &rows, A_STR(bucket), A_INT(cost)));
-	int64_t used = row_int(&rows, 0, 0);
-	TRY(db_commit(c));
-	return used > x->server->limiter->per_minute ? refuse(x, WINDOW_US / 2) : ERR_OK;
+	TRY(db_finish(c, rate_limit_count, &rows, A_STR(bucket), A_INT(cost)));
+	return row_int(&rows, 0, 0) > x->server->limiter->per_minute ? refuse(x, WINDOW_US / 2) : ERR_OK;
 }
 
 enum err ratelimit_take(struct exchange *x, int cost)
