@@ -15,6 +15,8 @@ struct chart_bar {
 };
 /* Horizontal bars, longest value across. */
 struct str chart_bars(struct arena *a, const char *title, const struct chart_bar *bars, size_t n);
+/* The same as parts of a whole, which is what goes across: votes of a roll. */
+struct str chart_parts(struct arena *a, const char *title, const struct chart_bar *bars, size_t n, int64_t whole);
 
 /* What flows from the parts of one whole to the parts of another, such as members to those who decide for them. */
 struct chart_node {

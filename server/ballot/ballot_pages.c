@@ -35,7 +35,7 @@ static struct str chart_of(struct arena *a, const char *title, const struct line
 	struct chart_bar *bars = ARENA_ARRAY(a, n, struct chart_bar);
 	for (size_t i = 0; i < n; i++)
 		bars[i] = (struct chart_bar){ .label = str_of(lines[i].text), .value = lines[i].n, .class = lines[i].class, .text = str_fmt(a, "%d of %d", lines[i].n, roll) };
-	return chart_bars(a, title, bars, n);
+	return chart_parts(a, title, bars, n, roll);
 }
 
 static void write_reasons(struct json_writer *w, const struct ballot_tally *t)
@@ -105,8 +105,8 @@ static void write_about(struct json_writer *w, struct arena *a, const struct bal
 {
 	const struct ballot_tally *m = &b->members;
 	bool asks_members = m->roll > b->admins.roll;
-	jw_kstr(w, "roll_words", asks_members ? str_fmt(a, "%s members, of these %d admins", str_z(a, words_count(a, m->roll)), b->admins.roll)
-		: str_fmt(a, "%d admins", b->admins.roll));
+	struct str admins = str_fmt(a, "%d admin%s", b->admins.roll, b->admins.roll == 1 ? "" : "s");
+	jw_kstr(w, "roll_words", asks_members ? str_fmt(a, "%s members, of these %s", str_z(a, words_count(a, m->roll)), str_z(a, admins)) : admins);
 	if ((b->members_last_year + 1) / 2 > m->roll)
 		jw_kint(w, "floor", (b->members_last_year + 1) / 2);
 	jw_kz(w, "visibility_words", visibility_words(b->visibility));
@@ -118,12 +118,23 @@ static void write_about(struct json_writer *w, struct arena *a, const struct bal
 	jw_kstr(w, "closed_at", words_minute(a, b->closed_at));
 }
 
+/* Whether the rule counts these people. */
+static bool asks(const struct ballot_rule *rule, enum policy_electorate who)
+{
+	for (size_t i = 0; i < rule->n; i++)
+		if (rule->nodes[i].op != POLICY_RULE_ALL_OF && rule->nodes[i].op != POLICY_RULE_ANY_OF && rule->nodes[i].electorate == who)
+			return true;
+	return false;
+}
+
 /* A ballot as lists and its own page show it: members of an object. */
 static enum err ballot_page_data(struct json_writer *w, struct request *rq, const struct ballot *b)
 {
 	struct arena *a = rq->call->arena;
 	const struct json *rule;
+	struct ballot_rule compiled;
 	TRY(json_parse(a, b->rule, &rule, &rq->call->error));
+	TRY(ballot_rule_parse(a, rule, &compiled, &rq->call->error));
 	jw_kstr(w, "title", b->title);
 	jw_kstr(w, "id", uuid_format(a, b->id));
 	jw_kstr(w, "coop", rq->coop.slug);
@@ -155,9 +166,11 @@ static enum err ballot_page_data(struct json_writer *w, struct request *rq, cons
 	jw_kbool(w, "tally_shown", b->tally_shown);
 	jw_key(w, "tallies");
 	jw_array(w);
-	if (b->members.roll > b->admins.roll)
+	bool members = asks(&compiled, POLICY_MEMBERS);
+	if (members)
 		tally_of(w, a, "Members", b, &b->members, true);
-	tally_of(w, a, b->members.roll > b->admins.roll ? "Admins, in person" : "Admins", b, &b->admins, false);
+	if (asks(&compiled, POLICY_ADMINS))
+		tally_of(w, a, members ? "Admins, in person" : "Admins", b, &b->admins, false);
 	jw_end_array(w);
 	write_about(w, a, b);
 	return ERR_OK;

@@ -10,14 +10,20 @@ static struct str bar_text(struct arena *a, const struct chart_bar *bar)
 	return bar->text.p ? bar->text : words_count(a, bar->value);
 }
 
-/* No viewBox: letters keep their size on a phone and bars take shares of the width there is. */
 struct str chart_bars(struct arena *a, const char *title, const struct chart_bar *bars, size_t n)
 {
-	struct buf b;
 	int64_t most = 1;
 	for (size_t i = 0; i < n; i++)
 		if (bars[i].value > most)
 			most = bars[i].value;
+	return chart_parts(a, title, bars, n, most);
+}
+
+/* No viewBox: letters keep their size on a phone and bars take shares of the width there is. */
+struct str chart_parts(struct arena *a, const char *title, const struct chart_bar *bars, size_t n, int64_t whole)
+{
+	struct buf b;
+	int64_t most = whole > 0 ? whole : 1;
 	buf_init(&b, 256 * KIB);
 	buf_addf(&b, "<svg class=\"chart\" width=\"100%%\" height=\"%zu\" role=\"img\" aria-label=\"", n * ROW);
 	buf_add_html(&b, str_of(title));
