@@ -18,7 +18,4 @@ struct str safe_next(struct str next);
 /* "Firefox on Windows", for telling one's own browsers apart. */
 struct str browser_words(struct arena *a, struct str agent);
 
-/* qr.c: a QR code as SVG, to be put into a page; absent when the text is too long for one. */
-struct str qr_svg(struct arena *a, struct str text, const char *title);
-
 #endif

@@ -1,5 +1,7 @@
 /* QR codes by libqrencode, drawn as one SVG path. Black on white in dark mode too: cameras expect it. */
-#include "server/account/account_web.h"
+#include "server/account/qr.h"
+
+#include "commonhold/limits.h"
 
 #include <qrencode.h>
 

@@ -1,5 +1,6 @@
 /* How I sign in, as pages: password, second factor, other providers. Whatever changes one of them asks for proof in the same form. */
 #include "server/account/account_web.h"
+#include "server/account/qr.h"
 
 #include "commonhold/notify.h"
 #include "commonhold/words.h"

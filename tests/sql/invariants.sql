@@ -21,6 +21,11 @@ SELECT ok(EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = t::regclass AND NOT
 	FROM unnest(ARRAY['charter', 'statement', 'vote', 'ballot_roll', 'ballot_resolution', 'ballot_count', 'membership_event', 'release_event', 'moderation_decision',
 		'consent', 'licence_choice', 'log_leaf', 'access_log', 'delegation', 'delegation_event']) AS t;
 
+-- Nothing that opens an account is kept as it is: only digests, or sealed.
+SELECT is_empty($$ SELECT table_name || '.' || column_name FROM information_schema.columns WHERE table_schema = 'public'
+	AND table_name IN ('session', 'token', 'sign_in_link', 'sign_in_challenge', 'recovery_code', 'account_factor', 'oidc_flow')
+	AND column_name ~ 'secret|code|state|verifier|browser' AND data_type <> 'bytea' $$, 'secrets of signing in are kept as bytes of a digest or a seal');
+
 -- Rules that read as sentences.
 SELECT col_has_check('membership', 'state', 'a membership is in a known state');
 SELECT throws_ok($$ INSERT INTO account (id, email, name, created_at) VALUES (gen_random_uuid(), 'no address', 'x', commonhold_now()) $$, '23514', NULL,
@@ -28,6 +33,13 @@ SELECT throws_ok($$ INSERT INTO account (id, email, name, created_at) VALUES (ge
 SELECT lives_ok($$ INSERT INTO account (id, email, name, created_at) VALUES ('00000000-0000-4000-8000-000000000001', 'A@example.org', 'A', commonhold_now()) $$, 'an account can be made');
 SELECT throws_ok($$ INSERT INTO account (id, email, name, created_at) VALUES (gen_random_uuid(), 'a@EXAMPLE.org', 'B', commonhold_now()) $$, '23505', NULL,
 	'the same address in other letters is the same address');
+SELECT lives_ok($$ INSERT INTO account_identity (issuer, subject, account_id, linked_at) VALUES ('https://op.example', '1', '00000000-0000-4000-8000-000000000001', commonhold_now()) $$,
+	'an account can be joined with an identity elsewhere');
+SELECT throws_ok($$ INSERT INTO account_identity (issuer, subject, account_id, linked_at) VALUES ('https://op.example', '2', '00000000-0000-4000-8000-000000000001', commonhold_now()) $$,
+	'23505', NULL, 'with one of each provider');
+SELECT throws_ok($$ INSERT INTO sign_in_link (id, account_id, purpose, email, secret_hash, created_at, expires_at)
+	VALUES (gen_random_uuid(), '00000000-0000-4000-8000-000000000001', 'sign_in', 'a@example.org', 'ch_link_as_it_is', commonhold_now(), commonhold_now() + interval '1 minute') $$,
+	'23514', NULL, 'a link''s secret is kept as its digest');
 SELECT lives_ok($$ INSERT INTO coop (id, key_name, slug, public_key, founder_id, founded_at)
 	VALUES ('00000000-0000-4000-8000-000000000002', 'abcdefghijklmnop', 'one', '\x00', '00000000-0000-4000-8000-000000000001', commonhold_now()) $$, 'a co-op can be founded');
 SELECT throws_ok($$ INSERT INTO coop (id, key_name, slug, public_key, founder_id, founded_at)
