@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { Contract } from "./contract.mjs";
 import { charter } from "./server.mjs";
-import { mailServer } from "./smtp.mjs";
+import { Mailbox } from "./mailbox.mjs";
 import { World, until, verdicts } from "./world.mjs";
 
 const sha256 = (...parts) => parts.reduce((hash, part) => hash.update(part), createHash("sha256")).digest();
@@ -19,7 +19,7 @@ let world, mails, contract, ada, bea, carl, dora, lab, release, ballot, grant, d
 const item = {};
 
 before(async () => {
-  mails = await mailServer();
+  mails = await Mailbox.begin();
   world = await World.begin({ clock: "2026-01-10T09:00:00Z", env: mails.env });
   contract = await Contract.of(world.server);
   const everyone = await Promise.all(["Ada", "Bea", "Carl", "Dora", "Lab"].map((name) => world.person(name)));
@@ -27,7 +27,7 @@ before(async () => {
 });
 after(async () => {
   await world?.end();
-  await mails?.stop();
+  await mails?.end();
 });
 
 const ok = (status, answer) => {

@@ -74,5 +74,24 @@ export class Mailbox {
     return box;
   }
   end() { return new Promise((resolve) => this.server.close(resolve)); }
+  // What COMMONHOLD_SMTP_… of an instance that sends its mail here are; without TLS, as on this machine.
+  get env() { return { COMMONHOLD_SMTP_URL: `smtp://127.0.0.1:${this.port}`, COMMONHOLD_MAIL_FROM: "Commonhold <mail@coop.example>" }; }
+  // The first mail to somebody that fits and was not waited for before; waits until it comes.
+  async next(to, fits = () => true) {
+    for (let i = 0; i < 400; i++) {
+      const found = this.to(to).find((m) => !m.seen && fits(m));
+      if (found) {
+        found.seen = true;
+        return found;
+      }
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    throw new Error(`no such mail came to ${to}; there came: ${this.mail.map((m) => `${m.to.text}: ${m.subject}`).join("; ") || "none"}`);
+  }
+  // The secret of a mailed sign-in link.
+  async link(to) {
+    const { text } = await this.next(to, (m) => /sign-in\/link\?secret=/.test(m.text));
+    return text.match(/sign-in\/link\?secret=([A-Za-z0-9_-]+)/)[1];
+  }
   to(address) { return this.mail.filter((m) => m.to.value.some((a) => a.address === address)); }
 }

@@ -7,7 +7,7 @@ import { createPrivateKey, createSign } from "node:crypto";
 import { binary, start, freePort, person } from "./server.mjs";
 import { Provider, signingKey } from "./oidc.mjs";
 import { Jar } from "./jar.mjs";
-import { mailServer } from "./smtp.mjs";
+import { Mailbox } from "./mailbox.mjs";
 import { totp } from "./totp.mjs";
 
 let server, provider, mails, port;
@@ -15,14 +15,14 @@ const callback = "/sign-in/oidc/callback";
 const back = (url) => url.includes(callback);
 
 before(async () => {
-  [port, mails] = [await freePort(), await mailServer()];
+  [port, mails] = [await freePort(), await Mailbox.begin()];
   provider = await Provider.begin({ redirect: `http://127.0.0.1:${port}${callback}` });
   server = await start({ port, env: { ...provider.env, ...mails.env } });
 });
 after(async () => {
   const how = await server?.stop();
   await provider?.stop();
-  await mails?.stop();
+  await mails?.end();
   assert.equal(how?.code, 0, server?.log());
 });
 
@@ -136,7 +136,7 @@ test("an account is joined with an identity by proof, and parted from it by proo
   const elsewhere = browser();
   await elsewhere.open(await there(elsewhere, "unproved-dora"));
   assert.ok(elsewhere.signedIn); // by the identity: its address does not matter
-  await mails.mail(dora.email, (m) => /joined/.test(m.text));
+  await mails.next(dora.email, (m) => /joined/.test(m.text));
   // somebody else cannot take it
   const eve = await proved(), hers = await byPassword(eve);
   await hers.open("/me/sign-in");

@@ -13,7 +13,7 @@ let box, world, browser, ada, here;
 before(async () => {
   box = await Mailbox.begin();
   [world, browser] = await Promise.all([
-    World.begin({ clock: "2026-03-02T09:00:00Z", env: { COMMONHOLD_SMTP_URL: `smtp://127.0.0.1:${box.port}`, COMMONHOLD_MAIL_FROM: "Commonhold <mail@coop.example>" } }), launch()]);
+    World.begin({ clock: "2026-03-02T09:00:00Z", env: box.env }), launch()]);
   ada = await world.person("Ada");
   here = { server: world.server };
 });

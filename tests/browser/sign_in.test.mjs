@@ -2,7 +2,7 @@
 import { test, before, after } from "node:test";
 import assert from "node:assert/strict";
 import { start, freePort } from "../api/server.mjs";
-import { mailServer } from "../api/smtp.mjs";
+import { Mailbox } from "../api/mailbox.mjs";
 import { Provider } from "../api/oidc.mjs";
 import { totp } from "../api/totp.mjs";
 import { launch, sit } from "./chromium.mjs";
@@ -14,14 +14,14 @@ const password = "correct horse battery";
 
 before(async () => {
   const port = await freePort();
-  mails = await mailServer();
+  mails = await Mailbox.begin();
   provider = await Provider.begin({ redirect: `http://127.0.0.1:${port}/sign-in/oidc/callback`, kind: "EdDSA" });
   [here, browser] = [{ server: await start({ port, env: { ...mails.env, ...provider.env } }) }, await launch()];
 });
 after(async () => {
   await browser?.close();
   const how = await here?.server.stop();
-  await Promise.all([provider?.stop(), mails?.stop()]);
+  await Promise.all([provider?.stop(), mails?.end()]);
   assert.equal(how?.code, 0, here?.server.log());
 });
 
@@ -158,7 +158,7 @@ test("a second factor is set up with a QR code or its text, asked for, and switc
   await dora.fill("Code, or a recovery code", codes[1]);
   await dora.press("Switch it off");
   await dora.reads("Your second factor is off");
-  await mails.mail(dora.email, (m) => /switched off/.test(m.text));
+  await mails.next(dora.email, (m) => /switched off/.test(m.text));
   await dora.context.close();
 });
 
