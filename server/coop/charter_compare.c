@@ -33,6 +33,12 @@ static struct str say_per_cent(struct arena *a, const struct json *v)
 	return str_fmt(a, "%lld per cent", (long long)json_int(v, 0));
 }
 
+static struct str say_more_than(struct arena *a, const struct json *v)
+{
+	(void)a;
+	return json_bool(v, true) ? STR("yes, more than that") : STR("no, at least that");
+}
+
 static struct str say_duration(struct arena *a, const struct json *v)
 {
 	struct duration d;
@@ -269,6 +275,9 @@ static const struct field {
 	{ "/proposals/seconders", "Decisions", "Seconders a motion needs", say_number, 0, NULL },
 	{ "/proposals/per_member_open", "Decisions", "Open motions of one member", say_number, 0, NULL },
 	{ "/admins", "Decisions", "Who makes admins", say_word, 0, NULL },
+	{ "/board/n", "Decisions", "The board speaks by this part of the admins: upper number", say_number, CHARTER_LINE_DELEGATIONS, always },
+	{ "/board/d", "Decisions", "The board speaks by this part of the admins: lower number", say_number, CHARTER_LINE_DELEGATIONS, always },
+	{ "/board/strict", "Decisions", "More than that part of them", say_more_than, CHARTER_LINE_DELEGATIONS, always },
 	{ "/access/mode", "Who gets a release", "Who gets a release", say_audience, CHARTER_LINE_CONSENT, wider_access },
 	{ "/access/terms", "Who gets a release", "Terms", NULL, 0, NULL },
 	{ "/access/token_life", "Who gets a release", "Life of a download token", say_duration, 0, NULL },

@@ -8,7 +8,7 @@
 
 #define LONG_TEXT 1000        /* a text that may be longer gets an area */
 
-enum control_shape { SHAPE_TEXT, SHAPE_LONG, SHAPE_NUMBER, SHAPE_ONE, SHAPE_MANY, SHAPE_TAGS, SHAPE_RULE, SHAPE_PREFERENCE, SHAPE_DURATION, SHAPE_CADENCE, SHAPE_JSON };
+enum control_shape { SHAPE_TEXT, SHAPE_LONG, SHAPE_NUMBER, SHAPE_ONE, SHAPE_MANY, SHAPE_TAGS, SHAPE_RULE, SHAPE_PREFERENCE, SHAPE_DURATION, SHAPE_CADENCE, SHAPE_BOOLEAN, SHAPE_JSON };
 
 struct leaf {
 	struct str name;             /* its pointer: the field's name in the form */
@@ -53,6 +53,8 @@ static enum control_shape shape_of(const struct json *schema)
 		return SHAPE_TAGS;
 	if (str_is(type, "integer"))
 		return SHAPE_NUMBER;
+	if (str_is(type, "boolean"))
+		return SHAPE_BOOLEAN;
 	if (str_is(type, "object") || items)
 		return SHAPE_JSON;
 	return json_int(json_get(schema, "maxLength"), 0) > LONG_TEXT ? SHAPE_LONG : SHAPE_TEXT;
@@ -181,6 +183,8 @@ static struct str value_now(struct arena *a, const struct leaf *l)
 		return tags_of(a, l->now);
 	case SHAPE_JSON:
 		return json_text_of(a, l->now);
+	case SHAPE_BOOLEAN:
+		return json_bool(l->now ? l->now : json_get(l->schema, "default"), false) ? STR("true") : STR("false");
 	case SHAPE_RULE:
 	case SHAPE_CADENCE:
 		return STR("");
@@ -283,6 +287,10 @@ static void write_leaf(struct form *f, struct json_writer *w, struct str key, co
 			jw_int(w, n);
 		else
 			jw_str(w, said);
+		return;
+	case SHAPE_BOOLEAN:
+		jw_key_str(w, key);
+		jw_bool(w, str_is(said, "true"));
 		return;
 	case SHAPE_TAGS:
 		write_tags(w, key, said);
@@ -512,7 +520,7 @@ static void leaf_data(struct form *f, struct json_writer *w, const struct leaf *
 	jw_kbool(w, "is_long", l->shape == SHAPE_LONG);
 	jw_kbool(w, "is_json", l->shape == SHAPE_JSON);
 	jw_kbool(w, "is_number", l->shape == SHAPE_NUMBER);
-	jw_kbool(w, "is_one", l->shape == SHAPE_ONE || l->shape == SHAPE_PREFERENCE);
+	jw_kbool(w, "is_one", l->shape == SHAPE_ONE || l->shape == SHAPE_PREFERENCE || l->shape == SHAPE_BOOLEAN);
 	jw_kbool(w, "is_rule", l->shape == SHAPE_RULE);
 	jw_kbool(w, "is_many", l->shape == SHAPE_MANY);
 	if (l->shape == SHAPE_RULE || l->shape == SHAPE_CADENCE)
@@ -523,6 +531,10 @@ static void leaf_data(struct form *f, struct json_writer *w, const struct leaf *
 		one_options(w, l, value);
 	else if (l->shape == SHAPE_PREFERENCE)
 		preference_options(w, value);
+	else if (l->shape == SHAPE_BOOLEAN) {
+		option(w, STR("true"), STR("yes"), str_is(value, "true"));
+		option(w, STR("false"), STR("no"), str_is(value, "false"));
+	}
 	else if (l->shape == SHAPE_RULE)
 		rule_options(f, w, l, said.p ? said : STR(""));
 	else if (l->shape == SHAPE_CADENCE)
