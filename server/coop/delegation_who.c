@@ -14,10 +14,12 @@
 	"  AND s.layer = 3 AND $4 = ANY (s.uses) AND s.declared_at <= commonhold_now() ORDER BY s.kind, s.purpose, s.audience, s.seq DESC) last WHERE last.effect <> 'none') " \
 	"WHEN $5::uuid IS NULL THEN false ELSE EXISTS (SELECT FROM (SELECT DISTINCT ON (v.on_behalf_of) v.choice FROM vote v WHERE v.coop_id = $1 AND v.ballot_id = $5 " \
 	"  AND v.member_id = " member " AND (v.on_behalf_of IS NULL OR v.on_behalf_of = $2) ORDER BY v.on_behalf_of, v.seq DESC) last WHERE last.choice <> 'none') END"
+/* While voting goes on, nobody learns from a closed ballot who has voted. */
+#define HIDDEN "EXISTS (SELECT FROM ballot b WHERE b.coop_id = $1 AND b.id = $5 AND b.visibility = 'closed' AND b.state IN ('notice', 'open'))"
 /* One row a delegation of everybody on the way, or a single one without, and in each what is known of the member who asks. */
 SQL(way_now,
 	"SELECT " EDGE_COLUMNS ", n.target, " SPOKE("q.id") ", self.number, self.state, " SPOKE("self.id") ", "
-	"  EXISTS (SELECT FROM ballot b WHERE b.coop_id = $1 AND b.id = $5 AND b.board_choice IS NOT NULL) "
+	"  EXISTS (SELECT FROM ballot b WHERE b.coop_id = $1 AND b.id = $5 AND b.board_choice IS NOT NULL), " HIDDEN " "
 	"FROM (SELECT m.id, m.number, m.state FROM membership m WHERE m.coop_id = $1 AND m.id = $2) self "
 	"LEFT JOIN LATERAL delegation_way($1, self.number, $3::integer::smallint, $6, $7, commonhold_now(), $8, $9) n ON true "
 	"LEFT JOIN delegation d ON d.coop_id = $1 AND d.id = n.delegation_id LEFT JOIN membership p ON p.coop_id = $1 AND p.id = d.principal_id "
@@ -33,11 +35,16 @@ SQL(way_then,
 	"  (array_agg(v.ends ORDER BY v.seq DESC) FILTER (WHERE v.ends IS NOT NULL))[1] AS ends, min(v.at) FILTER (WHERE v.kind IN ('declined', 'revoked', 'ended', 'suspended')) AS closed "
 	"  FROM delegation_event v WHERE v.coop_id = $1 AND v.delegation_id = d.id AND v.at <= $4) e "
 	"WHERE d.coop_id = $1 AND d.principal_no = $2 AND d.question = $3 AND d.made_at <= $4");
-SQL(votes_of, /* the last vote of each counts, none takes it back; a delegate may have voted for this one person ($5); the board has spoken once that is on record */
+SQL(votes_of, /* as SPOKE, at a past instant, for several */
 	"SELECT m.number FROM unnest($3::bigint[]) AS u (no) JOIN membership m ON m.coop_id = $1 AND m.number = u.no WHERE EXISTS (SELECT FROM (SELECT DISTINCT ON "
-	"  (v.on_behalf_of) v.choice FROM vote v WHERE v.coop_id = $1 AND v.ballot_id = $2 AND v.member_id = m.id AND v.at <= $4 AND (v.on_behalf_of IS NULL OR v.on_behalf_of = $5) "
-	"  ORDER BY v.on_behalf_of, v.seq DESC) last WHERE last.choice <> 'none') "
-	"UNION ALL SELECT -2 FROM ballot WHERE coop_id = $1 AND id = $2 AND board_choice IS NOT NULL AND closed_at <= $4");
+	"  (v.on_behalf_of) v.choice FROM vote v WHERE v.coop_id = $1 AND v.ballot_id = $5 AND v.member_id = m.id AND v.at <= $4 AND (v.on_behalf_of IS NULL OR v.on_behalf_of = $2) "
+	"  ORDER BY v.on_behalf_of, v.seq DESC) last WHERE last.choice <> 'none') AND (m.id = $2 OR NOT " HIDDEN ")");
+SQL(hidden_then, "SELECT EXISTS (SELECT FROM ballot b WHERE b.coop_id = $1 AND b.id = $2 AND b.visibility = 'closed' AND b.state IN ('notice', 'open'))");
+/* A ballot that is over has stored what became of everybody: that is read, never worked out again. */
+SQL(stored_way,
+	"SELECT b.closed_at, s.via, s.reason, s.decider_no, (SELECT k.id FROM membership k WHERE k.coop_id = $1 AND k.number = s.decider_no), array_to_string(s.path, ',') "
+	"FROM ballot b LEFT JOIN ballot_resolution s ON s.coop_id = b.coop_id AND s.ballot_id = b.id AND s.member_no = $3 "
+	"WHERE b.coop_id = $1 AND b.id = $2 AND b.state IN ('passed', 'failed')");
 SQL(words_of, /* whoever has said anything about the use as a delegate, whatever kind or purpose, and not taken it back */
 	"SELECT m.number FROM unnest($3::bigint[]) AS u (no) JOIN membership m ON m.coop_id = $1 AND m.number = u.no WHERE EXISTS (SELECT FROM (SELECT DISTINCT ON "
 	"  (s.kind, s.purpose, s.audience) s.effect FROM statement s WHERE s.coop_id = $1 AND s.member_id = m.id AND s.layer = 3 AND $2 = ANY (s.uses) AND s.declared_at <= $4 "
@@ -54,6 +61,7 @@ struct way {
 	struct uuid *members;       /* membership of each place */
 	uint8_t *active, *decided;  /* of each place; decided has one more for the board */
 	size_t n;                   /* places used */
+	bool hidden;                /* who has voted is not to be told yet */
 };
 
 static void *way_alloc(void *arena, size_t size)
@@ -136,6 +144,7 @@ static enum err read_way_now(struct call *c, const struct delegation_path *ask, 
 		spoken(way, way->edges[i].delegate, row_bool(&r, i, EDGE_COLUMN_COUNT + 1));
 	}
 	way->decided[way->n] = board;
+	way->hidden = row_bool(&r, 0, EDGE_COLUMN_COUNT + 6);
 	return ERR_OK;
 }
 
@@ -208,25 +217,39 @@ static enum err suppose_decided(struct call *c, struct way *way, const struct po
 	return ERR_OK;
 }
 
-static enum err find_decided(struct call *c, const struct delegation_path *about, const struct policy_ask *ask, uint32_t self, struct way *way)
+static void mark_decided(struct way *way, const struct rows *r)
+{
+	for (int row = 0; row < r->n; row++)
+		for (size_t i = 0; i < way->n; i++)
+			if (way->numbers[i] == row_int(r, row, 0))
+				way->decided[i] = 1;
+}
+
+static enum err read_decided_then(struct call *c, const struct delegation_path *about, uint32_t self, struct way *way)
 {
 	struct rows r;
+	if (about->question == POLICY_QUESTION_CONSENT) {
+		TRY(db_query(c, words_of, &r, A_UUID(c->coop), A_Z(policy_use_name(about->topic)), A_I64S(way->numbers, way->n), A_TIME(about->at)));
+	} else {
+		TRY(db_one(c, hidden_then, &r, A_UUID(c->coop), A_UUID(about->target)));
+		way->hidden = row_bool(&r, 0, 0);
+		TRY(db_query(c, votes_of, &r, A_UUID(c->coop), A_UUID(way->members[self]), A_I64S(way->numbers, way->n), A_TIME(about->at), A_UUID(about->target)));
+	}
+	mark_decided(way, &r);
+	return ERR_OK;
+}
+
+static enum err find_decided(struct call *c, const struct delegation_path *about, const struct policy_ask *ask, uint32_t self, struct way *way)
+{
 	if (about->question == POLICY_QUESTION_VOTE && uuid_is_nil(about->target))
 		return suppose_decided(c, way, ask, self);
-	if (way->rows)
-		return ERR_OK; /* came along with the way */
-	if (about->question == POLICY_QUESTION_VOTE)
-		TRY(db_query(c, votes_of, &r, A_UUID(c->coop), A_UUID(about->target), A_I64S(way->numbers, way->n), A_TIME(about->at), A_UUID(way->members[self])));
-	else
-		TRY(db_query(c, words_of, &r, A_UUID(c->coop), A_Z(policy_use_name(about->topic)), A_I64S(way->numbers, way->n), A_TIME(about->at)));
-	for (int row = 0; row < r.n; row++) {
-		int64_t number = row_int(&r, row, 0);
-		if (number < 0)
-			way->decided[way->n] = 1;
-		for (size_t i = 0; i < way->n; i++)
-			if (way->numbers[i] == number)
-				way->decided[i] = 1;
-	}
+	if (!way->rows)
+		TRY(read_decided_then(c, about, self, way));
+	if (!way->hidden)
+		return ERR_OK;
+	uint8_t own = way->decided[self];
+	TRY(suppose_decided(c, way, ask, self));
+	way->decided[self] = own;
 	return ERR_OK;
 }
 
@@ -276,6 +299,19 @@ static struct str why_words(struct arena *a, const struct delegation_path *p)
 		return str_fmt(a, "%.*s decides for as many members as the charter allows already.", STR_ARG(last));
 	default:
 		return str_fmt(a, "Nobody decides for you.%s%s", vote ? " Undecided is never a yes." : " What you say yourself, or the co-op's default if you accepted it, counts.", dropped_words(p->dropped));
+	}
+}
+
+/* The same of a ballot that is over. */
+static struct str why_words_then(struct arena *a, const struct delegation_path *p)
+{
+	switch (p->via) {
+	case POLICY_VIA_OWN:
+		return STR("You voted yourself.");
+	case POLICY_VIA_DECIDED:
+		return str_fmt(a, "%.*s decided for you.", STR_ARG(last_name(p)));
+	default:
+		return str_fmt(a, "Nobody decided for you: %s. Undecided was not counted as a yes.", policy_via_text(p->dropped != POLICY_VIA_NONE ? p->dropped : p->via));
 	}
 }
 
@@ -381,6 +417,57 @@ enum err delegation_resolve_one(struct call *c, struct uuid coop, struct uuid me
 	return delegation_resolve_without(c, &charter, member, question, topic, target, 0, out);
 }
 
+/* The delegations that were followed, nearest first, as they are written down. */
+static enum err stored_steps(struct call *c, struct str path, struct delegation_path *out)
+{
+	struct edge_row *rows;
+	struct str rest = path, part;
+	int64_t numbers[HOPS_MAX];
+	size_t n = 0, n_rows;
+	while (path.n && n < HOPS_MAX && str_split(&rest, ',', &part))
+		n += str_to_i64(part, 0, INT64_MAX, &numbers[n]);
+	out->steps = ARENA_ARRAY(c->arena, n + 1, struct delegation_step);
+	if (n == 0)
+		return ERR_OK;
+	TRY(edges_numbered(c, c->coop, numbers, n, &rows, &n_rows));
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; k < n_rows; k++)
+			if (rows[k].d.edge == (uint64_t)numbers[i] && rows[k].d.delegate_kind != DELEGATE_NOBODY)
+				out->steps[out->n_steps++] = (struct delegation_step){ .by = rows[k].d, .name = rows[k].d.delegate_name, .member = rows[k].d.delegate };
+	return ERR_OK;
+}
+
+static enum policy_via via_named(struct str name)
+{
+	for (unsigned via = 0; via < POLICY_VIA_COUNT; via++)
+		if (str_is(name, policy_via_name(via)))
+			return (enum policy_via)via;
+	return POLICY_VIA_NONE;
+}
+
+static enum err read_stored(struct call *c, const struct member *me, struct delegation_path *out, bool *over)
+{
+	struct rows r;
+	*over = false;
+	if (out->question != POLICY_QUESTION_VOTE || uuid_is_nil(out->target))
+		return ERR_OK;
+	TRY(db_query(c, stored_way, &r, A_UUID(c->coop), A_UUID(out->target), A_INT(me->number)));
+	if (r.n == 0)
+		return ERR_OK;
+	*over = true;
+	out->at = row_time(&r, 0, 0);
+	if (row_null(&r, 0, 1)) {
+		out->why = STR("You were not on the roll of this ballot.");
+		return ERR_OK;
+	}
+	out->via = via_named(row_str(&r, 0, 1));
+	out->dropped = out->via == POLICY_VIA_NONE && !row_null(&r, 0, 2) ? via_named(row_str(&r, 0, 2)) : POLICY_VIA_NONE;
+	out->decider = row_uuid(&r, 0, 4);
+	TRY(stored_steps(c, row_str(&r, 0, 5), out));
+	out->why = why_words_then(c->arena, out);
+	return ERR_OK;
+}
+
 enum err delegation_who_on(struct call *c, struct uuid coop, enum policy_question question, unsigned topic, struct uuid target, instant on, struct delegation_path *out)
 {
 	struct charter charter;
@@ -392,6 +479,10 @@ enum err delegation_who_on(struct call *c, struct uuid coop, enum policy_questio
 	TRY(topic_of_target(c, question, target, &topic));
 	TRY(check_topic(c, question, topic));
 	*out = (struct delegation_path){ .question = question, .topic = topic, .target = target, .at = now ? clock_now() : on };
+	bool over;
+	TRY(read_stored(c, &me, out, &over));
+	if (over)
+		return db_commit(c);
 	if (now) {
 		TRY(charter_current(c, coop, &charter));
 	} else {

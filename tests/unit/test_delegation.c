@@ -504,6 +504,122 @@ static void who_decided_on_a_day_is_read_from_what_stood_then(void **state)
 	assert_true(decides(&w, 3, 5));
 }
 
+/* ---- Ballots ---- */
+
+static struct uuid proposed(struct world *w, const char *visibility)
+{
+	struct call *c = w->system;
+	const struct json *rule;
+	struct uuid id;
+	assert_ok(c, json_parse(c->arena, STR("{\"rule\":\"majority\"}"), &rule, &c->error));
+	struct ballot_draft in = { .kind = "toggle", .subject = uuid_new(), .digest = sha256(STR("what is decided")), .title = STR("A question"), .question = STR("Shall it be?"),
+		.rule = rule, .charter = 1, .visibility = str_of(visibility), .opens_at = clock_now(), .closes_at = clock_now() + CLOCK_DAY };
+	assert_ok(c, db_begin_in(c, w->coop, DB_WRITE));
+	assert_ok(c, ballot_create(c, w->coop, &in, &id));
+	assert_ok(c, db_commit(c));
+	assert_ok(c, ballot_advance(c, w->coop, id));
+	return id;
+}
+
+static void votes(struct world *w, int member, struct uuid ballot, const char *choice)
+{
+	struct ballot b;
+	assert_ok(by(w, member), ballot_cast_vote(by(w, member), w->coop, ballot, str_of(choice), &b));
+}
+
+static void an_own_vote_goes_before_the_delegate_and_taking_it_back_brings_them_back(void **state)
+{
+	struct world w;
+	(void)state;
+	world_make(&w, NULL);
+	accepted(&w, 3, POLICY_QUESTION_VOTE, 4);
+	struct uuid ballot = proposed(&w, "open");
+	assert_int_equal(who(&w, 3, POLICY_QUESTION_VOTE, 0, ballot, INSTANT_NONE).via, POLICY_VIA_SILENT);
+	votes(&w, 4, ballot, "for");
+	assert_int_equal(who(&w, 3, POLICY_QUESTION_VOTE, 0, ballot, INSTANT_NONE).via, POLICY_VIA_DECIDED);
+	votes(&w, 3, ballot, "against");
+	assert_int_equal(who(&w, 3, POLICY_QUESTION_VOTE, 0, ballot, INSTANT_NONE).via, POLICY_VIA_OWN);
+	votes(&w, 3, ballot, "none");
+	assert_int_equal(who(&w, 3, POLICY_QUESTION_VOTE, 0, ballot, INSTANT_NONE).via, POLICY_VIA_DECIDED);
+	votes(&w, 4, ballot, "none");
+	assert_int_equal(who(&w, 3, POLICY_QUESTION_VOTE, 0, ballot, INSTANT_NONE).via, POLICY_VIA_SILENT);
+}
+
+static void a_closed_ballot_does_not_tell_who_has_voted(void **state)
+{
+	struct world w;
+	(void)state;
+	world_make(&w, NULL);
+	accepted(&w, 3, POLICY_QUESTION_VOTE, 4);
+	struct uuid ballot = proposed(&w, "closed");
+	struct delegation_path before = who(&w, 3, POLICY_QUESTION_VOTE, 0, ballot, INSTANT_NONE);
+	votes(&w, 4, ballot, "for");
+	struct delegation_path after = who(&w, 3, POLICY_QUESTION_VOTE, 0, ballot, INSTANT_NONE);
+	assert_int_equal(before.via, after.via);
+	assert_true(str_eq(before.why, after.why));
+	clock_set(WORLD_START + CLOCK_HOUR);
+	assert_int_equal(who(&w, 3, POLICY_QUESTION_VOTE, 0, ballot, WORLD_START + CLOCK_MINUTE).via, before.via);
+}
+
+static void a_ballot_that_is_over_is_read_as_it_was_stored(void **state)
+{
+	struct world w;
+	(void)state;
+	world_make(&w, NULL);
+	struct delegation d = accepted(&w, 3, POLICY_QUESTION_VOTE, 4);
+	struct uuid ballot = proposed(&w, "closed");
+	votes(&w, 4, ballot, "for");
+	clock_set(WORLD_START + CLOCK_DAY + CLOCK_HOUR);
+	assert_ok(w.system, ballot_advance(w.system, w.coop, ballot));
+	assert_ok(by(&w, 3), delegation_revoke(by(&w, 3), w.coop, d.id, &d)); /* too late for that one */
+	struct delegation_path path = who(&w, 3, POLICY_QUESTION_VOTE, 0, ballot, INSTANT_NONE);
+	assert_int_equal(path.via, POLICY_VIA_DECIDED);
+	assert_true(uuid_eq(path.decider, w.id[4]));
+	assert_int_equal(path.n_steps, 1);
+	assert_true(uuid_eq(path.steps[0].by.id, d.id));
+	assert_int_equal(who(&w, 4, POLICY_QUESTION_VOTE, 0, ballot, INSTANT_NONE).via, POLICY_VIA_OWN);
+	assert_int_equal(who(&w, 5, POLICY_QUESTION_VOTE, 0, ballot, INSTANT_NONE).via, POLICY_VIA_NONE);
+}
+
+static void a_revocation_counts_for_an_open_ballot(void **state)
+{
+	struct world w;
+	(void)state;
+	world_make(&w, NULL);
+	struct delegation d = accepted(&w, 3, POLICY_QUESTION_VOTE, 4);
+	struct uuid ballot = proposed(&w, "open");
+	votes(&w, 4, ballot, "for");
+	assert_ok(by(&w, 3), delegation_revoke(by(&w, 3), w.coop, d.id, &d));
+	clock_set(WORLD_START + CLOCK_DAY + CLOCK_HOUR);
+	assert_ok(w.system, ballot_advance(w.system, w.coop, ballot));
+	assert_int_equal(who(&w, 3, POLICY_QUESTION_VOTE, 0, ballot, INSTANT_NONE).via, POLICY_VIA_NONE);
+	assert_int_equal(who(&w, 3, POLICY_QUESTION_VOTE, 0, ballot, INSTANT_NONE).dropped, POLICY_VIA_REVOKED);
+}
+
+static void a_delegation_for_one_ballot_ends_with_it(void **state)
+{
+	struct world w;
+	int64_t ended;
+	(void)state;
+	world_make(&w, NULL);
+	struct uuid ballot = proposed(&w, "open");
+	struct delegation_draft in = draft(&w, POLICY_QUESTION_VOTE, 4);
+	in.scope = POLICY_SCOPE_TARGET;
+	in.target = ballot;
+	struct delegation d = make(&w, 3, &in);
+	assert_str(d.target_title, "A question");
+	assert_ok(by(&w, 4), delegation_accept(by(&w, 4), w.coop, d.id, &d));
+	assert_int_equal(via(&w, 3), POLICY_VIA_NONE);
+	votes(&w, 4, ballot, "for");
+	assert_int_equal(who(&w, 3, POLICY_QUESTION_VOTE, 0, ballot, INSTANT_NONE).via, POLICY_VIA_DECIDED);
+	clock_set(WORLD_START + CLOCK_DAY + CLOCK_HOUR);
+	assert_ok(w.system, ballot_advance(w.system, w.coop, ballot));
+	assert_ok(w.system, delegation_daily(w.system, w.coop, &ended));
+	assert_int_equal(ended, 1);
+	assert_str(read_as(&w, 3, d.id).ended_because, "over");
+	refused(&w, 3, &in, "delegation_target");
+}
+
 /* ---- Preview and report ---- */
 
 static void a_preview_says_what_revoking_would_change(void **state)
@@ -571,7 +687,9 @@ int main(void)
 		fixture_test(validity_is_half_open_and_ends_with_the_checkup_at_the_latest), fixture_test(who_leaves_ends_all_delegations_to_and_from_them),
 		fixture_test(a_cut_chain_is_told_to_its_principal), fixture_test(an_overdue_checkup_rests_delegations_until_they_are_confirmed),
 		fixture_test(confirming_in_time_prolongs_the_same_version), fixture_test(a_lapsed_delegate_decides_for_nobody),
-		fixture_test(who_decided_on_a_day_is_read_from_what_stood_then), fixture_test(a_preview_says_what_revoking_would_change),
+		fixture_test(who_decided_on_a_day_is_read_from_what_stood_then), fixture_test(an_own_vote_goes_before_the_delegate_and_taking_it_back_brings_them_back), fixture_test(a_closed_ballot_does_not_tell_who_has_voted),
+		fixture_test(a_ballot_that_is_over_is_read_as_it_was_stored), fixture_test(a_revocation_counts_for_an_open_ballot),
+		fixture_test(a_delegation_for_one_ballot_ends_with_it), fixture_test(a_preview_says_what_revoking_would_change),
 		fixture_test(the_report_tells_who_holds_how_much),
 	};
 	return fixture_run(tests, CH_LEN(tests));
