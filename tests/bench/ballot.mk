@@ -3,7 +3,7 @@
 # Figures of other modules that belong into the same file are made by the programs in BENCH_PARTS (targets, run first): each adds lines "name unit v1 v2 v3 v4 v5" to the file
 # that COMMONHOLD_BENCH_FIGURES names.
 
-BENCH_PARTS ?=
+BENCH_PARTS ?= $(BUILD)/bench/checkup
 
 .PHONY: bench-ballot
 bench-ballot: $(BUILD)/bench/ballot $(BENCH_PARTS)
