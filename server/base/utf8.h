@@ -9,6 +9,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 static inline bool utf8_is_tail(char c)
 {
 	return ((unsigned char)c & 0xc0) == 0x80;
@@ -54,9 +58,19 @@ static inline size_t utf8_put(char *out, uint32_t c)
 
 #define UTF8_BYTES(x) (UINT64_C(0x0101010101010101) * (x))
 
-/* The first byte at or after p that is not plain inside a JSON string: a control, a quote, a backslash or not ASCII. Eight at a time. */
+/* The first byte at or after p that is not plain inside a JSON string: a control, a quote, a backslash or not ASCII. */
 static inline const char *utf8_skip_plain(const char *p, const char *end)
 {
+#ifdef __SSE2__
+	for (; end - p >= 16; p += 16) {
+		const __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
+		const __m128i marks = _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('"')), _mm_cmpeq_epi8(v, _mm_set1_epi8('\\')));
+		/* as signed numbers what is not ASCII lies below the controls */
+		unsigned special = (unsigned)_mm_movemask_epi8(_mm_or_si128(marks, _mm_cmplt_epi8(v, _mm_set1_epi8(0x20))));
+		if (special)
+			return p + __builtin_ctz(special);
+	}
+#endif
 	while (end - p >= 8) {
 		uint64_t x;
 		memcpy(&x, p, 8);

@@ -169,7 +169,7 @@ static enum err tiles_keep(struct call *c, struct uuid coop, const struct run *r
 		tile_bytes[i] = str_make(all + i * TILE_HASHES, TILE_HASHES * 32);
 	}
 	above->hashes = roots;
-	return db_exec(c, tile_insert, A_UUID(coop), A_INT((int)run->level), A_I64((int64_t)begin), A_BYTEAS(root_bytes, tiles), A_BYTEAS(tile_bytes, tiles));
+	return db_queue(c, tile_insert, A_UUID(coop), A_INT((int)run->level), A_I64((int64_t)begin), A_BYTEAS(root_bytes, tiles), A_BYTEAS(tile_bytes, tiles));
 }
 
 static enum err leaves_insert(struct call *c, struct uuid coop, uint64_t first, instant at, const char *type, const struct str *entries, const struct str *hashes, size_t n)

@@ -229,7 +229,6 @@ static enum err turn_wait(struct writer *w, unsigned number)
 	return come ? ERR_OK : fail(&w->call, ERR_UNAVAILABLE, "The batch ended before this part of it was written.");
 }
 
-/* A batch may take hours to arrive, so whether its sender may go on is asked anew for each group. */
 static enum err group_commit(struct writer *w, struct group *g, unsigned number)
 {
 	struct call *c = &w->call;
@@ -241,7 +240,6 @@ static enum err group_commit(struct writer *w, struct group *g, unsigned number)
 	TRY(db_begin_in(c, b->in.coop, DB_WRITE));
 	TRY(items_stage(c, &b->in, g->at, &s));
 	TRY(turn_wait(w, number));
-	TRY(intake_still_open(c, &b->in));
 	TRY(items_write_staged(c, &b->in, g->at, &s, &b->recent));
 	return db_commit(c);
 }

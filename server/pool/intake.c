@@ -130,14 +130,19 @@ int intake_version(const struct intake *in)
 	return in->rules->version;
 }
 
-enum err intake_still_open(struct call *c, const struct intake *in)
+enum err intake_ask_again(struct call *c, const struct intake *in, struct rows *out)
 {
-	struct rows r;
-	TRY(db_one(c, intake_again, &r, A_UUID(in->coop), A_UUID(in->member)));
-	struct str state = row_str(&r, 0, 0);
+	return db_ask(c, intake_again, out, A_UUID(in->coop), A_UUID(in->member));
+}
+
+enum err intake_still_open(struct call *c, const struct intake *in, const struct rows *asked)
+{
+	if (asked->n != 1)
+		return fail(c, ERR_NOT_FOUND, "Only members contribute to a co-op's pool.");
+	struct str state = row_str(asked, 0, 0);
 	if (!intake_standing(state))
 		return fail_reason(c, ERR_FORBIDDEN, "membership_standing", "Your membership is %.*s by now, so nothing more is taken.", STR_ARG(state));
-	if (row_int(&r, 0, 1) != in->rules->version)
+	if (row_int(asked, 0, 1) != in->rules->version)
 		return fail_reason(c, ERR_STATE, "charter_changed", "The co-op's charter changed in the meantime. Send the rest again.");
 	return ERR_OK;
 }

@@ -38,8 +38,9 @@ CH_CHECK enum err intake_take(struct call *c, struct uuid coop, const struct poo
 bool intake_standing(struct str state);
 /* The charter that it was opened under. */
 int intake_version(const struct intake *in);
-/* Fails when the member may not contribute any more, or the charter is another than `in` was opened under. Inside. */
-CH_CHECK enum err intake_still_open(struct call *c, const struct intake *in);
+/* Asks (db_ask) what has become of both; then fails when the member may not contribute any more, or the charter is another than `in` was opened under. Inside. */
+CH_CHECK enum err intake_ask_again(struct call *c, const struct intake *in, struct rows *out);
+CH_CHECK enum err intake_still_open(struct call *c, const struct intake *in, const struct rows *asked);
 
 /* The submission schemas, compiled once a process. */
 CH_CHECK enum err pool_schemas(const struct contribution_schemas **out, struct error *e);
@@ -77,7 +78,8 @@ struct fate {
 	instant submitted_at;
 	enum err err;               /* ERR_GONE: the member had it erased */
 };
-/* Writes items in their order; sets what is known of each in `fates`, whose items are set or NULL. Inside; the receipts hold once the transaction is committed. */
+/* Writes items in their order; sets what is known of each in `fates`, whose items are set or NULL. Fails when `in` does not hold any more. Inside; the receipts hold once the
+ * transaction is committed. */
 CH_CHECK enum err items_write(struct call *c, const struct intake *in, instant at, struct fate *fates, size_t n);
 /* What items bring besides their rows: that they wait for a person, what their preference strings deny. Queued. Inside. */
 CH_CHECK enum err item_write_besides(struct call *c, const struct intake *in, instant at, struct item *item);

@@ -16,7 +16,6 @@ static enum err add_proof(struct call *c, struct uuid coop, struct receipt *r)
 static enum err write_alone(struct call *c, struct single *s)
 {
 	TRY(db_begin_in(c, s->in->coop, DB_WRITE));
-	TRY(intake_still_open(c, s->in));
 	TRY(items_write(c, s->in, s->at, &s->fate, 1));
 	return db_commit(c);
 }

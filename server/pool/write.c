@@ -1,7 +1,7 @@
 /* write.c - items into the tables: duplicates found first with one question, the rest written in a few statements whatever their number.
  *
  * The pool's lock is taken before anything is numbered or marked, so that numbers are dense in the order of commit and nobody adds the same content in between. The co-op's
- * log is locked last, after the contents are in.
+ * log is locked after it, as everywhere.
  *
  * A group of a batch may do the greater half before the lock (items_stage): asking for known contents and writing sealed ones. What was found out before the lock is only a
  * guess at which contents need to be asked for again under it: every content that could have a row by then is.
@@ -43,6 +43,8 @@ SQL(preference_insert,
 SQL(shard_find, "SELECT no FROM shard_key WHERE coop_id = $1 AND kind = $2 AND licence = $3 AND month = $4");
 SQL(shard_add,
 	"INSERT INTO shard_key (coop_id, no, kind, licence, month) SELECT $1, coalesce(max(no) + 1, 0), $2, $3, $4 FROM shard_key WHERE coop_id = $1 RETURNING no");
+
+#define ROWS_AT_ONCE 1024 /* of contribution, in one statement */
 
 /* ---- Shard keys ---- */
 
@@ -344,16 +346,15 @@ static enum err take_back_contents(struct call *c, const struct intake *in, cons
 	return back ? db_queue(c, content_take_back, A_UUID(in->coop), A_I64S(shard, back), A_UUIDS(id, back)) : ERR_OK;
 }
 
-static enum err write_items(struct call *c, const struct intake *in, instant at, const struct writing *k)
+static enum err write_rows(struct call *c, const struct intake *in, instant at, struct item *const *items, size_t n)
 {
-	size_t n = k->n;
 	struct uuid *id = ARENA_ARRAY(c->arena, n, struct uuid);
 	int64_t *numbers = ARENA_ARRAY(c->arena, n * 9, int64_t);
 	int64_t *item_no = numbers, *shard = numbers + n, *kind = numbers + n * 2, *licence = numbers + n * 3, *bytes = numbers + n * 4, *word = numbers + n * 5;
 	int64_t *more = numbers + n * 6, *leaf = numbers + n * 7, *findings = numbers + n * 8;
 	struct str *texts = ARENA_ARRAY(c->arena, n * 4, struct str), *lang = texts, *hash = texts + n, *salt = texts + n * 2, *facts = texts + n * 3;
 	for (size_t i = 0; i < n; i++) {
-		const struct item *item = k->by_hash[i];
+		const struct item *item = items[i];
 		id[i] = item->id;
 		item_no[i] = item->item_no;
 		shard[i] = item->shard;
@@ -372,6 +373,16 @@ static enum err write_items(struct call *c, const struct intake *in, instant at,
 	return db_queue(c, item_insert, A_UUID(in->coop), A_UUIDS(id, n), A_I64S(item_no, n), A_UUID(in->member), A_INT((int)in->member_no), A_I64S(shard, n),
 		A_I64S(kind, n), A_I64S(licence, n), A_TEXTS(lang, n), A_BYTEAS(hash, n), A_I64S(bytes, n), A_TIME(at), A_I64S(word, n), A_I64S(more, n), A_I64S(leaf, n),
 		A_BYTEAS(salt, n), A_I64S(findings, n), A_TEXTS(facts, n));
+}
+
+/* Some at a time, so that the database has the first rows while the next are on their way. */
+static enum err write_items(struct call *c, const struct intake *in, instant at, const struct writing *k)
+{
+	for (size_t from = 0; from < k->n; from += ROWS_AT_ONCE) {
+		TRY(write_rows(c, in, at, k->by_hash + from, k->n - from < ROWS_AT_ONCE ? k->n - from : ROWS_AT_ONCE));
+		TRY(db_push(c));
+	}
+	return ERR_OK;
 }
 
 static struct str hold_reason(struct arena *a, unsigned findings)
@@ -434,21 +445,37 @@ enum err item_write_besides(struct call *c, const struct intake *in, instant at,
 	return write_preferences(c, in, at, &k);
 }
 
-/* The database inserts the rows while the leaves are made here. */
-static enum err write_all(struct call *c, const struct intake *in, instant at, struct writing *k)
+/* The pool's lock and the log's, in the order in which everybody takes them, and what stands under them. */
+struct locked {
+	struct rows head;           /* next_item */
+	struct rows again;          /* what has become of the membership and the charter */
+	struct ledger_place *place; /* in the log */
+};
+
+static enum err lock_both(struct call *c, const struct intake *in, struct locked *l)
 {
-	struct ledger_place *place;
-	int64_t leaf;
-	TRY(write_contents_left(c, in, k));
-	TRY(write_holds(c, in, at, k));
-	TRY(db_queue(c, member_count, A_UUID(in->coop), A_UUID(in->member), A_I64((int64_t)k->n)));
-	TRY(db_queue(c, head_advance, A_UUID(in->coop), A_I64((int64_t)k->n)));
-	TRY(ledger_ask_lock(c, in->coop, &place));
+	TRY(db_queue(c, head_make, A_UUID(in->coop)));
+	TRY(db_ask(c, head_lock, &l->head, A_UUID(in->coop)));
+	TRY(intake_ask_again(c, in, &l->again));
+	TRY(ledger_ask_lock(c, in->coop, &l->place));
 	TRY(db_wait(c));
+	if (l->head.n != 1)
+		return fail(c, ERR_NOT_FOUND, "This co-op has no pool.");
+	return intake_still_open(c, in, &l->again);
+}
+
+/* The database inserts the rows while the leaves are made here. */
+static enum err write_all(struct call *c, const struct intake *in, instant at, const struct ledger_place *place, struct writing *k)
+{
+	int64_t leaf;
 	TRY(ledger_place_next(c, place, &leaf));
 	for (size_t i = 0; i < k->n; i++)
 		k->item[i]->leaf_no = leaf + (int64_t)i;
 	TRY(write_items(c, in, at, k));
+	TRY(write_contents_left(c, in, k));
+	TRY(write_holds(c, in, at, k));
+	TRY(db_queue(c, member_count, A_UUID(in->coop), A_UUID(in->member), A_I64((int64_t)k->n)));
+	TRY(db_queue(c, head_advance, A_UUID(in->coop), A_I64((int64_t)k->n)));
 	TRY(write_preferences(c, in, at, k));
 	TRY(db_push(c));
 	return append_leaves(c, in, place, k);
@@ -585,21 +612,18 @@ static size_t to_ask(const struct staging *s, int64_t items_now, struct items_re
 
 enum err items_write_staged(struct call *c, const struct intake *in, instant at, struct staging *s, struct items_recent *recent)
 {
-	struct rows head;
+	struct locked l;
 	struct writing k;
 	size_t *ask = ARENA_ARRAY(c->arena, s->count, size_t);
-	if (s->count == 0)
-		return ERR_OK;
-	TRY(db_queue(c, head_make, A_UUID(in->coop)));
-	TRY(db_one(c, head_lock, &head, A_UUID(in->coop)));
-	size_t n = to_ask(s, row_int(&head, 0, 0), recent, ask);
+	TRY(lock_both(c, in, &l));
+	size_t n = to_ask(s, row_int(&l.head, 0, 0), recent, ask);
 	if (n)
 		TRY(find_known(c, in, s->fates, ask, n));
 	TRY(take_back_contents(c, in, s->fates, s->positions, s->count));
-	writing_init(&k, c->arena, s->count, row_int(&head, 0, 0));
+	writing_init(&k, c->arena, s->count, row_int(&l.head, 0, 0));
 	TRY(gather(c, in, at, s->fates, s->positions, s->count, &k));
 	if (k.n)
-		TRY(write_all(c, in, at, &k));
+		TRY(write_all(c, in, at, l.place, &k));
 	if (recent)
 		recent_set(recent, &k);
 	for (size_t i = 0; i < s->n; i++)
