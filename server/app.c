@@ -79,6 +79,7 @@ static const struct job_tick ticks[] = {
 	{ "access.prune", 86400 },
 	{ "account.forget", 86400 },
 	{ "web.forget", 3600 },
+	{ "notify.send", 600 },
 	{ "notify.digest", 86400 },
 	JOB_TICK_END,
 };

@@ -15,7 +15,7 @@
  *     delegation.revoked .ended .cut                   principal, delegate, scope, reason, effect
  *     delegation.act                                   delegate, scope, choice: one act of a delegate, gathered into digests (delegation.digest)
  *     ballot.announced .opened .extended .closed       ballot (its question), opens, closes, rule, outcome, counts
- *     release.announced .published                     release, cutoff, items, mine (how many of one's own)
+ *     release.announced .published .failed             release, cutoff, items, mine (how many of one's own)
  *     charter.adopted                                  version, effective, changes (list of texts)
  *     control.set .lifted                              control, reason, until
  *     benefit.paid                                     amount, release, account

@@ -17,6 +17,8 @@ enum mover {
 /* The one mutator of the state of a membership that a person acts on: checks the edge, writes the row, the event and the leaf; inside, under the lock. `due` is when the next
  * checkup is (INSTANT_NONE: as it was); `actor` the membership of who acts (nil: the schedule or the instance). What time alone does is membership_daily.c's, set-based. */
 CH_CHECK enum err membership_move(struct call *c, struct member *m, enum policy_standing to, enum mover by, struct uuid actor, instant due, struct str reason);
+/* Tells somebody who has just become a member; inside. */
+CH_CHECK enum err membership_welcome(struct call *c, const struct member *m);
 /* The leaf of an edge, and whether who asks may take it; NULL where there is none. */
 const char *membership_edge_leaf(enum policy_standing from, enum policy_standing to, enum mover by);
 /* Takes the steps that are due now in a co-op, at most `limit` memberships at once (`only`: that one; nil: all); inside, under the lock. *steps counts the moves, *looked the

@@ -184,6 +184,8 @@ enum err membership_move(struct call *c, struct member *m, enum policy_standing 
 	if (to == POLICY_STANDING_LEFT || to == POLICY_STANDING_REMOVED)
 		TRY(delegation_end_of_member(c, m->coop, m->id, policy_standing_name(to)));
 	const char *leaf = to == POLICY_STANDING_LEFT && by == MOVER_SELF ? "member.left" : edge->leaf;
+	if (str_is(str_of(leaf), "member.admitted"))
+		TRY(membership_welcome(c, m));
 	return log_act(c, m->coop, leaf, leaf_about_member(c, m->id, NULL, STR_NONE), actor);
 }
 
@@ -221,6 +223,8 @@ enum err membership_begin(struct call *c, struct uuid coop, struct uuid id, stru
 		return fail(c, ERR_RETRY, "No free pseudonym was found.");
 	*out = member_of_row(&r, 0);
 	TRY(note_event(c, out, NULL, STR_NONE));
+	if (to == POLICY_STANDING_ACTIVE && !is_admin)
+		TRY(membership_welcome(c, out));
 	return log_act(c, coop, edge->leaf, leaf_about_member(c, id, NULL, STR_NONE), id);
 }
 

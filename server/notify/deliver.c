@@ -12,6 +12,7 @@
 #define LEASE_SECONDS 600
 #define ATTEMPTS_MAX 16       /* about two and a half days of "not now" */
 #define KEEP_TRYING_DAYS 5    /* while nothing at all can be sent (RFC 5321 4.5.4.1) */
+#define SEALED_LIFE CLOCK_DAY /* a mailed link is over by then */
 #define DELAY_FIRST (1 * CLOCK_MINUTE)
 #define DELAY_MAX (6 * CLOCK_HOUR)
 #define DOWN_DELAY (1 * CLOCK_MINUTE)
@@ -265,7 +266,8 @@ static enum err settle_reply(struct call *c, const struct outgoing *m, const str
 static enum err is_wanted(struct call *c, const struct outgoing *m, bool *wanted)
 {
 	struct rows r;
-	*wanted = m->sealed.p != NULL || (m->address.p && !m->closed);
+	bool stale = m->sealed.p && clock_now() - m->queued_at > SEALED_LIFE;
+	*wanted = m->sealed.p ? !stale : m->address.p && !m->closed;
 	if (!*wanted || m->essential || m->sealed.p)
 		return ERR_OK;
 	struct sha256 hash = mail_address_hash(c->arena, m->address);

@@ -183,6 +183,12 @@ enum err release_list(struct call *c, struct uuid coop, struct str state, struct
 	return db_commit(c);
 }
 
+/* The ends of a release that members are told. */
+static bool is_told(enum release_state s)
+{
+	return s == RELEASE_PUBLISHED || s == RELEASE_FAILED || s == RELEASE_EXPIRED || s == RELEASE_CANCELLED;
+}
+
 enum err release_move(struct call *c, struct release *r, enum release_state to, struct str facts)
 {
 	for (size_t i = 0; i < CH_LEN(edges); i++) {
@@ -195,6 +201,8 @@ enum err release_move(struct call *c, struct release *r, enum release_state to, 
 		TRY(db_exec(c, release_note_event, A_UUID(r->coop), A_UUID(r->id), A_Z(release_state_name(r->state)), A_Z(release_state_name(to)), A_Z(edges[i].sentence)));
 		r->state = to;
 		r->state_at = clock_now();
+		if (is_told(to))
+			TRY(release_queue(c, r, "release.tell", clock_now()));
 		return ledger_append(c, r->coop, &(struct leaf){ .type = edges[i].leaf, .data = facts }, &r->leaf);
 	}
 	return fail(c, ERR_STATE, "This release is %s and cannot become %s.", release_state_name(r->state), release_state_name(to));
@@ -251,6 +259,7 @@ enum err release_schedule_next(struct call *c, struct uuid coop, struct release 
 		TRY(ledger_append(c, coop, &(struct leaf){ .type = "release.scheduled",
 			.data = str_fmt(c->arena, "{\"cutoff\":\"%.*s\",\"release\":\"%.*s\"}", STR_ARG(when), STR_ARG(id)) }, NULL));
 		TRY(release_queue(c, &next, "release.freeze", cutoff));
+		TRY(release_queue(c, &next, "release.tell", clock_now()));
 	}
 	if (out)
 		*out = next;
@@ -337,6 +346,13 @@ static enum err job_build(struct call *c, const struct json *args)
 	return release_build(c, coop, id);
 }
 
+static enum err job_tell(struct call *c, const struct json *args)
+{
+	struct uuid coop, id;
+	TRY(job_args_read(c, args, "release", &coop, &id));
+	return release_tell(c, coop, id);
+}
+
 /* Keeps every co-op's next release scheduled: new co-ops, amended cadences, missed dates. */
 static enum err job_schedule(struct call *c, const struct json *args)
 {
@@ -356,5 +372,6 @@ const struct job_kind release_jobs[] = {
 	{ "release.opened", job_opened, 20, 60 },
 	{ "release.decided", job_decided, 20, 60 },
 	{ "release.build", job_build, 20, 900 },
+	{ "release.tell", job_tell, 20, 120 },
 	JOB_TABLE_END,
 };

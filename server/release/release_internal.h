@@ -20,6 +20,11 @@ CH_CHECK enum err release_latest(struct call *c, struct uuid coop, struct releas
 /* The last one that was ever published, withdrawn or not: versions go on from there. ERR_NOT_FOUND when there is none. Inside. */
 CH_CHECK enum err release_last_published(struct call *c, struct uuid coop, struct release *out);
 
+/* ---- tell.c ---- */
+
+/* Tells every member what there is to tell of a release as it stands now (job "release.tell"). Repeating it tells nobody twice. */
+CH_CHECK enum err release_tell(struct call *c, struct uuid coop, struct uuid release);
+
 /* ---- decide.c: the policy engine over a whole pool ---- */
 
 /* The pool in columns, with the decision on each item. Position is item number. Memory of the call's arena, through defers. */

@@ -29,6 +29,16 @@ after(() => here?.stop());
 
 const status = async (client, url, options) => (await client.get(url, options)).status;
 
+test("members were told of their admission, the cut-off and the publication, and who votes of the ballot, each once", async () => {
+  const release = `/coops/${here.slug}/releases/${here.release.id}`;
+  const told = async (who) => (await who.get("/api/v1/me/notices?limit=200")).body.items.filter((n) => !n.kind.startsWith("release.") || n.url === release).map((n) => n.kind);
+  for (let i = 0; i < 100 && !(await told(here.member)).includes("release.published"); i++) await new Promise((resolve) => setTimeout(resolve, 100));
+  const once = (kinds, wanted) => wanted.forEach((kind) => assert.equal(kinds.filter((k) => k === kind).length, 1, `${kind} in ${kinds}`));
+  once(await told(here.member), ["membership.welcome", "release.announced", "release.published"]);
+  once(await told(here.admin), ["release.announced", "ballot.opened", "ballot.closed", "release.published"]);
+  assert.ok(!(await told(here.outsider)).some((kind) => /^(release|ballot)/.test(kind)));
+});
+
 test("a request goes from asking to a grant, and each answer is as documented", async () => {
   const outsider = checked(here.outsider), admin = checked(here.admin), member = checked(here.member), anyone = checked(here.anyone());
   const terms = await outsider.get(`${path()}/access-terms`);

@@ -256,7 +256,7 @@ static void every_kind_renders_in_both_forms_and_escapes_what_people_wrote(void 
 	static const char *const kinds[] = {
 		"membership.welcome", "membership.due", "membership.grace", "membership.lapsed", "membership.reminder", "checkup.open", "checkup.receipt", "checkup.off_cycle",
 		"delegation.asked", "delegation.accepted", "delegation.declined", "delegation.revoked", "delegation.ended", "delegation.cut", "delegation.act", "ballot.announced",
-		"ballot.opened", "ballot.extended", "ballot.closed", "release.announced", "release.published", "charter.adopted", "control.set", "control.lifted", "benefit.paid",
+		"ballot.opened", "ballot.extended", "ballot.closed", "release.announced", "release.published", "release.failed", "charter.adopted", "control.set", "control.lifted", "benefit.paid",
 		"account.new_sign_in", "account.factor_changed", "nothing.known",
 	};
 	static const char *const fields[] = {
