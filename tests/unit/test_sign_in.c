@@ -547,6 +547,59 @@ static void a_code_is_taken_once(void **state)
 	assert_refused(browser, ERR_BAD_CREDENTIALS, "factor_replayed", sign_in_code(browser, in.challenge, next, &here, &done));
 }
 
+/* Many show one code at the same moment, each after a first step of their own. */
+struct code_race { struct str challenge, code; pthread_barrier_t *start; struct call *c; enum err result; struct sign_in in; };
+
+static void *code_race_run(void *arg)
+{
+	struct code_race *r = arg;
+	pthread_barrier_wait(r->start);
+	r->result = sign_in_code(r->c, r->challenge, r->code, &here, &r->in);
+	db_release(r->c);
+	return NULL;
+}
+
+/* Gives how many got in. */
+static int race_with(struct str code)
+{
+	enum { RACERS = 5 };
+	struct code_race racers[RACERS];
+	pthread_t threads[RACERS];
+	pthread_barrier_t start;
+	int won = 0;
+	pthread_barrier_init(&start, NULL, RACERS);
+	for (int i = 0; i < RACERS; i++) {
+		struct sign_in in;
+		racers[i] = (struct code_race){ .code = code, .start = &start, .c = fixture_call() };
+		assert_ok(racers[i].c, sign_in_password(racers[i].c, ADA, PEOPLE_PASSWORD, STR_NONE, &here, &in));
+		racers[i].challenge = in.challenge;
+		db_release(racers[i].c);
+	}
+	for (int i = 0; i < RACERS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, code_race_run, &racers[i]), 0);
+	for (int i = 0; i < RACERS; i++) {
+		pthread_join(threads[i], NULL);
+		won += racers[i].result == ERR_OK;
+		assert_true(racers[i].result == ERR_OK || racers[i].result == ERR_BAD_CREDENTIALS || racers[i].result == ERR_TOO_MANY);
+	}
+	pthread_barrier_destroy(&start);
+	return won;
+}
+
+static void of_many_at_once_one_alone_uses_a_code(void **state)
+{
+	(void)state;
+	struct str secret, codes[RECOVERY_CODES];
+	begin_at(0);
+	struct call *c = with_factor(&secret, codes);
+	clock_set(clock_now() + CLOCK_MINUTE);
+	db_release(c);
+	assert_int_equal(race_with(code_at(c, secret, 0)), 1);
+	clock_set(clock_now() + CLOCK_HOUR);
+	assert_int_equal(race_with(codes[7]), 1);
+	assert_int_equal(fixture_int("SELECT count(*) FROM recovery_code WHERE used_at IS NOT NULL"), 1);
+}
+
 static void wrong_codes_make_one_wait_whatever_the_browser(void **state)
 {
 	(void)state;
@@ -675,6 +728,7 @@ int main(void)
 		fixture_test(a_second_factor_is_asked_for_after_every_first_step),
 		fixture_test(a_challenge_ends_after_ten_minutes),
 		fixture_test(a_code_is_taken_once),
+		fixture_test(of_many_at_once_one_alone_uses_a_code),
 		fixture_test(wrong_codes_make_one_wait_whatever_the_browser),
 		fixture_test(a_recovery_code_stands_in_once),
 		fixture_test(changing_how_one_signs_in_needs_the_factor_once_it_is_on),
