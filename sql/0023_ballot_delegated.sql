@@ -8,6 +8,8 @@ ALTER TABLE ballot_resolution NO FORCE ROW LEVEL SECURITY, DISABLE TRIGGER ballo
 ALTER TABLE ballot_count NO FORCE ROW LEVEL SECURITY, DISABLE TRIGGER ballot_count_is_append_only;
 
 ALTER TABLE ballot
+	ADD COLUMN roll_members integer NOT NULL DEFAULT 0,
+	ADD COLUMN roll_admins integer NOT NULL DEFAULT 0,
 	ADD COLUMN members_last_year integer NOT NULL DEFAULT 0,
 	ADD COLUMN admins_last_year integer NOT NULL DEFAULT 0,
 	ADD COLUMN lapsing integer NOT NULL DEFAULT 0,
@@ -15,6 +17,11 @@ ALTER TABLE ballot
 	ADD COLUMN board_choice text,
 	ADD CONSTRAINT ballot_is_extended_once CHECK (extended = (first_closes_at IS NOT NULL) AND first_closes_at < closes_at),
 	ADD CONSTRAINT board_choice_is_known CHECK (board_choice IN ('for', 'against', 'abstain'));
+UPDATE ballot b SET roll_members = r.members, roll_admins = r.admins
+	FROM (SELECT coop_id, ballot_id, count(*) AS members, count(*) FILTER (WHERE is_admin) AS admins FROM ballot_roll GROUP BY 1, 2) r
+	WHERE r.coop_id = b.coop_id AND r.ballot_id = b.id;
+COMMENT ON COLUMN ballot.roll_members IS 'People on the roll when it opened';
+COMMENT ON COLUMN ballot.roll_admins IS 'Of these, admins';
 COMMENT ON COLUMN ballot.members_last_year IS 'Members in good standing a year before it opened: the quorum base never falls below half of this';
 COMMENT ON COLUMN ballot.admins_last_year IS 'Admins a year before it opened, for the same';
 COMMENT ON COLUMN ballot.lapsing IS 'People whose checkup falls due or whose membership lapses before it closes: many at once are warned of';

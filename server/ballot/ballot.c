@@ -24,7 +24,7 @@ SQL(roll_digest,
 SQL(standing_at,
 	"SELECT count(*), count(*) FILTER (WHERE is_admin) FROM (SELECT DISTINCT ON (member_id) to_state, is_admin FROM membership_event WHERE coop_id = $1 AND at <= $2 "
 	"ORDER BY member_id, seq DESC) e WHERE to_state IN ('active', 'due', 'grace')");
-SQL(ballot_set_floors, "UPDATE ballot SET members_last_year = $3, admins_last_year = $4 WHERE coop_id = $1 AND id = $2");
+SQL(ballot_set_frozen, "UPDATE ballot SET members_last_year = $3, admins_last_year = $4, roll_members = $5, roll_admins = $6 WHERE coop_id = $1 AND id = $2");
 SQL(ballot_set_lapsing,
 	"UPDATE ballot b SET lapsing = (SELECT count(*) FROM membership m WHERE m.coop_id = b.coop_id AND m.state IN ('active', 'due', 'grace') AND "
 	"((m.due_at >= b.opens_at AND m.due_at < b.closes_at) OR (m.due_at >= $3 AND m.due_at < $4))) WHERE b.coop_id = $1 AND b.id = $2");
@@ -123,13 +123,13 @@ unsigned ballot_topic_of(struct str kind)
 /* ---- Opening ---- */
 
 /* The floors of the quorum base: who was there a year ago. Where the rule asks admins only, there are no members to ask about. */
-static enum err freeze_floors(struct call *c, struct ballot_locked *b, bool asks_members)
+static enum err freeze_floors(struct call *c, struct ballot_locked *b, bool asks_members, int roll, int admins)
 {
 	struct rows r;
 	TRY(db_one(c, standing_at, &r, A_UUID(b->coop), A_TIME(duration_add(b->opens_at, (struct duration){ .years = 1 }, -1))));
 	b->members_last_year = asks_members ? (int)row_int(&r, 0, 0) : 0;
 	b->admins_last_year = (int)row_int(&r, 0, 1);
-	return db_exec(c, ballot_set_floors, A_UUID(b->coop), A_UUID(b->id), A_INT(b->members_last_year), A_INT(b->admins_last_year));
+	return db_exec(c, ballot_set_frozen, A_UUID(b->coop), A_UUID(b->id), A_INT(b->members_last_year), A_INT(b->admins_last_year), A_INT(roll), A_INT(admins));
 }
 
 /* How many people's checkups and memberships run out while it is open: a ballot that straddles a mass lapse is warned of. */
@@ -199,9 +199,9 @@ static enum err ballot_open(struct call *c, struct ballot_locked *b)
 	TRY(ballot_rule_of(c, b->rule, &rule));
 	bool asks_members = rule_asks_members(&rule);
 	TRY(db_exec(c, roll_freeze, A_UUID(b->coop), A_UUID(b->id), A_BOOL(asks_members)));
-	TRY(freeze_floors(c, b, asks_members));
-	TRY(note_lapsing(c, b));
 	TRY(db_one(c, roll_digest, &r, A_UUID(b->coop), A_UUID(b->id)));
+	TRY(freeze_floors(c, b, asks_members, (int)row_int(&r, 0, 0), (int)row_int(&r, 0, 1)));
+	TRY(note_lapsing(c, b));
 	struct str id = uuid_format(c->arena, b->id), digest = str_hex(c->arena, row_bytes(&r, 0, 2).p, 32);
 	struct str facts = str_fmt(c->arena, "{\"ballot\":\"%.*s\",\"roll\":%lld,\"admins\":%lld,\"roll_sha256\":\"%.*s\",\"members_last_year\":%d,\"admins_last_year\":%d}", STR_ARG(id),
 		(long long)row_int(&r, 0, 0), (long long)row_int(&r, 0, 1), STR_ARG(digest), b->members_last_year, b->admins_last_year);

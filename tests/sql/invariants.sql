@@ -51,6 +51,17 @@ SELECT throws_ok($$ INSERT INTO charter (coop_id, version, document, digest, nam
 SELECT throws_ok($$ INSERT INTO ballot_count (coop_id, ballot_id, electorate, roll, yes, no, abstain, undecided)
 	VALUES ('00000000-0000-4000-8000-000000000002', gen_random_uuid(), 'members', 5, 1, 1, 1, 1) $$, '23514', NULL, 'for, against, abstain and undecided make the roll');
 
+SELECT throws_ok($$ INSERT INTO ballot_count (coop_id, ballot_id, electorate, roll, yes, no, abstain, undecided, undecided_none, in_person)
+	VALUES ('00000000-0000-4000-8000-000000000002', gen_random_uuid(), 'members', 5, 1, 1, 1, 2, 1, 3) $$, '23514', NULL, 'the undecided are the sum of their reasons');
+SELECT throws_ok($$ INSERT INTO ballot_count (coop_id, ballot_id, electorate, roll, yes, no, abstain, undecided, undecided_none, in_person)
+	VALUES ('00000000-0000-4000-8000-000000000002', gen_random_uuid(), 'members', 5, 1, 1, 1, 2, 2, 2) $$, '23514', NULL, 'the decided were decided by somebody');
+SELECT throws_ok($$ INSERT INTO ballot_resolution (coop_id, ballot_id, member_no, choice, via)
+	VALUES ('00000000-0000-4000-8000-000000000002', gen_random_uuid(), 0, 'undecided', 'none') $$, '23514', NULL, 'the undecided have a reason');
+SELECT throws_ok($$ INSERT INTO ballot_resolution (coop_id, ballot_id, member_no, choice, via, decider_no)
+	VALUES ('00000000-0000-4000-8000-000000000002', gen_random_uuid(), 0, 'for', 'decided', 1) $$, '23514', NULL, 'who is decided for has a path');
+SELECT throws_ok($$ INSERT INTO ballot_resolution (coop_id, ballot_id, member_no, choice, via, decider_no)
+	VALUES ('00000000-0000-4000-8000-000000000002', gen_random_uuid(), 0, 'for', 'own', 1) $$, '23514', NULL, 'own votes are decided by oneself');
+
 -- Within a co-op only its own rows are seen, by whoever asks and however.
 SELECT lives_ok($$ INSERT INTO membership (coop_id, id, account_id, number, state, applied_at, state_at, pseudonym)
 	VALUES ('00000000-0000-4000-8000-000000000002', gen_random_uuid(), '00000000-0000-4000-8000-000000000001', 0, 'applied', commonhold_now(), commonhold_now(), 'p') $$,

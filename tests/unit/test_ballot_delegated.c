@@ -316,6 +316,58 @@ static void how_a_delegate_voted_is_shown_as_the_visibility_says(void **state)
 	}
 }
 
+static void interim_counts_are_of_last_votes_in_person_where_they_may_be_seen(void **state)
+{
+	struct world w;
+	struct ballot *list;
+	struct str next;
+	size_t n;
+	(void)state;
+	world_make(&w, FREE);
+	delegates(&w, 5, 3);
+	struct uuid id = opened(&w, "open");
+	cast(&w, 0, id, "against");
+	cast(&w, 0, id, "for");
+	cast(&w, 3, id, "for");
+	cast(&w, 4, id, "abstain");
+	cast(&w, 6, id, "for");
+	cast(&w, 6, id, "none");
+	assert_ok(by(&w, 3), ballot_vote_for(by(&w, 3), w.coop, id, &w.id[5], 1, STR("against")));
+	struct ballot b = read_as(&w, 7, id);
+	assert_true(b.tally_shown);
+	assert_int_equal(b.members.yes, 2);
+	assert_int_equal(b.members.no, 0);
+	assert_int_equal(b.members.abstain, 1);
+	assert_int_equal(b.members.undecided, 5);
+	assert_int_equal(b.admins.yes, 1);
+	assert_int_equal(b.admins.roll, 3);
+	advance(&w, id, CLOSES);
+	assert_ok(by(&w, 7), ballot_list(by(&w, 7), w.coop, STR_NONE, STR_NONE, 10, &list, &n, &next));
+	assert_int_equal(n, 1);
+	assert_int_equal(list[0].members.no, 1);
+	assert_int_equal(list[0].members.by_delegates, 1);
+	assert_int_equal(list[0].members.in_person, 3);
+}
+
+static void cooling_off_counts_from_the_end_of_voting(void **state)
+{
+	struct world w;
+	(void)state;
+	world_make(&w, NULL);
+	world_say(&w, 0, "allow");
+	(void)world_contribute(&w, 0, "Something to release");
+	struct release r = world_release(&w);
+	world_until(&w, WORLD_CUTOFF);
+	r = world_read(&w, r.id);
+	struct ballot b = read_as(&w, 0, r.ballot);
+	world_until(&w, b.opens_at);
+	world_vote(&w, &r, 2, "for");
+	world_until(&w, b.closes_at + 5 * CLOCK_HOUR);
+	r = world_read(&w, r.id);
+	assert_int_equal(r.state, RELEASE_COOLING_OFF);
+	assert_true(r.build_after == b.closes_at + CLOCK_DAY);
+}
+
 static void every_version_of_ones_vote_is_told(void **state)
 {
 	struct world w;
@@ -658,6 +710,8 @@ int main(void)
 		fixture_test(nobody_votes_for_those_whom_they_do_not_represent),
 		fixture_test(the_board_decides_when_enough_admins_say_the_same),
 		fixture_test(how_a_delegate_voted_is_shown_as_the_visibility_says),
+		fixture_test(interim_counts_are_of_last_votes_in_person_where_they_may_be_seen),
+		fixture_test(cooling_off_counts_from_the_end_of_voting),
 		fixture_test(every_version_of_ones_vote_is_told),
 		fixture_test(a_late_change_of_the_outcome_extends_once_by_a_tenth),
 		fixture_test(a_late_vote_that_changes_nothing_extends_nothing),
