@@ -198,6 +198,7 @@ enum err app_open(struct app **out, struct error *e)
 	TRY(instance_keys_open(config()->key_dir, &a->keys, e));
 	instance_keys_use(a->keys);
 	ledger_use_host(host_of(config()->base_url));
+	ballot_use_subject(motion_on_ballot);
 	TRY(open_database(a, e));
 	return migrate(a, e);
 }

@@ -154,6 +154,11 @@ struct ballot_acts {
 /* What a delegate (nil: the board) did between two instants, as far as the principal may know; for the checkup. Inside. */
 CH_CHECK enum err ballot_acts_of_delegate(struct call *c, struct uuid coop, struct uuid delegate, struct uuid principal, instant from, instant to, struct ballot_acts *out);
 
+/* What a ballot's page shows of its subject, besides the question: members of the page's data, written by the module above that knows the subject. Set once at start. */
+struct json_writer;
+typedef enum err (*ballot_subject_fn)(struct call *c, const struct ballot *b, struct json_writer *w);
+void ballot_use_subject(ballot_subject_fn show);
+
 extern const struct job_kind ballot_jobs[];
 
 #endif

@@ -69,6 +69,10 @@ CH_CHECK enum err motion_terms(struct call *c, struct uuid coop, const struct mo
 /* What an amendment would change for the pool, as JSON (schemas/motion_what_if.json); ERR_NOT_FOUND until the job has computed it. */
 CH_CHECK enum err motion_what_if(struct call *c, struct uuid coop, struct uuid motion, struct str *document);
 
+/* What a ballot's page shows of the motion that it is about: why, the terms that change, what that would do (ballot_use_subject). Nothing for other ballots. */
+struct ballot;
+CH_CHECK enum err motion_on_ballot(struct call *c, const struct ballot *b, struct json_writer *w);
+
 /* "charter.decided", "toggle.decided", "admin.decided", "benefit.decided", "motion.what_if". */
 extern const struct job_kind motion_jobs[];
 

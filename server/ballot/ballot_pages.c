@@ -291,9 +291,18 @@ static enum err write_board(struct json_writer *w, struct request *rq, const str
 	return ERR_OK;
 }
 
+static ballot_subject_fn show_subject; /* NULL: the question is all there is */
+
+void ballot_use_subject(ballot_subject_fn show)
+{
+	show_subject = show;
+}
+
 static enum err whole_page(struct json_writer *w, struct request *rq, const struct ballot *b)
 {
 	TRY(ballot_page_data(w, rq, b));
+	if (show_subject)
+		TRY(show_subject(rq->call, b, w));
 	TRY(write_voice(w, rq, b));
 	TRY(write_history(w, rq, b));
 	TRY(write_principals(w, rq, b));

@@ -144,15 +144,14 @@ static void moves_data(struct json_writer *w, struct arena *a, const struct json
 	jw_kbool(w, "any_reasons", any);
 }
 
-static enum err what_if_data(struct request *rq, struct json_writer *w, const struct motion *m)
+static enum err what_if_data(struct call *c, struct json_writer *w, const struct motion *m)
 {
-	struct call *c = rq->call;
 	struct arena *a = c->arena;
 	struct str text;
 	const struct json *doc;
 	if (!str_is(m->kind, "charter"))
 		return ERR_OK;
-	enum err e = motion_what_if(c, rq->coop.id, m->id, &text);
+	enum err e = motion_what_if(c, m->coop, m->id, &text);
 	jw_kbool(w, "what_if_waits", e == ERR_NOT_FOUND && m->ended_at == INSTANT_NONE);
 	if (e == ERR_NOT_FOUND) {
 		db_rollback(c);
@@ -184,9 +183,8 @@ static enum err what_if_data(struct request *rq, struct json_writer *w, const st
 }
 
 /* What a control would do, since its terms are in its document. */
-static enum err control_data(struct request *rq, struct json_writer *w, const struct motion *m)
+static enum err control_data(struct call *c, struct json_writer *w, const struct motion *m)
 {
-	struct call *c = rq->call;
 	const struct json *doc;
 	struct control k;
 	if (!str_is(m->kind, "toggle"))
@@ -201,12 +199,37 @@ static enum err control_data(struct request *rq, struct json_writer *w, const st
 	return ERR_OK;
 }
 
+/* What partial/motion_changes shows. */
+static enum err changes_data(struct call *c, struct json_writer *w, const struct motion *m)
+{
+	struct charter_term *terms;
+	size_t n;
+	TRY(motion_terms(c, m->coop, m, &terms, &n));
+	terms_data(w, terms, n);
+	TRY(control_data(c, w, m));
+	return what_if_data(c, w, m);
+}
+
+enum err motion_on_ballot(struct call *c, const struct ballot *b, struct json_writer *w)
+{
+	struct motion m;
+	if (str_is(b->kind, "release") || str_is(b->kind, "merge"))
+		return ERR_OK;
+	enum err e = motion_read(c, b->coop, b->subject, &m);
+	if (e == ERR_NOT_FOUND) { /* a ballot that no motion announced */
+		db_rollback(c);
+		error_clear(&c->error);
+		return ERR_OK;
+	}
+	TRY(e);
+	jw_kstr(w, "proposed", m.reason);
+	return changes_data(c, w, &m);
+}
+
 static enum err motion_data(struct request *rq, struct json_writer *w, const struct motion *m)
 {
 	struct arena *a = rq->call->arena;
-	struct charter_term *terms;
 	struct ballot ballot;
-	size_t n;
 	jw_kstr(w, "coop", rq->coop.slug);
 	motion_members(w, a, m);
 	jw_kstr(w, "digest", sha256_hex(a, m->digest));
@@ -224,10 +247,7 @@ static enum err motion_data(struct request *rq, struct json_writer *w, const str
 		TRY(ballot_read(rq->call, rq->coop.id, m->ballot, &ballot));
 		jw_kstr(w, "question", ballot.question);
 	}
-	TRY(motion_terms(rq->call, rq->coop.id, m, &terms, &n));
-	terms_data(w, terms, n);
-	TRY(control_data(rq, w, m));
-	return what_if_data(rq, w, m);
+	return changes_data(rq->call, w, m);
 }
 
 static enum err motion_page(struct request *rq, struct response *rs)

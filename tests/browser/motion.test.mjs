@@ -73,6 +73,7 @@ test("its page shows what it would change, with a table behind each chart, and l
   assert.equal(await max.page.locator("svg.chart").count(), 2);
   assert.equal(await max.page.locator("svg.chart + details table").count(), 2);
   await max.follow("See the ballot");
+  await max.reads("Why it was proposed", "More may use it.", "Notice before voting", "What it would change for the contributions");
   await max.follow(/What exactly is proposed/);
   assert.equal(max.at(), path);
   await max.press("Withdraw it");
