@@ -127,8 +127,35 @@ COMMENT ON COLUMN delegation_now.state IS 'asked, standing, suspended, declined,
 COMMENT ON COLUMN delegation_now.reason IS 'Why it is no longer standing';
 CALL commonhold_wall_in('delegation_now');
 
+ALTER TABLE statement ADD COLUMN board boolean NOT NULL DEFAULT false;
+COMMENT ON COLUMN statement.board IS 'Said by the board, whose resolution this row completed (layer 3)';
+ALTER TABLE statement ADD CONSTRAINT the_board_speaks_as_a_delegate CHECK (NOT board OR layer = 3);
 ALTER TABLE statement ADD CONSTRAINT delegates_speak_of_no_item CHECK (layer <> 3 OR item_id IS NULL);
 CREATE INDEX statement_of_delegates ON statement (coop_id, member_id, seq) WHERE layer = 3;
+
+CREATE TABLE board_say (
+	coop_id   uuid NOT NULL,
+	seq       bigint GENERATED ALWAYS AS IDENTITY,
+	member_id uuid NOT NULL,
+	use       text NOT NULL,
+	effect    text NOT NULL,
+	duties    text[] NOT NULL DEFAULT '{}',
+	at        timestamptz NOT NULL,
+	PRIMARY KEY (coop_id, seq),
+	FOREIGN KEY (coop_id, member_id) REFERENCES membership,
+	CONSTRAINT board_effect_is_known CHECK (effect IN ('allow', 'allow_if', 'deny', 'none'))
+);
+COMMENT ON TABLE board_say IS 'What each admin says the board should say about a use of the items of those who let it speak; append-only, an admin''s last word about a use counts. The board has resolved, and a statement is written, when the charter''s part of the admins say the same.';
+COMMENT ON COLUMN board_say.coop_id IS 'The co-op';
+COMMENT ON COLUMN board_say.seq IS 'Order within the server; never reused';
+COMMENT ON COLUMN board_say.member_id IS 'The admin';
+COMMENT ON COLUMN board_say.use IS 'The use that it is about';
+COMMENT ON COLUMN board_say.effect IS 'allow, allow_if, deny; none: the board should say nothing';
+COMMENT ON COLUMN board_say.duties IS 'For allow_if';
+COMMENT ON COLUMN board_say.at IS 'When it was said';
+CREATE INDEX board_say_of_member ON board_say (coop_id, member_id, use, seq);
+CALL commonhold_make_append_only('board_say');
+CALL commonhold_wall_in('board_say');
 
 -- The way from one member over effective delegations, with all delegations of everybody on it (the engine says what each is worth): one trip for one person's path. A delegation
 -- is effective if it is valid and reaches the question; of several the most specific, then the latest accepted, then the highest number.

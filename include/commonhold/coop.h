@@ -273,6 +273,7 @@ struct statement {
 	instant declared_at, valid_from, valid_to;
 	struct str verbatim, revision;
 	bool external;          /* came as a preference string from elsewhere: only its denials count */
+	bool board;             /* layer 3: the board's, by its resolution */
 };
 CH_CHECK enum err statement_make(struct call *c, struct uuid coop, const struct statement *in, size_t n, struct statement **out);
 /* The member's statements, newest first; `current` leaves out those replaced. */

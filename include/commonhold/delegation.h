@@ -213,6 +213,15 @@ CH_CHECK enum err delegation_acts(struct call *c, struct uuid coop, struct uuid 
 /* Says something about uses for everyone who delegates consent to the actor. It reaches only those for whom it is in scope, is stricter or speaks where they are silent; it
  * never lifts a principal's no. Items of others cannot be named. */
 CH_CHECK enum err statement_make_as_delegate(struct call *c, struct uuid coop, const struct statement *in, size_t n, struct statement **out);
+/* An admin says what the board should say about uses, for those who let it speak (no kinds, purposes or audiences). When the charter's part of the admins say the same of a use,
+ * the board has resolved: the statements that this completes are written and handed out. */
+CH_CHECK enum err statement_say_for_board(struct call *c, struct uuid coop, const struct statement *in, size_t n, struct statement **out, size_t *n_out);
+/* What the board says now. */
+CH_CHECK enum err statement_list_of_board(struct call *c, struct uuid coop, struct statement **out, size_t *n);
+/* By use: what the acting admin says the board should say (absent: nothing), and how many admins say the same. */
+struct board_stance { struct str mine; int same; };
+struct board_stances { struct board_stance of[POLICY_USE_COUNT]; int admins, needed; };
+CH_CHECK enum err statement_board_stances(struct call *c, struct uuid coop, struct board_stances *out);
 /* What the actor has said as a delegate, newest first; `current` leaves out what was replaced. */
 CH_CHECK enum err statement_list_as_delegate(struct call *c, struct uuid coop, bool current, struct statement **out, size_t *n);
 

@@ -101,7 +101,7 @@ static void statement_write(struct json_writer *w, struct arena *a, const struct
 {
 	jw_object(w);
 	jw_kint(w, "seq", s->seq);
-	jw_kz(w, "layer", s->layer == POLICY_LAYER_ITEM ? "item" : s->layer == POLICY_LAYER_DELEGATE ? "delegate" : "subject");
+	jw_kz(w, "layer", s->layer == POLICY_LAYER_ITEM ? "item" : s->board ? "board" : s->layer == POLICY_LAYER_DELEGATE ? "delegate" : "subject");
 	jw_kstr(w, "kind", s->kind);
 	jw_kstr(w, "item", uuid_format_or_none(a, s->item));
 	jw_knames(w, "uses", s->uses, POLICY_USE_COUNT, policy_use_name);
@@ -133,6 +133,8 @@ enum err choices_list_statements(struct request *rq, struct response *rs)
 	bool current = str_is(request_query(rq, "current"), "true");
 	if (str_is(request_query(rq, "as"), "delegate"))
 		TRY(statement_list_as_delegate(rq->call, rq->coop.id, current, &statements, &n));
+	else if (str_is(request_query(rq, "as"), "board"))
+		TRY(statement_list_of_board(rq->call, rq->coop.id, &statements, &n));
 	else
 		TRY(statement_list(rq->call, rq->coop.id, current, &statements, &n));
 	return statements_answer(rq, rs, statements, n);
@@ -192,6 +194,8 @@ enum err choices_make_statements(struct request *rq, struct response *rs)
 		TRY(statement_read(rq, v, &in[n++]));
 	if (str_is(json_member_text(rq->json, "as"), "delegate"))
 		TRY(statement_make_as_delegate(rq->call, rq->coop.id, in, n, &out));
+	else if (str_is(json_member_text(rq->json, "as"), "board"))
+		TRY(statement_say_for_board(rq->call, rq->coop.id, in, n, &out, &n));
 	else
 		TRY(statement_make(rq->call, rq->coop.id, in, n, &out));
 	return statements_answer(rq, rs, out, n);

@@ -310,7 +310,7 @@ const struct route coop_routes[] = {
 	{ "PUT", COOP "/members/me/licence", "licence_choose", PERM_MEMBER, LIMIT_BODY_SMALL, "licence_new", "licence", 200, choices_choose_licence, "Chooses the licence of one's new contributions." },
 	{ "GET", COOP "/members/{member}", "member_read", PERM_ACTIVE, 0, NULL, "member", 200, read_member, "Reads a member." },
 	{ "PATCH", COOP "/members/{member}", "member_act", PERM_ADMIN, LIMIT_BODY_SMALL, "member_act", "member", 200, act_on_member, "Admits, refuses or removes, makes an admin or no longer." },
-	{ "GET", COOP "/statements", "statement_list", PERM_MEMBER, 0, NULL, "statement_list", 200, choices_list_statements, "Lists what one has said, or what stands of it.", .query = "current=true|false as=self|delegate" },
+	{ "GET", COOP "/statements", "statement_list", PERM_MEMBER, 0, NULL, "statement_list", 200, choices_list_statements, "Lists what one has said, or what stands of it.", .query = "current=true|false as=self|delegate|board" },
 	{ "POST", COOP "/statements", "statement_make", PERM_MEMBER, LIMIT_BODY_SMALL, "statement_new", "statement_list", 201, choices_make_statements,
 	  "Says what others may do with one's contributions.", ROUTE_IDEMPOTENT },
 	ROUTE_TABLE_END

@@ -60,9 +60,6 @@ static enum err check_topics(struct call *c, const struct delegation_draft *in)
 static enum err check_delegate(struct call *c, const struct member *me, const struct delegation_draft *in, struct member *delegate)
 {
 	*delegate = (struct member){ 0 };
-	if (in->delegate_kind == DELEGATE_BOARD && in->question == POLICY_QUESTION_CONSENT)
-		return refuse(c, "/delegate", "delegation_board",
-			"The board decides ballots, by its recorded resolution; it says nothing about the items of single members. Choose a member, or accept the co-op's defaults.");
 	if (in->delegate_kind != DELEGATE_MEMBER)
 		return ERR_OK;
 	if (uuid_eq(in->delegate, me->id))

@@ -1,12 +1,7 @@
-#include "commonhold/db.h"
 #include "commonhold/words.h"
 #include "server/coop/delegation_web.h"
 
-#include <stdio.h>
-
-/* The plain form to delegate, and the one to speak as a delegate. Nothing is ticked beforehand but what was sent. */
-
-#define CREDIT POLICY_BIT(POLICY_DUTY_CREDIT)
+/* The plain form to delegate. Nothing is ticked beforehand but what was sent. */
 
 static enum policy_question question_of(struct request *rq)
 {
@@ -179,86 +174,4 @@ enum err delegation_form_submit(struct request *rq, struct response *rs)
 	if (e == ERR_OK)
 		e = delegation_make(rq->call, rq->coop.id, &draft, &d, &warning);
 	return e == ERR_OK ? delegation_page_done(rq, rs, made_words(rq->call->arena, &d, &warning)) : form_again(rq, rs, e);
-}
-
-/* ---- To speak as a delegate ---- */
-
-static const struct statement *said_about(const struct statement *s, size_t n, unsigned use)
-{
-	for (size_t i = 0; i < n; i++)
-		if (!s[i].kind.p && !s[i].purpose.p && !s[i].audience.p && (s[i].uses & POLICY_BIT(use)))
-			return &s[i];
-	return NULL;
-}
-
-static enum err speak_data(struct request *rq, struct response *rs, enum err refused, struct json_writer *w)
-{
-	struct statement *said;
-	struct delegation *represented;
-	size_t n, n_represented, people = 0;
-	TRY(page_form_refused(rq, rs, refused, w));
-	TRY(statement_list_as_delegate(rq->call, rq->coop.id, true, &said, &n));
-	TRY(delegation_list_represented(rq->call, rq->coop.id, false, &represented, &n_represented));
-	for (size_t i = 0; i < n_represented; i++)
-		people += represented[i].question == POLICY_QUESTION_CONSENT && represented[i].counts;
-	jw_kint(w, "people", (int64_t)people);
-	jw_kbool(w, "one", people == 1);
-	jw_key(w, "uses");
-	jw_array(w);
-	for (unsigned use = 0; use < POLICY_USE_COUNT; use++) {
-		const struct statement *s = said_about(said, n, use);
-		jw_object(w);
-		jw_kz(w, "id", policy_use_name(use));
-		jw_kz(w, "words", words_use(use));
-		jw_kbool(w, "said", s != NULL);
-		jw_kbool(w, "is_allow", s && str_is(s->effect, "allow"));
-		jw_kbool(w, "is_allow_if", s && str_is(s->effect, "allow_if"));
-		jw_kbool(w, "is_deny", s && str_is(s->effect, "deny"));
-		jw_end_object(w);
-	}
-	jw_end_array(w);
-	return ERR_OK;
-}
-
-static enum err speak_again(struct request *rq, struct response *rs, enum err refused)
-{
-	struct buf b;
-	struct json_writer w = delegation_page_begin(rq, &b, "What I say as a delegate");
-	enum err e = speak_data(rq, rs, refused, &w);
-	return page_end(rq, rs, "page/delegation_speak", &b, &w, e);
-}
-
-enum err delegation_speak_page(struct request *rq, struct response *rs)
-{
-	return speak_again(rq, rs, ERR_OK);
-}
-
-/* Only what differs from what stands is said again. */
-static bool says_more(const struct statement *s, const struct statement *before)
-{
-	return !before ? !str_is(s->effect, "none") : !str_eq(s->effect, before->effect) || s->duties != before->duties;
-}
-
-enum err delegation_speak_submit(struct request *rq, struct response *rs)
-{
-	struct statement in[POLICY_USE_COUNT], *before, *out;
-	size_t n = 0, n_before;
-	TRY(statement_list_as_delegate(rq->call, rq->coop.id, true, &before, &n_before));
-	for (unsigned use = 0; use < POLICY_USE_COUNT; use++) {
-		char field[32];
-		snprintf(field, sizeof field, "use.%s", policy_use_name(use));
-		struct str v = request_form(rq, field);
-		if (!v.n || str_is(v, "keep"))
-			continue;
-		bool credited = str_is(v, "credit");
-		if (!credited && !str_is(v, "allow") && !str_is(v, "deny") && !str_is(v, "none"))
-			return speak_again(rq, rs, fail_field(rq->call, "/statements", "Say yes, yes if credited, or no."));
-		in[n] = (struct statement){ .layer = POLICY_LAYER_DELEGATE, .uses = (uint16_t)POLICY_BIT(use), .effect = credited ? STR("allow_if") : v, .duties = credited ? CREDIT : 0,
-			.valid_from = INSTANT_NONE, .valid_to = INSTANT_NONE };
-		n += says_more(&in[n], said_about(before, n_before, use));
-	}
-	if (n == 0)
-		return delegation_page_done(rq, rs, STR("Nothing was changed."));
-	enum err e = statement_make_as_delegate(rq->call, rq->coop.id, in, n, &out);
-	return e == ERR_OK ? delegation_page_done(rq, rs, STR("What you said as a delegate is noted, and those you speak for are told.")) : speak_again(rq, rs, e);
 }

@@ -47,6 +47,16 @@ CH_CHECK enum err edge_check_cap(struct call *c, const struct charter *charter, 
 CH_CHECK enum err delegation_resolve_without(struct call *c, const struct charter *charter, struct uuid member, enum policy_question question, unsigned topic, struct uuid target,
 	uint64_t without, struct delegation_path *out);
 
+/* Refuses what the charter or the vocabulary does not allow, with its place. */
+CH_CHECK enum err statement_check(struct call *c, const struct charter *charter, const struct statement *in, size_t n);
+/* Writes what was said, and a leaf for it; `said` gets its numbers. */
+CH_CHECK enum err statement_make_inside(struct call *c, const struct charter *charter, const struct member *me, struct statement *said, size_t n);
+/* Tells those who let this delegate (a member's number, POLICY_BOARD) speak about one of the uses. */
+CH_CHECK enum err statement_tell_principals(struct call *c, struct uuid coop, uint32_t delegate_no, struct str name, const struct statement *said, size_t n);
+/* Statements, newest first, of rows in the order of STATEMENT_COLUMNS; `current` leaves out those replaced. */
+#define STATEMENT_COLUMNS "seq, layer, kind, item_id, uses, purpose, audience, effect, duties, declared_at, valid_from, valid_to, verbatim, revision, external, board"
+void statements_of_rows(struct arena *a, const struct rows *r, bool current, struct statement **out, size_t *n);
+
 /* Adds an event. `by`: who acted (nil: the schedule); `ends`: INSTANT_NONE unless it makes the edge count. */
 CH_CHECK enum err edge_event(struct call *c, const struct delegation *d, const char *kind, struct uuid by, instant ends, struct str reason);
 /* Ends a live version now, in this state, with its event. */

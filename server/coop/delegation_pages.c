@@ -108,6 +108,7 @@ static enum err list_data(struct request *rq, struct response *rs, enum err refu
 	TRY(delegation_list_asked(c, rq->coop.id, &asked, &n_asked));
 	TRY(delegation_list_represented(c, rq->coop.id, false, &represented, &n_represented));
 	jw_kbool(w, "all", all);
+	jw_kbool(w, "is_admin", rq->coop.is_admin);
 	jw_kbool(w, "any_asked", n_asked > 0);
 	delegation_rows(w, c->arena, "asked", asked, n_asked);
 	jw_kbool(w, "any_mine", n_mine > 0);
@@ -165,6 +166,8 @@ const struct route delegation_page_routes[] = {
 	{ "GET", HERE "/report", "page_delegation_report", PERM_MEMBER, 0, NULL, "text/html", 200, delegation_report_page, "How decisions concentrate." },
 	{ "GET", HERE "/speak", "page_delegation_speak", PERM_MEMBER, 0, NULL, "text/html", 200, delegation_speak_page, "What one says as a delegate." },
 	{ "POST", HERE "/speak", "page_delegation_spoken", PERM_MEMBER, FORM, delegation_speak_submit, "Says something as a delegate." },
+	{ "GET", HERE "/board", "page_delegation_board", PERM_ADMIN, 0, NULL, "text/html", 200, delegation_board_page, "What the board says about uses." },
+	{ "POST", HERE "/board", "page_delegation_board_say", PERM_ADMIN, FORM, delegation_board_submit, "Says what the board should say." },
 	{ "GET", HERE "/{delegation}", "page_delegation_preview", PERM_MEMBER, 0, NULL, "text/html", 200, delegation_preview_page, "What revoking it would change." },
 	ROUTE_TABLE_END
 };

@@ -21,5 +21,7 @@ enum err delegation_preview_page(struct request *rq, struct response *rs);
 enum err delegation_report_page(struct request *rq, struct response *rs);
 enum err delegation_speak_page(struct request *rq, struct response *rs);
 enum err delegation_speak_submit(struct request *rq, struct response *rs);
+enum err delegation_board_page(struct request *rq, struct response *rs);
+enum err delegation_board_submit(struct request *rq, struct response *rs);
 
 #endif

@@ -11,15 +11,19 @@
  * alone; or by anything said about the use as a delegate. */
 #define SPOKE(member) \
 	"CASE WHEN $3 = 1 THEN EXISTS (SELECT FROM (SELECT DISTINCT ON (s.kind, s.purpose, s.audience) s.effect FROM statement s WHERE s.coop_id = $1 AND s.member_id = " member \
-	"  AND s.layer = 3 AND $4 = ANY (s.uses) AND s.declared_at <= commonhold_now() ORDER BY s.kind, s.purpose, s.audience, s.seq DESC) last WHERE last.effect <> 'none') " \
+	"  AND s.layer = 3 AND NOT s.board AND $4 = ANY (s.uses) AND s.declared_at <= commonhold_now() ORDER BY s.kind, s.purpose, s.audience, s.seq DESC) last WHERE last.effect <> 'none') " \
 	"WHEN $5::uuid IS NULL THEN false ELSE EXISTS (SELECT FROM (SELECT DISTINCT ON (v.on_behalf_of) v.choice FROM vote v WHERE v.coop_id = $1 AND v.ballot_id = $5 " \
 	"  AND v.member_id = " member " AND (v.on_behalf_of IS NULL OR v.on_behalf_of = $2) ORDER BY v.on_behalf_of, v.seq DESC) last WHERE last.choice <> 'none') END"
+/* Whether the board has said anything about a use. */
+#define BOARD_SPOKE(use, at) \
+	"EXISTS (SELECT FROM (SELECT s.effect FROM statement s WHERE s.coop_id = $1 AND s.layer = 3 AND s.board AND " use " = ANY (s.uses) AND s.declared_at <= " at \
+	"  ORDER BY s.seq DESC LIMIT 1) last WHERE last.effect <> 'none')"
 /* While voting goes on, nobody learns from a closed ballot who has voted. */
 #define HIDDEN "EXISTS (SELECT FROM ballot b WHERE b.coop_id = $1 AND b.id = $5 AND b.visibility = 'closed' AND b.state IN ('notice', 'open'))"
 /* One row a delegation of everybody on the way, or a single one without, and in each what is known of the member who asks. */
 SQL(way_now,
 	"SELECT " EDGE_COLUMNS ", n.target, " SPOKE("q.id") ", self.number, self.state, " SPOKE("self.id") ", "
-	"  EXISTS (SELECT FROM ballot b WHERE b.coop_id = $1 AND b.id = $5 AND b.board_choice IS NOT NULL), " HIDDEN " "
+	"  CASE WHEN $3 = 1 THEN " BOARD_SPOKE("$4", "commonhold_now()") " ELSE EXISTS (SELECT FROM ballot b WHERE b.coop_id = $1 AND b.id = $5 AND b.board_choice IS NOT NULL) END, " HIDDEN " "
 	"FROM (SELECT m.id, m.number, m.state FROM membership m WHERE m.coop_id = $1 AND m.id = $2) self "
 	"LEFT JOIN LATERAL delegation_way($1, self.number, $3::integer::smallint, $6, $7, commonhold_now(), $8, $9) n ON true "
 	"LEFT JOIN delegation d ON d.coop_id = $1 AND d.id = n.delegation_id LEFT JOIN membership p ON p.coop_id = $1 AND p.id = d.principal_id "
@@ -47,8 +51,8 @@ SQL(stored_way,
 	"WHERE b.coop_id = $1 AND b.id = $2 AND b.state IN ('passed', 'failed')");
 SQL(words_of, /* whoever has said anything about the use as a delegate, whatever kind or purpose, and not taken it back */
 	"SELECT m.number FROM unnest($3::bigint[]) AS u (no) JOIN membership m ON m.coop_id = $1 AND m.number = u.no WHERE EXISTS (SELECT FROM (SELECT DISTINCT ON "
-	"  (s.kind, s.purpose, s.audience) s.effect FROM statement s WHERE s.coop_id = $1 AND s.member_id = m.id AND s.layer = 3 AND $2 = ANY (s.uses) AND s.declared_at <= $4 "
-	"  ORDER BY s.kind, s.purpose, s.audience, s.seq DESC) last WHERE last.effect <> 'none')");
+	"  (s.kind, s.purpose, s.audience) s.effect FROM statement s WHERE s.coop_id = $1 AND s.member_id = m.id AND s.layer = 3 AND NOT s.board AND $2 = ANY (s.uses) AND s.declared_at <= $4 "
+	"  ORDER BY s.kind, s.purpose, s.audience, s.seq DESC) last WHERE last.effect <> 'none') UNION ALL SELECT -2 WHERE " BOARD_SPOKE("$2", "$4"));
 SQL(charter_on, "SELECT coalesce(max(version), 1) FROM charter WHERE coop_id = $1 AND adopted_at <= $2");
 SQL(ballot_kind_of, "SELECT kind FROM ballot WHERE coop_id = $1 AND id = $2");
 
@@ -219,10 +223,13 @@ static enum err suppose_decided(struct call *c, struct way *way, const struct po
 
 static void mark_decided(struct way *way, const struct rows *r)
 {
-	for (int row = 0; row < r->n; row++)
+	for (int row = 0; row < r->n; row++) {
+		if (row_int(r, row, 0) < 0)
+			way->decided[way->n] = 1; /* the board */
 		for (size_t i = 0; i < way->n; i++)
 			if (way->numbers[i] == row_int(r, row, 0))
 				way->decided[i] = 1;
+	}
 }
 
 static enum err read_decided_then(struct call *c, const struct delegation_path *about, uint32_t self, struct way *way)

@@ -16,7 +16,7 @@ static const char consents_sql[] =
 	"TO STDOUT (FORMAT binary)";
 static const char statements_sql[] =
 	"COPY (SELECT s.seq, m.number, s.layer, s.kind, s.item_id, array_to_string(s.uses, ','), s.purpose, s.audience, s.effect, array_to_string(s.duties, ','), "
-	"(s.declared_by = m.account_id)::int, s.declared_at, s.valid_from, s.valid_to, s.external::int "
+	"(s.declared_by = m.account_id)::int, s.declared_at, s.valid_from, s.valid_to, s.external::int, s.board::int "
 	"FROM statement s JOIN membership m ON m.coop_id = s.coop_id AND m.id = s.member_id WHERE s.coop_id = $1 ORDER BY s.seq) "
 	"TO STDOUT (FORMAT binary)";
 
@@ -123,7 +123,7 @@ static policy_instant instant_or(struct copy_field f, policy_instant otherwise)
 static enum err take_statement(void *arg, const struct copy_field *f, int n)
 {
 	struct loader *l = arg;
-	if (n != 15 || l->n_statements == l->room || !member_at(l, f[1]))
+	if (n != 16 || l->n_statements == l->room || !member_at(l, f[1]))
 		return ERR_CORRUPT;
 	bool about_item = f[4].n == 16;
 	uint32_t item = about_item ? l->item_position(l->arg, copy_uuid(f[4])) : POLICY_NO_ITEM;
@@ -133,7 +133,7 @@ static enum err take_statement(void *arg, const struct copy_field *f, int n)
 	int kind = word_number(f[3], policy_kind_find), purpose = word_number(f[6], policy_purpose_find), audience = word_number(f[7], policy_audience_find);
 	int effect = word_number(f[8], policy_effect_find);
 	l->statements[l->n_statements++] = (struct policy_statement){
-		.id = (uint64_t)copy_int(f[0]), .subject = number, .item = item,
+		.id = (uint64_t)copy_int(f[0]), .subject = copy_int(f[15]) ? POLICY_BOARD : number, .item = item,
 		.uses = (uint16_t)word_bits(f[5], policy_use_find, UINT32_C(1) << 15), .duties = (uint16_t)word_bits(f[9], policy_duty_find, UINT32_C(1) << 15),
 		.effect = effect < 0 ? UINT8_MAX : (uint8_t)effect, .layer = (uint8_t)copy_int(f[2]),
 		.selector = about_item ? POLICY_SELECT_ITEM : f[3].n >= 0 ? POLICY_SELECT_KIND : POLICY_SELECT_ALL,
@@ -192,6 +192,7 @@ enum err coop_policy_facts(struct call *c, struct uuid coop, uint32_t (*item_pos
 	struct policy_edge *edges;
 	TRY(delegation_edges_load(c, c->arena, coop, POLICY_QUESTION_CONSENT, &edges, &out->n_edges));
 	out->edges = edges;
+	out->board_active = true; /* a co-op always has an admin */
 	struct str snapshot = str_fmt(c->arena, "%zu %lld %lld %lld %lld", l.n_members, (long long)row_int(&r, 0, 2), (long long)row_int(&r, 0, 3), (long long)row_int(&r, 0, 4),
 		(long long)row_int(&r, 0, 5));
 	struct sha256 digest = sha256(snapshot);

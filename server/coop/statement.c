@@ -11,18 +11,15 @@
 
 SQL(statement_insert,
 	"INSERT INTO statement (coop_id, member_id, layer, kind, item_id, uses, purpose, audience, effect, duties, declared_by, declared_at, valid_from, valid_to, "
-	"external, verbatim, revision, salt) "
-	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, commonhold_now(), $12, $13, $14, $15, $16, $17) RETURNING seq, declared_at");
+	"external, verbatim, revision, salt, board) "
+	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, commonhold_now(), $12, $13, $14, $15, $16, $17, $18) RETURNING seq, declared_at");
 SQL(statement_default_of_member,
-	"SELECT seq, layer, kind, item_id, uses, purpose, audience, effect, duties, declared_at, valid_from, valid_to, verbatim, revision, external "
-	"FROM statement WHERE coop_id = $1 AND member_id = $2 AND layer = 2 ORDER BY seq DESC LIMIT $3");
+	"SELECT " STATEMENT_COLUMNS " FROM statement WHERE coop_id = $1 AND member_id = $2 AND layer = 2 ORDER BY seq DESC LIMIT $3");
 SQL(statement_items_of_member, "SELECT count(DISTINCT item_id) FROM statement WHERE coop_id = $1 AND member_id = $2 AND layer = 1");
 SQL(statement_of_member,
-	"SELECT seq, layer, kind, item_id, uses, purpose, audience, effect, duties, declared_at, valid_from, valid_to, verbatim, revision, external "
-	"FROM statement WHERE coop_id = $1 AND member_id = $2 AND (layer = 3) = $3 ORDER BY seq DESC LIMIT $4");
+	"SELECT " STATEMENT_COLUMNS " FROM statement WHERE coop_id = $1 AND member_id = $2 AND (layer = 3) = $3 AND NOT board ORDER BY seq DESC LIMIT $4");
 SQL(statements_as_delegate,
-	"SELECT seq, layer, kind, item_id, uses, purpose, audience, effect, duties, declared_at, valid_from, valid_to, verbatim, revision, external "
-	"FROM statement WHERE coop_id = $1 AND member_id = $2 AND layer = 3 AND declared_at >= $3 AND declared_at < $4 ORDER BY seq DESC LIMIT $5");
+	"SELECT " STATEMENT_COLUMNS " FROM statement WHERE coop_id = $1 AND member_id = $2 AND layer = 3 AND NOT board AND declared_at >= $3 AND declared_at < $4 ORDER BY seq DESC LIMIT $5");
 /* Those whose own delegation may be reached: what is said about other uses does not concern them. */
 SQL(principals_of_delegate,
 	"SELECT DISTINCT p.account_id FROM delegation_now n JOIN membership p ON p.coop_id = n.coop_id AND p.number = n.principal_no "
@@ -82,6 +79,13 @@ static enum err check_statement(struct call *c, const struct charter *charter, c
 	return ERR_OK;
 }
 
+enum err statement_check(struct call *c, const struct charter *charter, const struct statement *in, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		TRY(check_statement(c, charter, &in[i], i));
+	return ERR_OK;
+}
+
 /* ---- Writing ---- */
 
 static size_t names_of_bits(struct arena *a, uint32_t bits, unsigned count, const char *(*name)(unsigned no), struct str **out)
@@ -105,6 +109,8 @@ static struct str statements_said(struct call *c, const struct statement *in, si
 	for (size_t i = 0; i < n; i++) {
 		jw_object(&w);
 		jw_kstr(&w, "audience", in[i].audience);
+		if (in[i].board)
+			jw_kbool(&w, "board", true);
 		jw_knames(&w, "duties", in[i].duties, POLICY_DUTY_COUNT, policy_duty_name);
 		jw_kstr(&w, "effect", in[i].effect);
 		jw_kstr(&w, "item", uuid_format_or_none(c->arena, in[i].item));
@@ -127,19 +133,17 @@ static enum err write_statement(struct call *c, const struct member *m, struct s
 	size_t n_duties = names_of_bits(c->arena, s->duties, POLICY_DUTY_COUNT, policy_duty_name, &duties);
 	TRY(db_one(c, statement_insert, &r, A_UUID(m->coop), A_UUID(m->id), A_INT(s->layer), A_STR(s->kind), A_UUID_OR_NULL(s->item), A_TEXTS(uses, n_uses), A_STR(s->purpose),
 		A_STR(s->audience), A_STR(s->effect), A_TEXTS(duties, n_duties), A_UUID(m->account), A_TIME(s->valid_from), A_TIME(s->valid_to), A_BOOL(s->external),
-		A_STR(s->verbatim), A_STR(s->revision), A_BYTES(salt)));
+		A_STR(s->verbatim), A_STR(s->revision), A_BYTES(salt), A_BOOL(s->board)));
 	s->seq = row_int(&r, 0, 0);
 	s->declared_at = row_time(&r, 0, 1);
 	return ERR_OK;
 }
 
-/* Writes what was said, and a leaf for it; inside. `said` gets its numbers. */
-static enum err statement_make_inside(struct call *c, const struct charter *charter, const struct member *me, struct statement *said, size_t n)
+enum err statement_make_inside(struct call *c, const struct charter *charter, const struct member *me, struct statement *said, size_t n)
 {
 	uint8_t random[32];
 	coop_explain_constraints();
-	for (size_t i = 0; i < n; i++)
-		TRY(check_statement(c, charter, &said[i], i));
+	TRY(statement_check(c, charter, said, n));
 	random_bytes(random, sizeof random);
 	struct str salt = str_copy(c->arena, str_make(random, sizeof random));
 	for (size_t i = 0; i < n; i++) {
@@ -196,8 +200,8 @@ static struct str said_words(struct arena *a, const struct statement *said, size
 	return text;
 }
 
-/* Each principal whose delegation may be reached learns of it, in their digest or at once, as they chose. */
-static enum err tell_principals(struct call *c, const struct member *me, const struct statement *said, size_t n)
+/* In their digest or at once, as they chose. */
+enum err statement_tell_principals(struct call *c, struct uuid in_coop, uint32_t delegate_no, struct str name, const struct statement *said, size_t n)
 {
 	struct rows r;
 	struct coop coop;
@@ -206,14 +210,14 @@ static enum err tell_principals(struct call *c, const struct member *me, const s
 	uint32_t uses = 0;
 	for (size_t i = 0; i < n; i++)
 		uses |= said[i].uses;
-	TRY(db_query(c, principals_of_delegate, &r, A_UUID(me->coop), A_INT(me->number), A_INT((int32_t)uses)));
+	TRY(db_query(c, principals_of_delegate, &r, A_UUID(in_coop), A_INT((int32_t)delegate_no), A_INT((int32_t)uses)));
 	if (r.n == 0)
 		return ERR_OK;
 	struct uuid *accounts = ARENA_ARRAY(c->arena, (size_t)r.n, struct uuid);
 	for (int i = 0; i < r.n; i++)
 		accounts[i] = row_uuid(&r, i, 0);
-	TRY(coop_get(c, me->coop, &coop));
-	struct str words = said_words(c->arena, said, n), name = member_face(c->arena, me);
+	TRY(coop_get(c, in_coop, &coop));
+	struct str words = said_words(c->arena, said, n);
 	buf_init(&b, 16 * KIB);
 	jw_init(&w, &b);
 	jw_object(&w);
@@ -224,7 +228,7 @@ static enum err tell_principals(struct call *c, const struct member *me, const s
 	jw_kz(&w, "scope", "uses of what is contributed");
 	jw_kstr(&w, "choice", words);
 	jw_end_object(&w);
-	return notify_many(c, &(struct notice){ .kind = "delegation.act", .coop = me->coop, .data = buf_take(c->arena, &b) }, accounts, (size_t)r.n);
+	return notify_many(c, &(struct notice){ .kind = "delegation.act", .coop = in_coop, .data = buf_take(c->arena, &b) }, accounts, (size_t)r.n);
 }
 
 enum err statement_make_as_delegate(struct call *c, struct uuid coop, const struct statement *in, size_t n, struct statement **out)
@@ -238,14 +242,14 @@ enum err statement_make_as_delegate(struct call *c, struct uuid coop, const stru
 		if (!uuid_is_nil(said[i].item))
 			return fault(c, i, "item", "A delegate speaks about uses, not about single contributions of others.");
 		said[i].layer = POLICY_LAYER_DELEGATE;
-		said[i].external = false;
+		said[i].external = said[i].board = false;
 	}
 	TRY(db_begin_in(c, coop, DB_WRITE));
 	TRY(require_member(c, coop, &me));
 	if (!in_good_standing(me.state))
 		return fail_reason(c, ERR_STATE, "delegation_standing", "Only a current member can decide for others.");
 	TRY(charter_current(c, coop, &charter));
-	TRY(tell_principals(c, &me, said, n));
+	TRY(statement_tell_principals(c, coop, (uint32_t)me.number, member_face(c->arena, &me), said, n));
 	TRY(statement_make_inside(c, &charter, &me, said, n));
 	TRY(db_commit(c));
 	*out = said;
@@ -273,7 +277,7 @@ static struct statement statement_of_row(struct arena *a, const struct rows *r, 
 		.seq = row_int(r, row, 0), .layer = (int)row_int(r, row, 1), .kind = row_str(r, row, 2), .item = row_uuid(r, row, 3),
 		.uses = bits_of_names(uses, n_uses, policy_use_find), .purpose = row_str(r, row, 5), .audience = row_str(r, row, 6), .effect = row_str(r, row, 7),
 		.duties = bits_of_names(duties, n_duties, policy_duty_find), .declared_at = row_time(r, row, 9), .valid_from = row_time(r, row, 10),
-		.valid_to = row_time(r, row, 11), .verbatim = row_str(r, row, 12), .revision = row_str(r, row, 13), .external = row_bool(r, row, 14),
+		.valid_to = row_time(r, row, 11), .verbatim = row_str(r, row, 12), .revision = row_str(r, row, 13), .external = row_bool(r, row, 14), .board = row_bool(r, row, 15),
 	};
 }
 
@@ -305,7 +309,7 @@ static size_t keep_current(struct statement *s, size_t n)
 	return said;
 }
 
-static void statements_of_rows(struct arena *a, const struct rows *r, bool current, struct statement **out, size_t *n)
+void statements_of_rows(struct arena *a, const struct rows *r, bool current, struct statement **out, size_t *n)
 {
 	*out = ARENA_ARRAY(a, (size_t)r->n + 1, struct statement);
 	for (int i = 0; i < r->n; i++)

@@ -18,6 +18,7 @@ static const struct { const char *type, *words; } sentences[] = {
 	{ "member.grace", "A membership is past its renewal" },
 	{ "member.lapsed", "A membership lapsed" },
 	{ "member.renewed", "A membership was renewed" },
+	{ "board.said", "An admin said what the board should say" },
 	{ "delegation.made", "A member delegated a decision" },
 	{ "delegation.accepted", "A member accepted to decide for another" },
 	{ "delegation.declined", "A member declined to decide for another" },

@@ -7,8 +7,8 @@
 SQL(item_columns, "SELECT item_no, member_no, kind, word, more, content_sha256 FROM contribution WHERE coop_id = $1 AND id = $2");
 
 SQL(member_faces,
-	"SELECT CASE m.attribution WHEN 'anonymous' THEN 'anonymous (member ' || m.number || ')' WHEN 'public' THEN coalesce(m.public_name, m.pseudonym) ELSE m.pseudonym END "
-	"FROM unnest($2::bigint[]) WITH ORDINALITY AS u (no, place) JOIN membership m ON m.coop_id = $1 AND m.number = u.no ORDER BY u.place");
+	"SELECT CASE WHEN u.no >= 4294967294 THEN 'the board' WHEN m.attribution = 'anonymous' THEN 'anonymous (member ' || m.number || ')' WHEN m.attribution = 'public' THEN coalesce(m.public_name, m.pseudonym) ELSE m.pseudonym END "
+	"FROM unnest($2::bigint[]) WITH ORDINALITY AS u (no, place) LEFT JOIN membership m ON m.coop_id = $1 AND m.number = u.no ORDER BY u.place");
 
 static const char *const who_words[] = {
 	[POLICY_FIXER_NOBODY] = "nobody", [POLICY_FIXER_MEMBER] = "you", [POLICY_FIXER_DELEGATE] = "your delegate", [POLICY_FIXER_COOP] = "the co-op",

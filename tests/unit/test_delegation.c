@@ -194,9 +194,6 @@ static void nobody_delegates_to_oneself_a_stranger_or_someone_who_left(void **st
 	assert_ok(by(&w, 7), member_leave(by(&w, 7), w.coop, &m));
 	in.delegate = w.id[7];
 	refused(&w, 3, &in, "delegation_left");
-	in = draft(&w, POLICY_QUESTION_CONSENT, 4);
-	in.delegate_kind = DELEGATE_BOARD;
-	refused(&w, 3, &in, "delegation_board");
 }
 
 static void scopes_topics_targets_and_ends_are_checked(void **state)

@@ -2,6 +2,12 @@
 #include "world.h"
 
 #include "commonhold/delegation.h"
+#include "commonhold/ledger.h"
+
+#include <pthread.h>
+#include <unistd.h>
+
+#define NIL ((struct uuid){ { 0 } })
 
 static const char deep[] = "{\"delegation\":{\"scopes\":[\"coop\",\"topic\",\"target\"],\"depth\":3,\"cap\":9,\"profile\":\"ch\"}}";
 
@@ -246,6 +252,96 @@ static void delegations_are_part_of_the_snapshot(void **state)
 	assert_memory_not_equal(before.snapshot.b, after.snapshot.b, 32);
 }
 
+static size_t board_says(struct world *w, int admin, const char *effect)
+{
+	size_t n;
+	struct statement *out, in = { .uses = 1u << POLICY_USE_TRAIN_GEN, .effect = str_of(effect), .valid_from = INSTANT_NONE, .valid_to = INSTANT_NONE };
+	assert_ok(by(w, admin), statement_say_for_board(by(w, admin), w->coop, &in, 1, &out, &n));
+	return n;
+}
+
+static void the_board_speaks_once_the_charters_part_of_the_admins_say_the_same(void **state)
+{
+	struct world w;
+	struct decision decision;
+	struct delegation d;
+	struct delegation_warning warning;
+	(void)state;
+	world_make(&w, deep);
+	world_say(&w, 3, NULL);
+	struct uuid item = world_contribute(&w, 3, "Left to the board");
+	struct delegation_draft in = { .question = POLICY_QUESTION_CONSENT, .scope = POLICY_SCOPE_COOP, .delegate_kind = DELEGATE_BOARD, .chosen_end = INSTANT_NONE };
+	assert_ok(by(&w, 3), delegation_make(by(&w, 3), w.coop, &in, &d, &warning));
+	assert_int_equal(board_says(&w, 0, "allow"), 0); /* one of three */
+	assert_int_equal(board_says(&w, 1, "deny"), 0);
+	assert_ok(by(&w, 3), release_explain(by(&w, 3), w.coop, item, NIL, &decision));
+	assert_int_equal(decision.outcome, POLICY_HOLD);
+	assert_int_equal(board_says(&w, 2, "allow"), 1);
+	assert_int_equal(board_says(&w, 2, "allow"), 0); /* said already */
+	assert_int_equal(fixture_int("SELECT count(*) FROM notice WHERE kind = 'delegation.act'"), 1);
+	assert_ok(by(&w, 3), release_explain(by(&w, 3), w.coop, item, NIL, &decision));
+	assert_int_equal(decision.outcome, POLICY_INCLUDE);
+	assert_int_equal(decision.n_delegates, 1);
+	assert_str(decision.delegates[0], "the board");
+	/* Changed its mind: two of three now say no. */
+	assert_int_equal(board_says(&w, 2, "deny"), 1);
+	assert_ok(by(&w, 3), release_explain(by(&w, 3), w.coop, item, NIL, &decision));
+	assert_true(decision.outcome >= POLICY_HOLD);
+	/* What the board says is nobody's own word. */
+	struct statement *out;
+	size_t n;
+	assert_ok(by(&w, 2), statement_list_as_delegate(by(&w, 2), w.coop, true, &out, &n));
+	assert_int_equal(n, 0);
+	assert_ok(by(&w, 3), statement_list_of_board(by(&w, 3), w.coop, &out, &n));
+	assert_int_equal(n, 1);
+	struct statement no = { .uses = 1, .effect = STR("deny"), .valid_from = INSTANT_NONE, .valid_to = INSTANT_NONE };
+	assert_err(by(&w, 4), ERR_FORBIDDEN, statement_say_for_board(by(&w, 4), w.coop, &no, 1, &out, &n));
+}
+
+struct building { struct call *call; struct uuid coop, release; enum err err; };
+
+static void *build_run(void *arg)
+{
+	struct building *b = arg;
+	b->err = release_build(b->call, b->coop, b->release);
+	return NULL;
+}
+
+/* The build locks the co-op's log before it publishes: whoever has it first is heard, and the release is built again without the item. */
+static void a_delegation_revoked_while_the_release_is_built_is_honoured(void **state)
+{
+	struct world w;
+	pthread_t thread;
+	(void)state;
+	world_make(&w, deep);
+	always_one(&w);
+	world_say(&w, 3, NULL);
+	struct uuid item = world_contribute(&w, 3, "Of a principal");
+	struct delegation d = entrust(&w, 3, 4, 0);
+	speak(&w, 4, "allow");
+	struct release r = frozen(&w);
+	pass(&w, &r);
+	clock_set(r.cutoff_at + 10 * CLOCK_DAY + 3 * CLOCK_HOUR);
+	struct building b = { .call = fixture_system(), .coop = w.coop, .release = r.id };
+	assert_int_equal(pthread_create(&thread, NULL, build_run, &b), 0);
+	while (fixture_int("SELECT count(*) FROM release WHERE state = 'cooling_off'") > 0)
+		usleep(1000);
+	struct call *c = by(&w, 3);
+	assert_ok(c, db_begin_in(c, w.coop, DB_WRITE));
+	assert_ok(c, membership_lock(c, w.coop));
+	assert_ok(c, ledger_lock(c, w.coop));
+	bool in_time = fixture_int("SELECT count(*) FROM release WHERE state = 'building'") == 1;
+	assert_ok(c, delegation_revoke_inside(c, w.coop, w.id[3], d.id));
+	assert_ok(c, db_commit(c));
+	pthread_join(thread, NULL);
+	assert_ok(b.call, b.err);
+	assert_int_equal(world_read(&w, r.id).state, RELEASE_PUBLISHED);
+	if (!in_time)
+		skip(); /* a very fast build was published before */
+	assert_true(world_outcome(&w, r.id, item, NULL) >= POLICY_HOLD);
+	assert_int_equal(world_read(&w, r.id).built_items, 1);
+}
+
 static void a_delegate_speaks_about_uses_and_not_about_items(void **state)
 {
 	struct world w;
@@ -276,7 +372,8 @@ int main(void)
 		fixture_test(a_delegates_denial_after_the_cut_off_is_honoured), fixture_test(a_revoked_delegation_takes_its_yes_along),
 		fixture_test(a_delegate_who_leaves_takes_the_yes_along), fixture_test(a_yes_or_a_delegation_after_the_cut_off_is_inert),
 		fixture_test(a_chain_reaches_as_far_as_the_charter_allows), fixture_test(delegations_are_part_of_the_snapshot),
-		fixture_test(a_delegate_speaks_about_uses_and_not_about_items),
+		fixture_test(the_board_speaks_once_the_charters_part_of_the_admins_say_the_same),
+		fixture_test(a_delegation_revoked_while_the_release_is_built_is_honoured), fixture_test(a_delegate_speaks_about_uses_and_not_about_items),
 	};
 	return fixture_run(tests, CH_LEN(tests));
 }

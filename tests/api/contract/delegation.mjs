@@ -22,7 +22,6 @@ export default function (here) {
     await refused({ delegate: ids.ada, scope: "topic" }, "delegation_topic");
     await refused({ delegate: ids.ada, scope: "topic", topics: ["train.gen"] }, "delegation_topic");
     await refused({ delegate: ids.ada, scope: "target", target: "00000000-0000-4000-8000-000000000000" }, "delegation_target");
-    await refused({ delegate: "board", question: "consent" }, "delegation_board");
     assert.equal((await carl.post(at(), { question: "vote" })).status, 422);
 
     const made = ok(201, await carl.post(at(), { question: "vote", scope: "coop", delegate: ids.bea }, { headers: { "idempotency-key": "carl-to-bea" } }));
@@ -64,10 +63,19 @@ export default function (here) {
     assert.equal(ok(200, await carl.get(at("/who?question=consent&topic=train.gen"))).via, "none");
     ok(201, await bea.post(`${coop}/statements`, { as: "delegate", statements: [{ uses: ["search"], effect: "none" }] }));
 
+    // The board speaks by its resolution.
+    ok(201, await carl.post(at(), { question: "consent", scope: "topic", topics: ["eval"], delegate: "board" }));
+    assert.equal((await carl.post(`${coop}/statements`, { as: "board", statements: [{ uses: ["eval"], effect: "deny" }] })).body.reason, "not_board");
+    assert.deepEqual(ok(201, await ada.post(`${coop}/statements`, { as: "board", statements: [{ uses: ["eval"], effect: "deny" }] })).items, []);
+    assert.deepEqual(ok(201, await bea.post(`${coop}/statements`, { as: "board", statements: [{ uses: ["eval"], effect: "deny" }] })).items.map((s) => [s.layer, s.effect]), [["board", "deny"]]);
+    assert.equal(ok(200, await carl.get(`${coop}/statements?as=board`)).items.length, 1);
+    assert.equal(ok(200, await carl.get(at("/who?question=consent&topic=eval"))).via, "decided");
+    for (const d of ok(200, await carl.get(at())).items) if (d.delegate_kind === "board") assert.equal((await carl.delete(at(`/${d.id}`))).status, 204);
+
     assert.equal((await carl.delete(at(`/${id}`))).status, 204);
     assert.equal((await carl.delete(at(`/${id}`))).body.reason, "delegation_over");
     assert.equal(ok(200, await bea.post(at(`/${consent.id}/decline`), {})).state, "ended");
-    assert.equal(ok(200, await carl.get(at("?all=true"))).items.length, 2);
+    assert.equal(ok(200, await carl.get(at("?all=true"))).items.length, 3);
     assert.deepEqual(ok(200, await carl.get(at())).items, []);
     assert.ok((await here.anyone().get(at())).status >= 401);
     assert.ok((await dora.get(at())).status >= 403);
