@@ -91,7 +91,7 @@ CH_CHECK enum err checkup_receipt_list(struct call *c, struct uuid coop, struct 
 CH_CHECK enum err checkup_receipt_read(struct call *c, struct uuid coop, struct uuid id, struct checkup_receipt *out);
 
 /* Asks lines again out of turn, for everybody; the handler of the job "checkup.off_cycle", which modules below queue: args
- * {"coop": uuid, "ballot": uuid or absent, "charter": version, "lines": [{"line": "consent"|"default"|"licence"|"delegations",
+ * {"coop": uuid, "ballot": uuid or absent, "charter": version, "lines": [{"line": "consent"|"default"|"licence"|"delegations"|"board",
  * "reason": "purpose"|"recipients"|"default"|"licence"|"delegate", "words": "…"}]}. Until a member answers, what they said on older words counts as unsaid. */
 extern const struct job_kind checkup_jobs[]; /* with "checkup.count": what each member has in a published release */
 

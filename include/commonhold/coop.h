@@ -243,8 +243,10 @@ struct demand {
 };
 /* Asks one line of every member (member nil), or a delegation of its principal. Inside; the same ballot asks a line once: *made is false the second time. Leaf "checkup.asked". */
 CH_CHECK enum err demand_make(struct call *c, struct uuid coop, const struct demand *d, struct uuid member, bool *made);
-/* Asks every principal of a standing delegation about it, and lets it rest: gives whom. Inside. */
-CH_CHECK enum err demand_delegations_again(struct call *c, struct uuid coop, const struct demand *d, struct uuid **members, size_t *n);
+/* Asks every principal of a standing delegation (to the board only) about it, and lets it rest: gives whom. Inside. */
+CH_CHECK enum err demand_delegations_again(struct call *c, struct uuid coop, const struct demand *d, bool board_only, struct uuid **members, size_t *n);
+/* The board has changed: those who delegate to it are asked again by a job, if there are any. Inside. */
+CH_CHECK enum err demand_of_board(struct call *c, struct uuid coop, struct str words);
 /* What is asked of a member and not yet answered, oldest first; inside. */
 CH_CHECK enum err demand_open(struct call *c, const struct member *m, struct demand **out, size_t *n);
 /* The oldest words on which consent, and the acceptance of the co-op's default, still count for what charter version `charter` is about; inside. */

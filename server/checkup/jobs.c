@@ -31,7 +31,8 @@ static enum err tell_accounts(struct call *c, struct uuid coop_id, const struct 
 	jw_end_object(&w);
 	struct notice notice = {
 		.kind = "checkup.off_cycle", .coop = coop_id, .essential = true, .data = buf_take(c->arena, &b),
-		.key = str_fmt(c->arena, "%.*s %d %.*s", STR_ARG(uuid_format(c->arena, coop_id)), d->charter, STR_ARG(d->line)),
+		.key = str_fmt(c->arena, "%.*s %.*s %.*s", STR_ARG(uuid_format(c->arena, coop_id)), STR_ARG(d->line),
+			STR_ARG(uuid_is_nil(d->ballot) ? clock_format(c->arena, clock_now()) : uuid_format(c->arena, d->ballot))),
 	};
 	return notify_many(c, &notice, accounts, (size_t)r->n);
 }
@@ -41,7 +42,9 @@ static enum err ask_about_delegations(struct call *c, struct uuid coop, const st
 	struct uuid *members;
 	struct rows r;
 	size_t n;
-	TRY(demand_delegations_again(c, coop, d, &members, &n));
+	TRY(demand_delegations_again(c, coop, d, str_is(d->line, "board"), &members, &n));
+	if (n == 0)
+		return ERR_OK;
 	TRY(db_query(c, accounts_of_members, &r, A_UUID(coop), A_UUIDS(members, n)));
 	return tell_accounts(c, coop, d, &r);
 }
@@ -50,7 +53,7 @@ static enum err ask_line(struct call *c, struct uuid coop, const struct demand *
 {
 	struct rows r;
 	bool made;
-	if (str_is(d->line, "delegations"))
+	if (str_is(d->line, "delegations") || str_is(d->line, "board"))
 		return ask_about_delegations(c, coop, d);
 	TRY(demand_make(c, coop, d, (struct uuid){ { 0 } }, &made));
 	if (!made)
@@ -86,7 +89,7 @@ static size_t gather(struct call *c, const struct json *args, struct demand *out
 			out[at].words = str_fmt(c->arena, "%.*s %.*s", STR_ARG(out[at].words), STR_ARG(words));
 			continue;
 		}
-		out[n++] = (struct demand){ .line = line, .reason = str_is(line, "licence") ? line : str_is(line, "delegations") ? STR("delegate") : json_member_text(v, "reason"), .words = words };
+		out[n++] = (struct demand){ .line = line, .reason = str_is(line, "licence") ? line : str_is(line, "delegations") || str_is(line, "board") ? STR("delegate") : json_member_text(v, "reason"), .words = words };
 	}
 	return n;
 }

@@ -369,6 +369,8 @@ static enum err set_admin(struct call *c, struct uuid by, bool is_admin, struct 
 	TRY(db_one(c, membership_set_admin, &r, A_UUID(m->coop), A_UUID(m->id), A_BOOL(is_admin)));
 	*m = member_of_row(&r, 0);
 	TRY(note_event(c, m, policy_standing_name(m->state), STR_NONE));
+	/* To those who let the board decide, it is another delegate now. */
+	TRY(demand_of_board(c, m->coop, is_admin ? STR("The board has a new member.") : STR("A member of the board is not on it any more.")));
 	return log_act(c, m->coop, is_admin ? "admin.added" : "admin.removed", leaf_about_member(c, m->id, NULL, STR_NONE), by);
 }
 

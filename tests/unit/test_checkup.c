@@ -535,6 +535,33 @@ static void delegations_are_asked_again_when_their_rules_change(void **state)
 	assert_int_equal(fixture_int("SELECT count(*) FROM delegation_now WHERE state = 'standing'"), 1);
 }
 
+static void a_new_board_is_another_delegate(void **state)
+{
+	(void)state;
+	struct world w;
+	struct delegation d;
+	struct delegation_warning warning;
+	struct member m;
+	struct error e = { 0 };
+	int ran;
+	world_make(&w, delegating);
+	assert_int_equal(fixture_int("SELECT count(*) FROM job WHERE kind = 'checkup.off_cycle'"), 0); /* nobody is asked where nobody delegates to the board */
+	delegate(&w, 6, 5);
+	struct delegation_draft draft = { .question = POLICY_QUESTION_VOTE, .scope = POLICY_SCOPE_COOP, .delegate_kind = DELEGATE_BOARD, .chosen_end = INSTANT_NONE };
+	assert_ok(by(&w, 4), delegation_make(by(&w, 4), w.coop, &draft, &d, &warning));
+	clock_set(WORLD_START + 90 * CLOCK_DAY);
+	assert_ok(by(&w, 0), member_set_admin(by(&w, 0), w.coop, w.id[3], true, &m));
+	assert_int_equal(job_run_due(tables, &ran, &e), ERR_OK);
+	struct checkup c = look(&w, 4);
+	assert_int_equal(c.kind, CHECKUP_OFF_CYCLE);
+	assert_int_equal(c.n_lines, 1);
+	assert_str(c.lines[0].why, "The board has a new member.");
+	assert_int_equal(look(&w, 6).kind, CHECKUP_NONE);
+	assert_int_equal(fixture_int("SELECT count(*) FROM delegation_now WHERE state = 'standing'"), 1);
+	as_before(&w, 4);
+	assert_int_equal(fixture_int("SELECT count(*) FROM delegation_now WHERE state = 'standing'"), 2);
+}
+
 static void asking_twice_asks_once(void **state)
 {
 	(void)state;
@@ -597,6 +624,7 @@ int main(void)
 		fixture_test(stock_minisign_verifies_a_receipt),
 		fixture_test(only_the_lines_of_a_material_change_are_asked_again),
 		fixture_test(delegations_are_asked_again_when_their_rules_change),
+		fixture_test(a_new_board_is_another_delegate),
 		fixture_test(asking_twice_asks_once),
 		fixture_test(what_went_out_is_counted_once_a_release),
 	};
