@@ -105,7 +105,7 @@ static void after_a_standstill_every_step_is_taken_in_order_and_dated_when_it_wa
 	assert_int_equal(fixture_int("SELECT count(*) FROM log_leaf WHERE type = 'member.grace' AND convert_from(entry, 'UTF8') LIKE '%\"since\":\"2027-01-01T09:00:00Z\"%'"), 8);
 	/* One message, not nine. */
 	assert_string_equal(reminded(&w, 6), "(-30) (-14) (-7) (-1) (grace) (+1) (+7) (+21) lapsed");
-	assert_int_equal(fixture_int("SELECT count(*) FROM notice WHERE kind LIKE 'membership.%'"), 8);
+	assert_int_equal(fixture_int("SELECT count(*) FROM notice WHERE kind IN ('membership.due', 'membership.reminder', 'membership.grace', 'membership.lapsed')"), 8);
 	assert_int_equal(daily(&w), 0);
 }
 
@@ -118,8 +118,8 @@ static void each_reminder_comes_once_on_its_day(void **state)
 		at(&w, t);
 	assert_string_equal(reminded(&w, 4), "-30 -14 -7 -1 grace +1 +7 +21 lapsed");
 	assert_int_equal(fixture_int("SELECT count(*) FROM reminder WHERE at <> due_at"), 0);
-	assert_int_equal(fixture_int("SELECT count(*) FROM notice WHERE kind LIKE 'membership.%'"), 7 * 9 + 8);
-	assert_int_equal(fixture_int("SELECT count(DISTINCT (account_id, key)) FROM notice WHERE kind LIKE 'membership.%'"), 7 * 9 + 8);
+	assert_int_equal(fixture_int("SELECT count(*) FROM notice WHERE kind IN ('membership.due', 'membership.reminder', 'membership.grace', 'membership.lapsed')"), 7 * 9 + 8);
+	assert_int_equal(fixture_int("SELECT count(DISTINCT (account_id, key)) FROM notice WHERE kind IN ('membership.due', 'membership.reminder', 'membership.grace', 'membership.lapsed')"), 7 * 9 + 8);
 }
 
 static void who_was_away_through_several_steps_gets_the_latest_only(void **state)
@@ -131,7 +131,7 @@ static void who_was_away_through_several_steps_gets_the_latest_only(void **state
 	at(&w, DUE - 3 * CLOCK_DAY);
 	at(&w, DUE + 8 * CLOCK_DAY);
 	assert_string_equal(reminded(&w, 3), "-30 (-14) -7 (-1) (grace) (+1) +7");
-	assert_int_equal(fixture_int("SELECT count(*) FROM notice WHERE kind LIKE 'membership.%'"), 8 * 3);
+	assert_int_equal(fixture_int("SELECT count(*) FROM notice WHERE kind IN ('membership.due', 'membership.reminder', 'membership.grace', 'membership.lapsed')"), 8 * 3);
 }
 
 static void a_short_window_and_grace_leave_out_what_lies_outside(void **state)
@@ -584,7 +584,7 @@ static void a_year_of_ten_thousand_members_goes_by_its_rules(void **state)
 	assert_int_equal(fixture_int("SELECT count(*) FROM membership WHERE number > 9 AND number % 10 < 6 AND state IN ('grace', 'lapsed')"), 0);
 	assert_int_equal(fixture_int("SELECT count(*) FROM reminder r JOIN membership m ON m.id = r.member_id WHERE m.number > 9 AND m.number % 10 < 6 AND r.step IN ('grace', '+1', '+7', '+21', 'lapsed')"), 0);
 	assert_int_equal(fixture_int("SELECT count(*) FROM reminder WHERE at - due_at >= interval '1 day' AND at > '2026-01-01 09:00Z'"), 0);
-	assert_int_equal(fixture_int("SELECT count(*) FROM reminder WHERE outcome = 'sent'"), fixture_int("SELECT count(*) FROM notice WHERE kind LIKE 'membership.%'"));
+	assert_int_equal(fixture_int("SELECT count(*) FROM reminder WHERE outcome = 'sent'"), fixture_int("SELECT count(*) FROM notice WHERE kind IN ('membership.due', 'membership.reminder', 'membership.grace', 'membership.lapsed')"));
 	assert_int_equal(fixture_int("SELECT count(*) FROM (SELECT 1 FROM reminder GROUP BY coop_id, member_id, cycle, step, channel HAVING count(*) > 1) x"), 0);
 	/* As many leaves as moves, and every count of members is what the states say. */
 	assert_int_equal(fixture_int("SELECT count(*) FROM log_leaf WHERE type IN ('member.due', 'member.grace', 'member.lapsed')"), steps);
