@@ -76,6 +76,11 @@ before(async () => {
   await world.at("2026-02-11T06:00:20Z");
   for (const [slug, admin] of [["alpine", ada], ["boreal", boris]]) {
     await until(() => admin.get(`/api/v1/coops/${slug}/releases/latest`), (a) => a.body?.state === "published");
+    const place = `/api/v1/coops/${slug}`;
+    ids[slug].income = ok(201, await admin.post(`${place}/benefits`, { release: "1.0.0", amount: "10.00", currency: "CHF", source: "A laboratory" })).id;
+    ids[slug].delegation = ok(201, await admin.post(`${place}/delegations`, { question: "vote", scope: "coop", delegate: "nobody" })).delegation.id;
+    ids[slug].motion = ok(201, await admin.post(`${place}/motions`, { kind: "toggle", document: { act: "set", control: "assurance", amount: 1 }, reason: "Because we want it so." })).id;
+    ids[slug].control = ids[slug].receipt = randomUUID(); // stands nowhere: to be refused it need not
     ids[slug].jwt = ok(201, await lab.post(`/api/v1/coops/${slug}/grants/${ids[slug].grant}/token`)).token;
   }
   for (const client of [ada, bea, stranger, boris, lab]) {
@@ -83,6 +88,7 @@ before(async () => {
     ids[client.email] = {
       session: ok(200, await nobody.get("/api/v1/sessions", { headers: { cookie: client.cookie } })).items[0].id,
       token: ok(200, await client.get("/api/v1/tokens")).items[0].id,
+      notice: ok(200, await client.get("/api/v1/me/notices")).items[0]?.id ?? randomUUID(), secret: "nobodys",
     };
   }
 });
@@ -137,6 +143,20 @@ const bodies = () => ({
   consent_give: { purposes: ["research"], accept_defaults: true },
   licence_choose: { licence: "CC0-1.0" },
   member_act: { act: "remove", reason: "No reason." },
+  charter_amend: { document: charter(), based_on: 1, reason: "Because we want it so." },
+  delegation_make: { question: "consent", scope: "topic", topics: ["train.gen"], delegate: "nobody", ends: "2026-12-01T00:00:00Z" },
+  delegation_decline: { reason: "No time." },
+  ballot_vote_for: { choice: "for", principals: [ids.alpine.member] },
+  ballot_board_say: { choice: "for" },
+  benefit_record: { release: "1.0.0", kind: "grant", amount: "12.50", currency: "CHF", source: "A laboratory", note: "For hay." },
+  benefit_reverse: { reason: "It was another's." },
+  benefit_pay: { member: ids.alpine.member, amount: "1.00", currency: "CHF", reference: "By post." },
+  control_pledge: { joined: true },
+  motion_propose: { kind: "toggle", document: { act: "set", control: "rate_limit", amount: 9, kinds: ["chat"], until: "2027-01-01T00:00:00Z" }, reason: "Because we want it so." },
+  checkup_answer: { shown: "x", as_before: true, answers: { consent: { answer: "change", value: { purposes: ["research"] } } } },
+  checkup_move: { due_at: "2026-06-01T00:00:00Z" },
+  notice_read_all: { until: "2026-02-01T00:00:00Z" },
+  notice_settings_change: { topics: { ballots: "weekly" } },
   statement_make: { statements: [{ kind: "chat", uses: ["train.gen"], purpose: "research", audience: "any", effect: "allow_if", duties: ["credit"], valid_from: "2026-03-01T00:00:00Z", valid_to: "2026-04-01T00:00:00Z" }] },
   contribution_submit: full.example(),
   moderation_decide: { decision: "reject", reason: "Not ours." },
@@ -301,11 +321,13 @@ test("queries that an operation does not know are refused, with their name", asy
 
 // Who may call an operation, from the specification and not from the program: the rest is for members, or for whoever has an account.
 const forAnyone = ["health", "ready", "metrics", "openapi", "schema", "account_register", "session_start", "sign_in_link_ask", "sign_in_link_use", "instance_read", "coop_list", "coop_read", "charter_list", "charter_read", "log_checkpoint",
-  "log_tile", "log_proof", "log_entries", "release_list", "release_read", "release_report", "release_files", "access_terms", "status", "jwks", "hub_dataset", "hub_revision", "hub_tree", "hub_folder", "hub_paths"];
+  "log_tile", "log_proof", "log_entries", "release_list", "release_read", "release_report", "release_files", "access_terms", "status", "jwks", "hub_dataset", "hub_revision", "hub_tree", "hub_folder", "hub_paths",
+  "ballot_proof", "coop_calendar", "own_calendar", "benefit_list", "benefit_read", "benefit_shares", "benefit_shares_csv", "control_list", "control_read"];
 const forAccounts = ["session_list", "session_end", "session_end_other", "session_end_others", "session_end_all", "password_change", "factor_read", "factor_begin", "factor_confirm", "factor_end", "recovery_renew", "identity_list",
   "identity_end", "me_read", "me_change", "token_list", "token_create", "token_revoke", "membership_list", "coop_found", "member_join", "access_ask",
-  "access_request_list", "access_grant_list", "access_revoke", "access_token"];
-const forAdmins = ["member_invite", "member_act", "moderation_list", "moderation_decide", "release_schedule", "release_preview", "release_cancel", "access_decide"];
+  "notice_list", "notice_read_all", "notice_read", "notice_settings_read", "notice_settings_change", "notice_address_retry", "calendar_feed_read", "calendar_feed_make", "calendar_feed_end",
+  "benefit_statement", "benefit_statement_csv", "checkup_list", "checkup_receipts", "checkup_receipt", "checkup_receipt_document", "checkup_receipt_signature", "access_request_list", "access_grant_list", "access_revoke", "access_token"];
+const forAdmins = ["member_invite", "member_act", "moderation_list", "moderation_decide", "release_schedule", "release_preview", "release_cancel", "access_decide", "benefit_record", "benefit_reverse", "benefit_payment_list", "benefit_pay"];
 const gated = ["release_download", "hub_resolve", "hub_raw"];
 
 test("each operation is for whom the specification says, and for nobody else", async () => {
@@ -367,10 +389,10 @@ test("an id of another co-op answers exactly as one that does not exist", async 
   const before = state() + columns();
   const valid = bodies();
   for (const o of operations()) {
-    const place = o.template.match(/\{(contribution|member|ballot|release|request|grant)\}/);
+    const place = o.template.match(/\{(contribution|member|ballot|release|request|grant|delegation|motion|income|control)\}/);
     if (!place || !o.template.includes("{coop}")) continue;
     const key = o.template.includes("/moderation/") ? "moderation" : place[1];
-    const send = (id) => ada.request(o.method, fill(o.template.replace(/\{(contribution|member|ballot|release|request|grant)\}/, id), "alpine"), valid[o.id] ? { json: valid[o.id] } : {});
+    const send = (id) => ada.request(o.method, fill(o.template.replace(/\{(contribution|member|ballot|release|request|grant|delegation|motion|income|control)\}/, id), "alpine"), valid[o.id] ? { json: valid[o.id] } : {});
     const foreign = await send(ids.boreal[key]), unknown = await send(randomUUID()), malformed = await send("not-an-id");
     assert.equal(foreign.status, 404, `${o.id}: ${foreign.text}`);
     assert.deepEqual(problem(foreign), problem(unknown), o.id);
