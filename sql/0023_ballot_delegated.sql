@@ -61,6 +61,7 @@ ALTER TABLE ballot_resolution
 	ALTER COLUMN member_no SET NOT NULL,
 	ADD PRIMARY KEY (coop_id, ballot_id, member_no),
 	ADD CONSTRAINT resolution_via_is_known CHECK (via IN ('decided', 'own', 'none', 'silent', 'nobody', 'cycle', 'depth', 'cap')),
+	ADD CONSTRAINT resolution_reason_is_known CHECK (reason IN ('none', 'silent', 'nobody', 'cycle', 'depth', 'cap', 'expired', 'revoked', 'scope', 'unaccepted', 'faulty')),
 	ADD CONSTRAINT the_undecided_have_a_reason CHECK ((choice = 'undecided') = (reason IS NOT NULL)),
 	ADD CONSTRAINT the_decided_have_a_decider CHECK ((choice = 'undecided') = (decider_no IS NULL)),
 	ADD CONSTRAINT own_votes_are_decided_by_oneself CHECK (via <> 'own' OR (decider_no = member_no AND path IS NULL)),
