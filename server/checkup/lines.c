@@ -8,6 +8,28 @@
 
 /* ---- What stands ---- */
 
+static const struct demand *demand_for(const struct standing *s, const char *line, struct uuid target)
+{
+	for (size_t i = 0; i < s->n_demands; i++)
+		if (str_is(s->demands[i].line, line) && uuid_eq(s->demands[i].target, target))
+			return &s->demands[i];
+	return NULL;
+}
+
+/* A consent to words that a later charter has widened no longer counts, whatever widened them: so it is asked again even where no demand names it. */
+static enum err ask_for_newer_words(struct call *c, struct standing *s)
+{
+	if (!s->consented || s->consent.notice >= s->charter.notice_min || demand_for(s, "consent", (struct uuid){ { 0 } }))
+		return ERR_OK;
+	struct demand *all = ARENA_ARRAY(c->arena, s->n_demands + 1, struct demand);
+	if (s->n_demands)
+		memcpy(all, s->demands, s->n_demands * sizeof *all);
+	all[s->n_demands++] = (struct demand){ .line = STR("consent"), .reason = STR("purpose"), .charter = s->charter.notice_min, .at = s->charter.adopted_at,
+		.words = STR("The charter allows more since you agreed. Until you answer, your contributions stay out of new releases.") };
+	s->demands = all;
+	return ERR_OK;
+}
+
 enum err standing_read(struct call *c, const struct member *m, struct standing *out)
 {
 	*out = (struct standing){ .member = *m };
@@ -21,7 +43,8 @@ enum err standing_read(struct call *c, const struct member *m, struct standing *
 	TRY(statement_defaults_of(c, m, &out->statements, &out->n_statements, &out->on_items));
 	TRY(licence_of_member(c, &out->charter, m->id, &out->licence, &out->own_licence));
 	TRY(delegation_of_member(c, m->coop, m->id, &out->delegations, &out->n_delegations));
-	return demand_open(c, m, &out->demands, &out->n_demands);
+	TRY(demand_open(c, m, &out->demands, &out->n_demands));
+	return ask_for_newer_words(c, out);
 }
 
 enum checkup_kind standing_kind(const struct standing *s)
@@ -45,14 +68,6 @@ struct lines {
 	struct checkup_line *at;
 	size_t n, room;
 };
-
-static const struct demand *demand_for(const struct standing *s, const char *line, struct uuid target)
-{
-	for (size_t i = 0; i < s->n_demands; i++)
-		if (str_is(s->demands[i].line, line) && uuid_eq(s->demands[i].target, target))
-			return &s->demands[i];
-	return NULL;
-}
 
 static void add(struct lines *l, struct checkup_line line)
 {

@@ -266,6 +266,7 @@ static enum err coop_take(struct call *c, struct uuid coop, int64_t *steps)
 enum err membership_daily(struct call *c, struct uuid coop, int64_t *steps)
 {
 	struct uuid last = { { 0 } };
+	struct error failed = { 0 };
 	int n = 0;
 	*steps = 0;
 	if (!uuid_is_nil(coop))
@@ -279,12 +280,21 @@ enum err membership_daily(struct call *c, struct uuid coop, int64_t *steps)
 		for (int i = 0; i < n; i++)
 			ids[i] = last = row_uuid(&r, i, 0);
 		for (int i = 0; i < n; i++) {
-			TRY(coop_take(c, ids[i], steps));
+			enum err e = coop_take(c, ids[i], steps);
+			if (e == ERR_UNAVAILABLE)
+				return e;
+			if (e != ERR_OK) {
+				/* One co-op's trouble is not the others'. */
+				db_rollback(c);
+				failed = c->error;
+				error_clear(&c->error);
+			}
 			if (c->job && i % 16 == 0)
 				TRY(job_extend(c));
 		}
 	} while (n == COOPS_AT_ONCE);
-	return ERR_OK;
+	c->error = failed;
+	return failed.code;
 }
 
 static enum err daily_run(struct call *c, const struct json *args)

@@ -518,6 +518,34 @@ static void only_the_lines_of_a_material_change_are_asked_again(void **state)
 	assert_int_equal(look(&w, 4).kind, CHECKUP_NONE);
 }
 
+static void a_consent_to_words_that_were_widened_is_asked_again_of_everybody(void **state)
+{
+	(void)state;
+	struct world w;
+	struct charter charter;
+	int version;
+	world_make(&w, NULL);
+	consent(&w, 5, false); /* never accepted the default that is widened: the consent is to older words all the same */
+	struct call *c = w.system;
+	assert_ok(c, charter_view(c, w.coop, 0, &charter));
+	const char *from = "\"not_share_by_default\"", *at = strstr(str_z(c->arena, charter.document), from);
+	assert_non_null(at);
+	struct str text = str_of(str_z(c->arena, charter.document));
+	size_t before = (size_t)(strstr(text.p, from) - text.p);
+	struct str wider = str_fmt(c->arena, "%.*s\"share_by_default\"%s", (int)before, text.p, text.p + before + strlen(from));
+	clock_set(WORLD_START + 90 * CLOCK_DAY);
+	assert_ok(c, db_begin_in(c, w.coop, DB_WRITE));
+	assert_ok(c, charter_adopt(c, w.coop, wider, uuid_new(), (struct uuid){ { 0 } }, &version));
+	assert_ok(c, db_commit(c));
+	struct checkup again = look(&w, 5);
+	assert_int_equal(again.kind, CHECKUP_OFF_CYCLE);
+	assert_int_equal(again.n_lines, 1);
+	assert_true(line_of(&again, "consent")->suspended);
+	as_before(&w, 5);
+	assert_int_equal(look(&w, 5).kind, CHECKUP_NONE);
+	assert_int_equal(look(&w, 6).kind, CHECKUP_NONE);
+}
+
 static void delegations_are_asked_again_when_their_rules_change(void **state)
 {
 	(void)state;
@@ -623,6 +651,7 @@ int main(void)
 		fixture_test(others_cannot_read_a_receipt),
 		fixture_test(stock_minisign_verifies_a_receipt),
 		fixture_test(only_the_lines_of_a_material_change_are_asked_again),
+		fixture_test(a_consent_to_words_that_were_widened_is_asked_again_of_everybody),
 		fixture_test(delegations_are_asked_again_when_their_rules_change),
 		fixture_test(a_new_board_is_another_delegate),
 		fixture_test(asking_twice_asks_once),
