@@ -34,7 +34,14 @@ CH_CHECK enum err session_touched(struct call *c, instant seen);
 CH_CHECK enum err session_end(struct call *c, struct uuid session);
 /* Ends all others of the actor's sessions, or with `own` every one, and sign-ins and mailed links that are under way; says how many sessions there were. */
 CH_CHECK enum err session_end_all(struct call *c, bool own, int *ended);
-struct session_row { struct uuid id; instant created_at, seen_at, expires_at; struct str agent, how; bool factor, current; };
+struct session_row {
+	struct uuid id;
+	instant created_at, seen_at, expires_at; /* last use is known to the hour */
+	struct str agent;                        /* the browser's own name */
+	struct str how;                          /* what was shown: password, link, oidc, operator */
+	bool factor;                             /* the second factor as well */
+	bool current;                            /* this very session */
+};
 CH_CHECK enum err session_list(struct call *c, struct session_row **out, size_t *n);
 
 struct token_row { struct uuid id; struct str name; instant created_at, expires_at, used_at, revoked_at; };
