@@ -49,6 +49,8 @@ CH_CHECK enum err delegation_resolve_without(struct call *c, const struct charte
 
 /* Refuses what the charter or the vocabulary does not allow, with its place. */
 CH_CHECK enum err statement_check(struct call *c, const struct charter *charter, const struct statement *in, size_t n);
+/* Whether the charter's cap cuts a member off from the delegate at the end of their way, if all who delegate no further decide: found by following everybody's. */
+CH_CHECK enum err delegation_cut_by_cap(struct call *c, const struct charter *charter, uint32_t member_no, const struct delegation_path *about, bool *cut);
 /* Writes what was said, and a leaf for it; `said` gets its numbers. */
 CH_CHECK enum err statement_make_inside(struct call *c, const struct charter *charter, const struct member *me, struct statement *said, size_t n);
 /* Tells those who let this delegate (a member's number, POLICY_BOARD) speak about one of the uses. */

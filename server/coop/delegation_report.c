@@ -89,6 +89,22 @@ static enum err resolve(struct call *c, struct arena *a, const struct charter *c
 	return status == POLICY_OK ? ERR_OK : fail(c, ERR_NO_MEMORY, "The co-op is too large for this report.");
 }
 
+enum err delegation_cut_by_cap(struct call *c, const struct charter *charter, uint32_t member_no, const struct delegation_path *about, bool *cut)
+{
+	struct tally t;
+	struct delegation_report whole = { .question = about->question, .topic = about->topic, .at = about->at };
+	struct arena *large = arena_new(LIMIT_DECIDE_ARENA);
+	*cut = false;
+	if (!large)
+		return fail(c, ERR_NO_MEMORY, "There is no memory to follow all delegations.");
+	enum err e = load(c, large, charter->coop, about->question, &t);
+	if (e == ERR_OK)
+		e = resolve(c, large, charter, &whole, &t);
+	*cut = e == ERR_OK && member_no < t.n && t.paths[member_no].via == POLICY_VIA_CAP;
+	arena_free(large);
+	return e;
+}
+
 static size_t place(const struct tally *t, uint32_t who)
 {
 	return who < t->n ? who : t->n;

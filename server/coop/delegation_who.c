@@ -53,6 +53,11 @@ SQL(words_of, /* whoever has said anything about the use as a delegate, whatever
 	"SELECT m.number FROM unnest($3::bigint[]) AS u (no) JOIN membership m ON m.coop_id = $1 AND m.number = u.no WHERE EXISTS (SELECT FROM (SELECT DISTINCT ON "
 	"  (s.kind, s.purpose, s.audience) s.effect FROM statement s WHERE s.coop_id = $1 AND s.member_id = m.id AND s.layer = 3 AND NOT s.board AND $2 = ANY (s.uses) AND s.declared_at <= $4 "
 	"  ORDER BY s.kind, s.purpose, s.audience, s.seq DESC) last WHERE last.effect <> 'none') UNION ALL SELECT -2 WHERE " BOARD_SPOKE("$2", "$4"));
+SQL(upstream_size,
+	"WITH RECURSIVE up AS (SELECT n.principal_no, 1 AS hops FROM delegation_now n JOIN membership m ON m.coop_id = $1 AND m.id = $2 AND m.number = n.delegate_no "
+	"  WHERE n.coop_id = $1 AND n.question = 0 AND n.state = 'standing' AND n.ends > commonhold_now() "
+	"  UNION SELECT n.principal_no, up.hops + 1 FROM up JOIN delegation_now n ON n.coop_id = $1 AND n.question = 0 AND n.delegate_no = up.principal_no AND n.state = 'standing' "
+	"    AND n.ends > commonhold_now() WHERE up.hops < $3) SELECT count(DISTINCT principal_no) FROM up");
 SQL(charter_on, "SELECT coalesce(max(version), 1) FROM charter WHERE coop_id = $1 AND adopted_at <= $2");
 SQL(ballot_kind_of, "SELECT kind FROM ballot WHERE coop_id = $1 AND id = $2");
 
@@ -424,6 +429,25 @@ enum err delegation_resolve_one(struct call *c, struct uuid coop, struct uuid me
 	return delegation_resolve_without(c, &charter, member, question, topic, target, 0, out);
 }
 
+/* The close gives a delegate no more members than the charter allows, the earliest first. Only where there may be more is that worked out. */
+static enum err heed_cap(struct call *c, const struct charter *charter, const struct member *me, struct delegation_path *out)
+{
+	struct rows r;
+	bool cut;
+	if (out->question != POLICY_QUESTION_VOTE || !uuid_is_nil(out->target) || out->via != POLICY_VIA_DECIDED || uuid_is_nil(out->decider) || charter->delegation_cap == 0)
+		return ERR_OK;
+	TRY(db_one(c, upstream_size, &r, A_UUID(c->coop), A_UUID(out->decider), A_INT(charter->delegation_depth)));
+	if (row_int(&r, 0, 0) <= charter->delegation_cap)
+		return ERR_OK;
+	TRY(delegation_cut_by_cap(c, charter, (uint32_t)me->number, out, &cut));
+	if (!cut)
+		return ERR_OK;
+	out->via = POLICY_VIA_CAP;
+	out->decider = (struct uuid){ { 0 } };
+	out->why = why_words(c->arena, out);
+	return ERR_OK;
+}
+
 /* The delegations that were followed, nearest first, as they are written down. */
 static enum err stored_steps(struct call *c, struct str path, struct delegation_path *out)
 {
@@ -497,5 +521,7 @@ enum err delegation_who_on(struct call *c, struct uuid coop, enum policy_questio
 		TRY(charter_version(c, coop, (int)row_int(&r, 0, 0), &charter));
 	}
 	TRY(resolve(c, &charter, me.id, me.number, now, 0, out));
+	if (now)
+		TRY(heed_cap(c, &charter, &me, out));
 	return db_commit(c);
 }

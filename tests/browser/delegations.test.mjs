@@ -170,6 +170,19 @@ test("the report draws who decides for whom, with the numbers beside", async () 
   await somebody.context.close();
 });
 
+test("an admin says what the board should say", async () => {
+  const somebody = await visitor(ada);
+  await somebody.go(here);
+  await somebody.follow("What the board says");
+  await somebody.reads("1 of its 1 admins");
+  await somebody.page.getByLabel("training generative models: no", { exact: true }).check();
+  await somebody.press("Say that the board should say this");
+  assert.match(await somebody.page.locator("body").innerText(), /the board has resolved/);
+  assert.deepEqual(await sound(somebody, `${here}/board`), []);
+  await somebody.reads("1 of 1 admins");
+  await somebody.context.close();
+});
+
 test("every page of it is sound in light and dark and on a phone", async () => {
   const delegate = await visitor(bea), somebody = await visitor(carl), found = [];
   const id = (await carl.get(`/api/v1${coop}/delegations`)).body.items[0].id;

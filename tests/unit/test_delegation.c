@@ -246,6 +246,21 @@ static void a_direct_delegation_over_the_cap_is_refused_at_acceptance(void **sta
 	assert_ok(by(&w, 7), delegation_accept(by(&w, 7), w.coop, d.id, &d));
 }
 
+static void transitive_overflow_is_cut_in_the_order_of_acceptance(void **state)
+{
+	struct world w;
+	(void)state;
+	world_make(&w, "{\"delegation\":{\"scopes\":[\"coop\"],\"depth\":2,\"cap\":2,\"profile\":\"de\"}}");
+	accepted(&w, 3, POLICY_QUESTION_VOTE, 4);
+	clock_set(WORLD_START + CLOCK_HOUR);
+	accepted(&w, 4, POLICY_QUESTION_VOTE, 5);
+	clock_set(WORLD_START + 2 * CLOCK_HOUR);
+	accepted(&w, 6, POLICY_QUESTION_VOTE, 4); /* within the cap of member 4, but the third that member 5 would decide for */
+	assert_true(decides(&w, 3, 5));
+	assert_true(decides(&w, 4, 5));
+	assert_int_equal(via(&w, 6), POLICY_VIA_CAP);
+}
+
 /* ---- Who decides ---- */
 
 static void the_most_specific_delegation_decides(void **state)
@@ -678,7 +693,7 @@ int main(void)
 		fixture_test(a_delegation_counts_only_once_it_is_accepted), fixture_test(votes_and_consent_are_two_questions), fixture_test(who_declines_does_not_decide),
 		fixture_test(a_delegate_may_lay_it_down), fixture_test(revoking_takes_effect_at_once), fixture_test(delegating_the_same_again_is_a_new_version),
 		fixture_test(nobody_delegates_to_oneself_a_stranger_or_someone_who_left), fixture_test(scopes_topics_targets_and_ends_are_checked),
-		fixture_test(a_direct_delegation_over_the_cap_is_refused_at_acceptance), fixture_test(the_most_specific_delegation_decides),
+		fixture_test(a_direct_delegation_over_the_cap_is_refused_at_acceptance), fixture_test(transitive_overflow_is_cut_in_the_order_of_acceptance), fixture_test(the_most_specific_delegation_decides),
 		fixture_test(nobody_hides_broader_delegations), fixture_test(the_board_needs_no_acceptance), fixture_test(a_chain_longer_than_the_charter_decides_nothing),
 		fixture_test(a_deeper_charter_lets_chains_decide), fixture_test(a_circle_is_warned_of_and_decides_nothing),
 		fixture_test(validity_is_half_open_and_ends_with_the_checkup_at_the_latest), fixture_test(who_leaves_ends_all_delegations_to_and_from_them),
