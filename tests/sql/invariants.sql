@@ -16,10 +16,10 @@ SELECT ok((i.indkey::smallint[])[0] = a.attnum, c.relname || ' has a primary key
 -- Facts that happened cannot be rewritten: neither by a privilege nor, for the owner, by a statement.
 SELECT ok(NOT has_table_privilege('commonhold_app', t, 'UPDATE') AND NOT has_table_privilege('commonhold_app', t, 'DELETE'), t || ' cannot be rewritten by the server')
 	FROM unnest(ARRAY['charter', 'statement', 'vote', 'ballot_roll', 'ballot_resolution', 'ballot_count', 'membership_event', 'release_event', 'moderation_decision',
-		'consent', 'licence_choice', 'log_leaf', 'delegation', 'delegation_event']) AS t;
+		'consent', 'licence_choice', 'log_leaf', 'delegation', 'delegation_event', 'reminder', 'checkup_demand', 'consent_receipt', 'release_share']) AS t;
 SELECT ok(EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = t::regclass AND NOT g.tgisinternal AND (g.tgtype & 24) <> 0), t || ' refuses to be rewritten, even by its owner')
 	FROM unnest(ARRAY['charter', 'statement', 'vote', 'ballot_roll', 'ballot_resolution', 'ballot_count', 'membership_event', 'release_event', 'moderation_decision',
-		'consent', 'licence_choice', 'log_leaf', 'access_log', 'delegation', 'delegation_event']) AS t;
+		'consent', 'licence_choice', 'log_leaf', 'access_log', 'delegation', 'delegation_event', 'reminder', 'checkup_demand', 'consent_receipt', 'release_share']) AS t;
 
 -- Nothing that opens an account is kept as it is: only digests, or sealed.
 SELECT is_empty($$ SELECT table_name || '.' || column_name FROM information_schema.columns WHERE table_schema = 'public'
@@ -28,6 +28,8 @@ SELECT is_empty($$ SELECT table_name || '.' || column_name FROM information_sche
 
 -- Rules that read as sentences.
 SELECT col_has_check('membership', 'state', 'a membership is in a known state');
+SELECT col_is_pk('reminder', ARRAY['coop_id', 'member_id', 'cycle', 'step', 'channel'], 'a step of a checkup is told at most once on each channel');
+SELECT index_is_unique('consent_receipt', 'one_annual_receipt_per_cycle', 'an annual checkup is done once a cycle');
 SELECT throws_ok($$ INSERT INTO account (id, email, name, created_at) VALUES (gen_random_uuid(), 'no address', 'x', commonhold_now()) $$, '23514', NULL,
 	'an account has an address');
 SELECT lives_ok($$ INSERT INTO account (id, email, name, created_at) VALUES ('00000000-0000-4000-8000-000000000001', 'A@example.org', 'A', commonhold_now()) $$, 'an account can be made');
