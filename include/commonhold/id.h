@@ -10,6 +10,8 @@
 struct uuid { uint8_t b[16]; };
 
 struct uuid uuid_new(void);
+/* Of sixteen random bytes that the caller has already. */
+struct uuid uuid_of_random(struct uuid random);
 CH_CHECK bool uuid_parse(struct str s, struct uuid *out);
 #define UUID_TEXT 36
 /* Lower-case, without a NUL. */

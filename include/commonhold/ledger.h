@@ -80,7 +80,9 @@ struct ledger_appended {
 };
 CH_CHECK enum err ledger_ask_lock(struct call *c, struct uuid coop, struct ledger_place **out);
 CH_CHECK enum err ledger_append_at(struct call *c, struct uuid coop, const struct ledger_place *place, const char *type, const struct str *data, size_t n, struct ledger_appended *out);
-/* At such a place, too: any number of leaves whose facts are canonical JSON objects already, and are taken as they are; and the index of the first of them. */
+/* At such a place, too: any number of leaves whose facts are canonical JSON objects already, and are taken as they are; and the index of the first of them. The log's tail is asked
+ * for behind its lock. */
+CH_CHECK enum err ledger_ask_tail(struct call *c, struct uuid coop, struct ledger_place *place);
 CH_CHECK enum err ledger_place_next(struct call *c, const struct ledger_place *place, int64_t *index);
 CH_CHECK enum err ledger_append_canonical(struct call *c, struct uuid coop, const struct ledger_place *place, const char *type, const struct str *data, size_t n);
 /* After the commit and not before (see ledger_prove_inclusion): the signed checkpoint of the log up to them, and the proof of the i-th against it. The latter is pure. */

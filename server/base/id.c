@@ -8,6 +8,11 @@ struct uuid uuid_new(void)
 {
 	struct uuid u;
 	randombytes_buf(u.b, sizeof(u.b));
+	return uuid_of_random(u);
+}
+
+struct uuid uuid_of_random(struct uuid u)
+{
 	u.b[6] = (uint8_t)((u.b[6] & 0x0f) | 0x40);
 	u.b[8] = (uint8_t)((u.b[8] & 0x3f) | 0x80);
 	return u;

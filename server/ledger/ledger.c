@@ -17,6 +17,7 @@ SQL(tile_insert,
 	"INSERT INTO log_tile (coop_id, level, n, root, hashes)"
 	" SELECT $1, $2, $3 + tile.no - 1, tile.root, tile.hashes FROM unnest($4::bytea[], $5::bytea[]) WITH ORDINALITY AS tile (root, hashes, no)");
 SQL(leaf_hashes, "SELECT hash FROM log_leaf WHERE coop_id = $1 AND idx >= $2 AND idx < $3 ORDER BY idx");
+SQL(tail_hashes, "SELECT hash FROM log_leaf WHERE coop_id = $1 AND idx >= (SELECT size - size % 256 FROM log_head WHERE coop_id = $1) ORDER BY idx");
 SQL(tile_roots, "SELECT root FROM log_tile WHERE coop_id = $1 AND level = $2 AND n >= $3 AND n < $4 ORDER BY n");
 
 enum err log_enter(struct call *c, struct uuid coop)
@@ -53,6 +54,19 @@ enum err log_head_read(struct call *c, struct uuid coop, bool lock, struct log_h
 	return head_of_rows(c, &rows, out);
 }
 
+static enum err hashes_take(struct call *c, const struct rows *rows, unsigned count, struct sha256 *out)
+{
+	if (rows->n != (int)count)
+		return fail(c, ERR_CORRUPT, "The log has lost hashes.");
+	for (int i = 0; i < rows->n; i++) {
+		struct str hash = row_bytes(rows, i, 0);
+		if (hash.n != 32)
+			return fail(c, ERR_CORRUPT, "The log has a hash of the wrong length.");
+		memcpy(out[i].b, hash.p, 32);
+	}
+	return ERR_OK;
+}
+
 enum err log_hashes(struct call *c, struct uuid coop, unsigned level, uint64_t first, unsigned count, struct sha256 *out)
 {
 	struct rows rows;
@@ -61,15 +75,7 @@ enum err log_hashes(struct call *c, struct uuid coop, unsigned level, uint64_t f
 		TRY(db_query(c, leaf_hashes, &rows, A_UUID(coop), A_I64(begin), A_I64(end)));
 	else
 		TRY(db_query(c, tile_roots, &rows, A_UUID(coop), A_INT((int)level - 1), A_I64(begin), A_I64(end)));
-	if (rows.n != (int)count)
-		return fail(c, ERR_CORRUPT, "The log has lost hashes.");
-	for (int i = 0; i < rows.n; i++) {
-		struct str hash = row_bytes(&rows, i, 0);
-		if (hash.n != 32)
-			return fail(c, ERR_CORRUPT, "The log has a hash of the wrong length.");
-		memcpy(out[i].b, hash.p, 32);
-	}
-	return ERR_OK;
+	return hashes_take(c, &rows, count, out);
 }
 
 /* {"at","by","data","t"} in canonical form: the members are written in their order. */
@@ -148,6 +154,7 @@ struct run {
 	uint64_t first;              /* index of the first of them */
 	const struct sha256 *hashes; /* new ones */
 	size_t n;
+	const struct rows *before;   /* hashes of the tile that they go on with, where they were asked for; or NULL */
 };
 
 /* The full tiles that a run completes: inserts them and hands out their roots as the run of the level above. */
@@ -155,12 +162,14 @@ static enum err tiles_keep(struct call *c, struct uuid coop, const struct run *r
 {
 	uint64_t begin = run->first / TILE_HASHES, end = (run->first + run->n) / TILE_HASHES;
 	size_t tiles = (size_t)(end - begin), old = run->first % TILE_HASHES;
-	*above = (struct run){ run->level + 1, begin, NULL, tiles };
+	*above = (struct run){ run->level + 1, begin, NULL, tiles, NULL };
 	if (tiles == 0)
 		return ERR_OK;
 	struct sha256 *all = ARENA_ARRAY(c->arena, tiles * TILE_HASHES, struct sha256), *roots = ARENA_ARRAY(c->arena, tiles, struct sha256);
 	struct str *root_bytes = ARENA_ARRAY(c->arena, tiles, struct str), *tile_bytes = ARENA_ARRAY(c->arena, tiles, struct str);
-	if (old)
+	if (run->before)
+		TRY(hashes_take(c, run->before, (unsigned)old, all));
+	else if (old)
 		TRY(log_hashes(c, coop, run->level, begin * TILE_HASHES, (unsigned)old, all));
 	memcpy(all + old, run->hashes, (tiles * TILE_HASHES - old) * sizeof(*all));
 	for (size_t i = 0; i < tiles; i++) {
@@ -172,17 +181,18 @@ static enum err tiles_keep(struct call *c, struct uuid coop, const struct run *r
 	return db_queue(c, tile_insert, A_UUID(coop), A_INT((int)run->level), A_I64((int64_t)begin), A_BYTEAS(root_bytes, tiles), A_BYTEAS(tile_bytes, tiles));
 }
 
-static enum err leaves_insert(struct call *c, struct uuid coop, uint64_t first, instant at, const char *type, const struct str *entries, const struct str *hashes, size_t n)
+static enum err leaves_insert(struct call *c, struct uuid coop, uint64_t first, instant at, const char *type, const struct str *entries, const struct str *hashes, size_t n, bool wait)
 {
 	const struct db_arg args[] = { A_UUID(coop), A_I64((int64_t)first), A_TIME(at), A_Z(type), A_BYTEAS(entries, n), A_BYTEAS(hashes, n) };
-	return n <= QUEUE_MAX ? db_queue_run(c, &leaf_insert, args, CH_LEN(args)) : db_run(c, &leaf_insert, NULL, args, CH_LEN(args));
+	return !wait ? db_queue_run(c, &leaf_insert, args, CH_LEN(args)) : db_run(c, &leaf_insert, NULL, args, CH_LEN(args));
 }
 
-/* Up to CHUNK leaves: inserts them, grows the head and keeps full tiles, level by level. Hands out the entries and their hashes, for which there is room. */
-static enum err chunk_append(struct call *c, struct uuid coop, struct log_head *head, instant at, const struct leaf *leaves, size_t n, struct str *entries, struct sha256 *hashes)
+/* Up to CHUNK leaves: inserts them, grows the head and keeps full tiles, level by level. Hands out the entries and their hashes, for which there is room. `before` may be NULL. */
+static enum err chunk_append(struct call *c, struct uuid coop, struct log_head *head, const struct rows *before, instant at, const struct leaf *leaves, size_t n, struct str *entries,
+	struct sha256 *hashes)
 {
 	struct str *hash_bytes = ARENA_ARRAY(c->arena, n, struct str);
-	struct run run = { 0, head->size, hashes, n }, above;
+	struct run run = { 0, head->size, hashes, n, before }, above;
 	struct buf *scratch = scratch_new(c->arena);
 	struct around around;
 	if (leaves->canonical)
@@ -193,7 +203,7 @@ static enum err chunk_append(struct call *c, struct uuid coop, struct log_head *
 		hash_bytes[i] = str_make(hashes[i].b, 32);
 		merkle_add(&head->builder, hashes[i]);
 	}
-	TRY(leaves_insert(c, coop, head->size, at, leaves->type, entries, hash_bytes, n));
+	TRY(leaves_insert(c, coop, head->size, at, leaves->type, entries, hash_bytes, n, !before && n > QUEUE_MAX));
 	head->size += n;
 	while (run.n && run.level < TILE_LEVELS) {
 		TRY(tiles_keep(c, coop, &run, &above));
@@ -223,21 +233,21 @@ enum err ledger_append(struct call *c, struct uuid coop, const struct leaf *leaf
 	if (index)
 		*index = (int64_t)head.size;
 	/* The clock is read under the lock, so that the log's instants are in its order. */
-	TRY(chunk_append(c, coop, &head, clock_now(), leaf, 1, &entry, &hash));
+	TRY(chunk_append(c, coop, &head, NULL, clock_now(), leaf, 1, &entry, &hash));
 	return head_store(c, coop, &head);
 }
 
-static enum err append_chunks(struct call *c, struct uuid coop, struct log_head *head, const char *type, bool canonical, const struct str *data, size_t n)
+static enum err append_chunks(struct call *c, struct uuid coop, struct log_head *head, const struct rows *before, const char *type, bool canonical, const struct str *data, size_t n)
 {
 	instant at = clock_now();
-	for (size_t done = 0; done < n; done += CHUNK) {
+	for (size_t done = 0; done < n; done += CHUNK, before = NULL) {
 		size_t count = n - done < CHUNK ? n - done : CHUNK;
 		struct arena_mark mark = arena_mark(c->arena);
 		struct leaf *leaves = ARENA_ARRAY(c->arena, count, struct leaf);
 		for (size_t i = 0; i < count; i++)
 			leaves[i] = (struct leaf){ .type = type, .data = data[done + i], .canonical = canonical };
 		struct str *entries = ARENA_ARRAY(c->arena, count, struct str);
-		TRY(chunk_append(c, coop, head, at, leaves, count, entries, ARENA_ARRAY(c->arena, count, struct sha256)));
+		TRY(chunk_append(c, coop, head, before, at, leaves, count, entries, ARENA_ARRAY(c->arena, count, struct sha256)));
 		if (count > QUEUE_MAX)
 			arena_rewind(c->arena, mark);
 	}
@@ -250,16 +260,21 @@ enum err ledger_append_many(struct call *c, struct uuid coop, const char *type, 
 	TRY(log_head_read(c, coop, true, &head));
 	if (first)
 		*first = (int64_t)head.size;
-	return append_chunks(c, coop, &head, type, false, data, n);
+	return append_chunks(c, coop, &head, NULL, type, false, data, n);
 }
 
-struct ledger_place { struct rows head; };
+struct ledger_place { struct rows head, tail; /* the tail's hashes where they were asked for */ };
 
 enum err ledger_ask_lock(struct call *c, struct uuid coop, struct ledger_place **out)
 {
 	*out = ARENA_NEW(c->arena, struct ledger_place);
 	TRY(log_enter(c, coop));
 	return db_ask(c, head_lock, &(*out)->head, A_UUID(coop));
+}
+
+enum err ledger_ask_tail(struct call *c, struct uuid coop, struct ledger_place *place)
+{
+	return db_ask(c, tail_hashes, &place->tail, A_UUID(coop));
 }
 
 enum err ledger_append_at(struct call *c, struct uuid coop, const struct ledger_place *place, const char *type, const struct str *data, size_t n, struct ledger_appended *out)
@@ -274,7 +289,7 @@ enum err ledger_append_at(struct call *c, struct uuid coop, const struct ledger_
 	};
 	for (size_t i = 0; i < n; i++)
 		leaves[i] = (struct leaf){ .type = type, .data = data[i] };
-	TRY(chunk_append(c, coop, &head, clock_now(), leaves, n, out->entries, out->hashes));
+	TRY(chunk_append(c, coop, &head, NULL, clock_now(), leaves, n, out->entries, out->hashes));
 	out->after = head.builder;
 	return head_store(c, coop, &head);
 }
@@ -291,5 +306,5 @@ enum err ledger_append_canonical(struct call *c, struct uuid coop, const struct 
 {
 	struct log_head head;
 	TRY(head_of_rows(c, &place->head, &head));
-	return append_chunks(c, coop, &head, type, true, data, n);
+	return append_chunks(c, coop, &head, &place->tail, type, true, data, n);
 }

@@ -17,7 +17,7 @@
 #include <limits.h>
 #include <pthread.h>
 
-#define GROUPS 5            /* one filling, one or two worked on, two written */
+#define GROUPS 4            /* one filling, one worked on, two written */
 #define WORKERS 2
 #define WRITERS 2
 #define CHUNK 128           /* lines a worker takes at a time */

@@ -256,12 +256,14 @@ enum err item_prepare(struct arena *a, struct arena *scratch, const struct intak
 	struct policy_item packed = {
 		.member = in->member_no, .flags = flags, .kind = (uint8_t)d.kind, .licence = (uint8_t)licence, .moderation = (uint8_t)moderation, .created = at,
 	};
+	struct { struct uuid id; uint8_t salt[32]; } random;
+	random_bytes(&random, sizeof(random)); /* at once: each time is a call to the kernel */
 	*out = (struct item){
-		.id = uuid_new(), .hash = d.hash, .kind = d.kind, .licence = licence, .bytes = d.content.n, .word = policy_item_pack(&packed), .more = more_of(&d),
+		.id = uuid_of_random(random.id), .hash = d.hash, .kind = d.kind, .licence = licence, .bytes = d.content.n, .word = policy_item_pack(&packed), .more = more_of(&d),
 		.findings = report.mask, .lang = d.lang.p ? str_copy(a, d.lang) : STR("und"), .facts = facts_write(a, d.circumstances, &report),
 		.preferences = d.ai_preferences.p ? str_copy(a, d.ai_preferences) : STR_NONE, .deny = denied_uses(d.ai_preferences),
 	};
-	random_bytes(out->salt, sizeof(out->salt));
+	memcpy(out->salt, random.salt, sizeof(out->salt));
 	seal_content(a, in, d.content, out);
 	write_leaf(a, in, out);
 	return ERR_OK;

@@ -458,6 +458,7 @@ static enum err lock_both(struct call *c, const struct intake *in, struct locked
 	TRY(db_ask(c, head_lock, &l->head, A_UUID(in->coop)));
 	TRY(intake_ask_again(c, in, &l->again));
 	TRY(ledger_ask_lock(c, in->coop, &l->place));
+	TRY(ledger_ask_tail(c, in->coop, l->place));
 	TRY(db_wait(c));
 	if (l->head.n != 1)
 		return fail(c, ERR_NOT_FOUND, "This co-op has no pool.");

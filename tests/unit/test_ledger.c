@@ -75,6 +75,45 @@ static struct sha256 *recomputed(struct call *c, size_t *n)
 	return hashes;
 }
 
+/* In two ways of appending the same facts make the same log: entries, tiles and head. */
+static void canonical_facts_make_the_same_log(void **state)
+{
+	(void)state;
+	static const size_t sizes[] = { 1, 200, 55, 1, 4096, 300, 5000, 0, 7 };
+	struct str logs[2];
+	for (int way = 0; way < 2; way++) {
+		struct call *c = log_opened();
+		clock_set(INT64_C(1795255200) * CLOCK_SECOND);
+		for (size_t k = 0; k < CH_LEN(sizes); k++) {
+			struct str *data = ARENA_ARRAY(c->arena, sizes[k] + 1, struct str);
+			struct ledger_place *place;
+			int64_t first;
+			for (size_t i = 0; i < sizes[k]; i++)
+				data[i] = str_fmt(c->arena, "{\"rid\":\"%zu\"}", i + k * 10000);
+			assert_ok(c, db_begin_in(c, coop, DB_WRITE));
+			if (way) {
+				assert_ok(c, ledger_ask_lock(c, coop, &place));
+				assert_ok(c, ledger_ask_tail(c, coop, place));
+				assert_ok(c, db_wait(c));
+				assert_ok(c, ledger_place_next(c, place, &first));
+				assert_ok(c, ledger_append_canonical(c, coop, place, "contribution.made", data, sizes[k]));
+			} else {
+				assert_ok(c, ledger_append_many(c, coop, "contribution.made", data, sizes[k], &first));
+			}
+			assert_ok(c, db_commit(c));
+		}
+		const char *log = fixture_text(str_z(c->arena, str_fmt(c->arena, "SELECT (SELECT md5(string_agg(md5(entry) || md5(hash), ',' ORDER BY idx)) || count(*) FROM log_leaf WHERE coop_id = '%.*s') "
+			"|| (SELECT md5(string_agg(level || ' ' || n || md5(root) || md5(hashes), ',' ORDER BY level, n)) || count(*) FROM log_tile WHERE coop_id = '%.*s') "
+			"|| (SELECT size || md5(frontier) FROM log_head WHERE coop_id = '%.*s')",
+			STR_ARG(uuid_format(c->arena, coop)), STR_ARG(uuid_format(c->arena, coop)), STR_ARG(uuid_format(c->arena, coop)))));
+		static char kept[2][400];
+		snprintf(kept[way], sizeof(kept[way]), "%s", log);
+		logs[way] = str_of(kept[way]);
+	}
+	assert_true(logs[0].n > 100);
+	assert_string_equal(logs[0].p, logs[1].p);
+}
+
 static void a_leaf_is_canonical_json_of_when_what_and_who(void **state)
 {
 	(void)state;
@@ -554,6 +593,7 @@ static void cached_secrets_come_and_go_in_any_order(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		fixture_test(canonical_facts_make_the_same_log),
 		fixture_test(a_leaf_is_canonical_json_of_when_what_and_who),
 		fixture_test(what_is_no_object_or_too_long_is_no_leaf),
 		fixture_test(an_append_that_is_rolled_back_leaves_nothing),
