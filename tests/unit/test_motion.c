@@ -1,6 +1,7 @@
 /* Motions from proposal to effect: who may propose, what is refused and why, that what passed happens once. */
 #include "world.h"
 
+#include "commonhold/benefit.h"
 #include "server/coop/charter.h"
 
 #include <pthread.h>
@@ -613,6 +614,51 @@ static void where_the_charter_says_so_no_admin_makes_admins(void **state)
 	assert_true(is_admin(&w, 4));
 }
 
+/* ---- Benefit ---- */
+
+static void money_is_split_and_spent_as_a_ballot_decided(void **state)
+{
+	struct world w;
+	struct benefit_income *incomes;
+	struct benefit_payment *payments;
+	struct motion bad;
+	struct str next;
+	size_t n;
+	(void)state;
+	world_make(&w, NULL);
+	world_say(&w, 1, "allow");
+	world_contribute(&w, 1, "What is it worth?");
+	struct release r = world_release(&w);
+	world_until(&w, WORLD_CUTOFF);
+	world_publish(&w, r.id);
+	r = world_read(&w, r.id);
+	assert_int_equal(r.state, RELEASE_PUBLISHED);
+	struct call *c = by(&w, 5);
+	struct str id = uuid_format(c->arena, r.id);
+	assert_err(c, ERR_INVALID, motion_propose(c, w.coop, STR("benefit"), json_of(c, "{\"act\":\"spend\",\"amount\":\"1.005\",\"currency\":\"CHF\",\"reference\":\"Coffee\"}"), REASON, &bad));
+	assert_str(refusal_at(c), "/document/amount");
+	error_clear(&c->error);
+	struct motion m = propose(&w, 5, "benefit",
+		str_fmt(c->arena, "{\"act\":\"split\",\"release\":\"%.*s\",\"amount\":\"1000.00\",\"currency\":\"CHF\",\"source\":\"A laboratory\",\"contributors\":20}", STR_ARG(id)).p);
+	m = decide_by(&w, &m, "for");
+	assert_int_equal(m.state, MOTION_PASSED);
+	assert_ok(by(&w, 0), benefit_list(by(&w, 0), w.coop, STR_NONE, 5, &incomes, &n, &next));
+	assert_int_equal(n, 1);
+	assert_int_equal(incomes[0].amount, 100000);
+	assert_int_equal(incomes[0].commons_amount, 80000);
+	assert_true(uuid_eq(incomes[0].ballot, m.ballot));
+	m = propose(&w, 5, "benefit", "{\"act\":\"spend\",\"amount\":\"150\",\"currency\":\"CHF\",\"reference\":\"Coffee for the assembly\"}");
+	m = decide_by(&w, &m, "for");
+	assert_int_equal(m.state, MOTION_PASSED);
+	assert_ok(by(&w, 0), benefit_payments(by(&w, 0), w.coop, STR_NONE, 5, &payments, &n, &next));
+	assert_int_equal(n, 1);
+	assert_int_equal(payments[0].amount, 15000);
+	/* More than the commons have is not spent, whatever was voted. */
+	m = propose(&w, 5, "benefit", "{\"act\":\"spend\",\"amount\":\"9000\",\"currency\":\"CHF\",\"reference\":\"A palace\"}");
+	m = decide_by(&w, &m, "for");
+	assert_int_equal(m.state, MOTION_REFUSED);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -637,6 +683,7 @@ int main(void)
 		fixture_test(admins_are_made_and_unmade_by_ballot),
 		fixture_test(the_last_admin_stays_even_by_ballot),
 		fixture_test(where_the_charter_says_so_no_admin_makes_admins),
+		fixture_test(money_is_split_and_spent_as_a_ballot_decided),
 	};
 	return fixture_run(tests, CH_LEN(tests));
 }
