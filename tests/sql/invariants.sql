@@ -29,7 +29,7 @@ SELECT is_empty($$ SELECT table_name || '.' || column_name FROM information_sche
 -- Rules that read as sentences.
 SELECT col_has_check('membership', 'state', 'a membership is in a known state');
 SELECT col_is_pk('reminder', ARRAY['coop_id', 'member_id', 'cycle', 'step', 'channel'], 'a step of a checkup is told at most once on each channel');
-SELECT index_is_unique('consent_receipt', 'one_annual_receipt_per_cycle', 'an annual checkup is done once a cycle');
+SELECT index_is_unique('public', 'consent_receipt', 'one_annual_receipt_per_cycle', 'an annual checkup is done once a cycle');
 SELECT throws_ok($$ INSERT INTO account (id, email, name, created_at) VALUES (gen_random_uuid(), 'no address', 'x', commonhold_now()) $$, '23514', NULL,
 	'an account has an address');
 SELECT lives_ok($$ INSERT INTO account (id, email, name, created_at) VALUES ('00000000-0000-4000-8000-000000000001', 'A@example.org', 'A', commonhold_now()) $$, 'an account can be made');
