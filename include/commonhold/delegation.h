@@ -95,7 +95,8 @@ enum delegation_warn { DELEGATION_WARN_CYCLE, DELEGATION_WARN_DEEP, DELEGATION_W
 const char *delegation_warning_text(enum delegation_warn w);
 
 /* Makes a delegation, or a new version of the one about the same question and scope (which ends at once). nobody and board stand at once, a member has to accept. Refused with
- * a reason: delegation_self, delegation_stranger, delegation_left, delegation_scope, delegation_end, delegation_topic, delegation_target, delegation_too_many. */
+ * a reason: delegation_self, delegation_stranger, delegation_left, delegation_scope, delegation_end, delegation_topic, delegation_target, delegation_too_many,
+ * delegation_checkup, delegation_standing. */
 CH_CHECK enum err delegation_make(struct call *c, struct uuid coop, const struct delegation_draft *in, struct delegation *out, struct delegation_warning *warning);
 /* The delegate's answer. Accepting over the charter's cap is refused (delegation_cap). A delegate may also decline later what was accepted: it ends (resigned). */
 CH_CHECK enum err delegation_accept(struct call *c, struct uuid coop, struct uuid id, struct delegation *out);
@@ -123,8 +124,6 @@ CH_CHECK enum err delegation_edges_load(struct call *c, struct arena *a, struct 
 /* The same as they stood at an instant, however much later it is asked: those not asked for yet are left out, and what happened afterwards (accepted, ended, revoked) reads as
  * POLICY_NEVER. Two calls with the same instant give the same edges. */
 CH_CHECK enum err delegation_edges_as_of(struct call *c, struct arena *a, struct uuid coop, enum policy_question question, instant at, struct policy_edge **out, size_t *n);
-/* The id of each of `n` edges (policy_edge.id): for stored paths. */
-CH_CHECK enum err delegation_ids_of_edges(struct call *c, struct uuid coop, const uint64_t *edges, size_t n, struct uuid *out);
 /* A membership's checkup is overdue (grace): what the member delegated rests until it is confirmed. */
 CH_CHECK enum err delegation_suspend_due(struct call *c, struct uuid coop, struct uuid member);
 /* A membership ended or lapsed: `reason` left, removed or lapsed. Edges to the member end, and those from them (lapsed: they rest instead); everybody concerned is told, and so
@@ -159,11 +158,11 @@ struct delegation_path {
 	size_t n_steps;
 	struct str why;                 /* a sentence for the member */
 };
-/* Who would decide for `member` now: one trip, p99 under a millisecond. Inside. A circle or chain longer than 32 hops is called too deep; whether the cap cuts it, only the
- * close knows. */
+/* Who would decide for `member` now: two trips. Inside. A circle longer than 32 hops is called too deep; whether the cap cuts the way, only the close knows (delegation_who_on
+ * looks, where nobody has voted yet). For a vote without a target, whoever delegates no further is taken to decide; so for a closed ballot while voting goes on. */
 CH_CHECK enum err delegation_resolve_one(struct call *c, struct uuid coop, struct uuid member, enum policy_question question, unsigned topic, struct uuid target,
 	struct delegation_path *out);
-/* Who decided for the actor's own questions at `on` (INSTANT_NONE: now), as it stood then. */
+/* Who decided for the actor's own questions at `on` (INSTANT_NONE: now), as it stood then. Of a ballot that is over: what was stored at its close. */
 CH_CHECK enum err delegation_who_on(struct call *c, struct uuid coop, enum policy_question question, unsigned topic, struct uuid target, instant on, struct delegation_path *out);
 
 /* What revoking a delegation, or letting it end, would change for its principal. */

@@ -3,7 +3,6 @@
 /* Delegations as the policy engine reads them: for closing ballots and for deciding on items. Streamed into memory of exactly their size. */
 
 SQL(edges_count, "SELECT count(*) FROM delegation_now WHERE coop_id = $1 AND question = $2");
-SQL(edges_ids, "SELECT n.delegation_id FROM unnest($2::bigint[]) WITH ORDINALITY AS u (edge, no) LEFT JOIN delegation_now n ON n.coop_id = $1 AND n.edge = u.edge ORDER BY u.no");
 
 static const char edges_sql[] =
 	"COPY (SELECT edge, target, principal_no, delegate_no, topics, scope, accepted_at, starts, ends, revoked_at FROM delegation_now WHERE coop_id = $1 AND question = $2) "
@@ -98,14 +97,5 @@ enum err delegation_edges_as_of(struct call *c, struct arena *a, struct uuid coo
 		(*out)[kept++] = e;
 	}
 	*n = kept;
-	return ERR_OK;
-}
-
-enum err delegation_ids_of_edges(struct call *c, struct uuid coop, const uint64_t *edges, size_t n, struct uuid *out)
-{
-	struct rows r;
-	TRY(db_query(c, edges_ids, &r, A_UUID(coop), A_I64S((const int64_t *)edges, n)));
-	for (int i = 0; i < r.n && (size_t)i < n; i++)
-		out[i] = row_uuid(&r, i, 0);
 	return ERR_OK;
 }

@@ -127,15 +127,14 @@ static void weigh(struct delegation_report *out, struct tally *t)
 	}
 }
 
-static _Thread_local const struct tally *sorting; /* qsort has no place for it */
-
-static int heavier(const void *a, const void *b)
+static int heavier(const void *a, const void *b, void *arg)
 {
+	const struct tally *t = arg;
 	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-	if (sorting->weight[x] != sorting->weight[y])
-		return sorting->weight[y] - sorting->weight[x];
-	if (sorting->direct[x] != sorting->direct[y])
-		return sorting->direct[y] - sorting->direct[x];
+	if (t->weight[x] != t->weight[y])
+		return t->weight[y] - t->weight[x];
+	if (t->direct[x] != t->direct[y])
+		return t->direct[y] - t->direct[x];
 	return x < y ? -1 : x > y;
 }
 
@@ -147,8 +146,7 @@ static size_t rank(struct delegation_report *out, struct tally *t)
 	for (uint32_t who = 0; who <= t->n; who++)
 		if (t->weight[who] > 0)
 			t->order[n++] = who;
-	sorting = t;
-	qsort(t->order, n, sizeof *t->order, heavier);
+	qsort_r(t->order, n, sizeof *t->order, heavier, t);
 	out->deciders = (int)n;
 	for (size_t i = 0; i < n && held * 2 <= out->members; i++, out->majority_of++)
 		held += t->weight[t->order[i]];
