@@ -17,7 +17,7 @@ SQL(tile_insert,
 	"INSERT INTO log_tile (coop_id, level, n, root, hashes)"
 	" SELECT $1, $2, $3 + tile.no - 1, tile.root, tile.hashes FROM unnest($4::bytea[], $5::bytea[]) WITH ORDINALITY AS tile (root, hashes, no)");
 SQL(leaf_hashes, "SELECT hash FROM log_leaf WHERE coop_id = $1 AND idx >= $2 AND idx < $3 ORDER BY idx");
-SQL(tail_hashes, "SELECT hash FROM log_leaf WHERE coop_id = $1 AND idx >= (SELECT size - size % 256 FROM log_head WHERE coop_id = $1) ORDER BY idx");
+SQL(tail_hashes, "SELECT hash FROM log_leaf WHERE coop_id = $1 AND idx >= (SELECT size - size % 256 FROM log_head WHERE coop_id = $1) ORDER BY idx LIMIT 256");
 SQL(tile_roots, "SELECT root FROM log_tile WHERE coop_id = $1 AND level = $2 AND n >= $3 AND n < $4 ORDER BY n");
 
 enum err log_enter(struct call *c, struct uuid coop)
