@@ -6,6 +6,7 @@
 #include "commonhold/delegation.h"
 #include "commonhold/json.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -290,6 +291,43 @@ static void the_last_admin_cannot_leave_by_a_checkup(void **state)
 	struct checkup c = look(&w, 0);
 	struct checkup_reply leave = { STR("membership"), CHECKUP_END, NULL };
 	assert_err(by(&w, 0), ERR_REFUSED, checkup_answer(by(&w, 0), w.coop, c.shown, &leave, 1, &r));
+}
+
+struct racer { struct world *w; struct call *c; struct str shown; enum err got; };
+
+static void *race(void *arg)
+{
+	struct racer *r = arg;
+	struct checkup_receipt receipt;
+	r->got = checkup_as_before(r->c, r->w->coop, r->shown, &receipt);
+	db_rollback(r->c);
+	return NULL;
+}
+
+static void answered_twice_at_once_a_checkup_is_done_once(void **state)
+{
+	(void)state;
+	struct world w;
+	pthread_t threads[4];
+	struct racer racers[4];
+	int done = 0;
+	world_make(&w, NULL);
+	consent(&w, 4, true);
+	clock_set(DUE);
+	struct checkup c = look(&w, 4);
+	for (int i = 0; i < 4; i++) {
+		racers[i] = (struct racer){ &w, fixture_call(), c.shown, ERR_OK };
+		racers[i].c->actor = w.actor[4];
+		pthread_create(&threads[i], NULL, race, &racers[i]);
+	}
+	for (int i = 0; i < 4; i++) {
+		pthread_join(threads[i], NULL);
+		assert_true(racers[i].got == ERR_OK || racers[i].got == ERR_STATE || racers[i].got == ERR_STALE);
+		done += racers[i].got == ERR_OK;
+	}
+	assert_int_equal(done, 1);
+	assert_int_equal(fixture_int("SELECT count(*) FROM consent_receipt"), 1);
+	assert_int_equal(fixture_int("SELECT cycle FROM membership ORDER BY cycle DESC LIMIT 1"), 2);
 }
 
 /* ---- Delegations ---- */
@@ -645,6 +683,7 @@ int main(void)
 		fixture_test(lines_can_be_changed_and_ended),
 		fixture_test(who_ends_the_membership_leaves_and_gets_a_receipt),
 		fixture_test(the_last_admin_cannot_leave_by_a_checkup),
+		fixture_test(answered_twice_at_once_a_checkup_is_done_once),
 		fixture_test(delegations_rest_in_the_grace_and_count_once_confirmed),
 		fixture_test(a_delegation_can_be_ended_at_the_checkup),
 		fixture_test(a_receipt_has_the_fields_of_ts_27560_and_verifies),
