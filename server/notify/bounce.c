@@ -1,191 +1,38 @@
-/* Delivery reports (RFC 3464) that come back later. What is believed of them is only what finds a mail of ours by an id that we signed: whoever can show that has
- * had the mail, or carried it. */
+/* Delivery reports that come back later. What is believed of them is only what finds a mail of ours by an id that we signed: whoever can show that has had the mail, or
+ * carried it. */
 #include "server/notify/notify_internal.h"
-
-#define REPORT_MAX (2 * MIB)
-#define PARTS_MAX 16
+#include "server/notify/report.h"
 
 SQL(mail_of, "SELECT state, address_hash FROM mail WHERE id = $1 FOR UPDATE");
 SQL(refuse, "UPDATE mail SET state = 'refused', said = $2 WHERE id = $1");
 
-/* What a report says. */
-struct report {
-	bool has_status;         /* there was a delivery-status part */
-	bool failed;             /* of a recipient: given up for good */
-	struct str status;       /* "5.1.1" */
-	struct str diagnostic;   /* what the other server said; may be absent */
-	struct uuid mail;        /* nil until found */
-};
-
-/* The next line, without its end. */
-static bool next_line(struct str *rest, struct str *line)
+static enum err mail_of_report(struct call *c, const struct mail_report *report, struct uuid *mail)
 {
-	if (!rest->p || !rest->n)
-		return false;
-	if (!str_split(rest, '\n', line))
-		return false;
-	if (line->n && line->p[line->n - 1] == '\r')
-		line->n--;
-	return true;
-}
-
-/* Up to the first empty line; *rest is what follows it. */
-static struct str take_head(struct str *rest)
-{
-	struct str line, all = *rest;
-	while (next_line(rest, &line))
-		if (!line.n)
-			break;
-	return str_sub(all, 0, rest->p ? (size_t)(rest->p - all.p) : all.n);
-}
-
-/* The value of a field, unfolded; absent when there is none. The first counts. */
-static struct str field_of(struct arena *a, struct str head, const char *name)
-{
-	struct str line;
-	struct buf b;
-	bool in = false;
-	buf_init(&b, 16 * KIB);
-	while (next_line(&head, &line)) {
-		bool folded = line.n && (line.p[0] == ' ' || line.p[0] == '\t');
-		if (in && !folded)
-			break;
-		ptrdiff_t colon = str_index(line, ':');
-		if (!folded && colon > 0 && str_eq_nocase(str_sub(line, 0, (size_t)colon), name)) {
-			in = true;
-			buf_add_str(&b, str_sub(line, (size_t)colon + 1, line.n));
-		} else if (in) {
-			buf_add_str(&b, line);
-		}
-	}
-	struct str value = buf_take(a, &b);
-	return in ? str_trim(value) : STR_NONE;
-}
-
-/* The media type of a Content-Type, in lower case. */
-static struct str media_type(struct arena *a, struct str value)
-{
-	struct str type;
-	return str_split(&value, ';', &type) ? str_lower(a, str_trim(type)) : STR("");
-}
-
-static struct str boundary_of(struct arena *a, struct str value)
-{
-	struct str part, lower;
-	while (str_split(&value, ';', &part)) {
-		part = str_trim(part);
-		lower = str_lower(a, part);
-		if (!str_starts(lower, "boundary="))
-			continue;
-		part = str_trim(str_sub(part, 9, part.n));
-		return part.n >= 2 && part.p[0] == '"' ? str_sub(part, 1, part.n - 2) : part;
-	}
-	return STR_NONE;
-}
-
-/* A signed id in front of an @, anywhere in a text. */
-static void find_tag(struct str text, struct uuid *mail)
-{
-	for (size_t i = 52; i < text.n; i++) {
-		struct uuid found;
-		if (text.p[i] == '@' && mail_tag_read(str_sub(text, i - 52, 52), &found)) {
-			*mail = found;
-			return;
-		}
-	}
-}
-
-/* Groups of fields: the first is about the message, each other about one recipient. */
-static void read_status(struct arena *a, struct str body, struct report *out)
-{
-	out->has_status = true;
-	while (body.p && body.n && !out->failed) {
-		struct str group = take_head(&body), action = str_lower(a, field_of(a, group, "Action"));
-		if (!str_is(action, "failed"))
-			continue;
-		out->failed = true;
-		out->status = field_of(a, group, "Status");
-		out->diagnostic = field_of(a, group, "Diagnostic-Code");
-	}
-}
-
-static void read_part(struct arena *a, struct str part, struct report *out)
-{
-	struct str head = take_head(&part), type = media_type(a, field_of(a, head, "Content-Type"));
-	if (str_is(type, "message/delivery-status") || str_is(type, "message/global-delivery-status"))
-		read_status(a, part, out);
-	else if ((str_is(type, "message/rfc822") || str_starts(type, "text/rfc822-headers") || str_starts(type, "message/global")) && uuid_is_nil(out->mail))
-		find_tag(field_of(a, take_head(&part), "Message-ID"), &out->mail);
-}
-
-/* Whether a line is the boundary, or (*last) the one after the last part. */
-static bool is_boundary(struct str line, struct str boundary, bool *last)
-{
-	struct str rest = str_sub(line, 2, line.n);
-	if (!str_starts(line, "--") || rest.n < boundary.n || !str_eq(str_sub(rest, 0, boundary.n), boundary))
-		return false;
-	rest = str_trim(str_sub(rest, boundary.n, rest.n));
-	*last = str_is(rest, "--");
-	return *last || !rest.n;
-}
-
-static void read_parts(struct arena *a, struct str body, struct str boundary, struct report *out)
-{
-	const char *begin = NULL;
-	struct str line;
-	bool last = false;
-	for (int parts = 0; parts < PARTS_MAX && !last && next_line(&body, &line);) {
-		if (!is_boundary(line, boundary, &last))
-			continue;
-		if (begin)
-			read_part(a, str_make(begin, (size_t)(line.p - begin)), out);
-		parts++;
-		begin = body.p ? body.p : line.p + line.n;
-	}
-}
-
-static enum err report_read(struct call *c, struct str message, struct report *out)
-{
-	struct arena *a = c->arena;
-	struct str body = message, head = take_head(&body), type = field_of(a, head, "Content-Type"), boundary = boundary_of(a, type);
-	*out = (struct report){ 0 };
-	if (message.n > REPORT_MAX)
-		return fail(c, ERR_TOO_LARGE, "The report is longer than a report may be.");
-	if (!str_is(media_type(a, type), "multipart/report") || !boundary.n)
-		return fail(c, ERR_BAD_REQUEST, "This is no delivery report (RFC 3464).");
-	find_tag(head, &out->mail);
-	read_parts(a, body, boundary, out);
-	if (!out->has_status)
-		return fail(c, ERR_BAD_REQUEST, "This report says nothing about a delivery.");
-	return uuid_is_nil(out->mail) ? fail(c, ERR_NOT_FOUND, "The report is about no mail of this instance.") : ERR_OK;
-}
-
-/* A class, a subject and a detail, nothing else. */
-static struct str clean_status(struct str status)
-{
-	bool ok = status.n >= 5 && status.n <= 9 && status.p[1] == '.';
-	for (size_t i = 0; ok && i < status.n; i++)
-		ok = status.p[i] == '.' || (status.p[i] >= '0' && status.p[i] <= '9');
-	return ok ? status : STR("5.0.0");
+	for (size_t i = 0; i < report->n_tags; i++)
+		if (mail_tag_read(report->tags[i], mail))
+			return ERR_OK;
+	return fail(c, ERR_NOT_FOUND, "The report is about no mail of this instance.");
 }
 
 enum err notify_bounce(struct call *c, struct str message, bool *recorded)
 {
-	struct report report;
+	struct mail_report report;
+	struct uuid mail;
 	struct rows r;
 	*recorded = false;
-	TRY(report_read(c, message, &report));
+	TRY(mail_report_read(c->arena, message, &report, &c->error));
+	TRY(mail_of_report(c, &report, &mail));
 	if (!report.failed)
 		return ERR_OK;
-	struct str status = clean_status(report.status), said = mail_words_only(c->arena, report.diagnostic);
+	struct str said = mail_words_only(c->arena, report.diagnostic);
 	TRY(db_begin(c, DB_WRITE));
-	TRY(db_query(c, mail_of, &r, A_UUID(report.mail)));
+	TRY(db_query(c, mail_of, &r, A_UUID(mail)));
 	if (!r.n)
 		return fail(c, ERR_NOT_FOUND, "The mail that the report is about was forgotten.");
 	if (str_is(row_str(&r, 0, 0), "sent") && !row_null(&r, 0, 1)) {
-		struct mail_refusal refusal = { .status = status, .said = said, .told_by = "report", .nobody = mail_status_is_nobody(status, 0) };
+		struct mail_refusal refusal = { .status = report.status, .said = said, .told_by = "report", .nobody = mail_status_is_nobody(report.status, 0) };
 		TRY(mail_address_refused(c, sha256_load(row_bytes(&r, 0, 1)), &refusal));
-		TRY(db_exec(c, refuse, A_UUID(report.mail), A_STR(said)));
+		TRY(db_exec(c, refuse, A_UUID(mail), A_STR(said)));
 		*recorded = true;
 	}
 	return db_commit(c);

@@ -87,13 +87,13 @@ static bool is_plain(struct str s, size_t max)
 	return plain && !memmem(s.p ? s.p : "", s.n, "=?", 2);
 }
 
-/* How much of the text fits one encoded word without cutting a character. */
+/* How much of the text fits one encoded word without cutting a character; what is no UTF-8 is cut anywhere. */
 static size_t word_length(struct str s)
 {
-	size_t n = s.n < WORD_BYTES ? s.n : WORD_BYTES;
+	size_t most = s.n < WORD_BYTES ? s.n : WORD_BYTES, n = most;
 	while (n < s.n && n > 0 && ((unsigned char)s.p[n] & 0xc0) == 0x80)
 		n--;
-	return n ? n : s.n;
+	return n ? n : most;
 }
 
 static void add_encoded(struct buf *b, struct arena *a, struct str s)

@@ -1,5 +1,6 @@
 /* One mail as text: what RFC 5322, 2045 and 2047 ask for, and that nothing that people write gets out of its header or part. */
 #include "server/notify/notify_internal.h"
+#include "server/notify/report.h"
 #include "server/notify/smtp.h"
 
 #include "commonhold/config.h"
@@ -310,6 +311,44 @@ static void this_machine_is_known_by_its_names_and_no_others(void **state)
 		assert_false(smtp_is_here(there[i]));
 }
 
+#define REPORT_HEAD "To: bounces+aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa@coop.example\r\nContent-Type: Multipart/Report; x=y; Boundary=\"B\"\r\n\r\npreamble\r\n--B\r\n"
+#define REPORT_PART "Content-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; x\r\n\r\nAction: "
+
+static enum err report_of(const char *text, struct mail_report *out)
+{
+	error_clear(&problem);
+	return mail_report_read(arena, str_of(text), out, &problem);
+}
+
+static void a_report_says_who_gave_up_and_why(void **state)
+{
+	(void)state;
+	struct mail_report r;
+	assert_int_equal(report_of(REPORT_HEAD REPORT_PART "relayed\r\nStatus: 2.0.0\r\n\r\naction:  FAILED\r\nStatus: 5.2.2\r\nDiagnostic-Code: smtp;\r\n 552 full\r\n--B\r\n"
+		"Content-Type: text/rfc822-headers\r\n\r\nSubject: x\r\nMessage-ID:\r\n <bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb@coop.example>\r\n--B--\r\n", &r), ERR_OK);
+	assert_true(r.failed);
+	assert_true(str_is(r.status, "5.2.2") && str_is(r.diagnostic, "smtp; 552 full"));
+	assert_int_equal(r.n_tags, 2);
+	assert_int_equal(r.tags[1].p[0], 'b');
+	assert_int_equal(report_of(REPORT_HEAD REPORT_PART "delayed\r\nStatus: 4.4.1\r\n--B--\r\n", &r), ERR_OK);
+	assert_false(r.failed);
+	assert_int_equal(report_of(REPORT_HEAD REPORT_PART "failed\r\nStatus: 5.x <script>\r\n", &r), ERR_BAD_REQUEST); /* the part never ends */
+	assert_int_equal(report_of(REPORT_HEAD REPORT_PART "failed\r\nStatus: 5.x <script>\r\n--B--", &r), ERR_OK);
+	assert_true(str_is(r.status, "5.0.0"));
+}
+
+static void what_is_no_report_is_refused(void **state)
+{
+	(void)state;
+	static const char *const bad[] = {
+		"", "\r\n", "Subject: x\r\n\r\nhello", "Content-Type: multipart/report\r\n\r\n", "Content-Type: multipart/mixed; boundary=B\r\n\r\n--B\r\n" REPORT_PART "failed\r\n--B--",
+		REPORT_HEAD "Content-Type: text/plain\r\n\r\nAction: failed\r\n--B--\r\n", "Content-Type: multipart/report; boundary=\"\"\r\n\r\n--\r\n",
+	};
+	struct mail_report r;
+	for (size_t i = 0; i < CH_LEN(bad); i++)
+		assert_int_equal(report_of(bad[i], &r), ERR_BAD_REQUEST);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -323,6 +362,8 @@ int main(void)
 		mail_test(what_a_server_said_names_nobody),
 		mail_test(every_kind_renders_in_both_forms_and_escapes_what_people_wrote),
 		mail_test(a_link_that_leads_elsewhere_is_left_out),
+		mail_test(a_report_says_who_gave_up_and_why),
+		mail_test(what_is_no_report_is_refused),
 		mail_test(this_machine_is_known_by_its_names_and_no_others),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
