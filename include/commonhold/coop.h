@@ -187,7 +187,8 @@ CH_CHECK enum err member_is_admin(struct call *c, struct uuid coop, bool *admin)
 /* The same as a demand: ERR_FORBIDDEN, or ERR_UNAUTHENTICATED for nobody. Operations that admins do ask it themselves, whatever their routes do. */
 CH_CHECK enum err member_require_admin(struct call *c, struct uuid coop);
 
-/* Holds the co-op's memberships and delegations still until the transaction ends. Before the first look at a membership that is to change, and before the first leaf; inside. */
+/* Holds the co-op's memberships and delegations still until the transaction ends. Before the first look at a membership that is to change, and before the first leaf; inside.
+ * What follows is dated after the wait: nothing is dated before something that was counted in the meantime. */
 CH_CHECK enum err membership_lock(struct call *c, struct uuid coop);
 /* Applies; at once active where admission is open. What the person consents to is said separately, nothing is pre-ticked. */
 CH_CHECK enum err member_join(struct call *c, struct uuid coop, struct member *out);

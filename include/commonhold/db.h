@@ -102,6 +102,8 @@ void db_release(struct call *c);
 bool db_take_spare(struct call *c);
 /* Enters a co-op: sets c->coop and tells an open transaction, so that row-level security shows that co-op's rows and no others. */
 CH_CHECK enum err db_enter_coop(struct call *c, struct uuid coop);
+/* Tells the open transaction the time anew: what follows is dated after whatever it had to wait for, and not at its beginning. */
+CH_CHECK enum err db_tell_time(struct call *c);
 /* The usual start of an operation on a co-op's rows. */
 static inline CH_CHECK enum err db_begin_in(struct call *c, struct uuid coop, enum db_mode mode)
 {

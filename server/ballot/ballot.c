@@ -304,6 +304,8 @@ enum err ballot_advance(struct call *c, struct uuid coop, struct uuid ballot)
 {
 	struct ballot_locked b;
 	TRY(db_begin_in(c, coop, DB_WRITE));
+	/* Whoever revokes, joins or leaves just now does so before the roll is frozen or the count is taken, or dates it after: never in between. */
+	TRY(membership_lock(c, coop));
 	TRY(ballot_take(c, coop, ballot, &b));
 	if (b.state == BALLOT_NOTICE && clock_now() >= b.opens_at)
 		TRY(ballot_open(c, &b));

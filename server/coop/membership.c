@@ -148,7 +148,8 @@ static struct member member_of_row(const struct rows *r, int row)
 enum err membership_lock(struct call *c, struct uuid coop)
 {
 	coop_explain_constraints();
-	return db_exec(c, membership_lock_take, A_UUID(coop));
+	TRY(db_exec(c, membership_lock_take, A_UUID(coop)));
+	return db_tell_time(c);
 }
 
 static enum err note_event(struct call *c, const struct member *m, const char *from, struct str reason)

@@ -11,6 +11,7 @@ SQL(tell_settings, "SELECT set_config('commonhold.now', $1, true), set_config('c
 SQL(tell_patience, "SELECT set_config('statement_timeout', '1h', true), set_config('idle_in_transaction_session_timeout', '1h', true),"
 	" set_config('lock_timeout', '60s', true)");
 SQL(tell_coop, "SELECT set_config('commonhold.coop', $1, true)");
+SQL(tell_now, "SELECT set_config('commonhold.now', $1, true)");
 
 static const struct db_stmt *const begin_of[] = { [DB_READ] = &begin_read, [DB_WRITE] = &begin_write, [DB_SERIAL] = &begin_serial };
 
@@ -550,6 +551,16 @@ enum err db_enter_coop(struct call *c, struct uuid coop)
 	char text[UUID_TEXT];
 	size_t n = uuid_text(text, coop);
 	TRY(db_queue(c, tell_coop, A_STR(str_make(text, n))));
+	c->queries = queries;
+	return ERR_OK;
+}
+
+enum err db_tell_time(struct call *c)
+{
+	int queries = c->queries;
+	char now[CLOCK_TEXT];
+	size_t n = clock_write(clock_now(), now);
+	TRY(db_queue(c, tell_now, A_STR(str_make(now, n))));
 	c->queries = queries;
 	return ERR_OK;
 }

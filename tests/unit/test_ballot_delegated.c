@@ -1,9 +1,11 @@
 /* Ballots decided through delegations, in the database: what is frozen, when it counts, what is stored and told, and races. */
 #include "world.h"
 
+#include "commonhold/ballot_proof.h"
 #include "commonhold/delegation.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -696,6 +698,62 @@ static void closing_races_with_votes_and_revocations(void **state)
 	assert_int_equal(fixture_int("SELECT count(*) FROM vote v, ballot b WHERE v.at >= b.closed_at"), 0);
 }
 
+/* ---- One revocation that is under way at the end ---- */
+
+static void *close_once(void *arg)
+{
+	struct racer *r = arg;
+	struct arena *a = arena_new(8 * MIB);
+	struct call c = { .arena = a, .actor = { .kind = AUTH_SYSTEM } };
+	bool closed = ballot_advance(&c, r->w->coop, r->ballot) == ERR_OK;
+	db_rollback(&c);
+	db_release(&c);
+	arena_free(a);
+	r->taken = closed ? 1 : -1;
+	return NULL;
+}
+
+static int64_t waiting_for_locks(void)
+{
+	return fixture_int("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())");
+}
+
+/* Begun before the end and done after it: it counts, or it is dated after the end. Never is it dated before and not counted, or the proof would say otherwise than the result. */
+static void a_revocation_under_way_at_the_close_counts_or_comes_after(void **state)
+{
+	struct world w;
+	struct call *c;
+	struct ballot_recount again;
+	pthread_t revoking, closing;
+	(void)state;
+	world_make(&w, FREE);
+	struct delegation d = delegates(&w, 7, 4);
+	struct uuid id = opened(&w, "open");
+	cast(&w, 4, id, "for");
+	clock_set(CLOSES - 1);
+	db_release(w.person);
+	c = w.system;
+	assert_ok(c, db_begin_in(c, w.coop, DB_WRITE));
+	assert_ok(c, membership_lock(c, w.coop));
+	struct racer revoker = { .w = &w, .ballot = id, .delegation = d.id, .member = 7 }, closer = { .w = &w, .ballot = id };
+	assert_int_equal(pthread_create(&revoking, NULL, race_revoke, &revoker), 0);
+	while (waiting_for_locks() < 1)
+		sched_yield();
+	clock_set(CLOSES);
+	assert_int_equal(pthread_create(&closing, NULL, close_once, &closer), 0);
+	while (!__atomic_load_n(&closer.taken, __ATOMIC_SEQ_CST) && waiting_for_locks() < 2)
+		sched_yield();
+	db_rollback(c);
+	pthread_join(revoking, NULL);
+	pthread_join(closing, NULL);
+	assert_int_equal(revoker.taken, 1);
+	assert_int_equal(closer.taken, 1);
+	assert_ok(c, ballot_recount(c, w.coop, id, &again));
+	struct ballot b = read_as(&w, 0, id);
+	assert_int_equal(again.members.yes, b.members.yes);
+	assert_int_equal(again.members.undecided, b.members.undecided);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -725,6 +783,7 @@ int main(void)
 		fixture_test(the_acts_of_a_delegate_are_told_for_the_checkup),
 		fixture_test(the_roll_and_principals_are_told),
 		fixture_test(closing_races_with_votes_and_revocations),
+		fixture_test(a_revocation_under_way_at_the_close_counts_or_comes_after),
 	};
 	return fixture_run(tests, CH_LEN(tests));
 }
