@@ -190,22 +190,32 @@ static bool wider_access(const struct charter *before, const struct charter *aft
 	return policy_audience_find(after->access.p, after->access.n) > policy_audience_find(before->access.p, before->access.n);
 }
 
-/* How much of a yes the co-op says for the silent about a use: none, on conditions, outright. */
-static int default_yes(const struct charter *c, unsigned use)
+/* What the co-op says for the silent about a use: how much of a yes (none, on conditions, outright), and on which conditions. */
+struct default_said { int yes; uint16_t duties; };
+
+static struct default_said default_of(const struct charter *c, unsigned use)
 {
-	int most = 0;
-	for (size_t i = 0; i < c->n_defaults; i++)
-		if (c->defaults[i].uses & POLICY_BIT(use)) {
-			int yes = c->defaults[i].effect == POLICY_EFFECT_ALLOW ? 2 : c->defaults[i].effect == POLICY_EFFECT_ALLOW_IF ? 1 : 0;
-			most = yes > most ? yes : most;
-		}
+	struct default_said most = { 0 };
+	for (size_t i = 0; i < c->n_defaults; i++) {
+		const struct policy_statement *s = &c->defaults[i];
+		int yes = s->effect == POLICY_EFFECT_ALLOW ? 2 : s->effect == POLICY_EFFECT_ALLOW_IF ? 1 : 0;
+		if (s->uses & POLICY_BIT(use) && yes > most.yes)
+			most = (struct default_said){ yes, s->duties };
+	}
 	return most;
+}
+
+/* More of a yes, or the same on fewer conditions: nobody who accepted a default with its conditions accepted one without them. */
+static bool wider_default(const struct charter *before, const struct charter *after, unsigned use)
+{
+	struct default_said was = default_of(before, use), is = default_of(after, use);
+	return is.yes > was.yes || (is.yes == 1 && was.yes == 1 && (was.duties & ~is.duties));
 }
 
 static bool wider_defaults(const struct charter *before, const struct charter *after)
 {
 	for (unsigned use = 0; use < POLICY_USE_COUNT; use++)
-		if (default_yes(after, use) > default_yes(before, use))
+		if (wider_default(before, after, use))
 			return true;
 	return false;
 }
@@ -396,7 +406,7 @@ enum err charter_compare(struct arena *a, const struct charter *before, const st
 		}
 		struct str name = str_after(f->pointer, "/ai_preferences/");
 		int use = name.p ? policy_use_find(name.p, name.n) : -1;
-		bool material = f->material && (use < 0 ? f->material(before, after) : default_yes(after, (unsigned)use) > default_yes(before, (unsigned)use));
+		bool material = f->material && (use < 0 ? f->material(before, after) : wider_default(before, after, (unsigned)use));
 		t->line = material ? f->line : CHARTER_LINE_NONE;
 		t->widens = material && (f->line == CHARTER_LINE_CONSENT || f->line == CHARTER_LINE_SHARING);
 	}
