@@ -257,6 +257,9 @@ CH_CHECK enum err demand_oldest_words(struct call *c, struct uuid coop, int char
 
 /* What one consents to: purposes (names), and whether the co-op's defaults may speak where oneself is silent. */
 CH_CHECK enum err consent_give(struct call *c, struct uuid coop, const struct str *purposes, size_t n, bool accept_defaults);
+/* The same where somebody was shown version `shown` of the charter (0: not said): ERR_STATE, "charter_changed", when another is in force. A form that was opened before an
+ * amendment must not consent to what the amendment widened. */
+CH_CHECK enum err consent_give_shown(struct call *c, struct uuid coop, int shown, const struct str *purposes, size_t n, bool accept_defaults);
 CH_CHECK enum err consent_withdraw(struct call *c, struct uuid coop);
 /* What stands: state is given, renewed, refused, withdrawn, revoked or invalidated; `notice` the version of the notice that was read. */
 struct consent { struct str state; struct str *purposes; size_t n_purposes; int notice; bool defaults; instant at, expires_at; };

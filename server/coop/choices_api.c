@@ -70,7 +70,8 @@ enum err choices_give_consent(struct request *rq, struct response *rs)
 	json_each(purpose, json_get(rq->json, "purposes"))
 		if (n < CH_LEN(purposes))
 			purposes[n++] = json_text(purpose);
-	TRY(consent_give(rq->call, rq->coop.id, purposes, n, json_bool(json_get(rq->json, "accept_defaults"), false)));
+	int shown = (int)json_int(json_get(rq->json, "charter"), 0);
+	TRY(consent_give_shown(rq->call, rq->coop.id, shown, purposes, n, json_bool(json_get(rq->json, "accept_defaults"), false)));
 	TRY(consent_current(rq->call, rq->coop.id, &consent));
 	struct json_writer w = response_json(rs);
 	consent_write(&w, rq->call->arena, &consent);

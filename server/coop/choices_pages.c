@@ -157,6 +157,7 @@ static enum err choices_data(struct request *rq, struct response *rs, enum err r
 	TRY(licence_current(c, rq->coop.id, &licence, &own));
 	jw_kstr(w, "coop", rq->coop.slug);
 	jw_kstr(w, "coop_name", charter.name);
+	jw_kint(w, "charter", charter.version);
 	jw_kbool(w, "applicant", me.state == POLICY_STANDING_APPLIED);
 	consent_data(w, c->arena, &charter, said == ERR_OK ? &consent : NULL);
 	use_rows(w, "uses", true, &charter, statements, n);
@@ -203,7 +204,10 @@ enum err choices_save_consent(struct request *rq, struct response *rs)
 	size_t n = request_form_all(rq, "purpose", &purposes);
 	if (!str_is(defaults, "yes") && !str_is(defaults, "no"))
 		return choices_form(rq, rs, fail_field(rq->call, "/defaults", "Say whether the co-op's default may speak where you are silent."));
-	return done(rq, rs, consent_give(rq->call, rq->coop.id, purposes, n, str_is(defaults, "yes")), STR("Your consent is noted. You can withdraw it here at any time."));
+	int64_t shown;
+	if (!str_to_i64(request_form(rq, "charter"), 1, INT32_MAX, &shown))
+		return choices_form(rq, rs, fail(rq->call, ERR_STATE, "The form does not say which version of the charter it is about. Look at it again, and send it from here."));
+	return done(rq, rs, consent_give_shown(rq->call, rq->coop.id, (int)shown, purposes, n, str_is(defaults, "yes")), STR("Your consent is noted. You can withdraw it here at any time."));
 }
 
 enum err choices_end_consent(struct request *rq, struct response *rs)

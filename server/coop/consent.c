@@ -79,12 +79,15 @@ static enum err check_purposes(struct call *c, const struct str *purposes, size_
 	return ERR_OK;
 }
 
-enum err consent_say(struct call *c, const struct member *m, const struct str *purposes, size_t n, bool accept_defaults)
+/* `shown`: 0 where whoever calls has read the charter in force under a lock, or says nothing about it. */
+static enum err consent_to(struct call *c, const struct member *m, int shown, const struct str *purposes, size_t n, bool accept_defaults)
 {
 	struct charter charter;
 	struct consent said = { .defaults = accept_defaults }, before;
 	TRY(check_purposes(c, purposes, n, &said));
 	TRY(charter_current(c, m->coop, &charter));
+	if (shown && shown != charter.version)
+		return fail_reason(c, ERR_STATE, "charter_changed", "The charter has changed since you were shown it. Read what it says now, and give your consent again if you agree.");
 	enum err known = consent_of_member(c, m->coop, m->id, &before);
 	if (known != ERR_OK && known != ERR_NOT_FOUND)
 		return known;
@@ -97,13 +100,23 @@ enum err consent_say(struct call *c, const struct member *m, const struct str *p
 	return consent_write(c, m, &said, true);
 }
 
-enum err consent_give(struct call *c, struct uuid coop, const struct str *purposes, size_t n, bool accept_defaults)
+enum err consent_say(struct call *c, const struct member *m, const struct str *purposes, size_t n, bool accept_defaults)
+{
+	return consent_to(c, m, 0, purposes, n, accept_defaults);
+}
+
+enum err consent_give_shown(struct call *c, struct uuid coop, int shown, const struct str *purposes, size_t n, bool accept_defaults)
 {
 	struct member me;
 	TRY(db_begin_in(c, coop, DB_WRITE));
 	TRY(require_member(c, coop, &me));
-	TRY(consent_say(c, &me, purposes, n, accept_defaults));
+	TRY(consent_to(c, &me, shown, purposes, n, accept_defaults));
 	return db_commit(c);
+}
+
+enum err consent_give(struct call *c, struct uuid coop, const struct str *purposes, size_t n, bool accept_defaults)
+{
+	return consent_give_shown(c, coop, 0, purposes, n, accept_defaults);
 }
 
 enum err consent_take_back(struct call *c, const struct member *m)

@@ -208,9 +208,11 @@ static void nothing_is_ticked_that_was_not_said(void **state)
 		assert_true(at > credit); /* the pseudonym one already has */
 	answer_free(&page);
 	expect(form(&ada, "/coops/garden/choices/consent", "purpose=research"), 422, "Say whether");
-	expect(form(&ada, "/coops/garden/choices/consent", "defaults=yes"), 422, "at least one purpose");
+	expect(form(&ada, "/coops/garden/choices/consent", "defaults=yes&charter=1"), 422, "at least one purpose");
 	assert_int_equal(fixture_int("SELECT count(*) FROM consent"), 0);
-	expect(form(&ada, "/coops/garden/choices/consent", "purpose=research&purpose=education&defaults=no"), 303, NULL);
+	expect(form(&ada, "/coops/garden/choices/consent", "purpose=research&defaults=no&charter=2"), 409, "has changed since you were shown it");
+	expect(form(&ada, "/coops/garden/choices/consent", "purpose=research&defaults=no"), 409, "which version");
+	expect(form(&ada, "/coops/garden/choices/consent", "purpose=research&purpose=education&defaults=no&charter=1"), 303, NULL);
 	expect(form(&ada, "/coops/garden/choices/statements", "use.train.gen=credit&use.eval=deny"), 303, NULL);
 	expect(form(&ada, "/coops/garden/choices/statements", "use.train.gen=credit&use.eval=deny"), 303, NULL);
 	assert_int_equal(fixture_int("SELECT count(*) FROM statement"), 2); /* the same again is not said again */

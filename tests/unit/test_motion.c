@@ -307,6 +307,38 @@ static void what_is_material_is_marked_and_narrowing_is_not(void **state)
 	}
 }
 
+/* Who accepted "yes, if credited" did not accept a plain yes, nor one on fewer conditions. */
+static void a_default_on_fewer_conditions_is_material(void **state)
+{
+	static const struct { const char *was, *is; bool widens; } cases[] = {
+		{ "\"effect\":\"allow_if\",\"duties\":[\"credit\",\"share_alike\"]", "\"effect\":\"allow_if\",\"duties\":[\"credit\"]", true },
+		{ "\"effect\":\"allow_if\",\"duties\":[\"credit\"]", "\"effect\":\"allow_if\",\"duties\":[\"share_alike\"]", true },
+		{ "\"effect\":\"allow_if\",\"duties\":[\"credit\"]", "\"effect\":\"allow_if\",\"duties\":[\"credit\",\"share_alike\"]", false },
+		{ "\"effect\":\"allow_if\",\"duties\":[\"credit\"]", "\"effect\":\"allow\"", true },
+		{ "\"effect\":\"allow\"", "\"effect\":\"allow_if\",\"duties\":[\"credit\"]", false },
+	};
+	struct world w;
+	(void)state;
+	world_make(&w, NULL);
+	struct call *c = by(&w, 0);
+	for (size_t i = 0; i < CH_LEN(cases); i++) {
+		struct charter charters[2];
+		struct charter_term *terms;
+		struct str document;
+		size_t n;
+		for (int k = 0; k < 2; k++) {
+			struct str over = str_fmt(c->arena, "{\"sharing\":\"share_by_default\",\"ai_preferences\":{\"train.gen\":{%s}}}", k ? cases[i].is : cases[i].was);
+			assert_ok(c, charter_check(c->arena, amended(&w, over.p), &document, &c->error));
+			assert_ok(c, charter_parse(c->arena, document, &charters[k], &c->error));
+		}
+		assert_ok(c, charter_compare(c->arena, &charters[0], &charters[1], &terms, &n, &c->error));
+		assert_int_equal(n, 1);
+		assert_string_equal(terms[0].pointer, "/ai_preferences/train.gen");
+		if (terms[0].widens != cases[i].widens || terms[0].line != (cases[i].widens ? CHARTER_LINE_SHARING : CHARTER_LINE_NONE))
+			fail_msg("from %s to %s: widens %d", cases[i].was, cases[i].is, terms[0].widens);
+	}
+}
+
 /* ---- Amendments that pass ---- */
 
 static void a_passed_amendment_takes_effect_and_tells_the_members(void **state)
@@ -434,6 +466,27 @@ static void consent_to_everything(struct world *w, int who, bool defaults)
 {
 	struct str any = STR("any");
 	assert_ok(by(w, who), consent_give(by(w, who), w->coop, &any, 1, defaults));
+}
+
+/* A form that was opened before an amendment says yes to what stood there then. */
+static void a_form_shown_before_an_amendment_consents_to_nothing_new(void **state)
+{
+	struct world w;
+	struct consent consent;
+	struct str research = STR("research");
+	(void)state;
+	world_make(&w, NULL);
+	struct motion m = amend(&w, 5, "{\"release\":{\"uses\":[\"train.gen\"],\"purposes\":[\"research\",\"commercial\"]}}");
+	assert_ok(by(&w, 2), consent_give_shown(by(&w, 2), w.coop, 1, &research, 1, false));
+	decide_by(&w, &m, "for");
+	assert_int_equal(charter_now(&w), 2);
+	assert_err(by(&w, 2), ERR_STATE, consent_give_shown(by(&w, 2), w.coop, 1, &research, 1, true));
+	assert_ok(by(&w, 2), consent_current(by(&w, 2), w.coop, &consent));
+	assert_int_equal(consent.notice, 1);
+	assert_false(consent.defaults);
+	assert_ok(by(&w, 2), consent_give_shown(by(&w, 2), w.coop, 2, &research, 1, false));
+	assert_ok(by(&w, 2), consent_current(by(&w, 2), w.coop, &consent));
+	assert_int_equal(consent.notice, 2);
 }
 
 static void a_widened_purpose_is_not_covered_by_what_was_said_before(void **state)
@@ -671,11 +724,13 @@ int main(void)
 		fixture_test(an_amendment_of_another_version_is_stale),
 		fixture_test(every_field_of_the_schema_is_compared),
 		fixture_test(what_is_material_is_marked_and_narrowing_is_not),
+		fixture_test(a_default_on_fewer_conditions_is_material),
 		fixture_test(a_passed_amendment_takes_effect_and_tells_the_members),
 		fixture_test(an_amendment_that_fails_changes_nothing),
 		fixture_test(concurrent_handlers_adopt_a_charter_once),
 		fixture_test(when_one_amendment_is_adopted_others_of_that_version_are_outdated),
 		fixture_test(an_amendment_that_nobody_could_undo_is_refused_when_it_takes_effect),
+		fixture_test(a_form_shown_before_an_amendment_consents_to_nothing_new),
 		fixture_test(a_widened_purpose_is_not_covered_by_what_was_said_before),
 		fixture_test(a_default_that_says_more_for_the_silent_waits_for_their_acceptance),
 		fixture_test(an_amendment_shows_what_it_would_change_before_anybody_votes),
