@@ -36,6 +36,10 @@ SQL(motion_insert,
 	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, commonhold_now())");
 SQL(motion_event_insert,
 	"INSERT INTO motion_event (coop_id, motion_id, event, member_id, ballot_id, at, note) VALUES ($1, $2, $3, $4, $5, commonhold_now(), $6)");
+/* Its ballot, held as it is: whether voting has begun must not change while that is asked. */
+SQL(motion_ballot_hold,
+	"SELECT b.state FROM motion_event n JOIN ballot b ON b.coop_id = n.coop_id AND b.id = n.ballot_id "
+	"WHERE n.coop_id = $1 AND n.motion_id = $2 AND n.event = 'announced' FOR UPDATE OF b");
 SQL(motion_place, "SELECT c.slug, m.account_id FROM coop c, membership m WHERE c.id = $1 AND m.coop_id = $1 AND m.id = $2");
 
 const char *motion_state_name(enum motion_state s)
@@ -321,6 +325,7 @@ enum err motion_withdraw(struct call *c, struct uuid coop, struct uuid motion, s
 {
 	TRY(db_begin_in(c, coop, DB_WRITE));
 	TRY(motion_lock(c, coop));
+	TRY(db_exec(c, motion_ballot_hold, A_UUID(coop), A_UUID(motion)));
 	TRY(motion_get(c, coop, motion, out));
 	if (!out->mine)
 		return fail(c, ERR_FORBIDDEN, "Only who proposed a motion withdraws it.");
