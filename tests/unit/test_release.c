@@ -494,6 +494,20 @@ static void a_crash_at_any_point_resumes_to_the_same_bytes(void **state)
 	arena_free(a);
 }
 
+static void only_an_admin_schedules_and_cancels_whatever_the_route_asked(void **state)
+{
+	struct world w;
+	struct release r, out;
+	(void)state;
+	world_make(&w, NULL);
+	r = world_release(&w);
+	assert_err(by(&w, 5), ERR_FORBIDDEN, release_schedule_next(by(&w, 5), w.coop, &out));
+	assert_err(by(&w, 5), ERR_FORBIDDEN, release_cancel(by(&w, 5), w.coop, r.id, STR("Not for me."), &out));
+	assert_int_equal(world_read(&w, r.id).state, RELEASE_SCHEDULED);
+	assert_ok(by(&w, 1), release_cancel(by(&w, 1), w.coop, r.id, STR("Not this month."), &out));
+	assert_int_equal(out.state, RELEASE_CANCELLED);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -512,6 +526,7 @@ int main(void)
 		fixture_test(a_release_withdrawn_while_the_next_is_built_stays_withdrawn),
 		fixture_test(built_files_are_for_the_server_alone),
 		fixture_test(a_crash_at_any_point_resumes_to_the_same_bytes),
+		fixture_test(only_an_admin_schedules_and_cancels_whatever_the_route_asked),
 	};
 	return fixture_run(tests, CH_LEN(tests));
 }
