@@ -32,15 +32,28 @@ struct checkup_line {
 };
 
 /* What happened with one's data since the last checkup. */
-struct checkup_release { struct uuid id; struct str version; instant published_at; int64_t items; /* of mine */ };
-struct checkup_access { struct str recipient, purpose; instant since; };
+struct checkup_release {
+	struct uuid id;
+	struct str version;
+	instant published_at;
+	int64_t items;             /* of mine in it */
+};
+struct checkup_access {
+	struct str recipient;      /* organisation; may be empty */
+	struct str purpose;        /* policy_vocab.h */
+	instant since;             /* when it was granted */
+};
+struct checkup_money {
+	struct str currency;       /* ISO 4217 */
+	int64_t cents;             /* earned, whether paid out or not */
+};
 struct checkup_year {
-	instant from, to;
-	struct checkup_release *releases;
+	instant from, to;          /* since the last checkup, until now */
+	struct checkup_release *releases; /* with items of mine, newest first */
 	size_t n_releases;
-	struct checkup_access *accesses; /* to releases with items of mine */
+	struct checkup_access *accesses;  /* to releases with items of mine, newest first */
 	size_t n_accesses;
-	struct checkup_money { struct str currency; int64_t cents; } *money; /* what it earned me */
+	struct checkup_money *money;      /* a currency each */
 	size_t n_money;
 };
 
@@ -49,15 +62,15 @@ const char *checkup_kind_name(enum checkup_kind k);
 
 /* A checkup as it is shown. */
 struct checkup {
-	struct member member;
-	struct str coop_name, coop_slug;
+	struct member member;      /* whose it is */
+	struct str coop_name, coop_slug; /* where */
 	enum checkup_kind kind;    /* what can be answered now */
 	int charter;               /* version whose words are shown */
-	int cycle;
-	instant opens_at, due_at, lapses_at;
-	struct checkup_line *lines;
+	int cycle;                 /* which one it is, from 1 */
+	instant opens_at, due_at, lapses_at; /* from when it can be done, until when it should, and when the membership lapses without; INSTANT_NONE for applicants */
+	struct checkup_line *lines; /* every standing choice; off cycle those that are asked. NULL for applicants */
 	size_t n_lines;
-	struct checkup_year year;
+	struct checkup_year year;  /* what happened since the last */
 	struct str fingerprint;    /* of the lines as they stand: the ETag */
 	struct uuid last_receipt;  /* the newest one; nil: none */
 	struct str shown;          /* token that proves that they were shown; absent when there is nothing to answer */
@@ -67,8 +80,8 @@ struct checkup {
 struct checkup_reply { struct str line; enum checkup_answer answer; const struct json *value; };
 
 struct checkup_receipt {
-	struct uuid coop, id, member;
-	int cycle, charter;
+	struct uuid coop, id, member; /* id: random, receipt_id in the document */
+	int cycle, charter;        /* which checkup it was, and the version whose words were shown */
 	enum checkup_kind kind;
 	instant issued_at;
 	struct str document;       /* canonical JSON: the bytes that are signed */

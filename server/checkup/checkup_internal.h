@@ -8,18 +8,18 @@
 
 /* Everything that stands, as it is read once for the lines and once more when they are answered. */
 struct standing {
-	struct member member;
-	struct charter charter;
+	struct member member;          /* as read with the rest */
+	struct charter charter;        /* in force */
 	struct consent consent;        /* state absent: never said */
 	bool consented;                /* it stands and has not run out */
 	struct statement *statements;  /* defaults, newest first */
 	size_t n_statements;
 	int64_t on_items;              /* single contributions spoken about */
-	unsigned licence;
-	bool own_licence;
-	struct delegation *delegations; /* standing or suspended */
+	unsigned licence;              /* of new contributions: policy_licence_no */
+	bool own_licence;              /* chosen, not the charter's default */
+	struct delegation *delegations; /* those that are not over */
 	size_t n_delegations;
-	struct demand *demands;
+	struct demand *demands;        /* asked out of turn and not answered */
 	size_t n_demands;
 };
 

@@ -89,7 +89,8 @@ static size_t gather(struct call *c, const struct json *args, struct demand *out
 			out[at].words = str_fmt(c->arena, "%.*s %.*s", STR_ARG(out[at].words), STR_ARG(words));
 			continue;
 		}
-		out[n++] = (struct demand){ .line = line, .reason = str_is(line, "licence") ? line : str_is(line, "delegations") || str_is(line, "board") ? STR("delegate") : json_member_text(v, "reason"), .words = words };
+		out[n++] = (struct demand){ .line = line, .words = words,
+			.reason = str_is(line, "licence") ? line : str_is(line, "delegations") || str_is(line, "board") ? STR("delegate") : json_member_text(v, "reason") };
 	}
 	return n;
 }

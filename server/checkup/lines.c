@@ -63,10 +63,10 @@ enum checkup_kind standing_kind(const struct standing *s)
 
 struct lines {
 	struct call *c;
-	const struct standing *s;
+	const struct standing *s;      /* what stands */
 	enum policy_standing standing; /* as the clock has it */
-	struct checkup_line *at;
-	size_t n, room;
+	struct checkup_line *at;       /* lines so far */
+	size_t n, room;                /* how many, and places */
 };
 
 static void add(struct lines *l, struct checkup_line line)

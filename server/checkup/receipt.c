@@ -176,7 +176,14 @@ static enum err canonical_of(struct call *c, struct buf *text, struct str *out)
 	return out->p ? ERR_OK : fail(c, ERR_TOO_LARGE, "The receipt would be too large.");
 }
 
-struct paper { struct uuid id; enum checkup_kind kind; int cycle; const struct checkup_line *before, *after; size_t n_before, n_after; };
+/* What goes into a document besides what stands. */
+struct paper {
+	struct uuid id;                            /* the receipt's */
+	enum checkup_kind kind;
+	int cycle;                                 /* that was done */
+	const struct checkup_line *before, *after; /* as shown, with the answers; and as they stand since */
+	size_t n_before, n_after;                  /* how many of each */
+};
 
 static enum err document_write(struct call *c, struct json_writer *w, const struct standing *s, const struct coop *coop, const struct paper *p)
 {

@@ -55,19 +55,20 @@ SQL(daily_steps,
 	"UNION ALL SELECT 'look', id, number, NULL, NULL, NULL, NULL, NULL FROM late ORDER BY 1, 5, 4, 3");
 SQL(daily_coops, "SELECT id FROM coop WHERE id > $1 ORDER BY id LIMIT $2");
 
+/* A move, or a word to a person. */
 struct step {
-	struct uuid member;
+	struct uuid member;    /* whom it is about */
 	struct str what;       /* the state moved to, or the step that is told */
 	instant at;            /* when it was due */
-	instant due_at, lapses;
-	struct uuid account;
+	instant due_at, lapses; /* of the checkup */
+	struct uuid account;   /* who is told */
 };
 
 /* The rows of one batch. */
 struct steps {
-	struct step *moves, *words;
-	size_t n_moves, n_words;
-	int64_t looked;
+	struct step *moves, *words; /* each in the order in which they were due */
+	size_t n_moves, n_words;    /* how many */
+	int64_t looked;             /* memberships that were due to be looked at */
 };
 
 static struct str interval_of(struct arena *a, struct duration d)
