@@ -1,5 +1,6 @@
 #include "commonhold/db.h"
 #include "commonhold/notify.h"
+#include "commonhold/words.h"
 
 #include "ballot_internal.h"
 
@@ -51,7 +52,7 @@ static struct str counts_words(struct arena *a, const struct ballot *b)
 
 static struct str event_text(struct arena *a, const struct ballot *b, struct str event)
 {
-	struct str opens = clock_format(a, b->opens_at), closes = clock_format(a, b->closes_at);
+	struct str opens = words_minute(a, b->opens_at), closes = words_minute(a, b->closes_at);
 	if (str_is(event, "announced"))
 		return str_fmt(a, "Voting begins on %.*s and ends on %.*s.", STR_ARG(opens), STR_ARG(closes));
 	if (str_is(event, "opened"))
@@ -154,10 +155,10 @@ static struct str act_data(struct call *c, const struct ballot *b, struct str sl
 	jw_kstr(&w, "title", str_fmt(a, "%.*s voted for you: %.*s", STR_ARG(delegate), STR_ARG(b->title)));
 	if (shown)
 		jw_kstr(&w, "text", str_fmt(a, "Your delegate %.*s chose %.*s for you. If you want otherwise, vote yourself until %.*s: your own vote goes first.", STR_ARG(delegate),
-			STR_ARG(choice), STR_ARG(clock_format(a, b->closes_at))));
+			STR_ARG(choice), STR_ARG(words_minute(a, b->closes_at))));
 	else
 		jw_kstr(&w, "text", str_fmt(a, "Your delegate %.*s voted; how is hidden until the end. If you want to decide yourself, vote until %.*s: your own vote goes first.", STR_ARG(delegate),
-			STR_ARG(clock_format(a, b->closes_at))));
+			STR_ARG(words_minute(a, b->closes_at))));
 	jw_kstr(&w, "url", str_fmt(a, "/coops/%.*s/ballots/%.*s", STR_ARG(slug), STR_ARG(uuid_format(a, b->id))));
 	jw_kstr(&w, "delegate", delegate);
 	jw_kstr(&w, "scope", b->title);
