@@ -47,7 +47,7 @@ CH_CHECK enum err pool_receipt(struct call *c, struct uuid coop, struct uuid id,
 
 /* A batch: many submissions of one member, each decided by itself, written in groups of up to POOL_GROUP lines, a transaction each, so that whatever ends a batch early leaves whole
  * groups. Lines are given as they come and copied; blank ones are skipped; verdicts come back in order through `verdict`, on the caller's thread, after their group is
- * committed. Two threads parse, check and seal while the caller's thread writes. Constant memory. An error of `verdict` ends the batch with that error. */
+ * committed. Two threads parse, check and seal, two write, each with a connection while the pool has plenty. Constant memory. An error of `verdict` ends the batch with that error. */
 #define POOL_GROUP 4096                /* lines a transaction */
 #define POOL_GROUP_BYTES (6 * MIB)     /* text of a group, from which it is closed early */
 struct pool_batch;
