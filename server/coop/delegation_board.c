@@ -1,6 +1,7 @@
 #include "server/coop/delegation_internal.h"
 
-/* What the board says about uses, for members who let it speak: each admin says what it should say, and it has said so once the charter's part of them say the same. */
+/* What the board says about uses, for members who let it speak: each admin says what it should say, and it has said so once the charter's part of them say the same.
+ * A yes lasts as long as that many say it. */
 
 #define STATEMENTS_LISTED 1000 /* the board's newest: a few a use */
 
@@ -75,25 +76,49 @@ static bool says_already(const struct statement *now, size_t n, unsigned use, st
 	return str_is(effect, "none");
 }
 
-/* The resolutions that stand among the admins and that the board has not said yet. */
-static enum err find_resolved(struct call *c, const struct charter *charter, const struct member *me, struct statement *out, size_t *n)
+static bool says_yes(const struct statement *now, size_t n, unsigned use)
+{
+	for (size_t i = 0; i < n; i++)
+		if (now[i].uses & POLICY_BIT(use))
+			return str_is(now[i].effect, "allow") || str_is(now[i].effect, "allow_if");
+	return false;
+}
+
+static void board_statement(struct statement *out, size_t *n, unsigned use, struct str effect, uint16_t duties)
+{
+	out[(*n)++] = (struct statement){ .layer = POLICY_LAYER_DELEGATE, .uses = (uint16_t)POLICY_BIT(use), .effect = effect, .duties = duties, .valid_from = INSTANT_NONE,
+		.valid_to = INSTANT_NONE, .board = true };
+}
+
+/* What the board has to say now and has not said yet: the one thing about a use that enough admins say (two halves that disagree say nothing), and, where somebody has just
+ * `spoken` and too few are left for a yes, that it says nothing any more. A no goes by a resolution alone. */
+static enum err find_resolved(struct call *c, const struct charter *charter, const struct member *me, uint32_t spoken, struct statement *out, size_t *n)
 {
 	struct rows r;
 	struct statement *now;
 	size_t n_now;
-	int all, needed;
+	int all, needed, found[POLICY_USE_COUNT] = { 0 }, row[POLICY_USE_COUNT] = { 0 };
 	*n = 0;
 	TRY(admins(c, charter, &all, &needed));
 	TRY(board_now(c, me->coop, &now, &n_now));
 	TRY(db_query(c, says_counted, &r, A_UUID(me->coop), A_UUID(me->id)));
 	for (int i = 0; i < r.n; i++) {
-		struct str name = row_str(&r, i, 0), effect = row_str(&r, i, 1);
+		struct str name = row_str(&r, i, 0);
 		int use = policy_use_find(name.p, name.n);
-		uint16_t duties = duties_of(row_str(&r, i, 2));
-		if (use < 0 || row_int(&r, i, 3) < needed || *n == POLICY_USE_COUNT || says_already(now, n_now, (unsigned)use, effect, duties))
+		if (use < 0 || row_int(&r, i, 3) < needed)
 			continue;
-		out[(*n)++] = (struct statement){ .layer = POLICY_LAYER_DELEGATE, .uses = (uint16_t)POLICY_BIT(use), .effect = effect, .duties = duties, .valid_from = INSTANT_NONE,
-			.valid_to = INSTANT_NONE, .board = true };
+		found[use]++;
+		row[use] = i;
+	}
+	for (unsigned use = 0; use < POLICY_USE_COUNT; use++) {
+		if (found[use] == 1) {
+			struct str effect = row_str(&r, row[use], 1);
+			uint16_t duties = duties_of(row_str(&r, row[use], 2));
+			if (!says_already(now, n_now, use, effect, duties))
+				board_statement(out, n, use, effect, duties);
+		} else if ((spoken & POLICY_BIT(use)) && says_yes(now, n_now, use)) {
+			board_statement(out, n, use, STR("none"), 0);
+		}
 	}
 	return ERR_OK;
 }
@@ -102,6 +127,7 @@ enum err statement_say_for_board(struct call *c, struct uuid coop, const struct 
 {
 	struct member me;
 	struct charter charter;
+	uint32_t spoken = 0;
 	TRY(check_says(c, in, n));
 	struct statement *said = ARENA_ARRAY(c->arena, POLICY_USE_COUNT, struct statement), *checked = ARENA_ARRAY(c->arena, n, struct statement);
 	TRY(db_begin_in(c, coop, DB_WRITE));
@@ -113,10 +139,11 @@ enum err statement_say_for_board(struct call *c, struct uuid coop, const struct 
 	for (size_t i = 0; i < n; i++) {
 		checked[i] = in[i];
 		checked[i].layer = POLICY_LAYER_DELEGATE;
+		spoken |= in[i].uses;
 	}
 	TRY(statement_check(c, &charter, checked, n));
 	TRY(write_says(c, &me, checked, n));
-	TRY(find_resolved(c, &charter, &me, said, n_out));
+	TRY(find_resolved(c, &charter, &me, spoken, said, n_out));
 	if (*n_out > 0) {
 		TRY(statement_tell_principals(c, coop, POLICY_BOARD, STR("The board"), said, *n_out));
 		TRY(statement_make_inside(c, &charter, &me, said, *n_out));

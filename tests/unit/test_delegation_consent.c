@@ -298,6 +298,44 @@ static void the_board_speaks_once_the_charters_part_of_the_admins_say_the_same(v
 	assert_err(by(&w, 4), ERR_FORBIDDEN, statement_say_for_board(by(&w, 4), w.coop, &no, 1, &out, &n));
 }
 
+static struct str board_word(struct world *w)
+{
+	struct statement *out;
+	size_t n;
+	assert_ok(by(w, 3), statement_list_of_board(by(w, 3), w->coop, &out, &n));
+	return n ? out[0].effect : STR("none");
+}
+
+static void a_yes_of_the_board_lasts_as_long_as_enough_admins_say_it(void **state)
+{
+	struct world w;
+	(void)state;
+	world_make(&w, deep);
+	assert_int_equal(board_says(&w, 0, "allow"), 0);
+	assert_int_equal(board_says(&w, 1, "allow"), 1);
+	assert_int_equal(board_says(&w, 1, "none"), 1); /* one of three is left */
+	assert_true(str_is(board_word(&w), "none"));
+	assert_int_equal(board_says(&w, 1, "deny"), 0);
+	assert_int_equal(board_says(&w, 0, "deny"), 1);
+	assert_int_equal(board_says(&w, 0, "none"), 0); /* a no goes by a resolution alone */
+	assert_true(str_is(board_word(&w), "deny"));
+}
+
+static void two_halves_of_the_board_that_disagree_say_nothing(void **state)
+{
+	struct world w;
+	struct member out;
+	(void)state;
+	world_make(&w, "{\"board\":{\"n\":1,\"d\":2,\"strict\":false}}");
+	assert_ok(by(&w, 0), member_set_admin(by(&w, 0), w.coop, w.id[2], false, &out)); /* two are left */
+	assert_int_equal(board_says(&w, 0, "allow"), 1);
+	assert_int_equal(board_says(&w, 1, "deny"), 1);
+	assert_true(str_is(board_word(&w), "none"));
+	assert_int_equal(board_says(&w, 1, "deny"), 0);
+	assert_int_equal(board_says(&w, 0, "allow"), 0);
+	assert_true(str_is(board_word(&w), "none"));
+}
+
 struct building { struct call *call; struct uuid coop, release; enum err err; };
 
 static void *build_run(void *arg)
@@ -372,7 +410,8 @@ int main(void)
 		fixture_test(a_delegates_denial_after_the_cut_off_is_honoured), fixture_test(a_revoked_delegation_takes_its_yes_along),
 		fixture_test(a_delegate_who_leaves_takes_the_yes_along), fixture_test(a_yes_or_a_delegation_after_the_cut_off_is_inert),
 		fixture_test(a_chain_reaches_as_far_as_the_charter_allows), fixture_test(delegations_are_part_of_the_snapshot),
-		fixture_test(the_board_speaks_once_the_charters_part_of_the_admins_say_the_same),
+		fixture_test(the_board_speaks_once_the_charters_part_of_the_admins_say_the_same), fixture_test(a_yes_of_the_board_lasts_as_long_as_enough_admins_say_it),
+		fixture_test(two_halves_of_the_board_that_disagree_say_nothing),
 		fixture_test(a_delegation_revoked_while_the_release_is_built_is_honoured), fixture_test(a_delegate_speaks_about_uses_and_not_about_items),
 	};
 	return fixture_run(tests, CH_LEN(tests));
