@@ -30,8 +30,12 @@ struct str chart_parts(struct arena *a, const char *title, const struct chart_ba
 	for (size_t i = 0; i < n; i++) {
 		buf_add_z(&b, i ? ", " : ": ");
 		buf_add_html(&b, bars[i].label);
-		buf_add_z(&b, " ");
-		buf_add_html(&b, bar_text(a, &bars[i]));
+		if (bars[i].text.p) {
+			buf_add_z(&b, " ");
+			buf_add_html(&b, bars[i].text);
+		} else {
+			buf_addf(&b, " %lld", (long long)bars[i].value);
+		}
 	}
 	buf_add_z(&b, "\">");
 	for (size_t i = 0; i < n; i++) {
