@@ -57,6 +57,9 @@ struct ballot_seal {
 CH_CHECK enum err ballot_seal(struct call *c, struct uuid coop, struct uuid ballot);
 /* ERR_NOT_FOUND until it is sealed. */
 CH_CHECK enum err ballot_seal_read(struct call *c, struct uuid coop, struct uuid ballot, struct ballot_seal *out);
+/* Proofs are anybody's to ask for and take the memory of a whole ballot each: more than this at the same time are ERR_UNAVAILABLE, "proofs_busy". */
+#define BALLOT_PROOFS_AT_ONCE 4
+
 /* Streams a sealed ballot's bundle, line by line with their ends. Who may: anyone; for a ballot of restricted visibility, members. */
 typedef enum err (*bundle_write_fn)(void *arg, const void *p, size_t n);
 CH_CHECK enum err ballot_bundle_write(struct call *c, struct uuid coop, struct uuid ballot, bundle_write_fn write, void *arg);

@@ -5,6 +5,7 @@
 #include "commonhold/db.h"
 #include "commonhold/ledger.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -486,7 +487,35 @@ static enum err load_sealed(struct call *c, struct uuid coop, struct uuid ballot
 	return find_people(s);
 }
 
-enum err ballot_bundle_write(struct call *c, struct uuid coop, struct uuid ballot, bundle_write_fn write, void *arg)
+/* ---- How many at a time ---- */
+
+/* Whoever comes may ask for a bundle, and each takes the memory of a whole ballot. */
+static atomic_int under_way;
+
+struct slot { bool held; };
+
+static void slot_release(void *slot)
+{
+	struct slot *s = slot;
+	if (s->held)
+		atomic_fetch_sub(&under_way, 1);
+	s->held = false;
+}
+
+static enum err slot_take(struct call *c, struct slot **out)
+{
+	struct slot *s = ARENA_NEW(c->arena, struct slot);
+	if (!s || !arena_defer(c->arena, slot_release, s))
+		return fail(c, ERR_NO_MEMORY, "%s", err_text(ERR_NO_MEMORY));
+	s->held = atomic_fetch_add(&under_way, 1) < BALLOT_PROOFS_AT_ONCE;
+	*out = s;
+	if (s->held)
+		return ERR_OK;
+	atomic_fetch_sub(&under_way, 1);
+	return fail_reason(c, ERR_UNAVAILABLE, "proofs_busy", "Several proofs of ballots are being made just now. Try again shortly.");
+}
+
+static enum err write_bundle(struct call *c, struct uuid coop, struct uuid ballot, bundle_write_fn write, void *arg)
 {
 	struct sealing s;
 	struct ballot_seal seal;
@@ -506,6 +535,15 @@ enum err ballot_bundle_write(struct call *c, struct uuid coop, struct uuid ballo
 	TRY(bundle_lines(&source, write_line, w));
 	TRY(write_line(w, BUNDLE_PEOPLE, last));
 	return flush(w);
+}
+
+enum err ballot_bundle_write(struct call *c, struct uuid coop, struct uuid ballot, bundle_write_fn write, void *arg)
+{
+	struct slot *slot;
+	TRY(slot_take(c, &slot));
+	enum err e = write_bundle(c, coop, ballot, write, arg);
+	slot_release(slot);
+	return e;
 }
 
 /* ---- One's own part ---- */
@@ -551,7 +589,7 @@ static uint64_t outcomes_before(const struct sealing *s, uint32_t place)
 	return n;
 }
 
-enum err ballot_own_proof(struct call *c, struct uuid coop, struct uuid ballot, struct ballot_own_proof *out)
+static enum err own_proof(struct call *c, struct uuid coop, struct uuid ballot, struct ballot_own_proof *out)
 {
 	struct sealing s;
 	struct ballot_seal seal;
@@ -574,4 +612,13 @@ enum err ballot_own_proof(struct call *c, struct uuid coop, struct uuid ballot, 
 	struct hashes people = { p.leaves[BUNDLE_PEOPLE] }, outcomes = { p.leaves[BUNDLE_OUTCOMES] };
 	TRY(merkle_inclusion(c->arena, p.place, p.n[BUNDLE_PEOPLE], hash_at, &people, &out->person_path, &out->n_person_path));
 	return merkle_inclusion(c->arena, p.outcome_place, p.n[BUNDLE_OUTCOMES], hash_at, &outcomes, &out->outcome_path, &out->n_outcome_path);
+}
+
+enum err ballot_own_proof(struct call *c, struct uuid coop, struct uuid ballot, struct ballot_own_proof *out)
+{
+	struct slot *slot;
+	TRY(slot_take(c, &slot));
+	enum err e = own_proof(c, coop, ballot, out);
+	slot_release(slot);
+	return e;
 }

@@ -458,6 +458,50 @@ static void a_restricted_ballots_bundle_is_for_members(void **state)
 	assert_err(c, ERR_NOT_FOUND, ballot_seal_read(c, k.w.coop, ballot, &seal));
 }
 
+/* A bundle that is being read while others are asked for. */
+struct asking { struct crowd *k; struct uuid ballot; int depth, refused_at; };
+
+static enum err ask_another(void *arg, const void *p, size_t n)
+{
+	struct asking *g = arg;
+	(void)p;
+	(void)n;
+	if (g->refused_at)
+		return ERR_OK;
+	struct arena *a = arena_new(64 * MIB);
+	struct call c = { .arena = a, .actor = { .kind = AUTH_SYSTEM } };
+	g->depth++;
+	enum err e = ballot_bundle_write(&c, g->k->w.coop, g->ballot, ask_another, g);
+	if (e == ERR_UNAVAILABLE && !g->refused_at) {
+		assert_string_equal(c.error.reason, "proofs_busy");
+		g->refused_at = g->depth;
+	} else {
+		assert_int_equal(e, ERR_OK);
+	}
+	db_rollback(&c);
+	db_release(&c);
+	arena_free(a);
+	return ERR_OK;
+}
+
+static void no_more_proofs_are_made_at_once_than_there_is_memory_for(void **state)
+{
+	struct crowd k;
+	(void)state;
+	crowd_make(&k, NULL);
+	struct uuid ballot = propose(&k);
+	clock_set(OPENS);
+	assert_ok(k.w.system, ballot_advance(k.w.system, k.w.coop, ballot));
+	clock_set(CLOSES);
+	assert_ok(k.w.system, ballot_advance(k.w.system, k.w.coop, ballot));
+	assert_ok(k.w.system, ballot_seal(k.w.system, k.w.coop, ballot));
+	for (int again = 0; again < 2; again++) { /* what was taken is given back */
+		struct asking g = { .k = &k, .ballot = ballot };
+		assert_ok(k.w.system, ballot_bundle_write(k.w.system, k.w.coop, ballot, ask_another, &g));
+		assert_int_equal(g.refused_at, BALLOT_PROOFS_AT_ONCE);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -468,6 +512,7 @@ int main(void)
 		fixture_test(everybody_finds_their_own_lines_under_the_headers_roots),
 		fixture_test(a_changed_bundle_is_found_out),
 		fixture_test(a_restricted_ballots_bundle_is_for_members),
+		fixture_test(no_more_proofs_are_made_at_once_than_there_is_memory_for),
 	};
 	return fixture_run(tests, CH_LEN(tests));
 }
