@@ -314,9 +314,12 @@ const char *fixture_text(const char *sql)
 int64_t fixture_int(const char *sql)
 {
 	int64_t v = 0;
-	const char *text = fixture_text(sql);
-	if (!text || !str_to_i64(str_of(text), INT64_MIN, INT64_MAX, &v))
-		fail_msg("%s gives %s, which is no number", sql, text ? text : "nothing");
+	PGresult *r = admin_run(inside(false), sql);
+	const char *text = PQntuples(r) && !PQgetisnull(r, 0, 0) ? PQgetvalue(r, 0, 0) : NULL;
+	bool number = text && str_to_i64(str_of(text), INT64_MIN, INT64_MAX, &v);
+	PQclear(r);
+	if (!number)
+		fail_msg("%s gives no number", sql);
 	return v;
 }
 

@@ -530,7 +530,8 @@ static void approving_findings_counts_them_as_looked_at(void **state)
 	assert_int_equal(item.findings, 1);
 }
 
-/* The costs of an endpoint that everybody calls: a budget, so that it does not creep up unseen. */
+/* What is submitted to no server (a command, a test) goes the way of batches: seventeen statements, most of them several to a trip. Over HTTP it goes the short way, which has a
+ * budget of its own (test_pool_single). */
 static void a_submission_stays_within_its_budget_of_statements(void **state)
 {
 	(void)state;
@@ -539,7 +540,7 @@ static void a_submission_stays_within_its_budget_of_statements(void **state)
 	world_submit(c, coop, "warm");
 	int before = c->queries;
 	world_submit(c, coop, "counted");
-	assert_in_range(c->queries - before, 1, 16);
+	assert_in_range(c->queries - before, 1, 17);
 	before = c->queries;
 	world_submit(c, coop, "counted");
 	assert_in_range(c->queries - before, 1, 8);
