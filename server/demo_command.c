@@ -494,7 +494,7 @@ static enum err verify_download(struct demo *d, struct str dir, const uint8_t pu
 	struct verify_options options = { .public_key = public_key };
 	struct verify_result result;
 	TRY(verify_release(d->c->arena, dir.p, &options, &result, &d->c->error));
-	for (const struct verify_check *k = result.checks; k; k = k->next)
+	for (const struct check *k = result.checks; k; k = k->next)
 		fprintf(stderr, "  %s %.*s\n", k->ok ? "ok " : "BAD", STR_ARG(k->text));
 	return result.ok ? ERR_OK : fail(d->c, ERR_CORRUPT, "The downloaded release does not verify.");
 }

@@ -12,6 +12,7 @@
 
 #include "ballot.h"
 #include "ballot_outcome.h"
+#include "check.h"
 
 #define BALLOT_BUNDLE_VERSION 1
 #define BALLOT_BUNDLE_LINE (64 * KIB) /* longest line: a header holds the rule and the question */
@@ -21,13 +22,7 @@ const char *bundle_part_name(unsigned part); /* "people" … */
 
 /* ---- Checking one: pure, no database ---- */
 
-/* One thing that was looked at. */
-struct audit_check {
-	const char *id;           /* stable name: "header", "lines", "roots", "outcomes", "counts", "result", "log" */
-	bool ok;
-	struct str text;          /* a sentence for a person */
-	struct audit_check *next;
-};
+/* What a recount found; its checks are "header", "lines", "roots", "outcomes", "counts", "result", "log". */
 struct audit_result {
 	bool ok;                  /* every check holds */
 	bool pinned;              /* the key came from the reader, not from the bundle */
@@ -35,7 +30,7 @@ struct audit_result {
 	struct str title;
 	bool passed;              /* as recounted */
 	struct ballot_tally members, admins; /* as recounted */
-	struct audit_check *checks; /* in order */
+	struct check *checks; /* in order */
 };
 /* Reads a bundle from a file ("-": standard input) and recounts it. `key` (32 bytes) or NULL: the bundle's own, which then only has to fit the co-op's name. ERR_OK when it could be
  * read, whatever the result. Memory: about 200 bytes a person and 100 a vote or delegation. */

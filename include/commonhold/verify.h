@@ -8,20 +8,13 @@
 #define COMMONHOLD_VERIFY_H
 
 #include "arena.h"
+#include "check.h"
 #include "crypto.h"
 #include "error.h"
 #include "str.h"
 
 /* Media type of the manifest inside its DSSE envelope. */
 #define RELEASE_PAYLOAD_TYPE "application/vnd.commonhold.manifest+json"
-
-/* One thing that was looked at. */
-struct verify_check {
-	const char *id;           /* stable name: "files", "sums_signature", "manifest", "envelope", "rows", … */
-	bool ok;                  /* whether it holds */
-	struct str text;          /* a sentence for a person: what was found, or what is wrong and where */
-	struct verify_check *next;
-};
 
 /* What a verification remembers of the files that it hashed. In the next one with the same memory a file whose inode, size and times are what they were is not read again: for
  * whoever checks what they have just written, and again when the seals are on it. */
@@ -42,7 +35,7 @@ struct verify_result {
 	struct str release;           /* federated id and version, when the manifest could be read */
 	struct str version;
 	int64_t rows;                 /* rows read */
-	struct verify_check *checks;  /* in order */
+	struct check *checks;  /* in order */
 };
 
 /* Checks the folder. ERR_OK when it could be looked at, whatever the result; an error (ERR_IO, ERR_NOT_FOUND) only when it could not. */

@@ -2,9 +2,6 @@
 #include "commonhold/ballot_proof.h"
 
 #include <stdio.h>
-#include <unistd.h>
-
-struct arguments { const char *file, *key; bool json, help; };
 
 static int usage(FILE *to)
 {
@@ -18,38 +15,16 @@ static int usage(FILE *to)
 	return to == stdout ? 0 : 2;
 }
 
-static bool arguments_parse(int argc, char **argv, struct arguments *out)
+/* What comes after the name of the check. */
+static bool arguments_parse(int argc, char **argv, struct check_arguments *out)
 {
-	*out = (struct arguments){ .file = NULL };
-	if (argc > 1 && (str_is(str_of(argv[1]), "--help") || str_is(str_of(argv[1]), "-h"))) {
-		out->help = true;
-		return true;
-	}
-	if (argc < 2 || !str_is(str_of(argv[1]), "verify-ballot"))
-		return false;
-	for (int i = 2; i < argc; i++) {
-		struct str arg = str_of(argv[i]);
-		if (str_is(arg, "--json"))
-			out->json = true;
-		else if (str_is(arg, "--help") || str_is(arg, "-h"))
-			out->help = true;
-		else if (str_is(arg, "--key") && i + 1 < argc)
-			out->key = argv[++i];
-		else if (str_starts(arg, "--key="))
-			out->key = argv[i] + 6;
-		else if ((str_starts(arg, "-") && arg.n > 1) || out->file)
-			return false;
-		else
-			out->file = argv[i];
-	}
-	return out->help || out->file;
+	*out = (struct check_arguments){ .help = argc > 1 && (str_is(str_of(argv[1]), "--help") || str_is(str_of(argv[1]), "-h")) };
+	return out->help || (argc > 1 && str_is(str_of(argv[1]), "verify-ballot") && check_arguments_parse(argc, argv, 2, true, out));
 }
 
 static void print_lines(const struct audit_result *r)
 {
-	bool colours = isatty(STDOUT_FILENO);
-	for (const struct audit_check *c = r->checks; c; c = c->next)
-		printf("%s%s%s  %-9s %.*s\n", colours ? (c->ok ? "\033[32m" : "\033[31m") : "", c->ok ? "ok  " : "FAIL", colours ? "\033[0m" : "", c->id, STR_ARG(c->text));
+	checks_print(r->checks);
 	if (!r->ok)
 		printf("Do not believe this bundle: see FAIL above.\n");
 	else if (r->pinned)
@@ -79,16 +54,7 @@ static void print_json(const struct audit_result *r)
 	jw_object(&w);
 	write_tally(&w, "admins", &r->admins);
 	jw_kstr(&w, "ballot", r->ballot);
-	jw_key(&w, "checks");
-	jw_array(&w);
-	for (const struct audit_check *c = r->checks; c; c = c->next) {
-		jw_object(&w);
-		jw_kz(&w, "id", c->id);
-		jw_kbool(&w, "ok", c->ok);
-		jw_kstr(&w, "text", c->text);
-		jw_end_object(&w);
-	}
-	jw_end_array(&w);
+	checks_write(&w, r->checks);
 	write_tally(&w, "members", &r->members);
 	jw_kbool(&w, "ok", r->ok);
 	jw_kbool(&w, "passed", r->passed);
@@ -98,16 +64,16 @@ static void print_json(const struct audit_result *r)
 	buf_release(&out);
 }
 
-static int audit(struct arena *a, const struct arguments *args)
+static int audit(struct arena *a, const struct check_arguments *args)
 {
 	uint8_t key[32];
 	struct audit_result result;
 	struct error e = { 0 };
-	if (args->key && !str_unhex(str_of(args->key), key, 32) && !minisign_parse_key(a, str_of(args->key), key)) {
+	if (args->key && !check_key_parse(a, args->key, key)) {
 		fprintf(stderr, "commonhold audit: the key is neither minisign's form nor 64 hexadecimal digits.\n");
 		return 2;
 	}
-	if (ballot_bundle_audit(a, args->file, args->key ? key : NULL, &result, &e) != ERR_OK) {
+	if (ballot_bundle_audit(a, args->path, args->key ? key : NULL, &result, &e) != ERR_OK) {
 		fprintf(stderr, "commonhold audit: %s\n", e.message);
 		return 1;
 	}
@@ -120,7 +86,7 @@ static int audit(struct arena *a, const struct arguments *args)
 
 int audit_main(int argc, char **argv)
 {
-	struct arguments args;
+	struct check_arguments args;
 	if (!arguments_parse(argc, argv, &args))
 		return usage(stderr);
 	if (args.help)

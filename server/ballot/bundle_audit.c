@@ -22,7 +22,7 @@ struct auditing {
 	struct arena *a;
 	struct error *e;
 	struct audit_result *result;
-	struct audit_check **last;        /* where the next check goes */
+	struct check **last;        /* where the next check goes */
 	/* the header */
 	struct str header_text;
 	const struct json *header;
@@ -57,10 +57,10 @@ static void note(struct auditing *v, const char *id, bool ok, const char *fmt, .
 	va_start(args, fmt);
 	int n = vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
-	struct audit_check *c = ARENA_NEW(v->a, struct audit_check);
+	struct check *c = ARENA_NEW(v->a, struct check);
 	if (!c)
 		return;
-	*c = (struct audit_check){ .id = id, .ok = ok, .text = str_copy(v->a, str_make(text, n < 0 ? 0 : (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1)) };
+	*c = (struct check){ .id = id, .ok = ok, .text = str_copy(v->a, str_make(text, n < 0 ? 0 : (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1)) };
 	*v->last = c;
 	v->last = &c->next;
 	v->result->ok &= ok;

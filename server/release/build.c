@@ -125,7 +125,7 @@ static enum err check(struct call *c, struct artefact *a, bool staged)
 	struct verify_options options = { .public_key = a->key.public_key, .staged = staged, .known = shard_known, .arg = a, .memory = a->memory };
 	struct verify_result result;
 	TRY(verify_release(c->arena, a->dir.p, &options, &result, &c->error));
-	for (const struct verify_check *k = result.checks; k && !result.ok; k = k->next)
+	for (const struct check *k = result.checks; k && !result.ok; k = k->next)
 		if (!k->ok)
 			return fail(c, ERR_CORRUPT, "The built release does not pass its own check \"%s\": %.*s", k->id, STR_ARG(k->text));
 	if (!result.ok)

@@ -246,15 +246,15 @@ static const struct step {
 /* What outlives the verification is copied into the caller's arena. */
 struct keeping {
 	struct arena *arena;
-	struct verify_check **last;
+	struct check **last;
 };
 
 static void check_add(struct keeping *to, struct verify_result *result, const char *id, bool ok, const char *said)
 {
-	struct verify_check *check = ARENA_NEW(to->arena, struct verify_check);
+	struct check *check = ARENA_NEW(to->arena, struct check);
 	if (!check)
 		return;
-	*check = (struct verify_check){ id, ok, str_copy(to->arena, str_of(said)), NULL };
+	*check = (struct check){ id, ok, str_copy(to->arena, str_of(said)), NULL };
 	*to->last = check;
 	to->last = &check->next;
 	result->ok = result->ok && ok;

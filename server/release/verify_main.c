@@ -3,16 +3,8 @@
 #include "commonhold/verify.h"
 
 #include <stdio.h>
-#include <unistd.h>
 
 #define VERIFY_MAIN_ARENA (64 * MIB)
-
-struct arguments {
-	const char *dir;
-	const char *key;
-	bool json;
-	bool help;
-};
 
 static int usage(FILE *to)
 {
@@ -25,32 +17,9 @@ static int usage(FILE *to)
 	return to == stdout ? 0 : 2;
 }
 
-static bool arguments_parse(int argc, char **argv, struct arguments *out)
-{
-	*out = (struct arguments){ .dir = NULL };
-	for (int i = 1; i < argc; i++) {
-		struct str arg = str_of(argv[i]);
-		if (str_is(arg, "--json"))
-			out->json = true;
-		else if (str_is(arg, "--help") || str_is(arg, "-h"))
-			out->help = true;
-		else if (str_is(arg, "--key") && i + 1 < argc)
-			out->key = argv[++i];
-		else if (str_starts(arg, "--key="))
-			out->key = argv[i] + 6;
-		else if (str_starts(arg, "-") || out->dir)
-			return false;
-		else
-			out->dir = argv[i];
-	}
-	return out->help || out->dir;
-}
-
 static void print_lines(const struct verify_result *r)
 {
-	bool colours = isatty(STDOUT_FILENO);
-	for (const struct verify_check *c = r->checks; c; c = c->next)
-		printf("%s%s%s  %-14s  %.*s\n", colours ? (c->ok ? "\033[32m" : "\033[31m") : "", c->ok ? "ok  " : "FAIL", colours ? "\033[0m" : "", c->id, STR_ARG(c->text));
+	checks_print(r->checks);
 	if (r->ok && r->pinned)
 		printf("The release is whole and signed by the key that you gave.\n");
 	else if (r->ok)
@@ -66,16 +35,7 @@ static void print_json(const struct verify_result *r)
 	buf_init(&out, 1 * MIB);
 	jw_init(&w, &out);
 	jw_object(&w);
-	jw_key(&w, "checks");
-	jw_array(&w);
-	for (const struct verify_check *c = r->checks; c; c = c->next) {
-		jw_object(&w);
-		jw_kz(&w, "id", c->id);
-		jw_kbool(&w, "ok", c->ok);
-		jw_kstr(&w, "text", c->text);
-		jw_end_object(&w);
-	}
-	jw_end_array(&w);
+	checks_write(&w, r->checks);
 	jw_kbool(&w, "ok", r->ok);
 	jw_kbool(&w, "pinned", r->pinned);
 	jw_kstr(&w, "release", r->release);
@@ -86,25 +46,20 @@ static void print_json(const struct verify_result *r)
 	buf_release(&out);
 }
 
-static bool key_parse(struct arena *a, const char *text, uint8_t key[32])
-{
-	return str_unhex(str_of(text), key, 32) || minisign_parse_key(a, str_of(text), key);
-}
-
-static int verify_and_print(struct arena *a, const struct arguments *args)
+static int verify_and_print(struct arena *a, const struct check_arguments *args)
 {
 	uint8_t key[32];
 	struct verify_options options = { .public_key = NULL };
 	struct verify_result result;
 	struct error e = { 0 };
 	if (args->key) {
-		if (!key_parse(a, args->key, key)) {
+		if (!check_key_parse(a, args->key, key)) {
 			fprintf(stderr, "commonhold verify: the key is neither minisign's form nor 64 hexadecimal digits.\n");
 			return 2;
 		}
 		options.public_key = key;
 	}
-	if (verify_release(a, args->dir, &options, &result, &e) != ERR_OK) {
+	if (verify_release(a, args->path, &options, &result, &e) != ERR_OK) {
 		fprintf(stderr, "commonhold verify: %s\n", e.message);
 		return 1;
 	}
@@ -117,8 +72,8 @@ static int verify_and_print(struct arena *a, const struct arguments *args)
 
 int verify_main(int argc, char **argv)
 {
-	struct arguments args;
-	if (!arguments_parse(argc, argv, &args))
+	struct check_arguments args;
+	if (!check_arguments_parse(argc, argv, 1, false, &args))
 		return usage(stderr);
 	if (args.help)
 		return usage(stdout);

@@ -200,7 +200,7 @@ static struct audit_result audit(struct arena *a, const uint8_t *key)
 
 static void show(const struct audit_result *r)
 {
-	for (const struct audit_check *c = r->checks; c; c = c->next)
+	for (const struct check *c = r->checks; c; c = c->next)
 		print_message("%s %s: %.*s\n", c->ok ? "ok" : "FAIL", c->id, STR_ARG(c->text));
 }
 
@@ -416,7 +416,7 @@ static void a_changed_bundle_is_found_out(void **state)
 		put_bundle(replaced(c, whole, changes[i].from, changes[i].to));
 		struct audit_result r = audit(a, coop.public_key);
 		bool named = false;
-		for (const struct audit_check *check = r.checks; check; check = check->next)
+		for (const struct check *check = r.checks; check; check = check->next)
 			named |= !check->ok && strcmp(check->id, changes[i].check) == 0;
 		if (r.ok || !named) {
 			show(&r);

@@ -212,7 +212,7 @@ static void verifies(struct world *w, struct uuid release)
 	struct str dir = release_dir(c->arena, w->coop, release);
 	struct verify_options options = { .public_key = coop.public_key };
 	assert_ok(c, verify_release(c->arena, dir.p, &options, &result, &c->error));
-	for (const struct verify_check *k = result.checks; k; k = k->next)
+	for (const struct check *k = result.checks; k; k = k->next)
 		if (!k->ok)
 			fail_msg("%s: %.*s", k->id, STR_ARG(k->text));
 	assert_true(result.ok && result.pinned);

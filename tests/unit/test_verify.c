@@ -387,7 +387,7 @@ static struct verify_result verify(void)
 
 static void print_checks(const struct verify_result *r)
 {
-	for (const struct verify_check *c = r->checks; c; c = c->next)
+	for (const struct check *c = r->checks; c; c = c->next)
 		print_message("%s %s: %.*s\n", c->ok ? "ok" : "FAIL", c->id, STR_ARG(c->text));
 }
 
@@ -405,7 +405,7 @@ static void assert_caught(enum fraud fraud, const char *id)
 	build(fraud);
 	struct verify_result r = verify();
 	bool caught = false;
-	for (const struct verify_check *c = r.checks; c; c = c->next)
+	for (const struct check *c = r.checks; c; c = c->next)
 		if (!c->ok && str_is(str_of(c->id), id))
 			caught = c->text.n > 10;
 	if (r.ok || !caught) {
