@@ -23,6 +23,7 @@ struct chart_node {
 	struct str label;     /* escaped here */
 	int64_t value;        /* not negative; what goes in or comes out */
 	const char *class;    /* as of a bar */
+	struct str text;      /* shown instead of the value, such as a state; absent: the value */
 };
 struct chart_link { size_t from, to; /* places on the left and on the right */ int64_t value; };
 /* Two columns of nodes with bands between them, as thick as what flows. */
@@ -34,5 +35,30 @@ struct chart_flow {
 	size_t n_links;
 };
 struct str chart_flow(struct arena *a, const struct chart_flow *flow);
+
+/* One stage of something that goes through several, in their order. */
+struct chart_stage {
+	struct str label;     /* escaped here: what the stage is */
+	struct str text;      /* escaped here: when it was reached, or by when it will be; may be absent */
+	const char *class;    /* include: reached; info: where it is now; neutral: to come; exclude: it ended here */
+};
+/* Stages side by side where there is room, below each other on a phone. */
+struct str chart_stages(struct arena *a, const char *title, const struct chart_stage *stages, size_t n);
+
+/* Bars made of parts, such as the months of a year by kind. */
+struct chart_part { const char *name, *class; };
+struct chart_stack {
+	struct str label;     /* escaped here */
+	const int64_t *parts; /* as many as the chart has parts; not negative */
+};
+struct chart_stacks {
+	const char *title;
+	const struct chart_part *parts; /* what each bar is made of, in order */
+	size_t n_parts;
+	const struct chart_stack *rows; /* the bars, from the top */
+	size_t n_rows;
+};
+/* The longest bar goes across. */
+struct str chart_stacks(struct arena *a, const struct chart_stacks *stacks);
 
 #endif

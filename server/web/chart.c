@@ -113,11 +113,13 @@ static void flow_bands(struct buf *b, const struct chart_flow *flow, struct flow
 static void flow_nodes(struct buf *b, struct arena *a, const struct chart_node *nodes, const struct flow_place *places, size_t n, bool on_right)
 {
 	for (size_t i = 0; i < n; i++) {
-		struct str value = words_count(a, nodes[i].value);
+		struct str value = nodes[i].text.p ? nodes[i].text : words_count(a, nodes[i].value);
 		buf_addf(b, "<rect class=\"bar %s\" x=\"%s\" y=\"%.1f\" width=\"1.5%%\" height=\"%.1f\" rx=\"2\"/>", nodes[i].class, on_right ? "98.5%" : "0", places[i].y, places[i].height);
 		buf_addf(b, "<text class=\"label\" x=\"%s\" y=\"%.1f\"%s>", on_right ? "97%" : "3%", places[i].y + places[i].height / 2 + 5, on_right ? " text-anchor=\"end\"" : "");
 		buf_add_html(b, nodes[i].label);
-		buf_addf(b, " <tspan class=\"value\">%.*s</tspan></text>", STR_ARG(value));
+		buf_add_z(b, " <tspan class=\"value\">");
+		buf_add_html(b, value);
+		buf_add_z(b, "</tspan></text>");
 	}
 }
 
@@ -136,7 +138,11 @@ struct str chart_flow(struct arena *a, const struct chart_flow *flow)
 	for (size_t i = 0; i < flow->n_right; i++) {
 		buf_add_z(&b, i ? ", " : ": ");
 		buf_add_html(&b, flow->right[i].label);
-		buf_addf(&b, " %lld", (long long)flow->right[i].value);
+		buf_add_z(&b, " ");
+		if (flow->right[i].text.p)
+			buf_add_html(&b, flow->right[i].text);
+		else
+			buf_add_i64(&b, flow->right[i].value);
 	}
 	buf_addf(&b, "\"><svg width=\"100%%\" height=\"%.0f\" viewBox=\"0 0 100 %.0f\" preserveAspectRatio=\"none\">", height, height);
 	flow_bands(&b, flow, left, right);

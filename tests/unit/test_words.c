@@ -108,12 +108,50 @@ static void a_chart_scales_its_bars_and_not_its_letters(void **state)
 	assert_true(holds(svg, "aria-label=\"Items: Released 2000, "));
 }
 
+static void stages_say_by_form_and_words_how_far_it_is(void **state)
+{
+	(void)state;
+	const struct chart_stage stages[] = { { STR("Received"), STR("1 May"), "include" }, { STR("Purged"), STR_NONE, "info" }, { STR("<Done>"), STR("by 1 June"), "neutral" } };
+	struct str svg = chart_stages(arena, "Progress", stages, 3);
+	assert_true(holds(svg, "aria-label=\"Progress: Received, 1 May; Purged; &lt;Done&gt;, by 1 June\""));
+	assert_true(holds(svg, "class=\"bar include\""));
+	assert_true(holds(svg, "class=\"ring info\""));
+	assert_true(holds(svg, "class=\"ring neutral\""));
+	assert_false(holds(svg, "<Done>"));
+	assert_false(holds(svg, "style="));
+	assert_true(holds(svg, "lying") && holds(svg, "standing"));
+}
+
+static void the_parts_of_a_stack_follow_each_other(void **state)
+{
+	(void)state;
+	const int64_t may[] = { 3, 1 }, june[] = { 0, 2 };
+	const struct chart_part parts[] = { { "erased", "s1" }, { "corrected", "s2" } };
+	const struct chart_stack rows[] = { { STR("May"), may }, { STR("June"), june } };
+	struct str svg = chart_stacks(arena, &(struct chart_stacks){ "By month", parts, 2, rows, 2 });
+	assert_true(holds(svg, "aria-label=\"By month: May, erased 3, corrected 1; June, corrected 2\""));
+	assert_true(holds(svg, "class=\"bar s1\" x=\"0.00%\" y=\"22\" width=\"75.00%\""));
+	assert_true(holds(svg, "class=\"bar s2\" x=\"75.00%\" y=\"22\" width=\"25.00%\""));
+	assert_true(holds(svg, "class=\"bar s2\" x=\"0.00%\" y=\"72\" width=\"50.00%\""));
+}
+
+static void a_node_of_a_flow_may_say_something_else_than_its_value(void **state)
+{
+	(void)state;
+	const struct chart_node left[] = { { STR("1.0.0"), 2, "s1" } }, right[] = { { STR("A <mirror>"), 1, "include", STR("confirmed") }, { STR("B"), 1, "hold" } };
+	const struct chart_link links[] = { { 0, 0, 1 }, { 0, 1, 1 } };
+	struct str svg = chart_flow(arena, &(struct chart_flow){ "Where", left, right, 1, 2, links, 2 });
+	assert_true(holds(svg, "aria-label=\"Where: A &lt;mirror&gt; confirmed, B 1\""));
+	assert_true(holds(svg, "<tspan class=\"value\">confirmed</tspan>"));
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(dates_and_counts_are_written_as_people_do), TEST(languages_are_called_by_their_names), TEST(a_pointer_is_said_as_a_place),
 		TEST(every_number_of_the_vocabulary_has_words), TEST(a_chart_scales_its_bars_and_not_its_letters),
+		TEST(stages_say_by_form_and_words_how_far_it_is), TEST(the_parts_of_a_stack_follow_each_other), TEST(a_node_of_a_flow_may_say_something_else_than_its_value),
 	};
 	return cmocka_run_group_tests_name("words", tests, NULL, NULL);
 }
