@@ -1,9 +1,10 @@
 #include "server/account/oidc_provider.h"
 
 #include "commonhold/config.h"
+#include "commonhold/fetch.h"
+#include "commonhold/limits.h"
 #include "commonhold/log.h"
 
-#include <curl/curl.h>
 #include <stdatomic.h>
 
 #define CONNECT_MS 2000
@@ -13,28 +14,6 @@
 
 static atomic_int under_way;
 
-static size_t body_take(char *p, size_t size, size_t n, void *arg)
-{
-	struct buf *b = arg;
-	buf_add(b, p, size * n);
-	return b->failed ? 0 : size * n;
-}
-
-static void handle_release(void *curl)
-{
-	curl_easy_cleanup(curl);
-}
-
-static void headers_release(void *list)
-{
-	curl_slist_free_all(list);
-}
-
-static void body_release(void *b)
-{
-	buf_release(b);
-}
-
 static enum err unreachable(struct call *c, const char *why)
 {
 	log_event(LOG_WARN, "oidc.unreachable", LOG_Z("why", why));
@@ -42,56 +21,29 @@ static enum err unreachable(struct call *c, const char *why)
 }
 
 /* Nothing but what was asked for, from whom it was asked: no redirects, no other protocol, no end of bytes. */
-static void handle_limit(CURL *curl, bool loopback)
+static enum err exchange(struct call *c, const struct fetch_request *request, struct fetched *out)
 {
-	curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, loopback ? "http" : "https");
-	curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
-	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
-	curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)TOTAL_MS);
-	curl_easy_setopt(curl, CURLOPT_MAXFILESIZE, (long)BODY_MAX);
-	curl_easy_setopt(curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-	if (loopback)
-		curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
-}
-
-static enum err exchange(struct call *c, CURL *curl, struct buf *body, struct fetched *out)
-{
-	CURLcode code = curl_easy_perform(curl);
-	if (code != CURLE_OK)
-		return unreachable(c, curl_easy_strerror(code));
-	curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &out->status);
-	out->body = str_copy(c->arena, buf_str(body));
+	struct fetch_answer answer;
+	struct error e = { 0 };
+	if (fetch(NULL, c->arena, request, &answer, &e) != ERR_OK)
+		return unreachable(c, e.message);
+	*out = (struct fetched){ answer.status, answer.body };
 	return ERR_OK;
 }
 
 enum err oidc_fetch(struct call *c, struct str url, struct str form, struct str user, struct str password, struct fetched *out)
 {
+	static const struct fetch_header headers[] = { { { "Accept", 6 }, { "application/json", 16 } }, { { "Content-Type", 12 }, { "application/x-www-form-urlencoded", 33 } } };
 	bool loopback = url_is_loopback(url);
 	if (!loopback && !str_starts(url, "https://"))
 		return unreachable(c, "an address without https");
-	CURL *curl = curl_easy_init();
-	struct curl_slist *headers = curl_slist_append(NULL, "Accept: application/json");
-	struct buf *body = ARENA_NEW(c->arena, struct buf);
-	buf_init(body, BODY_MAX);
-	if (!curl || !headers || !arena_defer(c->arena, handle_release, curl) || !arena_defer(c->arena, headers_release, headers) || !arena_defer(c->arena, body_release, body))
-		return fail(c, ERR_NO_MEMORY, "%s", err_text(ERR_NO_MEMORY));
-	handle_limit(curl, loopback);
-	curl_easy_setopt(curl, CURLOPT_URL, str_z(c->arena, url));
-	curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
-	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, body_take);
-	curl_easy_setopt(curl, CURLOPT_WRITEDATA, body);
-	if (form.p) {
-		curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE, (long)form.n);
-		curl_easy_setopt(curl, CURLOPT_COPYPOSTFIELDS, str_z(c->arena, form));
-	}
-	if (user.p) {
-		curl_easy_setopt(curl, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
-		curl_easy_setopt(curl, CURLOPT_USERNAME, str_z(c->arena, user));
-		curl_easy_setopt(curl, CURLOPT_PASSWORD, str_z(c->arena, password));
-	}
+	/* Whoever runs the instance named the provider, which may well be one of their own network. */
+	const struct fetch_request request = {
+		.url = url, .headers = headers, .n_headers = form.p ? 2 : 1, .body = form, .user = user, .password = password,
+		.max_bytes = BODY_MAX, .connect_ms = CONNECT_MS, .total_ms = TOTAL_MS, .allow_private = true, .allow_http = loopback,
+	};
 	bool room = atomic_fetch_add(&under_way, 1) < AT_A_TIME;
-	enum err e = room ? exchange(c, curl, body, out) : fail_reason(c, ERR_UNAVAILABLE, "oidc_busy", "Many people sign in with the provider just now. Try again shortly.");
+	enum err e = room ? exchange(c, &request, out) : fail_reason(c, ERR_UNAVAILABLE, "oidc_busy", "Many people sign in with the provider just now. Try again shortly.");
 	atomic_fetch_sub(&under_way, 1);
 	return e;
 }
