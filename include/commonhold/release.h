@@ -1,7 +1,7 @@
 /* release.h - a release from its schedule to its publication: freeze, ballot, build, publish.
  *
  * scheduled -> frozen -> notice -> open -> passed -> cooling_off -> building -> published -> superseded | withdrawn; also failed, expired, cancelled. Each arrow is a row of a table
- * with its guard and sentence (release.c). Freezing decides every item at the cut-off and the ballot is about the digest of that set. Building decides again inside its own
+ * with its guard and sentence (release.c). A redaction release begins at `building`: it is an earlier one without what was erased since, and needs no ballot. Freezing decides every item at the cut-off and the ballot is about the digest of that set. Building decides again inside its own
  * transaction, with grants up to the cut-off and withdrawals up to now, so it can only remove; the artefact is a function of what was decided: the same bytes after any crash.
  */
 #ifndef COMMONHOLD_RELEASE_H
@@ -44,6 +44,10 @@ struct release {
 	struct sha256 manifest_sha256;    /* of the artefact; zeros before */
 	struct sha256 seed;               /* of every order that a cap selects by */
 	int64_t leaf;                     /* entry "release.published" in the log, or of the change just made; -1: none */
+	struct uuid redacts;              /* the release that this one is without what was erased; nil: an ordinary one */
+	instant withdrawn_at, cleared_at; /* INSTANT_NONE: not withdrawn; its data are still on disk */
+	struct str withdrawn_why;         /* a sentence; absent unless it was withdrawn */
+	int64_t tombstones_from, tombstones_upto; /* withdrawn for these tombstones, among others between them; -1: for none */
 };
 
 /* Makes the next release of the co-op's cadence known (job "release.schedule"): one per cut-off. `out` may be NULL. */
@@ -123,6 +127,62 @@ struct item_release { struct release release; enum policy_outcome outcome; uint6
 CH_CHECK enum err release_of_item(struct call *c, struct uuid coop, struct uuid contribution, struct item_release **out, size_t *n);
 /* The same for a page of items and the latest release: outcomes by position. */
 CH_CHECK enum err release_outcomes(struct call *c, struct uuid coop, struct uuid release, const int64_t *item_nos, size_t n, uint64_t *reasons);
+
+/* ---- taking back (holding.c, redact.c, patch.c) ----
+ *
+ * A version that holds an erased item is withdrawn in the transaction that writes the tombstone, and answers 410 from then on. Job "release.redact" then makes, from the last version ever
+ * published if that was withdrawn for tombstones, a redaction release: same cut-off, charter, ballot and shards, only without what may no longer be in it. Older versions get none:
+ * their holders move to the newest. When it is published, or cannot be, the data of the withdrawn versions go from disk.
+ *
+ * Where things are served (PATHS is /api/v1/coops/{coop}/releases/{version}/files/, gated like all files of that version; Hub: /datasets/{coop}/releases/resolve/{version}/):
+ *   PATHSpatches/<from>--<to>.redact.jsonl    of version <to>: what turns the shards of <from> into its own
+ *   PATHSdata/<kind>/….jsonl.gz               its shards;  PATHSmanifest.json, manifest.dsse.json, SHA256SUMS, SHA256SUMS.minisig, checkpoint, release.tlog-proof, tombstones.jsonl, README.md …
+ *   GET /api/v1/coops/{coop}/releases/{version}/files     the list of all of them (release_files)
+ *   GET /api/v1/coops/{coop}/status.json      signed: usable, withdrawn, min_usable, tombstones_upto
+ * Any file of a withdrawn version answers 410, problem+json with the members "withdrawn": {"version","reason","at","tombstones":{"from","upto"} or null,"feed": path of the tombstones since then,
+ * "move_to": version or null,"patch": path of the patch from the withdrawn version to move_to, or null}.
+ *
+ * A patch is NDJSON of canonical JSON, one line for each shard of <from> that changes, in byte order of path; shards that it does not name are the same file, byte for byte, in both:
+ *
+ *   {"path":P,"path_after":P or null,"raw_sha256":HEX,"raw_sha256_after":HEX or null,"rows":[0,17,…],"sha256_after":HEX or null,"size_after":N or null}
+ *
+ *   path         shard of <from>;  raw_sha256: of its lines before, uncompressed, as in the manifest of <from>
+ *   rows         numbers of the lines that go, from 0, ascending, none twice, at least one
+ *   path_after   the shard in <to>: always the same path, since the cut is kept; null: nothing is left of it, so rows names all of its lines and there is no such file in <to>
+ *   *_after      the lines that stay, in their order, and the file, as the manifest of <to> gives them: gzip as gz_writer makes it (level 6, gzip.h), so that applying gives the very file
+ * All files outside data/ are <to>'s own, and are fetched. The shards of <to> are exactly those of <from> that the patch does not name and those that it names with a path_after.
+ */
+
+/* Which versions hold which of some items. */
+struct release_holding {
+	struct release *releases;  /* published, superseded or withdrawn ones that hold at least one of the items, oldest first */
+	size_t n;                  /* how many */
+	uint64_t *bits;            /* item i is in release r: bit r % 64 of bits[i * words + r / 64] */
+	size_t words, n_items;     /* words an item; items asked about */
+};
+/* Asks by item number, reading the stored decisions of only those segments that an item is in. Inside. */
+CH_CHECK enum err release_holding(struct call *c, struct uuid coop, const int64_t *items, size_t n, struct release_holding *out);
+/* The versions that hold the item at place i of those asked about, oldest first. */
+size_t release_holding_versions(struct arena *a, const struct release_holding *h, size_t i, struct str **out);
+static inline bool release_holds(const struct release_holding *h, size_t item, size_t release) { return h->bits[item * h->words + release / 64] >> release % 64 & 1; }
+
+/* Withdraws a published or superseded version: event, leaf "release.withdrawn", notice to the members. `why` is a sentence for people; [from, upto] the tombstones that it is withdrawn for
+ * (-1, -1: none). Once more for a version that was withdrawn already widens that range and nothing else. Inside; the log is locked from here on. */
+CH_CHECK enum err release_withdraw(struct call *c, struct uuid coop, struct uuid release, struct str why, int64_t from, int64_t upto);
+/* Queues job "release.redact" of the co-op for `due` (deletion.gather after the erasure); an earlier one that waits is kept. Inside. */
+CH_CHECK enum err release_redact(struct call *c, struct uuid coop, instant due);
+/* What the job does: builds and publishes the redaction release if one is due, or finds that there can be none and says so in the withdrawn version's `failure`; then deletes the data
+ * of every withdrawn version. Resumes after a crash at any point; repeating it changes nothing. Opens its own transactions. */
+CH_CHECK enum err release_redact_now(struct call *c, struct uuid coop);
+/* Deletes the data of a withdrawn version from disk (its manifest, signatures, proofs and documents stay, for audits). Refused while a usable version holds what it was withdrawn for. Own transactions. */
+CH_CHECK enum err release_clear(struct call *c, struct uuid coop, struct uuid release);
+/* How many versions that were withdrawn for tombstones up to `upto` still have data on disk: 0 when the files are gone. Inside. */
+CH_CHECK enum err release_not_cleared(struct call *c, struct uuid coop, int64_t upto, int64_t *n);
+/* The version that holders of a withdrawn one move to: the newest published; ERR_NOT_FOUND: none. *patch is the path of the patch in it that leads there from `from`, absent when there is none.
+ * Inside. */
+CH_CHECK enum err release_move_to(struct call *c, const struct release *from, struct release *to, struct str *patch);
+/* Sets the gauge commonhold_redactions_overdue: versions withdrawn for tombstones longer ago than their charter's deletion.redact_within whose data are still on disk. */
+void release_gauges(void);
 
 extern const struct job_kind release_jobs[];
 

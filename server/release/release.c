@@ -19,7 +19,7 @@ SQL(release_page,
 SQL(release_last_cutoff, "SELECT max(cutoff_at) FROM release WHERE coop_id = $1");
 SQL(release_insert,
 	"INSERT INTO release (coop_id, id, charter, cutoff_at, state, state_at, spec, seed) VALUES ($1, $2, $3, $4, 'scheduled', commonhold_now(), $5, $6) "
-	"ON CONFLICT ON CONSTRAINT one_release_per_cutoff DO NOTHING");
+	"ON CONFLICT (coop_id, cutoff_at) WHERE redacts_id IS NULL DO NOTHING");
 SQL(release_set_state, "UPDATE release SET state = $3, state_at = commonhold_now() WHERE coop_id = $1 AND id = $2");
 SQL(release_note_event, "INSERT INTO release_event (coop_id, release_id, from_state, to_state, at, reason) VALUES ($1, $2, $3, $4, commonhold_now(), $5)");
 SQL(release_set_build_after, "UPDATE release SET build_after = $3 WHERE coop_id = $1 AND id = $2");
