@@ -197,6 +197,9 @@ static policy_reasons flag_reasons(uint32_t flags)
 		{POLICY_ITEM_MINOR, POLICY_REASON(MINOR)},
 		{POLICY_ITEM_SPECIAL, POLICY_REASON(SPECIAL_CATEGORY)},
 		{POLICY_ITEM_THIRD_PARTY, POLICY_REASON(THIRD_PARTY)},
+		{POLICY_ITEM_WITHDRAWN, POLICY_REASON(CONSENT_WITHDRAWN)},
+		{POLICY_ITEM_EMBARGOED, POLICY_REASON(EMBARGO_UNTIL)},
+		{POLICY_ITEM_RESERVED, POLICY_REASON(ENGINE_ERROR)},
 	};
 	policy_reasons reasons = 0;
 	for (size_t i = 0; i < sizeof meanings / sizeof meanings[0]; i++)
@@ -323,6 +326,8 @@ static void fill_items(struct policy_program *program)
 		program->by_low[low] = low_reasons(spec, low);
 	for (uint32_t flags = 0; flags < 512; flags++)
 		program->by_flags[flags] = flag_reasons(flags << 11);
+	for (uint32_t flags = 0; flags < 8; flags++)
+		program->by_high[flags] = flag_reasons(flags << 21);
 	for (unsigned region = 0; region < 256; region++) {
 		program->by_region[region] = spec->regions[region / 64] >> region % 64 & 1 ? 0 : POLICY_REASON(REGION);
 		program->regions_matter |= program->by_region[region] != 0;

@@ -1,7 +1,7 @@
 /*
  * decide.c - the loop over items.
  *
- * Columns in, columns out: five lookups and the member's row are OR-ed into one word of reasons, without a
+ * Columns in, columns out: six lookups and the member's row are OR-ed into one word of reasons, without a
  * branch that depends on the item. Items with facts of their own are few and sorted, so a cursor meets
  * them. Charter rules are evaluated for 64 items at a time.
  */
@@ -37,12 +37,11 @@ struct policy_item policy_item_unpack(uint64_t word, uint64_t more, uint32_t mem
 static inline __attribute__((always_inline)) policy_reasons of_item(const struct policy_program *program, uint64_t word,
                                                                     bool regions, size_t n_breaks)
 {
-	policy_reasons r = program->by_low[word & 2047] | program->by_flags[word >> 11 & 511];
+	policy_reasons r = program->by_low[word & 2047] | program->by_flags[word >> 11 & 511] | program->by_high[word >> 21 & 7];
 	if (regions)
 		r |= program->by_region[word >> POLICY_ITEM_REGION_SHIFT & 255];
 	r |= (program->credit >> (word >> POLICY_ITEM_LICENCE_SHIFT & 63) & ~(word >> 20) & 1)
 	     << POLICY_REASON_NO_ATTRIBUTION_MISSING;
-	r |= (uint64_t)((word & POLICY_ITEM_RESERVED) != 0) << POLICY_REASON_NO_ENGINE_ERROR;
 	const uint64_t second = word >> POLICY_ITEM_CREATED_SHIFT;
 	size_t segment = 0;
 	for (size_t b = 0; b < n_breaks; b += 4)

@@ -87,6 +87,7 @@ struct policy_program {
 	policy_instant times[2];                 /* the cut-off and the instant */
 	policy_reasons by_low[2048];             /* by kind, licence and moderation: bits 0-10 of the word */
 	policy_reasons by_flags[512];            /* by bits 11-19 */
+	policy_reasons by_high[8];               /* by bits 21-23; bit 20 counts only together with the licence */
 	policy_reasons by_region[256];           /* by bits 24-31 */
 	uint64_t credit;                         /* licences that need attribution, as bits */
 	uint64_t breaks[POLICY__BREAKS];         /* seconds at which the rules about time change, ascending; unused: max */

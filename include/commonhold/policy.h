@@ -33,7 +33,7 @@
 #include "commonhold/policy_vocab.h"
 
 /* Version of the decision rules. It is part of every digest; raise it when any outcome can change. */
-#define POLICY_ENGINE "commonhold-policy/2"
+#define POLICY_ENGINE "commonhold-policy/3"
 
 #define POLICY_NO_MEMBER UINT32_MAX /* no member */
 #define POLICY_NO_ITEM UINT32_MAX   /* no item */
@@ -120,7 +120,9 @@ struct policy_member {
  *   bit   18    special category
  *   bit   19    third party
  *   bit   20    attribution complete
- *   bits 21-23  0 (anything else is ENGINE_ERROR)
+ *   bit   21    withdrawn from future releases by its contributor
+ *   bit   22    embargoed by its contributor at this instant
+ *   bit   23    0 (anything else is ENGINE_ERROR)
  *   bits 24-31  region              the caller's number 1-255; 0 = not stated
  *   bits 32-63  created             seconds since 1970, rounded up
  */
@@ -139,9 +141,11 @@ enum policy_item_flag {
 	POLICY_ITEM_SPECIAL = 1 << 18,
 	POLICY_ITEM_THIRD_PARTY = 1 << 19,
 	POLICY_ITEM_ATTRIBUTED = 1 << 20,
+	POLICY_ITEM_WITHDRAWN = 1 << 21,
+	POLICY_ITEM_EMBARGOED = 1 << 22,
 };
-#define POLICY_ITEM_FLAGS 0x1ff800u
-#define POLICY_ITEM_RESERVED 0xe00000u
+#define POLICY_ITEM_FLAGS 0x7ff800u
+#define POLICY_ITEM_RESERVED 0x800000u
 
 enum policy_moderation {
 	POLICY_MODERATION_PENDING,

@@ -148,4 +148,74 @@ void pool_seal_context(struct uuid coop, const uint8_t id[16], uint8_t out[32]);
 struct shard_key { unsigned kind, licence; int month; /* year * 12 + month - 1 */ };
 CH_CHECK enum err pool_shard_keys(struct call *c, struct uuid coop, struct shard_key **out, size_t *n);
 
+/* ---- Withdrawing ----
+ *
+ * A withdrawal is one row whatever the number of items, and is in force when its transaction commits: from then on every decision lays its bits over the items' words
+ * (pool_scan_columns hands them out like that). What is final is written into the rows afterwards by pool_withdrawal_mark; embargoes and restrictions end, so they are only
+ * ever laid over. It takes the pool's lock, as publishing does: what is published after a withdrawal has committed never holds what was withdrawn. */
+
+/* X(name, word, bit of the item's word) */
+#define POOL_WITHDRAWAL_KINDS(X) \
+	X(ERASE, "erase", POLICY_ITEM_ERASURE)                     /* in no release from now on; to be purged */ \
+	X(WITHDRAW_FUTURE, "withdraw_future", POLICY_ITEM_WITHDRAWN) /* in no new release, for good; the content stays with the member */ \
+	X(EMBARGO, "embargo", POLICY_ITEM_EMBARGOED)               /* in no release before `until` */ \
+	X(RESTRICT, "restrict", POLICY_ITEM_RESTRICTED)            /* in no release until it is lifted */
+enum pool_withdrawal_kind {
+#define X(name, word, bit) POOL_##name,
+	POOL_WITHDRAWAL_KINDS(X)
+#undef X
+	POOL_WITHDRAWAL_KIND_COUNT
+};
+const char *pool_withdrawal_word(enum pool_withdrawal_kind kind);
+
+struct pool_withdrawal {
+	struct uuid id;                 /* made by the caller */
+	enum pool_withdrawal_kind kind;
+	struct uuid member;             /* all that this member contributed until now; nil: the items below */
+	const int64_t *items;           /* item numbers, in any order; twice is once */
+	size_t n;                       /* how many; at most POOL_WITHDRAWN_MAX */
+	instant until;                  /* EMBARGO: its end; INSTANT_NONE for the others */
+};
+#define POOL_WITHDRAWN_MAX 1000000 /* items named one by one in one withdrawal: 4 MB */
+
+/* The item numbers of contributions, in their order; of one member, or of anybody's when `member` is nil. ERR_NOT_FOUND where one is not there or not theirs, ERR_GONE where it
+ * is erased already; both name the place ("/items/17"). Inside. */
+CH_CHECK enum err pool_select(struct call *c, struct uuid coop, struct uuid member, const struct uuid *ids, size_t n, int64_t *item_nos);
+/* Withdraws. Inside; takes the pool's lock, so before the log's. */
+CH_CHECK enum err pool_withdraw(struct call *c, struct uuid coop, const struct pool_withdrawal *w);
+/* A restriction is settled, an embargo ended early: the items may be released again. ERR_STATE for what is final. Repeating it does nothing. Inside; takes the pool's lock. */
+CH_CHECK enum err pool_withdrawal_lift(struct call *c, struct uuid coop, struct uuid id);
+/* The next items of a withdrawal after item number `after` (-1: from the first), ascending, at most `limit`, without those that are tombstones already; inside. */
+CH_CHECK enum err pool_withdrawal_items(struct call *c, struct uuid coop, struct uuid id, int64_t after, size_t limit, int64_t **items, size_t *n);
+/* How many items of a withdrawal are no tombstones yet; inside. */
+CH_CHECK enum err pool_withdrawal_left(struct call *c, struct uuid coop, struct uuid id, int64_t *n);
+/* Writes the bits of a final withdrawal into the rows, in groups, each a transaction of its own; then decisions need not look at it any more. Begun again after a failure it
+ * goes on. Nothing to do for what is not final. Outside a transaction. */
+CH_CHECK enum err pool_withdrawal_mark(struct call *c, struct uuid coop, struct uuid id);
+
+/* ---- Purging ---- */
+
+#define POOL_PURGE_GROUP 2000 /* items in one transaction, about */
+
+struct pool_purged {
+	size_t purged;   /* emptied now; those that were tombstones before are not counted */
+	int64_t *held;   /* left as they are, because they are under legal hold; ascending */
+	size_t n_held;
+};
+/* Empties items for good: content, salt, content hash, circumstances, findings, moderators' reasons, statements on the item with their preference strings, packed columns, kept
+ * answers to the contributor's requests. What stays is the row with its number, id, kind, licence, date and tombstone bit, a mark in the keys database, and a keyed digest by which
+ * the same content is not taken from the same member again. Exact duplicates by others stay, and the first of them stands from then on. Inside; takes the pool's lock, so before
+ * the log's. The mark in the keys database is written at once: an item that was to be erased is erased again if this transaction fails. */
+CH_CHECK enum err pool_purge(struct call *c, struct uuid coop, const int64_t *items, size_t n, struct pool_purged *out);
+/* Destroys the member's content key, when the membership has ended or the account goes: ERR_STATE while anything sealed under it is left. Every cache of this process forgets
+ * it, others within a minute. Idempotent. Outside a transaction. */
+CH_CHECK enum err pool_purge_key(struct call *c, struct uuid coop, struct uuid member);
+/* Erases again what a restored backup of the content has brought back, by the marks in the keys database (job "erasure.reconcile" at start, and doctor); drops marks that no
+ * backup needs any more. Outside a transaction. With `only_look` it changes nothing and counts. */
+struct pool_reconciled { int64_t marks, brought_back; };
+CH_CHECK enum err pool_reconcile(struct call *c, bool only_look, struct pool_reconciled *out);
+/* When the last backup expires that may hold what is purged at `at`: of the content, and of the keys without which it cannot be read. */
+struct pool_backups { instant content, keys; };
+struct pool_backups pool_backups_until(instant at);
+
 #endif
