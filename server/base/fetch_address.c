@@ -98,12 +98,14 @@ static enum err refused(struct error *e, const char *reason, const char *text)
 	return ERR_REFUSED;
 }
 
+/* Written so that every reader of it finds the same scheme and host. */
 static bool is_plain(struct str url)
 {
+	size_t scheme = str_starts(url, "https://") ? 8 : str_starts(url, "http://") ? 7 : 0;
 	for (size_t i = 0; i < url.n; i++)
 		if ((uint8_t)url.p[i] <= 0x20 || (uint8_t)url.p[i] >= 0x7f || url.p[i] == '\\')
 			return false;
-	return url.n > 0 && url.n <= URL_MAX;
+	return url.n <= URL_MAX && scheme && url.n > scheme && url.p[scheme] != '/';
 }
 
 /* A part of the address as libcurl, which will ask it, understands it. */
