@@ -10,6 +10,7 @@
 #include "commonhold/crypto.h"
 #include "commonhold/db.h"
 #include "commonhold/delegation.h"
+#include "commonhold/erasure.h"
 #include "commonhold/http.h"
 #include "commonhold/hub.h"
 #include "commonhold/ledger.h"
@@ -53,6 +54,7 @@ static const struct route *const route_tables[] = {
 	control_routes, control_page_routes,
 	motion_routes, motion_page_routes,
 	checkup_routes, checkup_page_routes,
+	erasure_routes,
 	NULL,
 };
 
@@ -69,6 +71,7 @@ static const struct job_kind *const job_tables[] = {
 	access_jobs,
 	motion_jobs,
 	checkup_jobs,
+	erasure_jobs,
 	NULL,
 };
 
@@ -92,7 +95,7 @@ const struct job_kind *const *app_jobs(void)
 /* Whether every table of states is whole. */
 static bool app_tables_ok(void)
 {
-	return ballot_table_ok() && release_table_ok() && membership_table_ok();
+	return ballot_table_ok() && release_table_ok() && membership_table_ok() && erasure_table_ok();
 }
 
 /* The same for every page and call: who is this, and which co-op is meant. */

@@ -46,6 +46,7 @@ struct charter {
 	struct str pii_action;      /* hold, approve, reject */
 	int pii_threshold;          /* findings from which pii_action applies */
 	struct duration retention_raw, retention_access_log, retention_backups, retention_quarantine, embargo; /* all zero: none */
+	struct duration gather, redact_within; /* deletions are gathered so long, and out of the newest release within; see erasure.h */
 	struct str admission;       /* open, approval, invitation */
 	struct duration checkup_every, window, grace;
 	struct str attribution;     /* a new member's: anonymous, pseudonym, public */

@@ -16,13 +16,14 @@
 	X(MERGE, 2, "merge")          \
 	X(TOGGLE, 3, "toggle")        \
 	X(ADMIN, 4, "admin")          \
-	X(BENEFIT, 5, "benefit")
+	X(BENEFIT, 5, "benefit")      \
+	X(APPEAL, 6, "appeal")
 
 enum policy_ballot_kind {
 #define X(sym, no, name) POLICY_BALLOT_##sym = no,
 	POLICY_BALLOTS(X)
 #undef X
-	POLICY_BALLOT_COUNT = 6
+	POLICY_BALLOT_COUNT = 7
 };
 const char *policy_ballot_name(unsigned kind);
 int policy_ballot_find(const char *name, size_t len);

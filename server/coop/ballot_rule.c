@@ -1,4 +1,4 @@
-#include "commonhold/coop.h"
+#include "server/coop/charter.h"
 
 /* The rules by which ballots pass, from a charter's JSON to what policy_ballot_decide counts with, and to words. */
 
@@ -15,9 +15,12 @@ static const struct { const char *name; uint8_t op; bool ratio; } kinds[] = {
 /* The charter's field for each kind of ballot; a charter names its rules by these fields too. */
 static const struct { const char *kind, *field; } fields[] = {
 	{ "release", "gate" }, { "charter", "amendment" }, { "merge", "merge" }, { "toggle", "toggle" }, { "admin", "amendment" }, { "benefit", "amendment" },
+	{ "appeal", "appeal" },
 	{ "gate", "gate" }, { "amendment", "amendment" },
 };
 
+/* What charters from before there was this field mean. */
+#define APPEAL_DEFAULT "{\"rule\":\"majority\",\"roll\":\"members\"}"
 #define RATIO_MAX 1000000 /* of either part of a ratio, and of a number of admins */
 
 static int kind_of(struct str name)
@@ -144,11 +147,20 @@ enum err ballot_rule_parse(struct arena *a, const struct json *rule, struct ball
 	return out->json.p ? ERR_OK : error_set(e, ERR_TOO_LARGE, "The rule is too large.");
 }
 
+const struct json *charter_rule_json(struct arena *a, const struct charter *charter, const char *field)
+{
+	const struct json *rule = json_get(charter->json, field);
+	struct error ignored = { 0 };
+	if (!rule && strcmp(field, "appeal") == 0 && json_parse(a, STR(APPEAL_DEFAULT), &rule, &ignored) != ERR_OK)
+		return NULL;
+	return rule;
+}
+
 enum err charter_rule(struct arena *a, const struct charter *charter, const char *which, struct ballot_rule *out, struct error *e)
 {
 	for (size_t i = 0; i < CH_LEN(fields); i++)
 		if (strcmp(fields[i].kind, which) == 0)
-			return ballot_rule_parse(a, json_get(charter->json, fields[i].field), out, e);
+			return ballot_rule_parse(a, charter_rule_json(a, charter, fields[i].field), out, e);
 	return error_set(e, ERR_INTERNAL, "no rule is called %s", which);
 }
 

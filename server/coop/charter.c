@@ -158,6 +158,16 @@ static void read_access(struct arena *a, const struct json *access, struct chart
 	out->purge_days = (int)json_int(json_get(access, "purge_days"), 30);
 }
 
+/* Documents from before there were these fields mean their defaults. */
+static void read_deletion(struct arena *a, const struct json *deletion, struct charter *out, struct error *e)
+{
+	out->redact_within = (struct duration){ .days = 7 };
+	if (json_get(deletion, "gather"))
+		out->gather = read_duration(a, deletion, "gather", e);
+	if (json_get(deletion, "redact_within"))
+		out->redact_within = read_duration(a, deletion, "redact_within", e);
+}
+
 static void read_keeping(struct arena *a, const struct json *root, struct charter *out, struct error *e)
 {
 	const struct json *moderation = json_get(root, "moderation"), *retention = json_get(root, "retention");
@@ -169,6 +179,7 @@ static void read_keeping(struct arena *a, const struct json *root, struct charte
 	out->retention_backups = read_duration(a, retention, "backups", e);
 	out->retention_quarantine = read_duration(a, retention, "quarantine", e);
 	out->embargo = read_duration(a, root, "embargo", e);
+	read_deletion(a, json_get(root, "deletion"), out, e);
 }
 
 /* Two halves that disagree must not both be the board; a document from before there was this field means a majority of all admins. */
@@ -215,7 +226,7 @@ static void read_people(struct arena *a, const struct json *root, struct charter
 /* Reads a filled document into the typed form; a fault for everything that is no known word, licence, duration or predicate. */
 static enum err charter_read(struct arena *a, const struct json *root, struct charter *out, struct error *e)
 {
-	static const char *const rules[] = { "gate", "amendment", "merge", "toggle" };
+	static const char *const rules[] = { "gate", "amendment", "merge", "toggle", "appeal" };
 	const struct json *licence = json_get(root, "licence");
 	struct error found = { .code = ERR_OK };
 	*out = (struct charter){ .json = root };
@@ -234,7 +245,7 @@ static enum err charter_read(struct arena *a, const struct json *root, struct ch
 	charter_compile_rules(a, json_get(root, "rules"), out, &found);
 	for (size_t i = 0; i < CH_LEN(rules); i++) {
 		struct ballot_rule rule;
-		if (ballot_rule_parse(a, json_get(root, rules[i]), &rule, &found) != ERR_OK)
+		if (ballot_rule_parse(a, charter_rule_json(a, out, rules[i]), &rule, &found) != ERR_OK)
 			continue; /* the fault is told; the others are looked at too */
 	}
 	for (const struct fault *f = found.faults; f; f = f->next)

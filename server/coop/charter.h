@@ -18,6 +18,9 @@ void charter_contradictions(struct arena *a, const struct charter *charter, stru
 /* Compiles the predicates under "rules" into out->rules and out->nodes. */
 void charter_compile_rules(struct arena *a, const struct json *rules, struct charter *out, struct error *e);
 
+/* A rule as the charter has it, or as charters from before there was the field mean it; NULL where there is none. */
+const struct json *charter_rule_json(struct arena *a, const struct charter *charter, const char *field);
+
 /* Whether charter_compare knows this field. */
 bool charter_field_is_compared(struct str pointer);
 

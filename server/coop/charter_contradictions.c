@@ -106,6 +106,10 @@ static void check_times(struct arena *a, const struct charter *c, struct error *
 		fault(a, e, "/membership/checkup_every", "The checkup needs an interval.");
 	else if (duration_length(c->window) + duration_length(c->grace) >= duration_length(c->checkup_every))
 		fault(a, e, "/membership/checkup_every", "The window before and the grace after a checkup must fit between two checkups.");
+	if (duration_length(c->gather) > CLOCK_DAY)
+		fault(a, e, "/deletion/gather", "A deletion must not wait longer than a day before the release is made anew.");
+	if (duration_length(c->redact_within) <= duration_length(c->gather) || duration_length(c->redact_within) > 30 * CLOCK_DAY)
+		fault(a, e, "/deletion/redact_within", "This must be longer than deletions are gathered, and thirty days at most.");
 	if (!is_zero(c->retention_raw) && duration_length(c->embargo) >= duration_length(c->retention_raw))
 		fault(a, e, "/embargo", "Contributions would be deleted before their embargo ends.");
 }

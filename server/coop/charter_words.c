@@ -156,7 +156,7 @@ static void tell_releases(struct teller *t, const struct charter *c)
 
 static void tell_rule(struct teller *t, const struct charter *c, const char *field, const char *what)
 {
-	line(t, "%s when %.*s.", what, STR_ARG(ballot_rule_words(t->arena, json_get(c->json, field))));
+	line(t, "%s when %.*s.", what, STR_ARG(ballot_rule_words(t->arena, charter_rule_json(t->arena, c, field))));
 }
 
 static void tell_decisions(struct teller *t, const struct charter *c)
@@ -166,6 +166,7 @@ static void tell_decisions(struct teller *t, const struct charter *c)
 	tell_rule(t, c, "amendment", "This charter is changed");
 	tell_rule(t, c, "merge", "The co-op joins with another");
 	tell_rule(t, c, "toggle", "A collective control, such as an embargo, is set");
+	tell_rule(t, c, "appeal", "A deletion that an admin refused is done all the same");
 	if (c->seconders)
 		line(t, "%s may propose such things; %d other member%s must second it before it is put to the vote.", c->admins_propose ? "An admin" : "Every member", c->seconders,
 			c->seconders == 1 ? "" : "s");
@@ -208,6 +209,8 @@ static void tell_care(struct teller *t, const struct charter *c)
 		line(t, "Nothing is taken in at present.");
 	if (!str_is(c->pii_action, "approve"))
 		line(t, "When personal data is found in a contribution, %s.", str_is(c->pii_action, "reject") ? "it is refused" : "an admin looks at it first");
+	line(t, "When something is deleted, the release that held it can no longer be downloaded, and is made anew without it within %.*s.",
+		STR_ARG(duration_words(t->arena, c->redact_within)));
 	if (duration_length(c->retention_raw))
 		line(t, "Contributions are kept for %.*s.", STR_ARG(duration_words(t->arena, c->retention_raw)));
 	else

@@ -184,7 +184,7 @@ enum err edges_numbered(struct call *c, struct uuid coop, const int64_t *numbers
 
 static const char *ballot_topic_words(unsigned no)
 {
-	static const char *const words[POLICY_BALLOT_COUNT] = { "releases", "the charter", "merging with other co-ops", "collective controls", "who is an admin", "how money is shared" };
+	static const char *const words[POLICY_BALLOT_COUNT] = { "releases", "the charter", "merging with other co-ops", "collective controls", "who is an admin", "how money is shared", "appeals against refused deletions" };
 	return no < CH_LEN(words) ? words[no] : "something else";
 }
 

@@ -146,6 +146,7 @@ static const char *ballot_words(struct str kind)
 	static const char *const words[][2] = {
 		{ "release", "ballot on a release" }, { "charter", "ballot on the charter" }, { "merge", "ballot on a merge" }, { "toggle", "ballot on a collective control" },
 		{ "admin", "ballot on an admin" }, { "benefit", "ballot on the benefit" },
+		{ "appeal", "ballot on an appeal" },
 	};
 	for (size_t i = 0; i < CH_LEN(words); i++)
 		if (str_is(kind, words[i][0]))

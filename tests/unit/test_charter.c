@@ -81,7 +81,8 @@ static void every_default_of_the_design_is_written_out(void **state)
 	static const struct { const char *pointer, *value; } texts[] = {
 		{ "/sharing", "not_share_by_default" }, { "/licence/default", "CC-BY-4.0" }, { "/licence/allowed/2", "CC-BY-SA-4.0" }, { "/release/audience", "gated_manual" },
 		{ "/release/mode", "collection" }, { "/cadence/notice", "P7D" }, { "/gate/rule", "approval_quorum" }, { "/amendment/of/1/roll", "admins" },
-		{ "/merge/rule", "all_of" }, { "/toggle/of/0/rule", "majority" }, { "/access/mode", "gated_manual" }, { "/moderation/mode", "approve" },
+		{ "/merge/rule", "all_of" }, { "/toggle/of/0/rule", "majority" }, { "/appeal/rule", "majority" }, { "/appeal/roll", "members" }, { "/deletion/gather", "PT0S" },
+		{ "/deletion/redact_within", "P7D" }, { "/access/mode", "gated_manual" }, { "/moderation/mode", "approve" },
 		{ "/moderation/pii/action", "hold" }, { "/retention/raw", "P1Y" }, { "/retention/access_log", "P90D" }, { "/retention/backups", "P90D" },
 		{ "/retention/quarantine", "P180D" }, { "/membership/admission", "approval" }, { "/membership/checkup_every", "P1Y" }, { "/membership/window", "P30D" },
 		{ "/membership/grace", "P30D" }, { "/delegation/profile", "custom" }, { "/benefit/weight", "included_items" }, { "/attribution", "pseudonym" }, { "/embargo", "P0D" },
@@ -210,6 +211,11 @@ static void every_contradiction_names_its_field(void **state)
 		{ WITH("\"access\":{\"token_life\":\"P2D\"}"), "/access/token_life" },
 		{ WITH("\"access\":{\"grant_life\":\"P0D\"}"), "/access/grant_life" },
 		{ WITH("\"embargo\":\"P2Y\""), "/embargo" },
+		{ WITH("\"deletion\":{\"gather\":\"P2D\"}"), "/deletion/gather" },
+		{ WITH("\"deletion\":{\"redact_within\":\"P0D\"}"), "/deletion/redact_within" },
+		{ WITH("\"deletion\":{\"redact_within\":\"P31D\"}"), "/deletion/redact_within" },
+		{ WITH("\"deletion\":{\"gather\":\"PT5M\",\"redact_within\":\"PT5M\"}"), "/deletion/redact_within" },
+		{ WITH("\"appeal\":{\"rule\":\"majority\",\"n\":1,\"d\":3}"), "/appeal/n" },
 		{ WITH("\"membership\":{\"checkup_every\":\"P0D\"}"), "/membership/checkup_every" },
 		{ WITH("\"membership\":{\"checkup_every\":\"P50D\"}"), "/membership/checkup_every" },
 		{ WITH("\"delegation\":{\"profile\":\"de\"}"), "/delegation/cap" },
@@ -291,7 +297,7 @@ static void rules_compile_to_what_ballots_count(void **state)
 	count.of[POLICY_ADMINS].undecided[POLICY_VIA_NONE] = 1;
 	assert_int_equal(policy_ballot_decide(rule.nodes, rule.n, &count), POLICY_FAILED);
 
-	static const char *const kinds[] = { "gate", "amendment", "merge", "toggle", "release", "charter", "admin", "benefit" };
+	static const char *const kinds[] = { "gate", "amendment", "merge", "toggle", "release", "charter", "admin", "benefit", "appeal" };
 	for (size_t i = 0; i < CH_LEN(kinds); i++)
 		assert_int_equal(charter_rule(arena, &c, kinds[i], &rule, &e), ERR_OK);
 	assert_int_equal(charter_rule(arena, &c, "weather", &rule, &e), ERR_INTERNAL);
