@@ -261,9 +261,16 @@ static bool consented_late(const struct policy__view *view)
 	       m->consent_given <= view->program->spec.instant;
 }
 
-/* An act for every fact in the way. False if one of them nobody can change. */
+bool policy__embargo_is_open(const struct policy__view *view)
+{
+	return view->trace->word & POLICY_ITEM_EMBARGOED && !(view->item && view->item->embargo_until > view->program->spec.instant);
+}
+
+/* An act for every fact in the way. False if one of them nobody can change: what a contributor withdrew from future releases stays so. */
 static bool plain_steps(const struct policy__view *view, struct policy_step *steps, size_t *n)
 {
+	if (view->trace->word & POLICY_ITEM_WITHDRAWN)
+		return false;
 	policy_reasons facts = view->trace->reasons & (view->has_people ? ~spoken_about : UINT64_MAX);
 	if (view->has_people && consented_late(view))
 		facts &= ~POLICY_REASON(CONSENT_MISSING);
@@ -315,7 +322,7 @@ static policy_reasons facts_at(const struct policy__view *view, policy_instant a
 	policy_reasons reasons = 0;
 	if (created > at)
 		reasons |= POLICY_REASON(AFTER_CUTOFF);
-	if ((spec->embargo && policy__plus(created, spec->embargo) > at) || (view->item && view->item->embargo_until > at))
+	if ((spec->embargo && policy__plus(created, spec->embargo) > at) || (view->item && view->item->embargo_until > at) || policy__embargo_is_open(view))
 		reasons |= POLICY_REASON(EMBARGO_UNTIL);
 	if ((spec->retention && policy__plus(created, spec->retention) <= at) || (view->item && view->item->retain_until <= at))
 		reasons |= POLICY_REASON(RETENTION_PASSED);

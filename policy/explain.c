@@ -305,6 +305,8 @@ static void cause_by_toggle(struct policy__view *view, struct policy_cause *list
 /* When the embargo on the item ends. */
 static policy_instant embargo_end(const struct policy__view *view)
 {
+	if (policy__embargo_is_open(view))
+		return POLICY_NEVER;
 	policy_instant created = (policy_instant)(view->trace->word >> POLICY_ITEM_CREATED_SHIFT) * POLICY_SECOND;
 	policy_instant end = view->program->spec.embargo ? policy__plus(created, view->program->spec.embargo) : POLICY_EVER;
 	return view->item && view->item->embargo_until > end ? view->item->embargo_until : end;

@@ -283,6 +283,8 @@ struct policy__view {
 	uint8_t time_of[POLICY_USE_COUNT];    /* by use: the time at which the stricter effect was */
 	uint8_t purpose_of[POLICY_USE_COUNT]; /* by use: the purpose, as position, for which it was */
 };
+/* The item's word says that it is under embargo, and its facts do not say until when. */
+bool policy__embargo_is_open(const struct policy__view *view);
 /* Write trace->fixes and trace->retry_at. */
 enum policy_status policy__find_fixes(struct policy__view *view);
 

@@ -235,6 +235,7 @@ class World:
         licence = (3, 3, 1, (x >> 8) % 13)[common]
         moderation = 1 if x >> 16 & 15 else (x >> 20) % 3
         flags = (x >> 24) & (x >> 33) & (x >> 42) & 511 if common == 3 else 0
+        high = (x >> 22) & (x >> 39) & (x >> 45) & 3 if common == 3 else 0
         attributed = 1 if x >> 52 & 15 else 0
         region = (x >> 30) & 255 if common == 2 else 0
         created = (self.a_time() if not x >> 56 & 3 else T0 - 9 * DAY) // SECOND
@@ -249,21 +250,22 @@ class World:
             elif what == 2:
                 moderation = 3
             elif what == 3:
-                nonsense = r.randint(1, 7)
+                nonsense = 1
             else:
                 member = r.choice([self.n_members, 0xFFFFFFFF])
-        word = (kind | licence << 3 | moderation << 9 | flags << 11 | attributed << 20 | nonsense << 21 | region << 24
+        word = (kind | licence << 3 | moderation << 9 | flags << 11 | attributed << 20 | high << 21 | nonsense << 23 | region << 24
                 | created << 32)
         more = r.getrandbits(64) & r.choice([0x0000_0000_0024_0707, 2**64 - 1]) & ~0xC00000
         names = ("PII_REVIEW", "TOMBSTONED", "ERASURE_PENDING", "RESTRICTED", "LEGAL_HOLD", "DUPLICATE_OF", "MINOR",
-                 "SPECIAL_CATEGORY", "THIRD_PARTY")
+                 "SPECIAL_CATEGORY", "THIRD_PARTY", "CONSENT_WITHDRAWN", "EMBARGO_UNTIL")
+        marks = flags | high << 9
         attributes = [kind, licence, moderation, flags & 1, flags >> 5 & 1, flags >> 6 & 1, flags >> 7 & 1, flags >> 8 & 1,
                       attributed, region, created, more & 255, more >> 8 & 255, more >> 16 & 7, more >> 19 & 7,
                       more >> 24 & 255, more >> 32 & 65535, more >> 48]
         return Thing(kind=kind, licence=licence, moderation=moderation, attributed=attributed, region=region,
                      created=created, nonsense=nonsense, member=member, word=word, more=more, stratum=x >> 40 & 3,
                      id=x.to_bytes(8, "little") * 2, attributes=attributes,
-                     flags={names[i] for i in range(9) if flags >> i & 1} if flags else frozenset())
+                     flags={names[i] for i in range(11) if marks >> i & 1} if marks else frozenset())
 
     def some_facts(self):
         r, facts = self.r, []

@@ -15,11 +15,12 @@ SELECT ok((i.indkey::smallint[])[0] = a.attnum, c.relname || ' has a primary key
 
 -- Facts that happened cannot be rewritten: neither by a privilege nor, for the owner, by a statement.
 SELECT ok(NOT has_table_privilege('commonhold_app', t, 'UPDATE') AND NOT has_table_privilege('commonhold_app', t, 'DELETE'), t || ' cannot be rewritten by the server')
-	FROM unnest(ARRAY['charter', 'statement', 'vote', 'ballot_roll', 'ballot_resolution', 'ballot_count', 'membership_event', 'release_event', 'moderation_decision',
-		'consent', 'licence_choice', 'log_leaf', 'delegation', 'delegation_event', 'reminder', 'checkup_demand', 'consent_receipt', 'release_share']) AS t;
+	FROM unnest(ARRAY['charter', 'vote', 'ballot_roll', 'ballot_resolution', 'ballot_count', 'membership_event', 'release_event', 'moderation_decision',
+		'consent', 'licence_choice', 'log_leaf', 'delegation', 'delegation_event', 'reminder', 'checkup_demand', 'consent_receipt', 'release_share', 'suppression']) AS t;
+SELECT ok(NOT has_table_privilege('commonhold_app', 'statement', 'UPDATE'), 'a statement cannot be changed by the server');
 SELECT ok(EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = t::regclass AND NOT g.tgisinternal AND (g.tgtype & 24) <> 0), t || ' refuses to be rewritten, even by its owner')
 	FROM unnest(ARRAY['charter', 'statement', 'vote', 'ballot_roll', 'ballot_resolution', 'ballot_count', 'membership_event', 'release_event', 'moderation_decision',
-		'consent', 'licence_choice', 'log_leaf', 'access_log', 'delegation', 'delegation_event', 'reminder', 'checkup_demand', 'consent_receipt', 'release_share']) AS t;
+		'consent', 'licence_choice', 'log_leaf', 'access_log', 'delegation', 'delegation_event', 'reminder', 'checkup_demand', 'consent_receipt', 'release_share', 'suppression']) AS t;
 
 -- Nothing that opens an account is kept as it is: only digests, or sealed.
 SELECT is_empty($$ SELECT table_name || '.' || column_name FROM information_schema.columns WHERE table_schema = 'public'
@@ -63,6 +64,36 @@ SELECT throws_ok($$ INSERT INTO ballot_resolution (coop_id, ballot_id, member_no
 	VALUES ('00000000-0000-4000-8000-000000000002', gen_random_uuid(), 0, 'for', 'decided', 1) $$, '23514', NULL, 'who is decided for has a path');
 SELECT throws_ok($$ INSERT INTO ballot_resolution (coop_id, ballot_id, member_no, choice, via, decider_no)
 	VALUES ('00000000-0000-4000-8000-000000000002', gen_random_uuid(), 0, 'for', 'own', 1) $$, '23514', NULL, 'own votes are decided by oneself');
+
+-- Withdrawals are of items or of a member, and what is final stays; what tables of facts hold of an item goes with the item and not otherwise.
+INSERT INTO membership (coop_id, id, account_id, number, state, applied_at, state_at, pseudonym)
+	VALUES ('00000000-0000-4000-8000-000000000002', '00000000-0000-4000-8000-00000000000a', '00000000-0000-4000-8000-000000000001', 1, 'applied', commonhold_now(), commonhold_now(), 'q');
+SELECT throws_ok($$ INSERT INTO withdrawal (coop_id, id, kind, upto, n, made_at) VALUES ('00000000-0000-4000-8000-000000000002', gen_random_uuid(), 'erase', 5, 1, commonhold_now()) $$,
+	'23514', NULL, 'a withdrawal is of items or of a member');
+SELECT throws_ok($$ INSERT INTO withdrawal (coop_id, id, kind, upto, items, first, last, n, made_at)
+	VALUES ('00000000-0000-4000-8000-000000000002', gen_random_uuid(), 'erase', 5, '\x0100', 1, 1, 1, commonhold_now()) $$, '23514', NULL, 'an item number has four bytes');
+SELECT throws_ok($$ INSERT INTO withdrawal (coop_id, id, kind, upto, member_no, n, made_at) VALUES ('00000000-0000-4000-8000-000000000002', gen_random_uuid(), 'embargo', 5, 1, 1, commonhold_now()) $$,
+	'23514', NULL, 'an embargo has an end');
+SELECT throws_ok($$ INSERT INTO withdrawal (coop_id, id, kind, upto, member_no, n, made_at, lifted_at)
+	VALUES ('00000000-0000-4000-8000-000000000002', gen_random_uuid(), 'erase', 5, 1, 1, commonhold_now(), commonhold_now()) $$, '23514', NULL, 'an erasure is not lifted');
+SELECT ok(pool_list_holds('\x0100000005000000ffffffff', 5) AND pool_list_holds('\x0100000005000000ffffffff', 4294967295) AND NOT pool_list_holds('\x0100000005000000ffffffff', 4)
+	AND NOT pool_list_holds('', 0), 'a list of item numbers is searched');
+INSERT INTO contribution (coop_id, id, item_no, member_id, member_no, shard, kind, licence, lang, content_sha256, bytes, submitted_at, word, leaf, salt)
+	VALUES ('00000000-0000-4000-8000-000000000002', '00000000-0000-4000-8000-0000000000c1', 0, '00000000-0000-4000-8000-00000000000a', 1, 0, 0, 3, 'en', sha256('a'), 1, commonhold_now(), 512, 0, '\x00');
+INSERT INTO statement (coop_id, member_id, layer, item_id, uses, effect, declared_by, declared_at, salt)
+	VALUES ('00000000-0000-4000-8000-000000000002', '00000000-0000-4000-8000-00000000000a', 1, '00000000-0000-4000-8000-0000000000c1', '{eval}', 'deny', '00000000-0000-4000-8000-000000000001',
+	commonhold_now(), '\x00');
+INSERT INTO moderation_decision (coop_id, contribution_id, decision, stage, at, reason)
+	VALUES ('00000000-0000-4000-8000-000000000002', '00000000-0000-4000-8000-0000000000c1', 'reject', 'post_submission', commonhold_now(), 'about people');
+SELECT throws_ok('DELETE FROM statement', 'CH001', NULL, 'a statement stays while its item does');
+SELECT throws_ok($$ UPDATE moderation_decision SET reason = '' $$, 'CH001', NULL, 'a moderator''s reason stays while the item does');
+UPDATE contribution SET word = word | 4096;
+SELECT throws_ok($$ UPDATE moderation_decision SET reason = '', decision = 'approve' $$, 'CH001', NULL, 'a decision stays, whatever becomes of the item');
+SELECT throws_ok($$ UPDATE moderation_decision SET reason = 'another' $$, 'CH001', NULL, 'a reason is emptied and not replaced');
+SELECT lives_ok($$ UPDATE moderation_decision SET reason = '' $$, 'a moderator''s reason goes with the item');
+SELECT lives_ok('DELETE FROM statement', 'a statement on an item goes with it');
+SELECT ok(NOT pool_item_stands(512 | 2097152) AND NOT pool_item_stands(512 | 8192) AND pool_item_stands(512 | 65536), 'what is withdrawn for good does not stand');
+DELETE FROM membership WHERE number = 1;
 
 -- Within a co-op only its own rows are seen, by whoever asks and however.
 SELECT lives_ok($$ INSERT INTO membership (coop_id, id, account_id, number, state, applied_at, state_at, pseudonym)

@@ -209,6 +209,34 @@ static void an_embargo_says_when(void **state)
 	assert_int_equal(trace.retry_at, POLICY_NEVER);
 }
 
+/* The engine is told that there is an embargo by a bit of the word; until when, only by the item's fact. */
+static void a_contributors_embargo_says_when_where_the_fact_does(void **state)
+{
+	(void)state;
+	kit_say(&k, 0, POLICY_LAYER_SUBJECT, POLICY_EFFECT_ALLOW);
+	k.item.flags |= POLICY_ITEM_EMBARGOED;
+	explain();
+	assert_int_equal(trace.reasons, POLICY_REASON(EMBARGO_UNTIL));
+	assert_int_equal(trace.retry_at, POLICY_NEVER);
+	assert_int_equal(trace.causes[0].until, POLICY_NEVER);
+	k.facts[k.n_facts++] = (struct policy_item_fact){.member = k.item.member, .kind = k.item.kind, .embargo_until = T0 + 5 * POLICY_DAY, .retain_until = POLICY_NEVER};
+	explain();
+	assert_int_equal(trace.reasons, POLICY_REASON(EMBARGO_UNTIL));
+	assert_int_equal(trace.retry_at, T0 + 5 * POLICY_DAY);
+	assert_int_equal(trace.causes[0].until, T0 + 5 * POLICY_DAY);
+}
+
+static void what_was_withdrawn_for_good_has_no_fix(void **state)
+{
+	(void)state;
+	kit_say(&k, 0, POLICY_LAYER_SUBJECT, POLICY_EFFECT_ALLOW);
+	k.item.flags |= POLICY_ITEM_WITHDRAWN;
+	explain();
+	assert_int_equal(trace.reasons, POLICY_REASON(CONSENT_WITHDRAWN));
+	assert_int_equal(trace.n_fixes, 0);
+	assert_int_equal(trace.retry_at, POLICY_NEVER);
+}
+
 static void messages_have_their_blanks_filled(void **state)
 {
 	(void)state;
@@ -416,6 +444,7 @@ int main(void)
 		T(what_settled_a_use_is_named), T(every_rule_of_setting_aside_is_named), T(grants_after_the_cut_off_are_named),
 		T(the_stricter_the_tightening_and_the_lifted_are_named), T(all_causes_are_listed_the_determining_first),
 		T(set_rules_are_explained_too), T(what_nobody_can_change_has_no_fix), T(an_embargo_says_when),
+		T(a_contributors_embargo_says_when_where_the_fact_does), T(what_was_withdrawn_for_good_has_no_fix),
 		T(messages_have_their_blanks_filled), T(every_reason_has_a_message_without_loose_ends),
 		T(an_altered_trace_does_not_replay), T(an_item_with_unsound_facts_is_explained_as_such),
 		T(applying_any_counterfactual_brings_the_item_in), T(running_out_of_memory_is_reported),
