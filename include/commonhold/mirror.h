@@ -153,7 +153,8 @@ CH_CHECK enum err mirror_daily(struct call *c, struct uuid coop, int64_t *steps)
 
 /* ---- Receipts ---- */
 
-struct receipt {
+/* Named apart from pool.h's receipt of a contribution. */
+struct purge_receipt {
 	struct uuid id, mirror, grant; /* mirror or grant */
 	int64_t upto;
 	struct str *releases;          /* versions that they hold now */
@@ -166,13 +167,13 @@ struct receipt {
 	int64_t confirmed;             /* duties that it confirmed: of the one just taken only */
 };
 /* A mirror's, in DSSE; from anybody, since the signature says whose it is. Leaf "deletion.receipt". */
-CH_CHECK enum err receipt_take(struct call *c, struct uuid coop, struct uuid mirror, struct str envelope, struct receipt *out);
+CH_CHECK enum err receipt_take(struct call *c, struct uuid coop, struct uuid mirror, struct str envelope, struct purge_receipt *out);
 /* A grantee without a mirror, signed in: up to the end of the feed as it is now. method: deleted, never-held. */
-CH_CHECK enum err receipt_of_grantee(struct call *c, struct uuid coop, struct uuid grant, struct str method, struct str models, struct receipt *out);
+CH_CHECK enum err receipt_of_grantee(struct call *c, struct uuid coop, struct uuid grant, struct str method, struct str models, struct purge_receipt *out);
 /* For adapters: this instance has deleted everything that the tombstones up to `upto` name from a mirror that it keeps; inside. */
 CH_CHECK enum err receipt_of_adapter(struct call *c, struct uuid coop, struct uuid mirror, int64_t upto);
 /* A mirror's or a grant's, newest first: its account and admins. */
-CH_CHECK enum err receipt_list(struct call *c, struct uuid coop, struct uuid mirror, struct uuid grant, struct str cursor, int limit, struct receipt **out, size_t *n, struct str *next_cursor);
+CH_CHECK enum err receipt_list(struct call *c, struct uuid coop, struct uuid mirror, struct uuid grant, struct str cursor, int limit, struct purge_receipt **out, size_t *n, struct str *next_cursor);
 
 /* ---- Deliveries ---- */
 
