@@ -35,16 +35,31 @@ COMMENT ON COLUMN archive_taken.at IS 'When';
 CREATE INDEX access_log_of_account ON access_log (coop_id, account_id) WHERE account_id IS NOT NULL;
 CREATE INDEX contribution_by_age ON contribution (coop_id, submitted_at, item_no);
 
--- Facts do not change, but the account that one names may be taken out of it: by account_unlink alone, which runs with the owner's rights and says so to the trigger. The server's own role
+-- Facts do not change, but the account that one names may be taken out of them: by account_unlink alone, which runs with the owner's rights and says so to the trigger. The server's own role
 -- has no right to update these tables, and the trigger does not believe it.
 CREATE OR REPLACE FUNCTION commonhold_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-	IF TG_OP = 'UPDATE' AND current_user <> 'commonhold_app' AND current_setting('commonhold.unlinking', true) = TG_TABLE_NAME THEN
-		RETURN CASE WHEN TG_LEVEL = 'ROW' THEN NEW END;
+	IF TG_OP IN ('UPDATE', 'DELETE') AND current_user <> 'commonhold_app' AND current_setting('commonhold.unlinking', true) = TG_TABLE_NAME THEN
+		IF TG_LEVEL = 'STATEMENT' THEN
+			RETURN NULL;
+		END IF;
+		RETURN CASE TG_OP WHEN 'UPDATE' THEN NEW ELSE OLD END;
 	END IF;
 	RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'CH001';
 END
 $$;
+
+CREATE OR REPLACE FUNCTION moderation_reason_goes_with_its_item() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	IF TG_OP = 'UPDATE' AND current_user <> 'commonhold_app' AND current_setting('commonhold.unlinking', true) = TG_TABLE_NAME THEN
+		RETURN NEW;
+	END IF;
+	IF TG_OP = 'UPDATE' AND NEW.reason = '' AND NEW.coop_id = OLD.coop_id AND NEW.seq = OLD.seq AND NEW.contribution_id = OLD.contribution_id AND NEW.decision = OLD.decision
+		AND NEW.stage = OLD.stage AND NEW.by_account IS NOT DISTINCT FROM OLD.by_account AND NEW.at = OLD.at AND pool_item_is_erased(OLD.coop_id, OLD.contribution_id) THEN
+		RETURN NEW;
+	END IF;
+	RAISE EXCEPTION 'moderation_decision is append-only' USING ERRCODE = 'CH001';
+END $$;
 
 -- Within one co-op: every fact that names an account names another from then on, which was never anybody's. Only where the first is closed and the second an empty stand-in.
 CREATE FUNCTION account_unlink(in_account uuid, in_stand_in uuid) RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
@@ -66,12 +81,16 @@ BEGIN
 	UPDATE delegation_event e SET reason = '' WHERE e.coop_id = here AND e.reason <> '' AND e.reason !~ '^[a-z_]+$'
 		AND e.by_member IN (SELECT m.id FROM membership m WHERE m.coop_id = here AND m.account_id IN (in_account, in_stand_in));
 	FOR of_table IN SELECT * FROM (VALUES ('membership_event', 'by_account'), ('statement', 'declared_by'), ('benefit_income', 'recorded_by'), ('benefit_payment', 'recorded_by'),
+		('moderation_decision', 'by_account'), ('receipt', 'account_id'),
 		('access_log', 'account_id')) AS t(name, col) LOOP
 		PERFORM set_config('commonhold.unlinking', of_table.name, true);
 		EXECUTE format('UPDATE %I SET %I = $2 WHERE coop_id = $3 AND %I = $1', of_table.name, of_table.col, of_table.col) USING in_account, in_stand_in, here;
 		GET DIAGNOSTICS n = ROW_COUNT;
 		total := total + n;
 	END LOOP;
+	-- A receipt says the public name as well. The consents stay, and the log has the receipt's digest; the document is the person's.
+	PERFORM set_config('commonhold.unlinking', 'consent_receipt', true);
+	DELETE FROM consent_receipt r WHERE r.coop_id = here AND r.member_id IN (SELECT m.id FROM membership m WHERE m.coop_id = here AND m.account_id IN (in_account, in_stand_in));
 	PERFORM set_config('commonhold.unlinking', '', true);
 	UPDATE coop SET founder_id = in_stand_in WHERE id = here AND founder_id = in_account;
 	RETURN total;

@@ -99,6 +99,10 @@ CH_CHECK enum err notify_settings_read(struct call *c, struct notify_settings *o
 CH_CHECK enum err notify_settings_write(struct call *c, const struct notify_settings *s);
 /* The person says that the address works: refusals are forgotten. */
 CH_CHECK enum err notify_address_retry(struct call *c);
+/* Forgets everything that an account was told, how it wanted to be told, and what is known of its address; inside. With the account only. */
+CH_CHECK enum err notify_forget(struct call *c, struct uuid account, struct str address);
+/* Forgets what others of a co-op were told that names somebody, by pseudonym or (absent: none) public name; inside. */
+CH_CHECK enum err notify_forget_named(struct call *c, struct uuid coop, struct str pseudonym, struct str public_name);
 const char *notify_topic_word(enum notify_topic t);
 const char *notify_topic_text(enum notify_topic t);
 const char *notify_how_word(enum notify_how h);
