@@ -91,6 +91,12 @@ CREATE FUNCTION pool_withdrawn_bits(in_coop uuid, item bigint, member integer) R
 $$;
 COMMENT ON FUNCTION pool_withdrawn_bits(uuid, bigint, integer) IS 'What stands over one item and is not in its row. For a few items at a time; a scan of the pool merges the lists instead';
 
+CREATE FUNCTION pool_embargo_end(in_coop uuid, item bigint, member integer) RETURNS timestamptz LANGUAGE sql STABLE AS $$
+	SELECT max(w.until) FROM withdrawal w WHERE w.coop_id = in_coop AND w.kind = 'embargo' AND w.marked_at IS NULL AND w.lifted_at IS NULL AND w.until > commonhold_now()
+	AND item < w.upto AND CASE WHEN w.member_no IS NOT NULL THEN w.member_no = member ELSE item BETWEEN w.first AND w.last AND pool_list_holds(w.items, item) END
+$$;
+COMMENT ON FUNCTION pool_embargo_end(uuid, bigint, integer) IS 'Until when an item is under embargo by its contributor; NULL for none';
+
 -- Neither what is to be erased nor what its contributor took out for good makes a later item of the same content a duplicate (bits 12, 13, 21).
 CREATE OR REPLACE FUNCTION pool_item_stands(word bigint) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT (word & 2110976) = 512';
 COMMENT ON FUNCTION pool_item_stands(bigint) IS 'Approved, and neither tombstoned, about to be erased, nor withdrawn for good';

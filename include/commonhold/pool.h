@@ -16,7 +16,7 @@ struct receipt {
 	struct uuid id;
 	struct str rid;             /* dc:<coop>:<uuid> */
 	struct sha256 content_sha256;
-	struct str status;          /* approved, pending, rejected */
+	struct str status;          /* as of a contribution, below */
 	struct str *reasons;        /* why it waits, or what it equals: sentences */
 	size_t n_reasons;
 	bool duplicate;             /* the member had contributed the same content already: nothing was written, this is the first receipt */
@@ -89,7 +89,8 @@ struct contribution {
 	int64_t bytes;
 	instant submitted_at;
 	uint64_t word, more;
-	struct str status;        /* pending, approved, rejected */
+	struct str status;        /* pending, approved, rejected; erased, withdrawn, restricted, embargoed */
+	instant embargo_until;    /* by the contributor; INSTANT_NONE for none */
 	unsigned findings;        /* pii bits */
 	struct str facts;         /* canonical JSON: its circumstances, with the server's own processing steps */
 	int64_t leaf;

@@ -4,7 +4,7 @@
 #include "commonhold/db.h"
 #include "commonhold/ledger.h"
 
-SQL(item_lock, "SELECT word, (SELECT key_name FROM coop WHERE id = $1) FROM contribution WHERE coop_id = $1 AND id = $2 FOR UPDATE");
+SQL(item_lock, "SELECT c.word, (SELECT key_name FROM coop WHERE id = $1), (" ITEM_WORD " & 12288) <> 0 FROM contribution c WHERE c.coop_id = $1 AND c.id = $2 FOR UPDATE");
 SQL(item_set_word, "UPDATE contribution SET word = $3 WHERE coop_id = $1 AND id = $2");
 SQL(decision_insert,
 	"INSERT INTO moderation_decision (coop_id, contribution_id, decision, stage, by_account, at, reason) VALUES ($1, $2, $3, $4, $5, commonhold_now(), $6)");
@@ -45,7 +45,7 @@ static enum err moderate_write(struct call *c, struct uuid coop, struct uuid id,
 	TRY(pool_lock(c, coop));
 	TRY(db_one(c, item_lock, &r, A_UUID(coop), A_UUID(id)));
 	uint64_t word = (uint64_t)row_int(&r, 0, 0);
-	if (word & ITEM_GONE)
+	if (row_bool(&r, 0, 2))
 		return fail(c, ERR_GONE, "This contribution was erased.");
 	if (ITEM_MODERATION(word) == (approve ? POLICY_MODERATION_APPROVED : POLICY_MODERATION_REJECTED))
 		return fail(c, ERR_STATE, "This contribution is %s already.", approve ? "approved" : "rejected");

@@ -27,6 +27,8 @@ static void contribution_write_members(struct json_writer *w, struct arena *a, c
 	jw_kint(w, "bytes", item->bytes);
 	jw_kstr(w, "submitted_at", clock_format(a, item->submitted_at));
 	jw_kstr(w, "status", item->status);
+	if (item->embargo_until != INSTANT_NONE)
+		jw_kstr(w, "embargo_until", clock_format(a, item->embargo_until));
 	jw_kbool(w, "duplicate_of_another", (item->word & POLICY_ITEM_DUPLICATE) != 0);
 	write_findings(w, item->findings);
 	jw_key(w, "circumstances");

@@ -15,6 +15,14 @@
 struct rows;
 
 #define ITEM_MODERATION(word) ((unsigned)((word) >> POLICY_ITEM_MODERATION_SHIFT & 3))
+/* The word of contribution `c` with what withdrawals in force lay over it. While there are none the function is not called. */
+#define ITEM_WORD \
+	"(c.word | CASE WHEN EXISTS (SELECT FROM withdrawal w WHERE w.coop_id = (SELECT commonhold_coop()) AND w.marked_at IS NULL AND w.lifted_at IS NULL " \
+	"AND w.until > commonhold_now()) THEN pool_withdrawn_bits(c.coop_id, c.item_no, c.member_no) ELSE 0 END)"
+/* The end of the embargo that stands over contribution `c`; NULL where none does. */
+#define ITEM_EMBARGO \
+	"CASE WHEN EXISTS (SELECT FROM withdrawal w WHERE w.coop_id = (SELECT commonhold_coop()) AND w.kind = 'embargo' AND w.marked_at IS NULL AND w.lifted_at IS NULL " \
+	"AND w.until > commonhold_now()) THEN pool_embargo_end(c.coop_id, c.item_no, c.member_no) END"
 #define ITEM_GONE (POLICY_ITEM_TOMBSTONED | POLICY_ITEM_ERASURE)
 
 /* What a charter says to those who submit; immutable, shared, kept from call to call. */
@@ -55,9 +63,9 @@ struct item {
 	uint64_t word, more;
 	unsigned findings;          /* kinds of personal data found, as bits */
 	uint16_t deny;              /* uses that the item's own preference string denies */
-	struct str lang, facts;
+	struct str lang;
 	struct str preferences;     /* that string, word for word */
-	struct str sealed;          /* content under the member's key */
+	struct str sealed, facts;   /* content, and its circumstances, under the member's key */
 	struct str leaf;            /* data of its leaf in the log, canonical JSON */
 	struct str rid;             /* dc:<coop>:<id> */
 	bool content_written;       /* before the pool's lock was taken */
@@ -122,13 +130,15 @@ CH_CHECK enum err items_look_over(struct call *c, struct fate *fates, size_t n, 
 CH_CHECK enum err items_stage(struct call *c, const struct intake *in, instant at, struct staging *s);
 /* Takes the pool's lock and writes the rest. `recent` may be NULL; the caller's alone while this runs, and true of the pool once the transaction is committed. */
 CH_CHECK enum err items_write_staged(struct call *c, const struct intake *in, instant at, struct staging *s, struct items_recent *recent);
+/* What circumstances are sealed with, beside the member's key. */
+struct str pool_facts_context(struct uuid coop, struct uuid item, uint8_t out[48]);
 void receipt_of(struct arena *a, struct str coop_name, const struct fate *f, struct receipt *out);
 
 /* ERR_FORBIDDEN unless the actor is an admin of the co-op (or the instance itself). Inside. Gives the admin's membership; nil for the instance. */
 CH_CHECK enum err pool_require_admin(struct call *c, struct uuid coop, struct uuid *member);
 /* After an operation that failed and is not the end of the request: rolls back, and clears the error. */
 void pool_give_up(struct call *c);
-/* "pending", "approved", "rejected" of a packed word; "erased" where the item is gone. */
+/* "pending", "approved", "rejected" of a packed word; "erased", "withdrawn", "restricted", "embargoed" where the item is out of releases for that. */
 const char *item_status(uint64_t word);
 /* Sentences on why an item waits. */
 void item_reasons(struct arena *a, uint64_t word, unsigned findings, struct str **out, size_t *n);

@@ -207,11 +207,19 @@ static uint16_t denied_uses(struct str preferences)
 	return pref.deny;
 }
 
-static void seal_content(struct arena *a, const struct intake *in, struct str content, struct item *out)
+struct str pool_facts_context(struct uuid coop, struct uuid item, uint8_t out[48])
 {
-	uint8_t context[32];
+	memcpy(out, "contrib.facts v1", 16);
+	pool_seal_context(coop, item.b, out + 16);
+	return str_make(out, 48);
+}
+
+static void seal_content(struct arena *a, const struct intake *in, struct str content, struct str facts, struct item *out)
+{
+	uint8_t context[32], facts_context[48];
 	pool_seal_context(in->coop, out->id.b, context);
 	out->sealed = seal(a, &in->key, str_make(context, sizeof(context)), content);
+	out->facts = seal(a, &in->key, pool_facts_context(in->coop, out->id, facts_context), facts);
 }
 
 static char *leaf_member(char *to, const char *before, struct str value)
@@ -260,11 +268,11 @@ enum err item_prepare(struct arena *a, struct arena *scratch, const struct intak
 	random_bytes(&random, sizeof(random)); /* at once: each time is a call to the kernel */
 	*out = (struct item){
 		.id = uuid_of_random(random.id), .hash = d.hash, .kind = d.kind, .licence = licence, .bytes = d.content.n, .word = policy_item_pack(&packed), .more = more_of(&d),
-		.findings = report.mask, .lang = d.lang.p ? str_copy(a, d.lang) : STR("und"), .facts = facts_write(a, d.circumstances, &report),
+		.findings = report.mask, .lang = d.lang.p ? str_copy(a, d.lang) : STR("und"),
 		.preferences = d.ai_preferences.p ? str_copy(a, d.ai_preferences) : STR_NONE, .deny = denied_uses(d.ai_preferences),
 	};
 	memcpy(out->salt, random.salt, sizeof(out->salt));
-	seal_content(a, in, d.content, out);
+	seal_content(a, in, d.content, facts_write(scratch, d.circumstances, &report), out);
 	write_leaf(a, in, out);
 	return ERR_OK;
 }

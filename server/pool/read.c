@@ -7,9 +7,10 @@
 
 /* In the order in which item_read reads them. */
 #define ITEM_COLUMNS \
-	"c.id, c.member_id, c.item_no, c.member_no, c.kind, c.licence, c.lang, c.content_sha256, c.bytes, c.submitted_at, c.word, c.more, c.findings, c.facts, c.leaf, " \
-	"(SELECT k.key_name FROM coop k WHERE k.id = c.coop_id), m.pseudonym, c.shard"
+	"c.id, c.member_id, c.item_no, c.member_no, c.kind, c.licence, c.lang, c.content_sha256, c.bytes, c.submitted_at, " \
+	ITEM_WORD ", c.more, c.findings, c.facts, c.leaf, (SELECT k.key_name FROM coop k WHERE k.id = c.coop_id), m.pseudonym, c.shard, c.sealed_facts, " ITEM_EMBARGO
 #define ITEM_SHARD 17
+#define ITEM_SEALED_FACTS 18
 #define ITEM_FROM " FROM contribution c JOIN membership m ON m.coop_id = c.coop_id AND m.id = c.member_id "
 
 SQL(items_mine,
@@ -20,29 +21,35 @@ SQL(item_find,
 	"SELECT " ITEM_COLUMNS ", m.account_id = $3, "
 	"(SELECT a.is_admin AND a.state IN ('active', 'due', 'grace') FROM membership a WHERE a.coop_id = $1 AND a.account_id = $3)"
 	ITEM_FROM "WHERE c.coop_id = $1 AND c.id = $2");
-#define ITEM_OWN 18
-#define ITEM_FOR_ADMIN 19
+#define ITEM_OWN 20
+#define ITEM_FOR_ADMIN 21
 /* The same with the content, for whoever the transaction knows as the account; nothing where that may not see it. */
 SQL(item_ask,
 	"SELECT " ITEM_COLUMNS ", k.sealed" ITEM_FROM
 	"LEFT JOIN contribution_content k ON k.coop_id = c.coop_id AND k.shard = c.shard AND k.id = c.id "
 	"WHERE c.coop_id = (SELECT commonhold_coop()) AND c.id = $1 AND (m.account_id = (SELECT commonhold_account()) OR EXISTS (SELECT FROM membership a "
 	"WHERE a.coop_id = (SELECT commonhold_coop()) AND a.account_id = (SELECT commonhold_account()) AND a.is_admin AND a.state IN ('active', 'due', 'grace')))");
-#define ITEM_SEALED 18
+#define ITEM_SEALED 20
 SQL(decisions_ask,
 	"SELECT decision, stage, reason, at, by_account IS NOT NULL FROM moderation_decision "
 	"WHERE coop_id = (SELECT commonhold_coop()) AND contribution_id = $1 ORDER BY seq");
 /* The condition is that of the index contribution_waiting, to the letter. */
 SQL(items_waiting,
 	"SELECT " ITEM_COLUMNS ITEM_FROM
-	"WHERE c.coop_id = $1 AND (c.word >> 9 & 3) = 0 AND (c.word & 12288) = 0 AND c.item_no > $2 ORDER BY c.item_no LIMIT $3");
+	"WHERE c.coop_id = $1 AND (c.word >> 9 & 3) = 0 AND (" ITEM_WORD " & 12288) = 0 AND c.item_no > $2 ORDER BY c.item_no LIMIT $3");
 SQL(admin_find, "SELECT id FROM membership WHERE coop_id = $1 AND account_id = $2 AND is_admin AND state IN ('active', 'due', 'grace')");
 SQL(content_find, "SELECT sealed FROM contribution_content WHERE coop_id = $1 AND shard = $2 AND id = $3");
 
 const char *item_status(uint64_t word)
 {
 	static const char *const names[] = { "pending", "approved", "rejected", "pending" };
-	return word & ITEM_GONE ? "erased" : names[ITEM_MODERATION(word)];
+	if (word & ITEM_GONE)
+		return "erased";
+	if (word & POLICY_ITEM_WITHDRAWN)
+		return "withdrawn";
+	if (word & POLICY_ITEM_RESTRICTED)
+		return "restricted";
+	return word & POLICY_ITEM_EMBARGOED ? "embargoed" : names[ITEM_MODERATION(word)];
 }
 
 void item_reasons(struct arena *a, uint64_t word, unsigned findings, struct str **out, size_t *n)
@@ -66,10 +73,29 @@ static void item_read(struct call *c, const struct rows *r, int i, struct contri
 		.id = row_uuid(r, i, 0), .member = row_uuid(r, i, 1), .item_no = row_int(r, i, 2), .member_no = (uint32_t)row_int(r, i, 3), .kind = (unsigned)row_int(r, i, 4),
 		.licence = (unsigned)row_int(r, i, 5), .lang = row_str(r, i, 6), .content_sha256 = sha256_load(row_bytes(r, i, 7)), .bytes = row_int(r, i, 8), .submitted_at = row_time(r, i, 9),
 		.word = (uint64_t)row_int(r, i, 10), .more = (uint64_t)row_int(r, i, 11), .findings = (unsigned)row_int(r, i, 12), .facts = row_str(r, i, 13),
-		.leaf = row_int(r, i, 14), .contributor = row_str(r, i, 16),
+		.leaf = row_int(r, i, 14), .contributor = row_str(r, i, 16), .embargo_until = row_time(r, i, 19),
 	};
 	out->rid = rid_format(c->arena, row_str(r, i, 15), out->id);
 	out->status = str_of(item_status(out->word));
+}
+
+/* The circumstances of items that were read from these rows, opened: "{}" where they or their key are destroyed. */
+static enum err facts_open(struct call *c, const struct rows *r, struct contribution *items, size_t n)
+{
+	uint8_t context[48];
+	struct uuid *members = ARENA_ARRAY(c->arena, n, struct uuid);
+	struct seal_key *keys = ARENA_ARRAY(c->arena, n, struct seal_key);
+	bool *present = ARENA_ARRAY(c->arena, n, bool), opened = true;
+	for (size_t i = 0; i < n; i++)
+		members[i] = items[i].member;
+	TRY(keyring_get(c, c->coop, members, n, keys, present));
+	for (size_t i = 0; i < n && opened; i++) {
+		struct str sealed = row_bytes(r, (int)i, ITEM_SEALED_FACTS);
+		if (sealed.p && present[i])
+			opened = unseal(c->arena, &keys[i], pool_facts_context(c->coop, items[i].id, context), sealed, &items[i].facts);
+	}
+	secret_wipe(keys, n * sizeof(*keys));
+	return opened ? ERR_OK : fail(c, ERR_CORRUPT, "The stored circumstances of a contribution cannot be opened.");
 }
 
 /* Cursors of these lists are item numbers. */
@@ -83,15 +109,16 @@ static enum err cursor_read(struct call *c, struct str cursor, int64_t first, in
 }
 
 /* What is told about items fills the answer before their number does, if it is very much: then the page ends there. */
-static void page_of(struct call *c, const struct rows *r, int limit, struct contribution **out, size_t *n, struct str *next_cursor)
+static enum err page_of(struct call *c, const struct rows *r, int limit, struct contribution **out, size_t *n, struct str *next_cursor)
 {
 	size_t most = (size_t)(r->n > limit ? limit : r->n), bytes = 0;
 	*out = ARENA_ARRAY(c->arena, most, struct contribution);
 	for (*n = 0; *n < most && bytes < PAGE_FACTS; (*n)++) {
 		item_read(c, r, (int)*n, &(*out)[*n]);
-		bytes += (*out)[*n].facts.n;
+		bytes += (*out)[*n].facts.n + row_bytes(r, (int)*n, ITEM_SEALED_FACTS).n;
 	}
 	*next_cursor = (size_t)r->n > *n && *n ? str_fmt(c->arena, "%lld", (long long)(*out)[*n - 1].item_no) : STR_NONE;
+	return facts_open(c, r, *out, *n);
 }
 
 enum err pool_list_mine(struct call *c, struct uuid coop, struct str kind, struct str cursor, int limit, struct contribution **out, size_t *n, struct str *next_cursor)
@@ -106,7 +133,7 @@ enum err pool_list_mine(struct call *c, struct uuid coop, struct str kind, struc
 	TRY(cursor_read(c, cursor, INT64_MAX, &before));
 	TRY(db_begin_in(c, coop, DB_READ));
 	TRY(db_query(c, items_mine, &r, A_UUID(coop), A_UUID(c->actor.account), A_I64(before), A_INT(wanted), A_INT(limit + 1)));
-	page_of(c, &r, limit, out, n, next_cursor);
+	TRY(page_of(c, &r, limit, out, n, next_cursor));
 	return db_commit(c);
 }
 
@@ -119,7 +146,7 @@ static enum err item_visible(struct call *c, struct uuid coop, struct uuid id, s
 		return fail(c, ERR_NOT_FOUND, "%s", err_text(ERR_NOT_FOUND));
 	item_read(c, &r, 0, out);
 	*shard = (int)row_int(&r, 0, ITEM_SHARD);
-	return ERR_OK;
+	return facts_open(c, &r, out, 1);
 }
 
 /* The content of an item, opened. Absent when it or its key is destroyed. */
@@ -205,6 +232,7 @@ enum err pool_read_item(struct call *c, struct uuid coop, struct uuid id, const 
 	if (asked->item.n == 0)
 		return fail(c, ERR_NOT_FOUND, "%s", err_text(ERR_NOT_FOUND));
 	item_read(c, &asked->item, 0, &out->item);
+	TRY(facts_open(c, &asked->item, &out->item, 1));
 	TRY(sealed_open(c, &out->item, coop, row_bytes(&asked->item, 0, ITEM_SEALED), &out->content));
 	decisions_read(c->arena, &asked->decisions, &out->history, &out->n_history);
 	return ERR_OK;
@@ -238,6 +266,6 @@ enum err pool_queue(struct call *c, struct uuid coop, struct str cursor, int lim
 	TRY(db_begin_in(c, coop, DB_READ));
 	TRY(pool_require_admin(c, coop, &admin));
 	TRY(db_query(c, items_waiting, &r, A_UUID(coop), A_I64(after), A_INT(limit + 1)));
-	page_of(c, &r, limit, out, n, next_cursor);
+	TRY(page_of(c, &r, limit, out, n, next_cursor));
 	return db_commit(c);
 }

@@ -3,9 +3,7 @@
  * A segment that is fresh answers for its rows in every snapshot that sees it: whoever changes a row makes the segment stale in the same transaction, and a packer holds
  * the pool's lock from before it reads until it commits.
  */
-#include "server/pool/pool_internal.h"
-
-#include "commonhold/db.h"
+#include "server/pool/overlay.h"
 
 #define PACK_AT_ONCE 8 /* segments in memory while packing: 2.4 MB */
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "packed columns are little-endian");
@@ -76,7 +74,9 @@ struct gathering {
 	enum err (*full)(struct gathering *g);
 	pool_segment_fn fn;      /* scanning: who is told */
 	void *arg;
-	unsigned columns;        /* scanning: what was asked for */
+	unsigned columns;        /* scanning: what was asked for … */
+	unsigned read;           /* … and what is read: members too, where a whole member's items are withdrawn */
+	struct overlay *over;    /* scanning: withdrawals, laid over the words */
 };
 
 static enum err gather_row(void *arg, const struct copy_field *f, int n)
@@ -177,6 +177,8 @@ static enum err tell(struct gathering *g)
 {
 	struct columns *k = g->at;
 	unsigned w = g->columns;
+	if (w & POOL_WORDS)
+		overlay_lay(g->over, (int64_t)k->no * POOL_SEGMENT, k->n, k->members, k->words);
 	struct pool_segment s = {
 		.no = k->no, .n = k->n, .ids = w & POOL_IDS ? (const uint8_t (*)[16])k->ids : NULL, .members = w & POOL_MEMBERS ? k->members : NULL,
 		.words = w & POOL_WORDS ? k->words : NULL, .more = w & POOL_MORE ? k->more : NULL, .hashes = w & POOL_HASHES ? (const uint8_t (*)[32])k->hashes : NULL,
@@ -201,7 +203,7 @@ static enum err scan_segment(void *arg, const struct copy_field *f, int fields)
 {
 	struct gathering *g = arg;
 	struct columns *k = g->at;
-	unsigned w = g->columns;
+	unsigned w = g->read;
 	int64_t n = fields == 8 ? copy_int(f[1]) : -1;
 	if (n < 0 || n > POOL_SEGMENT)
 		return fail(g->call, ERR_CORRUPT, "A packed segment of the pool is not as it should be.");
@@ -216,7 +218,7 @@ static enum err scan_segment(void *arg, const struct copy_field *f, int fields)
 
 static enum err scan_packed(struct call *c, struct uuid coop, int from, int to, struct gathering *g)
 {
-	unsigned w = g->columns;
+	unsigned w = g->read;
 	struct db_arg args[] = {
 		A_UUID(coop), A_INT(from), A_INT(to), A_BOOL(w & POOL_IDS), A_BOOL((w & POOL_MEMBERS) != 0), A_BOOL((w & POOL_WORDS) != 0), A_BOOL((w & POOL_MORE) != 0),
 		A_BOOL((w & POOL_HASHES) != 0), A_BOOL((w & POOL_SHARDS) != 0),
@@ -228,11 +230,17 @@ enum err pool_scan_columns(struct call *c, struct uuid coop, unsigned columns, p
 {
 	struct rows r;
 	struct freshness f;
+	struct overlay over;
+	TRY(overlay_ask(c, coop, &over));
 	TRY(db_query(c, pool_size, &r, A_UUID(coop)));
 	if (r.n == 0)
 		return ERR_OK;
+	TRY(overlay_take(c, &over));
 	TRY(freshness_read(c, coop, row_int(&r, 0, 0), &f));
-	struct gathering g = { .call = c, .at = ARENA_NEW(c->arena, struct columns), .full = tell, .fn = fn, .arg = arg, .columns = columns };
+	struct gathering g = {
+		.call = c, .at = ARENA_NEW(c->arena, struct columns), .full = tell, .fn = fn, .arg = arg, .columns = columns, .over = &over,
+		.read = columns | (columns & POOL_WORDS && overlay_needs_members(&over) ? POOL_MEMBERS : 0),
+	};
 	for (int from = 0, to; from < f.segments; from = to) {
 		to = run_end(&f, from, f.segments);
 		if (f.fresh[from])

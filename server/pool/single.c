@@ -25,7 +25,7 @@ SQL(members_lock,
 	"SELECT m.id, m.state, (SELECT max(version) FROM charter h WHERE h.coop_id = $1) FROM membership m WHERE m.coop_id = $1 AND m.id = ANY ($2) "
 	"ORDER BY m.id FOR NO KEY UPDATE");
 SQL(known_of_members,
-	"SELECT d.no::integer, c.member_no = d.member_no, c.id, c.leaf, c.word, c.findings, c.submitted_at "
+	"SELECT d.no::integer, c.member_no = d.member_no, c.id, c.leaf, " ITEM_WORD ", c.findings, c.submitted_at "
 	"FROM unnest($2, $3) WITH ORDINALITY AS d(hash, member_no, no) JOIN contribution c ON c.coop_id = $1 AND c.content_sha256 = d.hash "
 	"WHERE c.member_no = d.member_no OR pool_item_stands(c.word)");
 SQL(group_insert,
@@ -35,7 +35,7 @@ SQL(group_insert,
 	"counted AS (UPDATE membership m SET contributed = m.contributed + g.n FROM (SELECT member_id, count(*) AS n FROM given GROUP BY member_id) g "
 	"WHERE m.coop_id = $1 AND m.id = g.member_id), "
 	"numbered AS (UPDATE pool_head SET next_item = next_item + (SELECT count(*) FROM given) WHERE coop_id = $1) "
-	"INSERT INTO contribution (coop_id, id, item_no, member_id, member_no, shard, kind, licence, lang, content_sha256, bytes, submitted_at, word, more, leaf, salt, findings, facts) "
+	"INSERT INTO contribution (coop_id, id, item_no, member_id, member_no, shard, kind, licence, lang, content_sha256, bytes, submitted_at, word, more, leaf, salt, findings, sealed_facts) "
 	"SELECT $1, id, item_no, member_id, member_no::integer, shard::integer, kind::smallint, licence::smallint, lang, hash, bytes::integer, at, word, more, leaf, salt, "
 	"findings::smallint, facts FROM given");
 
@@ -222,7 +222,7 @@ static enum err group_insert_items(struct group *g, struct submitter **fresh, si
 		sealed[i] = item->sealed;
 		at[i] = fresh[i]->s->at;
 	}
-	return db_queue(c, group_insert, A_UUID(g->coop), A_UUIDS(ids, n), A_UUIDS(member, n), A_TEXTS(lang, n), A_BYTEAS(hash, n), A_BYTEAS(salt, n), A_TEXTS(facts, n),
+	return db_queue(c, group_insert, A_UUID(g->coop), A_UUIDS(ids, n), A_UUIDS(member, n), A_TEXTS(lang, n), A_BYTEAS(hash, n), A_BYTEAS(salt, n), A_BYTEAS(facts, n),
 		A_BYTEAS(sealed, n), A_TIMES(at, n), A_I64S(numbers, n), A_I64S(numbers + n, n), A_I64S(numbers + n * 2, n), A_I64S(numbers + n * 3, n), A_I64S(numbers + n * 4, n),
 		A_I64S(numbers + n * 5, n), A_I64S(numbers + n * 6, n), A_I64S(numbers + n * 7, n), A_I64S(numbers + n * 8, n), A_I64S(numbers + n * 9, n));
 }

@@ -19,7 +19,7 @@ SQL(head_lock, "SELECT next_item FROM pool_head WHERE coop_id = $1 FOR UPDATE");
 SQL(head_advance, "UPDATE pool_head SET next_item = next_item + $2 WHERE coop_id = $1");
 /* What is there of these contents: the member's own, and items that stand, which make a later one a duplicate. */
 SQL(known_contents,
-	"SELECT d.no::integer, c.member_no = $3, c.id, c.leaf, c.word, c.findings, c.submitted_at "
+	"SELECT d.no::integer, c.member_no = $3, c.id, c.leaf, " ITEM_WORD ", c.findings, c.submitted_at "
 	"FROM unnest($2) WITH ORDINALITY AS d(hash, no) JOIN contribution c ON c.coop_id = $1 AND c.content_sha256 = d.hash "
 	"WHERE c.member_no = $3 OR pool_item_stands(c.word)");
 /* Those of these contents that have any row, whosever and whatever became of it, and the number of items at the same instant. */
@@ -31,7 +31,7 @@ SQL(content_take_back, "DELETE FROM contribution_content k USING unnest($2, $3) 
 SQL(content_insert,
 	"INSERT INTO contribution_content (coop_id, shard, id, lang, sealed) SELECT $1, unnest($2)::integer, unnest($3), unnest($4), unnest($5)");
 SQL(item_insert,
-	"INSERT INTO contribution (coop_id, id, item_no, member_id, member_no, shard, kind, licence, lang, content_sha256, bytes, submitted_at, word, more, leaf, salt, findings, facts) "
+	"INSERT INTO contribution (coop_id, id, item_no, member_id, member_no, shard, kind, licence, lang, content_sha256, bytes, submitted_at, word, more, leaf, salt, findings, sealed_facts) "
 	"SELECT $1, unnest($2), unnest($3), $4, $5, unnest($6)::integer, unnest($7)::smallint, unnest($8)::smallint, unnest($9), unnest($10), unnest($11)::integer, $12, "
 	"unnest($13), unnest($14), unnest($15), unnest($16), unnest($17)::smallint, unnest($18)");
 SQL(hold_insert,
@@ -372,7 +372,7 @@ static enum err write_rows(struct call *c, const struct intake *in, instant at, 
 	}
 	return db_queue(c, item_insert, A_UUID(in->coop), A_UUIDS(id, n), A_I64S(item_no, n), A_UUID(in->member), A_INT((int)in->member_no), A_I64S(shard, n),
 		A_I64S(kind, n), A_I64S(licence, n), A_TEXTS(lang, n), A_BYTEAS(hash, n), A_I64S(bytes, n), A_TIME(at), A_I64S(word, n), A_I64S(more, n), A_I64S(leaf, n),
-		A_BYTEAS(salt, n), A_I64S(findings, n), A_TEXTS(facts, n));
+		A_BYTEAS(salt, n), A_I64S(findings, n), A_BYTEAS(facts, n));
 }
 
 /* Some at a time, so that the database has the first rows while the next are on their way. */

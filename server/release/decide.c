@@ -72,18 +72,27 @@ static enum err engine_failed(struct call *c, enum policy_status status, const s
 	return fail(c, ERR_INTERNAL, "The policy engine refused the release's specification.");
 }
 
-static enum err load_facts(struct call *c, struct decided *d)
+/* `one`: what is known of the item that is asked about, where that is more than statements say; or NULL. */
+static enum err load_facts(struct call *c, const struct policy_item_fact *one, struct decided *d)
 {
 	struct rows *named = ARENA_NEW(c->arena, struct rows);
 	TRY(db_query(c, items_with_statements, named, A_UUID(d->coop)));
 	struct positions positions = { named };
 	TRY(coop_policy_facts(c, d->coop, position_of, &positions, &d->facts));
-	struct policy_item_fact *items = ARENA_ARRAY(d->arena, (size_t)named->n, struct policy_item_fact);
-	for (int i = 0; i < named->n; i++)
+	struct policy_item_fact *items = ARENA_ARRAY(d->arena, (size_t)named->n + 1, struct policy_item_fact);
+	bool among = one == NULL;
+	for (int i = 0; i < named->n; i++) {
 		items[i] = (struct policy_item_fact){ .item = (uint32_t)row_int(named, i, 1), .member = (uint32_t)row_int(named, i, 2), .kind = (uint8_t)row_int(named, i, 3),
 			.embargo_until = POLICY_EVER, .retain_until = POLICY_NEVER };
+		if (one && items[i].item == one->item) {
+			items[i] = *one;
+			among = true;
+		}
+	}
 	d->facts.items = items;
 	d->facts.n_items = (size_t)named->n;
+	if (!among)
+		items[d->facts.n_items++] = *one;
 	return ERR_OK;
 }
 
@@ -106,7 +115,8 @@ const struct control *decided_control(const struct decided *d, const struct poli
 }
 
 /* `charter`: NULL for the release's, or the one in force. */
-static enum err prepare(struct call *c, struct uuid coop, const struct charter *charter, const struct release *r, instant cutoff, instant at, struct decided *d)
+static enum err prepare(struct call *c, struct uuid coop, const struct charter *charter, const struct release *r, instant cutoff, instant at, const struct policy_item_fact *one,
+	struct decided *d)
 {
 	struct policy_fault places[8];
 	struct policy_faults faults = { places, CH_LEN(places), 0 };
@@ -130,15 +140,15 @@ static enum err prepare(struct call *c, struct uuid coop, const struct charter *
 	enum policy_status status = policy_compile(&d->spec, &d->mem, &d->program, &faults);
 	if (status != POLICY_OK)
 		return engine_failed(c, status, &faults);
-	TRY(load_facts(c, d));
+	TRY(load_facts(c, one, d));
 	faults.n = 0;
 	status = policy_rows_build(d->program, &d->facts, &d->mem, &d->rows, &faults);
 	return status == POLICY_OK ? ERR_OK : engine_failed(c, status, &faults);
 }
 
-enum err decide_prepare(struct call *c, struct uuid coop, const struct release *r, instant cutoff, instant at, struct decided *d)
+enum err decide_prepare(struct call *c, struct uuid coop, const struct release *r, instant cutoff, instant at, const struct policy_item_fact *one, struct decided *d)
 {
-	return prepare(c, coop, NULL, r, cutoff, at, d);
+	return prepare(c, coop, NULL, r, cutoff, at, one, d);
 }
 
 enum err decide_pack(struct call *c, struct uuid coop)
@@ -241,19 +251,19 @@ static enum err decide(struct call *c, const policy_reasons *frozen, size_t n_fr
 
 enum err decide_pool(struct call *c, struct uuid coop, const struct release *r, instant cutoff, instant at, const policy_reasons *frozen, size_t n_frozen, struct decided *d)
 {
-	TRY(prepare(c, coop, NULL, r, cutoff, at, d));
+	TRY(prepare(c, coop, NULL, r, cutoff, at, NULL, d));
 	return decide(c, frozen, n_frozen, true, d);
 }
 
 enum err decide_outcomes(struct call *c, struct uuid coop, const struct release *r, instant cutoff, instant at, const policy_reasons *frozen, size_t n_frozen, struct decided *d)
 {
-	TRY(prepare(c, coop, NULL, r, cutoff, at, d));
+	TRY(prepare(c, coop, NULL, r, cutoff, at, NULL, d));
 	return decide(c, frozen, n_frozen, false, d);
 }
 
 enum err decide_as_if(struct call *c, struct uuid coop, const struct charter *charter, instant at, struct decided *d)
 {
-	TRY(prepare(c, coop, charter, NULL, at, at, d));
+	TRY(prepare(c, coop, charter, NULL, at, at, NULL, d));
 	return decide(c, NULL, 0, false, d);
 }
 

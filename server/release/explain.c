@@ -4,7 +4,9 @@
 
 #include <stdio.h>
 
-SQL(item_columns, "SELECT item_no, member_no, kind, word, more, content_sha256 FROM contribution WHERE coop_id = $1 AND id = $2");
+SQL(item_columns,
+	"SELECT item_no, member_no, kind, word | pool_withdrawn_bits(coop_id, item_no, member_no), more, content_sha256, pool_embargo_end(coop_id, item_no, member_no) "
+	"FROM contribution WHERE coop_id = $1 AND id = $2");
 
 SQL(member_faces,
 	"SELECT CASE WHEN u.no >= 4294967294 THEN 'the board' WHEN m.attribution = 'anonymous' THEN 'anonymous (member ' || m.number || ')' WHEN m.attribution = 'public' THEN coalesce(m.public_name, m.pseudonym) ELSE m.pseudonym END "
@@ -79,10 +81,24 @@ static enum err item_read(struct call *c, struct uuid coop, struct uuid contribu
 	struct rows r;
 	TRY(db_one(c, item_columns, &r, A_UUID(coop), A_UUID(contribution)));
 	*fact = (struct policy_item_fact){ .item = (uint32_t)row_int(&r, 0, 0), .member = (uint32_t)row_int(&r, 0, 1), .kind = (uint8_t)row_int(&r, 0, 2),
-		.embargo_until = POLICY_EVER, .retain_until = POLICY_NEVER };
+		.embargo_until = row_null(&r, 0, 6) ? POLICY_EVER : row_time(&r, 0, 6), .retain_until = POLICY_NEVER };
 	*word = (uint64_t)row_int(&r, 0, 3);
 	*more = (uint64_t)row_int(&r, 0, 4);
 	return ERR_OK;
+}
+
+/* What was withdrawn since a release was built had no part in it: the bits of withdrawals are as they were then. */
+static uint64_t word_as_built(uint64_t word, policy_reasons stored)
+{
+	static const struct { uint64_t bit; policy_reasons reason; } withdrawn[] = {
+		{ POLICY_ITEM_TOMBSTONED, POLICY_REASON(TOMBSTONED) }, { POLICY_ITEM_ERASURE, POLICY_REASON(ERASURE_PENDING) },
+		{ POLICY_ITEM_RESTRICTED, POLICY_REASON(RESTRICTED) }, { POLICY_ITEM_WITHDRAWN, POLICY_REASON(CONSENT_WITHDRAWN) },
+		{ POLICY_ITEM_EMBARGOED, POLICY_REASON(EMBARGO_UNTIL) },
+	};
+	for (size_t i = 0; i < CH_LEN(withdrawn); i++)
+		if (!(stored & withdrawn[i].reason))
+			word &= ~withdrawn[i].bit;
+	return word;
 }
 
 static enum err delegate_names(struct call *c, struct uuid coop, const struct policy_trace *trace, struct decision *out)
@@ -121,8 +137,9 @@ enum err release_explain(struct call *c, struct uuid coop, struct uuid contribut
 		if (out->release.state == RELEASE_SCHEDULED)
 			return fail(c, ERR_STATE, "This release has not been frozen yet; ask for the preview instead.");
 		TRY(release_stored_reasons(c, coop, release, built ? "built" : "frozen", item_no, &stored));
+		word = built ? word_as_built(word, stored) : word;
 	}
-	TRY(decide_prepare(c, coop, preview ? NULL : &out->release, cutoff, at, &d));
+	TRY(decide_prepare(c, coop, preview ? NULL : &out->release, cutoff, at, word & POLICY_ITEM_EMBARGOED ? &fact : NULL, &d));
 	policy_reasons own = policy_decide_one(d.program, d.rows, fact.item, word, more, fact.member);
 	enum policy_status status = policy_explain(d.program, d.rows, fact.item, word, more, fact.member, stored & ~own, &d.mem, &trace);
 	if (status != POLICY_OK)

@@ -79,8 +79,8 @@ CH_CHECK enum err decided_store(struct call *c, const struct release *r, const c
 CH_CHECK enum err decided_load(struct call *c, struct uuid coop, struct uuid release, const char *stage, policy_reasons **reasons, size_t *n);
 /* Gives the memory back before the call ends. */
 void decided_release(struct decided *d);
-/* Facts, program and rows alone, for explaining single items. Inside. */
-CH_CHECK enum err decide_prepare(struct call *c, struct uuid coop, const struct release *r, instant cutoff, instant at, struct decided *out);
+/* Facts, program and rows alone, for explaining single items; `one` is what is known of such an item beside its word, or NULL. Inside. */
+CH_CHECK enum err decide_prepare(struct call *c, struct uuid coop, const struct release *r, instant cutoff, instant at, const struct policy_item_fact *one, struct decided *out);
 
 /* ---- read.c ---- */
 

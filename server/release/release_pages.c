@@ -233,8 +233,9 @@ static void item_facts(struct json_writer *w, struct request *rq, const struct c
 	jw_kz(w, "kind", words_kind(item->kind));
 	jw_kz(w, "licence", policy_licence_get(item->licence)->spdx);
 	jw_kstr(w, "language", words_language(a, item->lang));
-	jw_kstr(w, "status", str_is(item->status, "pending") ? STR("waits for an admin") : item->status);
-	jw_kz(w, "status_badge", str_is(item->status, "approved") ? "include" : str_is(item->status, "rejected") ? "exclude" : "hold");
+	jw_kstr(w, "status", str_is(item->status, "pending") ? STR("waits for an admin") : str_is(item->status, "embargoed") ? str_fmt(a, "embargoed until %.*s", STR_ARG(words_day(a, item->embargo_until)))
+		: item->status);
+	jw_kz(w, "status_badge", str_is(item->status, "approved") ? "include" : str_is(item->status, "rejected") || str_is(item->status, "erased") || str_is(item->status, "withdrawn") ? "exclude" : "hold");
 	jw_kstr(w, "day", words_day(a, item->submitted_at));
 	jw_kstr(w, "day_iso", words_day_iso(a, item->submitted_at));
 	jw_kstr(w, "size", words_size(a, item->bytes));

@@ -168,11 +168,13 @@ static void one_that_fails_fails_alone(void **state)
 	struct call *member;
 	struct uuid coop = warm_coop("", &member);
 	struct sender senders[THREADS];
-	fixture_sql("CREATE FUNCTION refuse_it() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.facts LIKE '%unwelcome%' THEN RAISE EXCEPTION 'no' USING ERRCODE = 'CH002', "
+	static char unwelcome[101]; /* circumstances are sealed: the database knows this one by its length */
+	memset(unwelcome, 'x', sizeof(unwelcome) - 1);
+	fixture_sql("CREATE FUNCTION refuse_it() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF length(NEW.sealed_facts) > (SELECT min(length(o.sealed_facts)) + 60 FROM contribution o) THEN RAISE EXCEPTION 'no' USING ERRCODE = 'CH002', "
 		"CONSTRAINT = 'this_is_unwelcome'; END IF; RETURN NEW; END $$; CREATE TRIGGER refuse_it BEFORE INSERT ON contribution FOR EACH ROW EXECUTE FUNCTION refuse_it()");
 	memset(senders, 0, sizeof(senders));
 	for (unsigned i = 0; i < THREADS; i++)
-		senders[i] = (struct sender){ .coop = coop, .c = world_again(member), .application = i == 5 ? "unwelcome" : "test", .number = i, .n = 1 };
+		senders[i] = (struct sender){ .coop = coop, .c = world_again(member), .application = i == 5 ? unwelcome : "test", .number = i, .n = 1 };
 	send_at_once(senders, THREADS, true);
 	for (unsigned i = 0; i < THREADS; i++) {
 		if (i == 5) {
