@@ -84,6 +84,7 @@ static const struct job_tick ticks[] = {
 	{ "web.forget", 3600 },
 	{ "notify.send", 600 },
 	{ "notify.digest", 86400 },
+	{ "erasure.daily", 86400 },
 	JOB_TICK_END,
 };
 

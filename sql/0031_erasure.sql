@@ -44,6 +44,7 @@ CREATE TABLE account_erasure (
 	cancelled_at timestamptz,
 	due_at       timestamptz NOT NULL,
 	proof        text,
+	told_at      timestamptz,
 	coops        uuid[] NOT NULL DEFAULT '{}',
 	CONSTRAINT account_erasure_state_is_known CHECK (state IN ('received', 'effective', 'purged', 'completed', 'cancelled')),
 	CONSTRAINT account_erasures_are_proved_before_they_count CHECK (state IN ('received', 'cancelled') OR (verified_at IS NOT NULL AND proof IS NOT NULL)),
@@ -60,6 +61,7 @@ COMMENT ON COLUMN account_erasure.completed_at IS 'When every recipient had conf
 COMMENT ON COLUMN account_erasure.cancelled_at IS 'Taken back, or not confirmed in time';
 COMMENT ON COLUMN account_erasure.due_at IS 'By when it must be done (Regulation 1182/71)';
 COMMENT ON COLUMN account_erasure.proof IS 'What was shown: password, code, session';
+COMMENT ON COLUMN account_erasure.told_at IS 'When the last message went out, to an address that is gone afterwards';
 COMMENT ON COLUMN account_erasure.coops IS 'Where it has a part';
 CREATE UNIQUE INDEX one_open_erasure_an_account ON account_erasure (account_id) WHERE state IN ('received', 'effective', 'purged');
 
@@ -215,13 +217,16 @@ CALL commonhold_wall_in('erasure_event');
 CREATE TABLE erasure_claim (
 	coop_id    uuid NOT NULL,
 	erasure_id uuid NOT NULL,
+	what       text NOT NULL,
 	sealed     bytea NOT NULL,
-	PRIMARY KEY (coop_id, erasure_id),
-	FOREIGN KEY (coop_id, erasure_id) REFERENCES erasure
+	PRIMARY KEY (coop_id, erasure_id, what),
+	FOREIGN KEY (coop_id, erasure_id) REFERENCES erasure,
+	CONSTRAINT what_people_wrote_is_known CHECK (what IN ('claim', 'appeal'))
 );
 COMMENT ON TABLE erasure_claim IS 'What people wrote with a claim or an appeal; deleted when the request ends.';
 COMMENT ON COLUMN erasure_claim.coop_id IS 'The co-op';
 COMMENT ON COLUMN erasure_claim.erasure_id IS 'The request';
+COMMENT ON COLUMN erasure_claim.what IS 'claim: how one sees that the item is about them; appeal: why the denial is wrong, which members who vote may read';
 COMMENT ON COLUMN erasure_claim.sealed IS 'The text, sealed under the instance''s key';
 CALL commonhold_wall_in('erasure_claim');
 

@@ -175,6 +175,8 @@ struct erasure_event {
 CH_CHECK enum err erasure_history(struct call *c, struct uuid coop, struct uuid id, struct erasure_event **out, size_t *n);
 /* What a subject wrote with their claim, for them and for admins; absent once it is gone. */
 CH_CHECK enum err erasure_claim(struct call *c, struct uuid coop, struct uuid id, struct str *out);
+/* Why somebody appeals: for them, for admins, and for every member while the ballot is not closed; absent once it is gone. */
+CH_CHECK enum err erasure_appeal_reason(struct call *c, struct uuid coop, struct uuid id, struct str *out);
 
 /* ---- The whole account ---- */
 

@@ -15,10 +15,10 @@ static const struct edge {
 	const char *guard;    /* when it may be taken */
 	const char *sentence; /* what happens, for people */
 } edges[] = {
-	{ BEGINNING, ERASURE_RECEIVED, "who asks is not proved yet", "An agent, or somebody about a whole account, asks; the person's own confirmation is waited for." },
-	{ BEGINNING, ERASURE_VERIFIED, "an account says that an item is about them", "A claim is made: the items are restricted at once, and an admin answers within the month." },
-	{ BEGINNING, ERASURE_EFFECTIVE, "a member, or an agent who may act alone, asks for their own items", "It counts in the transaction in which it is asked." },
-	{ ERASURE_RECEIVED, ERASURE_EFFECTIVE, "the person confirms in time", "It counts from the confirmation on." },
+	{ BEGINNING, ERASURE_RECEIVED, "always", "Somebody asks." },
+	{ ERASURE_RECEIVED, ERASURE_VERIFIED, "an account says that an item is about them: at once", "The items of a claim are restricted, and an admin answers within the month." },
+	{ ERASURE_RECEIVED, ERASURE_EFFECTIVE, "it is sure that the person wants it: at once where they ask themselves, or let an agent act alone; otherwise when they confirm in time",
+	  "It counts in every decision from then on." },
 	{ ERASURE_RECEIVED, ERASURE_DENIED, "the confirmation did not come in time, or an admin says why not", "It is denied with a code and a reason." },
 	{ ERASURE_RECEIVED, ERASURE_CANCELLED, "asked by whoever asked, or by the person", "It is taken back." },
 	{ ERASURE_VERIFIED, ERASURE_EFFECTIVE, "an admin accepts", "The claim is accepted, and counts from then on." },
