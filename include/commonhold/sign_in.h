@@ -50,6 +50,8 @@ enum proof_kind {
 	PROOF_FRESH,    /* neither: the session must be young */
 };
 CH_CHECK enum err proof_wanted(struct call *c, enum proof_kind *out);
+/* Holds proof against the actor; own transactions. For whatever must be sure that it is them, before it is done. */
+CH_CHECK enum err proof_check(struct call *c, const struct proof *proof);
 /* Sets the actor's password and ends all their other sessions. */
 CH_CHECK enum err password_change(struct call *c, const struct proof *proof, struct str password);
 

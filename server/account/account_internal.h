@@ -36,8 +36,6 @@ CH_CHECK enum err factor_is_on(struct call *c, struct uuid account, bool *on);
 CH_CHECK enum err sign_in_enter(struct call *c, const struct account *who, enum sign_in_how how, bool shown, const struct sign_in_from *from, struct sign_in *out);
 /* For callers that cannot ask in a step of their own: ERR_UNAUTHENTICATED, "factor_needed". */
 CH_CHECK enum err factor_needed(struct call *c);
-/* Holds proof against the actor; own transactions. */
-CH_CHECK enum err proof_check(struct call *c, const struct proof *proof);
 
 /* factor.c */
 /* A code of the account's second factor, or a recovery code, which is used up; own transactions. */
