@@ -17,6 +17,7 @@
 #include "commonhold/log.h"
 #include "commonhold/motion.h"
 #include "commonhold/notify.h"
+#include "commonhold/pool.h"
 #include "commonhold/release.h"
 #include "commonhold/routes.h"
 
@@ -63,6 +64,7 @@ static const struct job_kind *const job_tables[] = {
 	notify_jobs,
 	account_jobs,
 	coop_jobs,
+	pool_jobs,
 	control_jobs,
 	delegation_jobs,
 	ballot_jobs,
@@ -82,6 +84,7 @@ static const struct job_tick ticks[] = {
 	{ "access.prune", 86400 },
 	{ "account.forget", 86400 },
 	{ "web.forget", 3600 },
+	{ "erasure.reconcile", 86400 },
 	{ "notify.send", 600 },
 	{ "notify.digest", 86400 },
 	{ "erasure.daily", 86400 },
@@ -218,6 +221,25 @@ void app_close(struct app *a)
 	free(a);
 }
 
+/* What is looked at whenever a server starts: whether a restored backup has brought erased items back. */
+static enum err queue_at_start(struct error *e)
+{
+	struct arena *a = arena_new(64 * KIB);
+	if (!a)
+		return error_set(e, ERR_NO_MEMORY, "There is no memory to start with.");
+	struct call c = { .arena = a, .actor.kind = AUTH_SYSTEM, .locale = STR("en") };
+	enum err err = db_begin(&c, DB_WRITE);
+	if (err == ERR_OK)
+		err = job_queue(&c, "erasure.reconcile", STR("start"), STR_NONE, clock_now());
+	if (err == ERR_OK)
+		err = db_commit(&c);
+	*e = c.error;
+	e->faults = NULL;
+	db_release(&c);
+	arena_free(a);
+	return err;
+}
+
 enum err app_serve(struct app *a, struct error *e)
 {
 	const struct config *cf = config();
@@ -227,6 +249,7 @@ enum err app_serve(struct app *a, struct error *e)
 		.secret = str_make(instance_seal_key(a->keys)->b, 32), .hooks = { identify, ready, gauges },
 	};
 	if (cf->job_workers_n > 0) {
+		TRY(queue_at_start(e));
 		job_ticks(ticks);
 		TRY(job_start(&a->jobs, job_tables, cf->job_workers_n, e));
 	}

@@ -5,6 +5,7 @@
 #include "commonhold/db.h"
 #include "commonhold/log.h"
 #include "commonhold/notify.h"
+#include "commonhold/pool.h"
 #include "commonhold/release.h"
 #include "commonhold/sign_in.h"
 
@@ -103,6 +104,23 @@ static enum err neighbours_answer(struct call *c)
 	return ERR_OK;
 }
 
+/* Whether a restored backup has brought back what was erased, and whether backups are kept for longer than charters promise. */
+static enum err erased_stays_erased(struct call *c)
+{
+	struct pool_reconciled found;
+	struct pool_overlong *overlong;
+	size_t n;
+	TRY(pool_reconcile(c, true, &found));
+	if (found.brought_back)
+		return fail(c, ERR_STATE, "%lld erased contributions are there again, as after restoring a backup. `commonhold serve` erases them again when it starts.", (long long)found.brought_back);
+	printf("erasure         %lld marks of what was erased, none of it is back\n", (long long)found.marks);
+	TRY(pool_backups_overlong(c, &overlong, &n));
+	for (size_t i = 0; i < n; i++)
+		printf("backups         are kept %d days, but the charter of %.*s promises %lld: set COMMONHOLD_BACKUP_CONTENT_DAYS and backup.sh --content-days to that\n",
+			config()->backup_content_days_n, STR_ARG(overlong[i].coop_name), (long long)overlong[i].days);
+	return ERR_OK;
+}
+
 static enum err healthy(struct call *c, void *arg)
 {
 	SQL(versions, "SELECT current_setting('server_version'), (SELECT count(*) FROM commonhold_migration), (SELECT count(*) FROM coop), (SELECT count(*) FROM account)");
@@ -113,6 +131,7 @@ static enum err healthy(struct call *c, void *arg)
 	printf("database        PostgreSQL %.*s, %lld migrations, %lld co-ops, %lld accounts\n", STR_ARG(row_str(&r, 0, 0)), (long long)row_int(&r, 0, 1),
 		(long long)row_int(&r, 0, 2), (long long)row_int(&r, 0, 3));
 	TRY(db_commit(c));
+	TRY(erased_stays_erased(c));
 	return neighbours_answer(c);
 }
 

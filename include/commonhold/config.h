@@ -29,6 +29,8 @@
 	X("COMMONHOLD_SMTP_CA", smtp_ca, "", "File of certificates that its certificate is checked against. Empty: those of the system.") \
 	X("COMMONHOLD_MAIL_FROM", mail_from, "", "Sender of mail, such as Commonhold <mail@coop.example>. Needed with a mail server.") \
 	X("COMMONHOLD_MAIL_BOUNCES", mail_bounces, "", "Address that delivery reports go to, extended by +id for each mail. Empty: the sender's.") \
+	X("COMMONHOLD_BACKUP_CONTENT_DAYS", backup_content_days, "90", "Days that backups of the content are kept (backup.sh --content-days). People are told when the last one that holds what they had erased expires.") \
+	X("COMMONHOLD_BACKUP_KEYS_DAYS", backup_keys_days, "7", "Days that backups of the keys are kept (backup.sh --keys-days): without them those of the content cannot be read.") \
 	X("COMMONHOLD_METRICS_TOKEN", metrics_token, "", "Bearer token that opens /metrics to other machines.") \
 	X("COMMONHOLD_OIDC_ISSUER", oidc_issuer, "", "OpenID Connect provider that people may sign in with, such as https://accounts.example.org. Empty: none.") \
 	X("COMMONHOLD_OIDC_NAME", oidc_name, "", "What people call it. Empty: its host.") \
@@ -40,7 +42,7 @@ struct config {
 #define X(variable, field, initial, text) const char *field;
 	SETTINGS(X)
 #undef X
-	int workers_n, db_pool_n, job_workers_n, request_timeout_n, rate_limit_n;
+	int workers_n, db_pool_n, job_workers_n, request_timeout_n, rate_limit_n, backup_content_days_n, backup_keys_days_n;
 	bool trust_proxy_on;
 };
 

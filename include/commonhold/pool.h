@@ -9,6 +9,7 @@
 #include "call.h"
 #include "coop.h"
 #include "import.h"
+#include "job.h"
 #include "json.h"
 
 /* A receipt: what a submission answers at once. */
@@ -218,5 +219,10 @@ CH_CHECK enum err pool_reconcile(struct call *c, bool only_look, struct pool_rec
 /* When the last backup expires that may hold what is purged at `at`: of the content, and of the keys without which it cannot be read. */
 struct pool_backups { instant content, keys; };
 struct pool_backups pool_backups_until(instant at);
+/* Co-ops whose charter promises that backups go earlier than the instance keeps them. Outside a transaction. */
+struct pool_overlong { struct str coop_name; int64_t days; /* promised */ };
+CH_CHECK enum err pool_backups_overlong(struct call *c, struct pool_overlong **out, size_t *n);
+
+extern const struct job_kind pool_jobs[];
 
 #endif

@@ -9,7 +9,7 @@ static struct config settings = {
 #define X(variable, field, initial, text) .field = initial,
 	SETTINGS(X)
 #undef X
-	.workers_n = 64, .db_pool_n = 6, .job_workers_n = 2, .request_timeout_n = 5000, .rate_limit_n = 600,
+	.workers_n = 64, .db_pool_n = 6, .job_workers_n = 2, .request_timeout_n = 5000, .rate_limit_n = 600, .backup_content_days_n = 90, .backup_keys_days_n = 7,
 };
 
 /* Text of settings that are made from others; lives as long as the process. */
@@ -148,6 +148,8 @@ enum err config_load(struct error *e)
 	TRY(number("COMMONHOLD_JOB_WORKERS", settings.job_workers, 0, 16, &settings.job_workers_n, e));
 	TRY(number("COMMONHOLD_REQUEST_TIMEOUT_MS", settings.request_timeout_ms, 100, 600000, &settings.request_timeout_n, e));
 	TRY(number("COMMONHOLD_RATE_LIMIT", settings.rate_limit, 0, 1000000, &settings.rate_limit_n, e));
+	TRY(number("COMMONHOLD_BACKUP_CONTENT_DAYS", settings.backup_content_days, 0, 3650, &settings.backup_content_days_n, e));
+	TRY(number("COMMONHOLD_BACKUP_KEYS_DAYS", settings.backup_keys_days, 0, settings.backup_content_days_n, &settings.backup_keys_days_n, e));
 	TRY(yes_or_no("COMMONHOLD_TRUST_PROXY", settings.trust_proxy, &settings.trust_proxy_on, e));
 	if (!str_starts(str_of(settings.base_url), "http://") && !str_starts(str_of(settings.base_url), "https://"))
 		return error_set(e, ERR_CONFIG, "COMMONHOLD_BASE_URL is \"%s\"; it must begin with http:// or https://.", settings.base_url);

@@ -93,6 +93,8 @@ CH_CHECK enum err items_write(struct call *c, const struct intake *in, instant a
 CH_CHECK enum err item_write_besides(struct call *c, const struct intake *in, instant at, struct item *item);
 /* A row of what is there of a content: its position asked for, whether it is the member's own, id, leaf, word, findings, submitted_at. */
 void fate_is_known(struct fate *f, const struct rows *r, int row);
+/* It is not written: the member had it erased. */
+void fate_is_suppressed(struct fate *f);
 /* The key that an item written at `at` belongs to, and its number where this process knows it to be committed. */
 struct shard_key shard_key_of(unsigned kind, unsigned licence, instant at);
 bool shard_recall(struct uuid coop, struct shard_key key, int *no);
@@ -138,6 +140,8 @@ void receipt_of(struct arena *a, struct str coop_name, const struct fate *f, str
 CH_CHECK enum err pool_require_admin(struct call *c, struct uuid coop, struct uuid *member);
 /* After an operation that failed and is not the end of the request: rolls back, and clears the error. */
 void pool_give_up(struct call *c);
+/* Seals circumstances that were stored in the open before there was a place for sealed ones. Outside a transaction. */
+CH_CHECK enum err pool_seal_open_facts(struct call *c);
 /* "pending", "approved", "rejected" of a packed word; "erased", "withdrawn", "restricted", "embargoed" where the item is out of releases for that. */
 const char *item_status(uint64_t word);
 /* Sentences on why an item waits. */

@@ -5,9 +5,8 @@
  *
  * What is written for others must not fail for one of them: when a group fails other than by losing the database, each of it is written again by itself.
  */
-#include "server/pool/pool_internal.h"
+#include "server/pool/suppress.h"
 
-#include "commonhold/db.h"
 #include "commonhold/ledger.h"
 #include "commonhold/turn.h"
 
@@ -19,7 +18,7 @@
 #define GROUP_ARENA (32 * MIB) /* they are encoded once more on their way */
 #define QUEUES 64
 
-SQL(pool_lock_next, "SELECT next_item FROM pool_head WHERE coop_id = $1 FOR UPDATE");
+SQL(pool_lock_next, "SELECT next_item, suppressed FROM pool_head WHERE coop_id = $1 FOR UPDATE");
 /* Locked before the log is, as by everything else that writes to both. */
 SQL(members_lock,
 	"SELECT m.id, m.state, (SELECT max(version) FROM charter h WHERE h.coop_id = $1) FROM membership m WHERE m.coop_id = $1 AND m.id = ANY ($2) "
@@ -132,6 +131,22 @@ static enum err group_ask(struct group *g, struct answers *r)
 	TRY(ledger_ask_lock(c, g->coop, &r->log));
 	TRY(db_wait(c));
 	return r->head.n == 1 ? ERR_OK : fail(c, ERR_INTERNAL, "The pool has no head.");
+}
+
+/* Marks what its member had erased, unless nobody had anything erased. */
+static enum err refuse_suppressed(struct group *g, const struct answers *r)
+{
+	struct suppressed what[GROUP_MAX];
+	bool found[GROUP_MAX];
+	if (row_int(&r->head, 0, 1) == 0)
+		return ERR_OK;
+	for (size_t i = 0; i < g->n; i++)
+		what[i] = (struct suppressed){ g->of[i]->s->in->member, g->of[i]->s->item->hash };
+	TRY(suppressed_find(&g->call, g->coop, what, g->n, found));
+	for (size_t i = 0; i < g->n; i++)
+		if (found[i])
+			fate_is_suppressed(&g->of[i]->s->fate);
+	return ERR_OK;
 }
 
 static bool still_open(const struct rows *members, const struct intake *in)
@@ -248,6 +263,7 @@ static enum err group_write(struct group *g)
 	struct submitter *fresh[GROUP_MAX];
 	TRY(db_begin_in(&g->call, g->coop, DB_WRITE));
 	TRY(group_ask(g, &r));
+	TRY(refuse_suppressed(g, &r));
 	size_t n = group_sort_out(g, &r, fresh);
 	if (n == 0)
 		return db_commit(&g->call);

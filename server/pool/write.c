@@ -6,16 +6,15 @@
  * A group of a batch may do the greater half before the lock (items_stage): asking for known contents and writing sealed ones. What was found out before the lock is only a
  * guess at which contents need to be asked for again under it: every content that could have a row by then is.
  */
-#include "server/pool/pool_internal.h"
+#include "server/pool/suppress.h"
 
-#include "commonhold/db.h"
 #include "commonhold/ledger.h"
 #include "commonhold/policy_pref.h"
 
 #include <pthread.h>
 
 SQL(head_make, "INSERT INTO pool_head (coop_id) VALUES ($1) ON CONFLICT DO NOTHING");
-SQL(head_lock, "SELECT next_item FROM pool_head WHERE coop_id = $1 FOR UPDATE");
+SQL(head_lock, "SELECT next_item, suppressed FROM pool_head WHERE coop_id = $1 FOR UPDATE");
 SQL(head_advance, "UPDATE pool_head SET next_item = next_item + $2 WHERE coop_id = $1");
 /* What is there of these contents: the member's own, and items that stand, which make a later one a duplicate. */
 SQL(known_contents,
@@ -183,6 +182,12 @@ void fate_is_known(struct fate *f, const struct rows *r, int row)
 	f->findings = (unsigned)row_int(r, row, 5);
 	f->submitted_at = row_time(r, row, 6);
 	f->err = f->word & ITEM_GONE ? ERR_GONE : ERR_OK;
+}
+
+void fate_is_suppressed(struct fate *f)
+{
+	f->duplicate = true;
+	f->err = ERR_GONE;
 }
 
 /* Indices 0 … n - 1 in the order of their keys. */
@@ -447,7 +452,7 @@ enum err item_write_besides(struct call *c, const struct intake *in, instant at,
 
 /* The pool's lock and the log's, in the order in which everybody takes them, and what stands under them. */
 struct locked {
-	struct rows head;           /* next_item */
+	struct rows head;           /* next_item, suppressed */
 	struct rows again;          /* what has become of the membership and the charter */
 	struct ledger_place *place; /* in the log */
 };
@@ -611,6 +616,22 @@ static size_t to_ask(const struct staging *s, int64_t items_now, struct items_re
 	return n;
 }
 
+/* Marks what the member had erased, unless nobody had anything erased. */
+static enum err refuse_suppressed(struct call *c, const struct intake *in, const struct locked *l, const struct staging *s)
+{
+	if (row_int(&l->head, 0, 1) == 0)
+		return ERR_OK;
+	struct suppressed *what = ARENA_ARRAY(c->arena, s->count, struct suppressed);
+	bool *found = ARENA_ARRAY(c->arena, s->count, bool);
+	for (size_t i = 0; i < s->count; i++)
+		what[i] = (struct suppressed){ in->member, s->fates[s->positions[i]].item->hash };
+	TRY(suppressed_find(c, in->coop, what, s->count, found));
+	for (size_t i = 0; i < s->count; i++)
+		if (found[i])
+			fate_is_suppressed(&s->fates[s->positions[i]]);
+	return ERR_OK;
+}
+
 enum err items_write_staged(struct call *c, const struct intake *in, instant at, struct staging *s, struct items_recent *recent)
 {
 	struct locked l;
@@ -620,6 +641,7 @@ enum err items_write_staged(struct call *c, const struct intake *in, instant at,
 	size_t n = to_ask(s, row_int(&l.head, 0, 0), recent, ask);
 	if (n)
 		TRY(find_known(c, in, s->fates, ask, n));
+	TRY(refuse_suppressed(c, in, &l, s));
 	TRY(take_back_contents(c, in, s->fates, s->positions, s->count));
 	writing_init(&k, c->arena, s->count, row_int(&l.head, 0, 0));
 	TRY(gather(c, in, at, s->fates, s->positions, s->count, &k));
