@@ -19,6 +19,7 @@
 #include "commonhold/notify.h"
 #include "commonhold/pool.h"
 #include "commonhold/release.h"
+#include "commonhold/release_api.h"
 #include "commonhold/routes.h"
 
 #include <curl/curl.h>
@@ -48,7 +49,7 @@ static const struct route *const route_tables[] = {
 	pool_routes, pool_page_routes,
 	ballot_routes, ballot_page_routes,
 	ballot_proof_routes, ballot_proof_page_routes,
-	release_routes, release_page_routes, calendar_routes,
+	release_routes, release_page_routes, tombstone_routes, calendar_routes,
 	access_routes, access_page_routes,
 	hub_routes,
 	benefit_routes, benefit_page_routes,
@@ -125,6 +126,7 @@ static void gauges(void)
 	metric_set("commonhold_db_wait_timeouts_total", "", s.timeouts);
 	metric_set("commonhold_db_queries_total", "", s.queries);
 	job_metrics();
+	release_gauges();
 }
 
 static enum err make_dir(const char *path, mode_t mode, struct error *e)

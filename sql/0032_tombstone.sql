@@ -52,10 +52,13 @@ COMMENT ON COLUMN release.withdrawn_why IS 'Why, a sentence';
 COMMENT ON COLUMN release.tombstones_from IS 'First of the tombstones that it was withdrawn for';
 COMMENT ON COLUMN release.tombstones_upto IS 'Last of them';
 COMMENT ON COLUMN release.cleared_at IS 'When its data went from disk';
+ALTER TABLE release DROP CONSTRAINT release_state_is_known, ADD CONSTRAINT release_state_is_known CHECK (state IN ('scheduled', 'frozen', 'notice', 'open', 'passed', 'failed',
+	'cooling_off', 'building', 'published', 'superseded', 'withdrawn', 'expired', 'cancelled', 'redacting'));
+ALTER TABLE release ADD CONSTRAINT only_redactions_are_redacting CHECK (state <> 'redacting' OR redacts_id IS NOT NULL);
 ALTER TABLE release DROP CONSTRAINT one_release_per_cutoff;
 -- A redaction release keeps the cut-off of what it is made from.
 CREATE UNIQUE INDEX one_release_per_cutoff ON release (coop_id, cutoff_at) WHERE redacts_id IS NULL;
-CREATE UNIQUE INDEX one_redaction_at_a_time ON release (coop_id) WHERE redacts_id IS NOT NULL AND state = 'building';
+CREATE UNIQUE INDEX one_redaction_at_a_time ON release (coop_id) WHERE redacts_id IS NOT NULL AND state = 'redacting';
 ALTER TABLE release ADD FOREIGN KEY (coop_id, redacts_id) REFERENCES release,
 	ADD CONSTRAINT only_withdrawn_releases_are_cleared CHECK (cleared_at IS NULL OR state = 'withdrawn'),
 	ADD CONSTRAINT tombstones_of_a_withdrawal_are_a_range CHECK ((tombstones_from IS NULL) = (tombstones_upto IS NULL) AND tombstones_from <= tombstones_upto);

@@ -69,6 +69,8 @@ struct error {
 	char detail[512];    /* more, for whoever has to mend it; may be empty */
 	char hint[256];      /* what to do; may be empty */
 	char reason[64];     /* a narrower stable code than the table's, such as "delegation_cycle"; may be empty */
+	const char *more_name; /* a member of its own that the answer gets; NULL: none */
+	struct str more;       /* and its value, JSON; memory of the request's arena */
 	struct fault *faults; /* per field, newest last; memory of the request's arena */
 };
 

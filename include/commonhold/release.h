@@ -1,7 +1,8 @@
 /* release.h - a release from its schedule to its publication: freeze, ballot, build, publish.
  *
  * scheduled -> frozen -> notice -> open -> passed -> cooling_off -> building -> published -> superseded | withdrawn; also failed, expired, cancelled. Each arrow is a row of a table
- * with its guard and sentence (release.c). A redaction release begins at `building`: it is an earlier one without what was erased since, and needs no ballot. Freezing decides every item at the cut-off and the ballot is about the digest of that set. Building decides again inside its own
+ * with its guard and sentence (release.c). A redaction release begins at `redacting`, from where it is published, failed or
+ * cancelled: it is an earlier one without what was erased since, and needs no ballot. Freezing decides every item at the cut-off and the ballot is about the digest of that set. Building decides again inside its own
  * transaction, with grants up to the cut-off and withdrawals up to now, so it can only remove; the artefact is a function of what was decided: the same bytes after any crash.
  */
 #ifndef COMMONHOLD_RELEASE_H
@@ -16,7 +17,7 @@
 #define RELEASE_STATES(X) \
 	X(SCHEDULED, "scheduled") X(FROZEN, "frozen") X(NOTICE, "notice") X(OPEN, "open") X(PASSED, "passed") X(FAILED, "failed") \
 	X(COOLING_OFF, "cooling_off") X(BUILDING, "building") X(PUBLISHED, "published") X(SUPERSEDED, "superseded") X(WITHDRAWN, "withdrawn") \
-	X(EXPIRED, "expired") X(CANCELLED, "cancelled")
+	X(EXPIRED, "expired") X(CANCELLED, "cancelled") X(REDACTING, "redacting")
 enum release_state {
 #define X(name, text) RELEASE_##name,
 	RELEASE_STATES(X)
@@ -181,8 +182,8 @@ CH_CHECK enum err release_not_cleared(struct call *c, struct uuid coop, int64_t 
 /* The version that holders of a withdrawn one move to: the newest published; ERR_NOT_FOUND: none. *patch is the path of the patch in it that leads there from `from`, absent when there is none.
  * Inside. */
 CH_CHECK enum err release_move_to(struct call *c, const struct release *from, struct release *to, struct str *patch);
-/* Sets the gauge commonhold_redactions_overdue: versions withdrawn for tombstones longer ago than their charter's deletion.redact_within whose data are still on disk. */
-void release_gauges(void);
+/* Versions of all co-ops withdrawn for tombstones longer ago than their charters' deletion.redact_within whose data are still on disk: gauge commonhold_redactions_overdue. */
+CH_CHECK enum err release_redactions_overdue(struct call *c, int64_t *n);
 
 extern const struct job_kind release_jobs[];
 

@@ -8,5 +8,7 @@
 
 /* The release that the path's {release} names, by id, version or "latest". */
 CH_CHECK enum err release_of_request(struct request *rq, size_t param, struct release *out);
+/* Sets the gauges of releases; the count of redactions overdue is taken at most once a minute. */
+void release_gauges(void);
 
 #endif

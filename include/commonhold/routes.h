@@ -15,6 +15,7 @@ extern const struct route ballot_routes[], ballot_page_routes[];
 extern const struct route ballot_proof_routes[], ballot_proof_page_routes[];
 extern const struct route calendar_routes[];
 extern const struct route release_routes[], release_page_routes[];
+extern const struct route tombstone_routes[];
 extern const struct route access_routes[], access_page_routes[];
 extern const struct route motion_routes[], motion_page_routes[];
 extern const struct route control_routes[], control_page_routes[];

@@ -66,7 +66,7 @@ struct tombstone_draft {
 	struct uuid replacement;     /* correct: the contribution that takes its place; nil otherwise */
 	struct uuid erasure;         /* the request; never leaves the server; nil: none */
 };
-/* Appends inside the open transaction, in an order drawn at random: the log is locked from here until it ends, and gets one leaf, "tombstones.appended" {chain, from, upto}. An item that has
+/* Appends inside the open transaction, in an order drawn at random: the pool and the log are locked from here until it ends, and the log gets one leaf, "tombstones.appended" {chain, from, upto}. An item that has
  * one of the same erasure already gets no second one. *first_idx: index of the first appended, -1 when none was (may be NULL); the last is tombstone_upto's. */
 CH_CHECK enum err tombstone_append(struct call *c, struct uuid coop, const struct tombstone_draft *drafts, size_t n, int64_t *first_idx);
 /* The last index and its digest (of the origin when there is none; *upto is then -1). `chain` may be NULL. Inside. */
@@ -100,7 +100,7 @@ struct tombstone {
 /* Takes the next line (without "\n"): canonical, the next index, and the digest of the one before. Its signature is looked at when a key is given: needed for the last line only. What is
  * wrong is ERR_CORRUPT with a sentence; the chain is then as it was. `out` may be NULL. */
 CH_CHECK enum err tombstone_take(struct arena *a, struct tombstone_chain *chain, struct str line, const uint8_t public_key[32], struct tombstone *out, struct error *e);
-/* Reads a head and its signature, and holds it against the chain that was read: the same origin, not older than what was seen, the same digest where it ends at the same index. */
+/* Reads a head, of the log with this origin, and its signature. */
 struct tombstone_head {
 	int64_t upto;
 	struct sha256 chain, root;
@@ -109,5 +109,7 @@ struct tombstone_head {
 	instant created, expires;
 };
 CH_CHECK enum err tombstone_head_read(struct arena *a, struct str envelope, const uint8_t public_key[32], struct str origin, struct tombstone_head *out, struct error *e);
+/* Holds it against the chain that was read: it may not end before what was seen, and where it ends at the same index it must name the same digest. ERR_CORRUPT. */
+CH_CHECK enum err tombstone_head_fits(const struct tombstone_head *head, const struct tombstone_chain *chain, struct error *e);
 
 #endif

@@ -14,7 +14,8 @@ CH_CHECK enum err require_account(struct call *c);
 CH_CHECK enum err offer_fits(struct call *c, const struct access_offer *offer, unsigned purpose, struct sha256 terms, bool automatic);
 /* Audience, purposes and uses that the release itself was decided for. */
 CH_CHECK enum err offer_by_release(struct call *c, const struct release *r, struct access_offer *out);
-/* Lasting states in which there are no files: ERR_GONE for withdrawn and expired; ERR_NOT_FOUND for the rest unless `ahead` allows those still to come. */
+/* Lasting states in which there are no files: ERR_GONE for withdrawn and expired; ERR_NOT_FOUND for the rest unless `ahead` allows those still to come. Opens a transaction of
+ * its own to say where a withdrawn one leads. */
 CH_CHECK enum err release_usable(struct call *c, const struct release *r, bool ahead);
 
 #endif

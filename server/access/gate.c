@@ -104,12 +104,64 @@ static const bool is_to_come[RELEASE_STATE_COUNT] = {
 	[RELEASE_BUILDING] = true,
 };
 
+/* As "withdrawn" in schemas/problem.json. */
+static struct str withdrawn_facts(struct call *c, const struct release *r, const struct release *to, struct str patch, struct str coop)
+{
+	struct arena *a = c->arena;
+	struct buf b;
+	struct json_writer w;
+	buf_init(&b, LIMIT_BODY_SMALL);
+	jw_init(&w, &b);
+	jw_object(&w);
+	jw_kstr(&w, "version", r->version);
+	jw_kstr(&w, "reason", r->withdrawn_why);
+	jw_kstr(&w, "at", clock_format_or_none(a, r->withdrawn_at));
+	jw_key(&w, "tombstones");
+	if (r->tombstones_from >= 0) {
+		jw_object(&w);
+		jw_kint(&w, "from", r->tombstones_from);
+		jw_kint(&w, "upto", r->tombstones_upto);
+		jw_end_object(&w);
+	} else {
+		jw_null(&w);
+	}
+	int64_t since = r->tombstones_from >= 0 ? r->tombstones_from - 1 : -1;
+	jw_kstr(&w, "feed", str_fmt(a, "/api/v1/coops/%.*s/tombstones?since=%lld", STR_ARG(coop), (long long)since));
+	jw_kstr(&w, "move_to", to->version);
+	jw_kstr(&w, "patch", patch.p ? str_fmt(a, "/api/v1/coops/%.*s/releases/%.*s/files/%.*s", STR_ARG(coop), STR_ARG(to->version), STR_ARG(patch)) : STR_NONE);
+	jw_end_object(&w);
+	return buf_take(a, &b);
+}
+
+/* What was withdrawn, for which tombstones, and where to go from here. */
+static enum err say_withdrawn(struct call *c, const struct release *r)
+{
+	struct release to = { 0 };
+	struct str patch = STR_NONE;
+	struct coop coop;
+	TRY(db_begin_in(c, r->coop, DB_READ));
+	TRY(coop_get(c, r->coop, &coop));
+	enum err e = release_move_to(c, r, &to, &patch);
+	if (e != ERR_OK && e != ERR_NOT_FOUND)
+		return e;
+	error_clear(&c->error);
+	TRY(db_commit(c));
+	struct str facts = withdrawn_facts(c, r, &to, patch, coop.slug);
+	if (to.version.p)
+		e = fail_reason(c, ERR_GONE, "withdrawn", "This version was withdrawn. Delete your copies of it, and use version %.*s.", STR_ARG(to.version));
+	else
+		e = fail_reason(c, ERR_GONE, "withdrawn", "This version was withdrawn. Delete your copies of it. There is no other to use yet.");
+	c->error.more_name = "withdrawn";
+	c->error.more = facts;
+	return e;
+}
+
 enum err release_usable(struct call *c, const struct release *r, bool ahead)
 {
 	if (has_files[r->state] || (ahead && is_to_come[r->state]))
 		return ERR_OK;
 	if (r->state == RELEASE_WITHDRAWN)
-		return fail_reason(c, ERR_GONE, "withdrawn", "This release was withdrawn. Delete your copies, and use the latest one.");
+		return say_withdrawn(c, r);
 	if (r->state == RELEASE_EXPIRED)
 		return fail_reason(c, ERR_GONE, "expired", "This release was not built in time; there will be none.");
 	return fail_reason(c, ERR_NOT_FOUND, "not_built", "This release has no files.");

@@ -24,7 +24,8 @@ static enum err hub_error(struct request *rq, struct response *rs, enum err e, c
 		code = "RevisionNotFound";
 	if (!code || rs->streamed)
 		return e;
-	struct str message = str_copy(c->arena, str_of(c->error.message[0] ? c->error.message : err_text(e)));
+	struct str message = str_copy(c->arena, str_of(c->error.message[0] ? c->error.message : err_text(e))), more = c->error.more;
+	const char *more_name = c->error.more_name;
 	db_rollback(c);
 	error_clear(&c->error);
 	buf_clear(&rs->headers);
@@ -36,6 +37,10 @@ static enum err hub_error(struct request *rq, struct response *rs, enum err e, c
 	struct json_writer w = response_json(rs);
 	jw_object(&w);
 	jw_kstr(&w, "error", message);
+	if (more_name) {
+		jw_key(&w, more_name);
+		jw_raw(&w, more);
+	}
 	jw_end_object(&w);
 	return ERR_OK;
 }

@@ -3,11 +3,12 @@
 
 #include "commonhold/json.h"
 #include "commonhold/ledger.h"
+#include "commonhold/tombstone.h"
 
 #define STATUS_MAX (1 * MIB)
 
 SQL(versions_of_coop,
-	"SELECT version, state FROM release WHERE coop_id = $1 AND state IN ('published', 'superseded', 'withdrawn') AND version IS NOT NULL ORDER BY published_at, id");
+	"SELECT version, state FROM release WHERE coop_id = $1 AND state IN ('published', 'superseded', 'withdrawn') AND version IS NOT NULL ORDER BY leaf");
 
 static bool is_usable(const struct rows *r, int i)
 {
@@ -33,7 +34,7 @@ static struct str min_usable(const struct rows *r)
 	return STR_NONE;
 }
 
-static void write_status(struct json_writer *w, struct arena *a, struct str origin, int64_t size, struct sha256 root, const struct rows *versions)
+static void write_status(struct json_writer *w, struct arena *a, struct str origin, int64_t size, struct sha256 root, int64_t tombstones, const struct rows *versions)
 {
 	instant now = clock_now() - clock_now() % CLOCK_SECOND;
 	jw_object(w);
@@ -43,7 +44,7 @@ static void write_status(struct json_writer *w, struct arena *a, struct str orig
 	jw_kstr(w, "min_usable", min_usable(versions));
 	jw_kstr(w, "root", sha256_hex(a, root));
 	jw_kint(w, "size", size);
-	jw_kint(w, "tombstones_upto", -1);
+	jw_kint(w, "tombstones_upto", tombstones);
 	write_versions(w, "usable", versions, true);
 	jw_kint(w, "v", 1);
 	write_versions(w, "withdrawn", versions, false);
@@ -58,16 +59,17 @@ enum err status_read(struct call *c, struct uuid coop, struct str *envelope)
 	struct str origin;
 	struct buf b;
 	struct json_writer w;
-	int64_t size;
+	int64_t size, tombstones;
 	TRY(db_begin_in(c, coop, DB_READ));
 	TRY(ledger_origin(c, coop, &origin));
 	TRY(ledger_head(c, coop, &size, &root));
 	TRY(db_query(c, versions_of_coop, &versions, A_UUID(coop)));
+	TRY(tombstone_upto(c, coop, &tombstones, NULL));
 	TRY(ledger_key(c, coop, &key));
 	TRY(db_commit(c));
 	buf_init(&b, STATUS_MAX);
 	jw_init(&w, &b);
-	write_status(&w, c->arena, origin, size, root, &versions);
+	write_status(&w, c->arena, origin, size, root, tombstones, &versions);
 	struct str payload = buf_take(c->arena, &b);
 	if (payload.p)
 		*envelope = dsse_sign(c->arena, &key, 1, STR(STATUS_PAYLOAD_TYPE), payload);

@@ -176,12 +176,14 @@ static void manifest_text(struct artefact *a, struct json_writer *w)
 	jw_kint(w, "contributors", a->contributors);
 	jw_kint(w, "k", a->d->charter.k_contributors);
 	jw_end_object(w);
+	if (a->base)
+		jw_kstr(w, "redacts", a->base->version);
 	jw_kstr(w, "release", rid_format(arena, a->coop.key_name, r->id));
 	write_hash(w, arena, "report_sha256", a->report_sha256);
 	jw_key(w, "tombstones");
 	jw_object(w);
-	jw_kint(w, "count", 0);
-	jw_kint(w, "upto_index", -1);
+	jw_kint(w, "count", a->tombstones);
+	jw_kint(w, "upto_index", a->tombstones_upto);
 	jw_end_object(w);
 	jw_kint(w, "v", 1);
 	jw_kstr(w, "version", a->version);

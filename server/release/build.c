@@ -28,7 +28,7 @@ struct str release_dir(struct arena *a, struct uuid coop, struct uuid release)
 	return str_fmt(a, "%s/%.*s/%.*s", config()->releases_dir, STR_ARG(c), STR_ARG(r));
 }
 
-static struct str staging_dir(struct arena *a, struct uuid coop, struct uuid release)
+struct str release_staging_dir(struct arena *a, struct uuid coop, struct uuid release)
 {
 	struct str dir = release_dir(a, coop, release);
 	return str_fmt(a, "%.*s.staging", STR_ARG(dir));
@@ -41,8 +41,7 @@ static int remove_entry(const char *path, const struct stat *st, int kind, struc
 	return kind == FTW_DP ? rmdir(path) : unlink(path);
 }
 
-/* Removes a folder of ours with all that is in it; links are not followed. */
-static enum err remove_tree(struct call *c, struct str dir)
+enum err release_remove_tree(struct call *c, struct str dir)
 {
 	if (nftw(str_z(c->arena, dir), remove_entry, 16, FTW_DEPTH | FTW_PHYS) != 0 && errno != ENOENT)
 		return fail(c, ERR_IO, "An unfinished release cannot be cleared away: %s.", strerrorname_np(errno));
@@ -62,9 +61,9 @@ static enum err stage(struct call *c, struct uuid coop, struct uuid release, str
 	struct str name = uuid_format(c->arena, coop);
 	TRY(make_folder(c, config()->releases_dir));
 	TRY(make_folder(c, str_fmt(c->arena, "%s/%.*s", config()->releases_dir, STR_ARG(name)).p));
-	*dir = staging_dir(c->arena, coop, release);
-	TRY(remove_tree(c, *dir));
-	TRY(remove_tree(c, release_dir(c->arena, coop, release)));
+	*dir = release_staging_dir(c->arena, coop, release);
+	TRY(release_remove_tree(c, *dir));
+	TRY(release_remove_tree(c, release_dir(c->arena, coop, release)));
 	return make_folder(c, dir->p);
 }
 
@@ -98,9 +97,11 @@ static enum err next_version(struct call *c, const struct decided *d, const stru
 	return ERR_OK;
 }
 
-/* What members were told at the notice is the least that may be published. */
-static bool below_noticed(const struct release *r, const struct decided *d)
+/* Nobody may be released among fewer people than the charter says. What members were told at the notice, too, is the least that may be published; of a redaction nothing was told. */
+static bool too_little(const struct release *r, const struct release *base, const struct decided *d)
 {
+	if (base)
+		return decided_included(d) == 0 || d->report.contributors < d->charter.k_contributors;
 	return decided_included(d) == 0 || decided_included(d) * 2 < r->included || d->report.contributors < d->charter.k_contributors;
 }
 
@@ -147,9 +148,10 @@ static enum err find_previous(struct call *c, struct uuid coop, struct release *
 }
 
 /* Builds into the staging folder from one snapshot of the co-op. */
-static enum err build_staged(struct call *c, const struct release *r, struct decided *d, struct release *previous, struct artefact *a, struct sha256 *manifest)
+static enum err build_staged(struct call *c, const struct release *r, const struct release *base, struct decided *d, struct release *previous, struct artefact *a,
+	struct sha256 *manifest)
 {
-	*a = (struct artefact){ .c = c, .release = r, .d = d, .base_url = config()->base_url };
+	*a = (struct artefact){ .c = c, .release = r, .base = base, .d = d, .base_url = config()->base_url, .tombstones_upto = -1 };
 	bool any;
 	TRY(find_previous(c, r->coop, previous, &any));
 	a->previous = any ? previous : NULL;
@@ -158,15 +160,19 @@ static enum err build_staged(struct call *c, const struct release *r, struct dec
 	TRY(ledger_origin(c, r->coop, &a->origin));
 	TRY(next_version(c, d, a->previous, &a->version));
 	TRY(stage(c, r->coop, r->id, &a->dir));
-	TRY(shards_write(a));
+	TRY(base ? redact_shards_write(a) : shards_write(a));
 	TRY(documents_write(a));
 	TRY(manifest_write(a, manifest));
 	a->memory = verify_memory_new(a->d->arena);
 	return check(c, a, true);
 }
 
-/* The decisions stored at freezing. */
-struct frozen { policy_reasons *reasons; size_t n; };
+/* The decisions that it may only be stricter than: those at freezing, or what was built of the base of a redaction. */
+struct frozen {
+	policy_reasons *reasons;
+	size_t n;
+	struct release as; /* the release that is decided for: of redactions the one that was balloted on, since statements and lots may be about that */
+};
 
 static bool same_decision(const struct decided *built, const struct decided *now)
 {
@@ -197,8 +203,9 @@ static enum err files_store(struct call *c, const struct artefact *a)
 static struct str published_facts(struct call *c, const struct artefact *a, struct sha256 manifest)
 {
 	struct str id = rid_format(c->arena, a->coop.key_name, a->release->id), digest = sha256_hex(c->arena, manifest);
-	return str_fmt(c->arena, "{\"items\":%lld,\"manifest_sha256\":\"%.*s\",\"release\":\"%.*s\",\"version\":\"%.*s\"}", (long long)a->rows, STR_ARG(digest), STR_ARG(id),
-		STR_ARG(a->version));
+	struct str redacts = a->base ? str_fmt(c->arena, ",\"redacts\":\"%.*s\"", STR_ARG(a->base->version)) : STR("");
+	return str_fmt(c->arena, "{\"items\":%lld,\"manifest_sha256\":\"%.*s\"%.*s,\"release\":\"%.*s\",\"version\":\"%.*s\"}", (long long)a->rows, STR_ARG(digest),
+		STR_ARG(redacts), STR_ARG(id), STR_ARG(a->version));
 }
 
 /* Whether the release still follows the one that it was built after; `now` is that one as it is now, under the log's lock. */
@@ -223,9 +230,9 @@ static enum err publish(struct call *c, struct release *r, struct artefact *a, c
 	TRY(release_take(c, r->coop, r->id, &locked));
 	TRY(pool_lock(c, r->coop));
 	TRY(ledger_lock(c, r->coop));
-	if (locked.state != RELEASE_BUILDING)
+	if (locked.state != (a->base ? RELEASE_REDACTING : RELEASE_BUILDING))
 		return fail(c, ERR_STATE, "The release changed while it was being built.");
-	TRY(decide_outcomes(c, r->coop, r, r->cutoff_at, publishing_instant(r), frozen->reasons, frozen->n, &now));
+	TRY(decide_outcomes(c, r->coop, &frozen->as, r->cutoff_at, publishing_instant(r), frozen->reasons, frozen->n, &now));
 	TRY(follows_still(c, a, &previous, &follows));
 	*stale = !follows || !same_decision(a->d, &now);
 	decided_release(&now);
@@ -241,7 +248,7 @@ static enum err publish(struct call *c, struct release *r, struct artefact *a, c
 	TRY(job_queue(c, "checkup.count", uuid_format(c->arena, r->id), job_args(c->arena, r->coop, "release", r->id), clock_now()));
 	TRY(db_exec(c, release_set_leaf, A_UUID(r->coop), A_UUID(r->id), A_I64(locked.leaf)));
 	TRY(seals_write(a, locked.leaf));
-	if (a->previous && previous.state == RELEASE_PUBLISHED)
+	if (a->previous && previous.state == RELEASE_PUBLISHED) /* and not withdrawn */
 		TRY(release_move(c, &previous, RELEASE_SUPERSEDED, STR_NONE));
 	TRY(check(c, a, false));
 	struct str final = release_dir(c->arena, r->coop, r->id);
@@ -258,7 +265,7 @@ static enum err stop_building(struct call *c, struct uuid coop, struct uuid rele
 	TRY(release_move(c, &r, to, STR_NONE));
 	TRY(db_exec(c, release_set_failure, A_UUID(coop), A_UUID(release), A_Z(why)));
 	TRY(db_commit(c));
-	return remove_tree(c, staging_dir(c->arena, coop, release));
+	return release_remove_tree(c, release_staging_dir(c->arena, coop, release));
 }
 
 /* Enters the state `building`, unless it is there already from an attempt that did not finish. */
@@ -277,37 +284,83 @@ static enum err begin_building(struct call *c, struct uuid coop, struct uuid rel
 	return db_commit(c);
 }
 
-/* How often a release is built afresh because something was withdrawn while it was being built, before the job is tried later. */
-#define BUILD_ROUNDS 5
-
-enum err release_build(struct call *c, struct uuid coop, struct uuid release)
+/* The release that a redaction goes back to through all redactions before it. Inside. */
+static enum err balloted(struct call *c, const struct release *r, struct release *out)
 {
-	struct release r, previous;
+	*out = *r;
+	while (!uuid_is_nil(out->redacts))
+		TRY(release_get(c, out->coop, out->redacts, out));
+	return ERR_OK;
+}
+
+static enum err load_frozen(struct call *c, const struct release *r, const struct release *base, struct frozen *out)
+{
+	TRY(balloted(c, r, &out->as));
+	return decided_load(c, r->coop, base ? base->id : r->id, base ? "built" : "frozen", &out->reasons, &out->n);
+}
+
+/* Whether the last release that was published is another than the base of a redaction. Inside. */
+static enum err is_overtaken(struct call *c, const struct release *base, bool *overtaken)
+{
+	struct release last;
+	bool any = false;
+	if (base)
+		TRY(find_previous(c, base->coop, &last, &any));
+	*overtaken = base && (!any || !uuid_eq(last.id, base->id));
+	return ERR_OK;
+}
+
+/* One attempt. *stale: something changed meanwhile. */
+static enum err build_once(struct call *c, struct release *r, const struct release *base, enum build_end *end, bool *stale)
+{
+	struct release previous;
 	struct artefact a;
 	struct decided d;
 	struct frozen frozen;
 	struct sha256 manifest;
+	bool overtaken;
+	*stale = false;
+	TRY(decide_pack(c, r->coop));
+	TRY(db_begin_in(c, r->coop, DB_SERIAL));
+	TRY(is_overtaken(c, base, &overtaken));
+	TRY(load_frozen(c, r, base, &frozen));
+	TRY(decide_pool(c, r->coop, &frozen.as, r->cutoff_at, publishing_instant(r), frozen.reasons, frozen.n, &d));
+	bool little = too_little(r, base, &d);
+	*end = overtaken ? BUILD_OVERTAKEN : little ? BUILD_TOO_LITTLE : BUILD_PUBLISHED;
+	if (*end != BUILD_PUBLISHED) {
+		db_rollback(c);
+		decided_release(&d);
+		return ERR_OK;
+	}
+	TRY(build_staged(c, r, base, &d, &previous, &a, &manifest));
+	TRY(db_commit(c));
+	TRY(publish(c, r, &a, &frozen, manifest, stale));
+	secret_wipe(&a.key, sizeof(a.key));
+	if (!*stale)
+		log_event(LOG_INFO, "release.published", LOG_S("release", uuid_format(c->arena, r->id)), LOG_S("version", a.version), LOG_N("rows", a.rows));
+	decided_release(&d);
+	return ERR_OK;
+}
+
+/* How often a release is built afresh because something was withdrawn while it was being built, before the job is tried later. */
+#define BUILD_ROUNDS 5
+
+enum err build_and_publish(struct call *c, const struct release *release, const struct release *base, enum build_end *end)
+{
+	struct release r = *release;
+	bool stale = true;
+	for (int round = 0; stale && round < BUILD_ROUNDS; round++)
+		TRY(build_once(c, &r, base, end, &stale));
+	return stale ? fail(c, ERR_RETRY, "Contributions kept being withdrawn while the release was built; it is tried again.") : ERR_OK;
+}
+
+enum err release_build(struct call *c, struct uuid coop, struct uuid release)
+{
+	struct release r;
+	enum build_end end = BUILD_PUBLISHED;
 	bool go;
 	TRY(begin_building(c, coop, release, &r, &go));
-	for (int round = 0; go && round < BUILD_ROUNDS; round++) {
-		bool stale = false;
-		TRY(decide_pack(c, coop));
-		TRY(db_begin_in(c, coop, DB_SERIAL));
-		TRY(decided_load(c, coop, release, "frozen", &frozen.reasons, &frozen.n));
-		TRY(decide_pool(c, coop, &r, r.cutoff_at, publishing_instant(&r), frozen.reasons, frozen.n, &d));
-		if (below_noticed(&r, &d)) {
-			db_rollback(c);
-			return stop_building(c, coop, release, RELEASE_FAILED, "So much was withdrawn since the notice that it was stopped.");
-		}
-		TRY(build_staged(c, &r, &d, &previous, &a, &manifest));
-		TRY(db_commit(c));
-		TRY(publish(c, &r, &a, &frozen, manifest, &stale));
-		secret_wipe(&a.key, sizeof(a.key));
-		if (!stale) {
-			log_event(LOG_INFO, "release.published", LOG_S("release", uuid_format(c->arena, release)), LOG_S("version", a.version), LOG_N("rows", a.rows));
-			return ERR_OK;
-		}
-		decided_release(&d);
-	}
-	return go ? fail(c, ERR_RETRY, "Contributions kept being withdrawn while the release was built; it is tried again.") : ERR_OK;
+	if (go)
+		TRY(build_and_publish(c, &r, NULL, &end));
+	return end == BUILD_TOO_LITTLE ? stop_building(c, coop, release, RELEASE_FAILED, "So much was withdrawn since the notice that it was stopped.") : ERR_OK;
 }

@@ -1,8 +1,13 @@
 #include "commonhold/assets.h"
 #include "commonhold/template.h"
+#include "commonhold/tombstone.h"
 #include "commonhold/words.h"
 
 #include "release_internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
 
 #define DOCUMENT_MAX (4 * MIB)
 
@@ -389,6 +394,55 @@ static enum err licence_write(struct artefact *a, unsigned licence)
 	return artefact_write(a, path.p, str_make(notice, n), true);
 }
 
+/* ---- tombstones.jsonl ---- */
+
+#define TOMBSTONE_PAGE 2000 /* lines held at a time */
+
+/* Every tombstone of the co-op since its log began, so that the chain can be followed from its start. */
+static enum err tombstones_copy(struct artefact *a, FILE *out, struct hasher *h, int64_t *size)
+{
+	struct call *c = a->c;
+	struct buf page;
+	int64_t upto, last;
+	TRY(tombstone_upto(c, a->release->coop, &upto, NULL));
+	buf_init(&page, TOMBSTONE_PAGE * (size_t)TOMBSTONE_LINE_MAX);
+	enum err e = ERR_OK;
+	for (int64_t from = 0; e == ERR_OK && from <= upto; from = last + 1) {
+		buf_clear(&page);
+		e = tombstone_lines(c, a->release->coop, from, upto, TOMBSTONE_PAGE, &page, &last);
+		if (e == ERR_OK && last < from)
+			e = fail(c, ERR_CORRUPT, "A tombstone is missing.");
+		if (e == ERR_OK && fwrite(page.p, 1, page.n, out) != page.n)
+			e = fail(c, ERR_IO, "tombstones.jsonl cannot be written: %s.", strerrorname_np(errno));
+		hasher_add(h, page.p, page.n);
+		*size += (int64_t)page.n;
+	}
+	buf_release(&page);
+	a->tombstones = upto + 1;
+	a->tombstones_upto = upto;
+	return e;
+}
+
+static enum err tombstones_write(struct artefact *a)
+{
+	struct call *c = a->c;
+	struct hasher *h = hasher_new(a->d->arena);
+	int64_t size = 0;
+	FILE *out = fopen(str_fmt(c->arena, "%.*s/tombstones.jsonl", STR_ARG(a->dir)).p, "wxe");
+	if (!out)
+		return fail(c, ERR_IO, "tombstones.jsonl cannot be created: %s.", strerrorname_np(errno));
+	enum err e = tombstones_copy(a, out, h, &size);
+	if (e == ERR_OK && (fflush(out) != 0 || fsync(fileno(out)) != 0))
+		e = fail(c, ERR_IO, "tombstones.jsonl cannot be made durable: %s.", strerrorname_np(errno));
+	fclose(out);
+	TRY(e);
+	struct file_entry *f = artefact_add(a);
+	f->path = STR("tombstones.jsonl");
+	f->size = size;
+	f->sha256 = hasher_end(h);
+	return ERR_OK;
+}
+
 enum err documents_write(struct artefact *a)
 {
 	TRY(card_write(a));
@@ -396,7 +450,7 @@ enum err documents_write(struct artefact *a)
 	TRY(artefact_write_canonical(a, "policy.json", document_text(a, policy_facts), true, &a->policy_sha256));
 	TRY(artefact_write_canonical(a, "report.json", document_text(a, report_facts), true, &a->report_sha256));
 	TRY(artefact_write(a, "TERMS.md", a->d->charter.terms, true));
-	TRY(artefact_write(a, "tombstones.jsonl", STR(""), true));
+	TRY(tombstones_write(a));
 	for (unsigned i = 1; i < POLICY_LICENCE_COUNT; i++)
 		if (a->rows_by_licence[i])
 			TRY(licence_write(a, i));

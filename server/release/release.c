@@ -5,14 +5,14 @@
 
 #define RELEASE_COLUMNS \
 	"id, charter, state, cutoff_at, state_at, frozen_at, build_after, published_at, ballot_id, previous_id, version, spec, failure, candidates, included, contributors, " \
-	"built_items, candidates_sha256, manifest_sha256, leaf, seed"
+	"built_items, candidates_sha256, manifest_sha256, leaf, seed, redacts_id, withdrawn_at, cleared_at, withdrawn_why, tombstones_from, tombstones_upto"
 
 SQL(release_by_id, "SELECT " RELEASE_COLUMNS " FROM release WHERE coop_id = $1 AND id = $2");
 SQL(release_for_update, "SELECT " RELEASE_COLUMNS " FROM release WHERE coop_id = $1 AND id = $2 FOR UPDATE");
 SQL(release_by_version, "SELECT " RELEASE_COLUMNS " FROM release WHERE coop_id = $1 AND version = $2");
 SQL(release_by_manifest, "SELECT " RELEASE_COLUMNS " FROM release WHERE coop_id = $1 AND substr(manifest_sha256, 1, length($2)) = $2 AND version IS NOT NULL");
-SQL(release_newest, "SELECT " RELEASE_COLUMNS " FROM release WHERE coop_id = $1 AND state = 'published' ORDER BY published_at DESC LIMIT 1");
-SQL(release_last, "SELECT " RELEASE_COLUMNS " FROM release WHERE coop_id = $1 AND published_at IS NOT NULL ORDER BY published_at DESC, cutoff_at DESC LIMIT 1");
+SQL(release_newest, "SELECT " RELEASE_COLUMNS " FROM release WHERE coop_id = $1 AND state = 'published' ORDER BY leaf DESC LIMIT 1");
+SQL(release_last, "SELECT " RELEASE_COLUMNS " FROM release WHERE coop_id = $1 AND published_at IS NOT NULL ORDER BY leaf DESC LIMIT 1");
 SQL(release_page,
 	"SELECT " RELEASE_COLUMNS " FROM release WHERE coop_id = $1 AND ($2::text IS NULL OR state = $2) AND ($3::timestamptz IS NULL OR (cutoff_at, id) < ($3, $4)) "
 	"ORDER BY cutoff_at DESC, id DESC LIMIT $5");
@@ -45,6 +45,9 @@ static const struct release_edge { enum release_state from, to; const char *leaf
 	{ RELEASE_PUBLISHED, RELEASE_SUPERSEDED, "release.superseded", "A newer release has taken its place." },
 	{ RELEASE_PUBLISHED, RELEASE_WITHDRAWN, "release.withdrawn", "It was withdrawn." },
 	{ RELEASE_SUPERSEDED, RELEASE_WITHDRAWN, "release.withdrawn", "It was withdrawn." },
+	{ RELEASE_REDACTING, RELEASE_PUBLISHED, "release.published", "It is published: an earlier release without what was erased, for which nobody need vote." },
+	{ RELEASE_REDACTING, RELEASE_FAILED, "release.failed", "Without what was erased too little is left to be released." },
+	{ RELEASE_REDACTING, RELEASE_CANCELLED, "release.cancelled", "A newer release without what was erased came first." },
 	{ RELEASE_SCHEDULED, RELEASE_CANCELLED, "release.cancelled", "It was cancelled." },
 	{ RELEASE_FROZEN, RELEASE_CANCELLED, "release.cancelled", "It was cancelled." },
 	{ RELEASE_NOTICE, RELEASE_CANCELLED, "release.cancelled", "It was cancelled." },
@@ -77,7 +80,7 @@ static bool release_state_parse(struct str text, enum release_state *out)
 
 bool release_table_ok(void)
 {
-	bool reached[RELEASE_STATE_COUNT] = { [RELEASE_SCHEDULED] = true };
+	bool reached[RELEASE_STATE_COUNT] = { [RELEASE_SCHEDULED] = true, [RELEASE_REDACTING] = true };
 	for (size_t i = 0; i < CH_LEN(edges); i++) {
 		if (edges[i].from == edges[i].to || !edges[i].leaf || !edges[i].sentence[0])
 			return false;
@@ -99,7 +102,9 @@ static enum err release_row(struct call *c, struct uuid coop, const struct rows 
 		.frozen_at = row_time(r, i, 5), .build_after = row_time(r, i, 6), .published_at = row_time(r, i, 7), .ballot = row_uuid(r, i, 8),
 		.previous = row_uuid(r, i, 9), .version = row_str(r, i, 10), .spec = row_str(r, i, 11), .failure = row_str(r, i, 12), .candidates = row_int(r, i, 13),
 		.included = row_int(r, i, 14), .contributors = row_int(r, i, 15), .built_items = row_int(r, i, 16), .candidates_sha256 = sha256_load(row_bytes(r, i, 17)),
-		.manifest_sha256 = sha256_load(row_bytes(r, i, 18)), .leaf = row_null(r, i, 19) ? -1 : row_int(r, i, 19), .seed = sha256_load(row_bytes(r, i, 20)),
+		.manifest_sha256 = sha256_load(row_bytes(r, i, 18)), .leaf = row_null(r, i, 19) ? -1 : row_int(r, i, 19), .seed = sha256_load(row_bytes(r, i, 20)), .redacts = row_uuid(r, i, 21),
+		.withdrawn_at = row_time(r, i, 22), .cleared_at = row_time(r, i, 23), .withdrawn_why = row_str(r, i, 24),
+		.tombstones_from = row_null(r, i, 25) ? -1 : row_int(r, i, 25), .tombstones_upto = row_null(r, i, 26) ? -1 : row_int(r, i, 26),
 	};
 	return release_state_parse(row_str(r, i, 2), &out->state) ? ERR_OK : fail(c, ERR_CORRUPT, "A release is in a state that is not known.");
 }
@@ -149,6 +154,16 @@ static bool manifest_prefix(struct str name, uint8_t out[32], size_t *n)
 	return (name.n == 40 || name.n == 64) && str_unhex(name, out, *n);
 }
 
+/* The newest published one; while there is none because the last was withdrawn, that one, so that whoever asks is told what became of it. Inside. */
+static enum err latest_or_last(struct call *c, struct uuid coop, struct release *out)
+{
+	enum err e = release_latest(c, coop, out);
+	if (e != ERR_NOT_FOUND)
+		return e;
+	error_clear(&c->error);
+	return release_last_published(c, coop, out);
+}
+
 enum err release_find(struct call *c, struct uuid coop, struct str name, struct release *out)
 {
 	struct uuid id;
@@ -158,7 +173,7 @@ enum err release_find(struct call *c, struct uuid coop, struct str name, struct 
 	if (uuid_parse(name, &id))
 		TRY(release_get(c, coop, id, out));
 	else if (str_is(name, "latest"))
-		TRY(release_latest(c, coop, out));
+		TRY(latest_or_last(c, coop, out));
 	else if (manifest_prefix(name, digest, &n))
 		TRY(release_one(c, &release_by_manifest, coop, A_BYTES(str_make(digest, n)), out));
 	else
@@ -186,7 +201,7 @@ enum err release_list(struct call *c, struct uuid coop, struct str state, struct
 /* The ends of a release that members are told. */
 static bool is_told(enum release_state s)
 {
-	return s == RELEASE_PUBLISHED || s == RELEASE_FAILED || s == RELEASE_EXPIRED || s == RELEASE_CANCELLED;
+	return s == RELEASE_PUBLISHED || s == RELEASE_FAILED || s == RELEASE_EXPIRED || s == RELEASE_CANCELLED || s == RELEASE_WITHDRAWN;
 }
 
 enum err release_move(struct call *c, struct release *r, enum release_state to, struct str facts)
@@ -201,7 +216,7 @@ enum err release_move(struct call *c, struct release *r, enum release_state to, 
 		TRY(db_exec(c, release_note_event, A_UUID(r->coop), A_UUID(r->id), A_Z(release_state_name(r->state)), A_Z(release_state_name(to)), A_Z(edges[i].sentence)));
 		r->state = to;
 		r->state_at = clock_now();
-		if (is_told(to))
+		if (is_told(to) && (uuid_is_nil(r->redacts) || r->version.p || to == RELEASE_PUBLISHED)) /* of a redaction that came to nothing there is nothing to tell */
 			TRY(release_queue(c, r, "release.tell", clock_now()));
 		return ledger_append(c, r->coop, &(struct leaf){ .type = edges[i].leaf, .data = facts }, &r->leaf);
 	}
@@ -346,6 +361,13 @@ static enum err job_build(struct call *c, const struct json *args)
 	return release_build(c, coop, id);
 }
 
+static enum err job_redact(struct call *c, const struct json *args)
+{
+	struct uuid coop, same;
+	TRY(job_args_read(c, args, "line", &coop, &same));
+	return release_redact_now(c, coop);
+}
+
 static enum err job_tell(struct call *c, const struct json *args)
 {
 	struct uuid coop, id;
@@ -372,6 +394,7 @@ const struct job_kind release_jobs[] = {
 	{ "release.opened", job_opened, 20, 60 },
 	{ "release.decided", job_decided, 20, 60 },
 	{ "release.build", job_build, 20, 900 },
+	{ "release.redact", job_redact, 20, 900 },
 	{ "release.tell", job_tell, 20, 120 },
 	JOB_TABLE_END,
 };

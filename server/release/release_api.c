@@ -1,5 +1,31 @@
+#include "commonhold/db.h"
 #include "commonhold/release_api.h"
 #include "commonhold/words.h"
+
+#include <stdatomic.h>
+
+static void withdrawal_write(struct json_writer *w, struct arena *a, const struct release *r)
+{
+	jw_key(w, "withdrawn");
+	if (r->state != RELEASE_WITHDRAWN) {
+		jw_null(w);
+		return;
+	}
+	jw_object(w);
+	jw_kstr(w, "at", clock_format_or_none(a, r->withdrawn_at));
+	jw_kstr(w, "reason", r->withdrawn_why);
+	jw_key(w, "tombstones");
+	if (r->tombstones_from >= 0) {
+		jw_object(w);
+		jw_kint(w, "from", r->tombstones_from);
+		jw_kint(w, "upto", r->tombstones_upto);
+		jw_end_object(w);
+	} else {
+		jw_null(w);
+	}
+	jw_kstr(w, "cleared_at", clock_format_or_none(a, r->cleared_at));
+	jw_end_object(w);
+}
 
 /* As schemas/release.json. */
 static void release_write(struct json_writer *w, struct request *rq, const struct release *r)
@@ -30,6 +56,8 @@ static void release_write(struct json_writer *w, struct request *rq, const struc
 	else
 		jw_null(w);
 	jw_kstr(w, "failure", r->failure);
+	jw_kstr(w, "redacts", uuid_format_or_none(a, r->redacts));
+	withdrawal_write(w, a, r);
 	jw_key(w, "log_leaf");
 	if (r->leaf >= 0)
 		jw_int(w, r->leaf);
@@ -262,7 +290,7 @@ static enum err list_item_releases(struct request *rq, struct response *rs)
 	return ERR_OK;
 }
 
-#define STATES "scheduled|frozen|notice|open|passed|failed|cooling_off|building|published|superseded|withdrawn|expired|cancelled"
+#define STATES "scheduled|frozen|notice|open|passed|failed|cooling_off|building|published|superseded|withdrawn|expired|cancelled|redacting"
 
 const struct route release_routes[] = {
 	{ "GET", "/api/v1/coops/{coop}/releases", "release_list", PERM_OPTIONAL, 0, NULL, "release_list", 200, list_releases, "The co-op's releases, latest cut-off first", 0,
@@ -284,3 +312,19 @@ const struct route release_routes[] = {
 		"In which releases a contribution is" },
 	ROUTE_TABLE_END,
 };
+
+void release_gauges(void)
+{
+	static _Atomic int64_t next;
+	int64_t now = clock_tick(), due = atomic_load(&next), overdue;
+	if (now < due || !atomic_compare_exchange_strong(&next, &due, now + CLOCK_MINUTE))
+		return;
+	struct call c = { .arena = arena_new(LIMIT_REQUEST_ARENA), .actor.kind = AUTH_SYSTEM };
+	if (!c.arena)
+		return;
+	/* While the database is away the gauge keeps its last value: readiness says the rest. */
+	if (release_redactions_overdue(&c, &overdue) == ERR_OK)
+		metric_set("commonhold_redactions_overdue", "", overdue);
+	db_release(&c);
+	arena_free(c.arena);
+}

@@ -104,6 +104,8 @@ struct artefact {
 	struct verify_memory *memory;   /* of the check while it was staged, for the one before it is published */
 	struct str version;
 	const struct release *previous; /* NULL for the first */
+	const struct release *base;     /* what a redaction release is made from; NULL: an ordinary one */
+	int64_t tombstones, tombstones_upto; /* lines of tombstones.jsonl, and the index of the last; 0 and -1: none */
 	struct sign_key key;            /* the co-op's */
 	struct str origin;              /* of its log */
 	struct file_entry *files;       /* newest last */
@@ -130,6 +132,52 @@ CH_CHECK enum err artefact_write(struct artefact *a, const char *path, struct st
 CH_CHECK enum err artefact_write_canonical(struct artefact *a, const char *path, struct str json, bool listed, struct sha256 *digest);
 /* data/<kind>/…: cuts the included items into shards by kind, licence and month; reuses those whose input did not change. */
 CH_CHECK enum err shards_write(struct artefact *a);
+/* The included items of one shard key, in order of id. */
+struct group {
+	uint32_t key;           /* shard key number */
+	uint32_t *items;        /* positions */
+	size_t n;
+};
+/* By shard key number. */
+void groups_make(struct artefact *a, size_t n_keys, struct group **out);
+/* The part that an id is in when a group is cut by so many leading bits. */
+unsigned shard_part(const uint8_t id[16], unsigned bits);
+struct str shard_path(struct artefact *a, const struct shard_key *key, unsigned part, unsigned parts);
+/* data/ and the folders of the kinds that are in. */
+CH_CHECK enum err shards_make_folders(struct artefact *a);
+#define SHARD_LEVEL 6 /* of compression: gzip's own default */
+/* What a shard was made from, row by row in order of id: the digest by which it is found again. */
+struct shard_input {
+	struct hasher *hasher;
+	char block[16384];      /* bytes hashed at a time; an attribution is much shorter */
+	size_t held;
+};
+void shard_input_begin(struct artefact *a, struct shard_input *in, const struct shard_key *key);
+void shard_input_add(struct shard_input *in, const uint8_t id[16], const uint8_t hash[32], struct str attribution);
+struct sha256 shard_input_end(struct shard_input *in);
+
+/* ---- patch.c: a release from an earlier one, by leaving out ---- */
+
+/* "patches/<from>--<to>.redact.jsonl" */
+struct str patch_path(struct arena *a, struct str from, struct str to);
+/* The same as shards_write for a redaction release: shards of the base that lose nothing are linked in, the others are written again from the lines that stay; and the patch. */
+CH_CHECK enum err redact_shards_write(struct artefact *a);
+
+/* ---- build.c ---- */
+
+/* How an attempt to build ended. */
+enum build_end {
+	BUILD_PUBLISHED,
+	BUILD_TOO_LITTLE,      /* less is left than may be released */
+	BUILD_OVERTAKEN,       /* redactions only: another release was published since */
+};
+/* Builds and publishes; `base` is what a redaction release is made from, NULL for an ordinary one. */
+CH_CHECK enum err build_and_publish(struct call *c, const struct release *r, const struct release *base, enum build_end *end);
+/* Removes a folder of ours with all that is in it; links are not followed. */
+CH_CHECK enum err release_remove_tree(struct call *c, struct str dir);
+/* Where it is built. */
+struct str release_staging_dir(struct arena *a, struct uuid coop, struct uuid release);
+
 /* README.md, croissant.json, LICENSES/, TERMS.md, policy.json, report.json, tombstones.jsonl. */
 CH_CHECK enum err documents_write(struct artefact *a);
 /* manifest.json, manifest.dsse.json. */

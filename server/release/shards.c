@@ -10,8 +10,6 @@
 
 /* Rows that a shard aims at. A group is cut by leading bits of its random ids, so that its parts stay what they are while it grows within a factor of two. */
 #define SHARD_ROWS 32768
-#define SHARD_LEVEL 6     /* gzip's own default */
-#define INPUT_BLOCK 16384 /* bytes hashed at a time; an attribution is much shorter */
 
 SQL(member_names, "SELECT number, id, attribution, pseudonym, public_name FROM membership WHERE coop_id = $1 ORDER BY number");
 SQL(shard_known,
@@ -76,13 +74,6 @@ static enum err people_load(struct artefact *a, struct people *p)
 	return ERR_OK;
 }
 
-/* The included items of one shard key, in order of id. */
-struct group {
-	uint32_t key;           /* shard key number */
-	uint32_t *items;        /* positions */
-	size_t n;
-};
-
 /* An item and the first bytes of its id as a number: what sorting looks at, side by side. */
 struct sorting { uint64_t head; uint32_t item; };
 
@@ -134,7 +125,7 @@ static void sort_by_id(struct decided *d, uint32_t *items, size_t n, struct sort
 }
 
 /* Counting sort by shard key, then each group by id. */
-static void groups_make(struct artefact *a, size_t n_keys, struct group **out)
+void groups_make(struct artefact *a, size_t n_keys, struct group **out)
 {
 	struct decided *d = a->d;
 	struct group *groups = ARENA_ARRAY(d->arena, n_keys, struct group);
@@ -175,7 +166,7 @@ static unsigned cut_bits(size_t n)
 	return bits;
 }
 
-static unsigned part_of(const uint8_t id[16], unsigned bits)
+unsigned shard_part(const uint8_t id[16], unsigned bits)
 {
 	return bits ? ((unsigned)id[0] << 8 | id[1]) >> (16 - bits) : 0;
 }
@@ -185,7 +176,7 @@ struct str month_text(struct arena *a, int month)
 	return str_fmt(a, "%04d-%02d", month / 12, month % 12 + 1);
 }
 
-static struct str shard_path(struct artefact *a, const struct shard_key *key, unsigned part, unsigned parts)
+struct str shard_path(struct artefact *a, const struct shard_key *key, unsigned part, unsigned parts)
 {
 	struct arena *arena = a->d->arena;
 	struct str licence = str_lower(arena, str_of(licence_spdx(key->licence)));
@@ -193,31 +184,42 @@ static struct str shard_path(struct artefact *a, const struct shard_key *key, un
 	return str_fmt(arena, "data/%s/%.*s-%.*s-%05u-of-%05u.jsonl.gz", policy_kind_name(key->kind), STR_ARG(licence), STR_ARG(month), part, parts);
 }
 
-/* The digest of everything that a shard's bytes depend on. */
+/* The digest of everything that a shard's bytes depend on, row by row. */
+void shard_input_begin(struct artefact *a, struct shard_input *in, const struct shard_key *key)
+{
+	in->hasher = hasher_new(a->d->arena);
+	in->held = (size_t)snprintf(in->block, sizeof(in->block), "commonhold/shard/1 %.*s %u %u %d %d\n", STR_ARG(a->coop.key_name), key->kind, key->licence, key->month, SHARD_LEVEL);
+}
+
+void shard_input_add(struct shard_input *in, const uint8_t id[16], const uint8_t hash[32], struct str attribution)
+{
+	if (in->held + 49 + attribution.n > sizeof(in->block)) {
+		hasher_add(in->hasher, in->block, in->held);
+		in->held = 0;
+	}
+	char *to = in->block + in->held;
+	memcpy(to, id, 16);
+	memcpy(to + 16, hash, 32);
+	memcpy(to + 48, attribution.p, attribution.n);
+	to[48 + attribution.n] = '\n';
+	in->held += 49 + attribution.n;
+}
+
+struct sha256 shard_input_end(struct shard_input *in)
+{
+	hasher_add(in->hasher, in->block, in->held);
+	return hasher_end(in->hasher);
+}
+
 static struct sha256 shard_input(struct artefact *a, const struct people *people, const struct shard_key *key, const uint32_t *items, size_t n)
 {
 	const struct decided *d = a->d;
 	struct arena_mark mark = arena_mark(d->arena);
-	struct hasher *h = hasher_new(d->arena);
-	struct str head = str_fmt(d->arena, "commonhold/shard/1 %.*s %u %u %d %d\n", STR_ARG(a->coop.key_name), key->kind, key->licence, key->month, SHARD_LEVEL);
-	hasher_add(h, head.p, head.n);
-	char block[INPUT_BLOCK];
-	size_t held = 0;
-	for (size_t i = 0; i < n; i++) {
-		uint32_t at = items[i];
-		struct str name = people->attribution[d->members[at]];
-		if (held + 49 + name.n > sizeof(block)) {
-			hasher_add(h, block, held);
-			held = 0;
-		}
-		memcpy(block + held, d->ids[at], 16);
-		memcpy(block + held + 16, d->hashes[at], 32);
-		memcpy(block + held + 48, name.p, name.n);
-		block[held + 48 + name.n] = '\n';
-		held += 49 + name.n;
-	}
-	hasher_add(h, block, held);
-	struct sha256 out = hasher_end(h);
+	struct shard_input in;
+	shard_input_begin(a, &in, key);
+	for (size_t i = 0; i < n; i++)
+		shard_input_add(&in, d->ids[items[i]], d->hashes[items[i]], people->attribution[d->members[items[i]]]);
+	struct sha256 out = shard_input_end(&in);
 	arena_rewind(d->arena, mark);
 	return out;
 }
@@ -425,9 +427,9 @@ static enum err group_write(struct artefact *a, const struct people *people, con
 {
 	unsigned bits = cut_bits(g->n);
 	for (size_t from = 0; from < g->n;) {
-		unsigned part = part_of(a->d->ids[g->items[from]], bits);
+		unsigned part = shard_part(a->d->ids[g->items[from]], bits);
 		size_t to = from + 1;
-		while (to < g->n && part_of(a->d->ids[g->items[to]], bits) == part)
+		while (to < g->n && shard_part(a->d->ids[g->items[to]], bits) == part)
 			to++;
 		TRY(part_write(a, people, key, g->items + from, to - from, part, bits));
 		from = to;
@@ -435,7 +437,7 @@ static enum err group_write(struct artefact *a, const struct people *people, con
 	return ERR_OK;
 }
 
-static enum err make_folders(struct artefact *a)
+enum err shards_make_folders(struct artefact *a)
 {
 	struct call *c = a->c;
 	for (unsigned kind = 0; kind <= POLICY_KIND_COUNT; kind++) {
@@ -457,7 +459,7 @@ enum err shards_write(struct artefact *a)
 	size_t n;
 	TRY(people_load(a, &people));
 	TRY(pool_shard_keys(a->c, a->release->coop, &keys, &n));
-	TRY(make_folders(a));
+	TRY(shards_make_folders(a));
 	groups_make(a, n, &groups);
 	enum err e = ERR_OK;
 	for (size_t k = 0; e == ERR_OK && k < n; k++)

@@ -40,6 +40,10 @@ void problem_json(struct buf *out, const struct error *e, struct str request_id)
 	if (e->hint[0])
 		jw_kz(&w, "hint", e->hint);
 	jw_kstr(&w, "instance", request_id);
+	if (e->more_name) {
+		jw_key(&w, e->more_name);
+		jw_raw(&w, e->more);
+	}
 	if (e->faults)
 		problem_faults(&w, e->faults);
 	jw_end_object(&w);
