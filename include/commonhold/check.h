@@ -24,9 +24,10 @@ void checks_write(struct json_writer *w, const struct check *checks);
 struct check_arguments {
 	const char *path;    /* what is checked; NULL with `help` */
 	const char *key;     /* as given; NULL: none */
+	const char *base;    /* as given, where a check knows one; NULL: none */
 	bool json, help;
 };
-/* Reads `PATH [--key KEY] [--json] [--help]` from argv[from]; a path may be "-" where `standard_input` says so. False for anything else. */
+/* Reads `PATH [--key KEY] [--base DIR] [--json] [--help]` from argv[from]; a path may be "-" where `standard_input` says so. False for anything else. */
 CH_CHECK bool check_arguments_parse(int argc, char **argv, int from, bool standard_input, struct check_arguments *out);
 /* A public key in minisign's form or as 64 hexadecimal digits. */
 CH_CHECK bool check_key_parse(struct arena *a, const char *text, uint8_t key[32]);

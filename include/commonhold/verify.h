@@ -23,6 +23,7 @@ struct verify_memory *verify_memory_new(struct arena *a);
 
 struct verify_options {
 	const uint8_t *public_key; /* 32 bytes that the reader got elsewhere; NULL: the manifest's own key, and the result says so */
+	const char *base;          /* folder of the release that this one is a redaction of: its patch is then applied to it; may be NULL */
 	bool staged;               /* before the release has entered the log: SHA256SUMS, its signature, checkpoint and proof may be absent and are then not looked at */
 	bool (*known)(void *arg, struct str path, struct sha256 sha256); /* rows of a shard with these bytes were checked before: its file hash is checked, its rows are not read again; may be NULL */
 	void *arg;                 /* for known */

@@ -19,7 +19,7 @@ static int usage(FILE *to)
 static bool arguments_parse(int argc, char **argv, struct check_arguments *out)
 {
 	*out = (struct check_arguments){ .help = argc > 1 && (str_is(str_of(argv[1]), "--help") || str_is(str_of(argv[1]), "-h")) };
-	return out->help || (argc > 1 && str_is(str_of(argv[1]), "verify-ballot") && check_arguments_parse(argc, argv, 2, true, out));
+	return out->help || (argc > 1 && str_is(str_of(argv[1]), "verify-ballot") && check_arguments_parse(argc, argv, 2, true, out) && !out->base);
 }
 
 static void print_lines(const struct audit_result *r)

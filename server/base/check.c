@@ -39,6 +39,8 @@ bool check_arguments_parse(int argc, char **argv, int from, bool standard_input,
 			out->key = argv[++i];
 		else if (str_starts(arg, "--key="))
 			out->key = argv[i] + 6;
+		else if (str_is(arg, "--base") && i + 1 < argc)
+			out->base = argv[++i];
 		else if ((str_starts(arg, "-") && !(standard_input && arg.n == 1)) || out->path)
 			return false;
 		else

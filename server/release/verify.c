@@ -236,6 +236,7 @@ static const struct step {
 	{ "rows", rows_check, false, false },
 	{ "hashes", files_hashes, false, false },
 	{ "sums", files_sums, false, true },
+	{ "patches", patches_check, false, false },
 	{ "licences", documents_licences, false, false },
 	{ "report", documents_report, false, false },
 	{ "croissant", documents_croissant, false, false },

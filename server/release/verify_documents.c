@@ -1,12 +1,9 @@
-/* The documents beside the rows: report, Croissant, licences, tombstones. */
+/* The documents beside the rows: report, Croissant, licences. */
 #include "verify_internal.h"
 
 #include "commonhold/assets.h"
 
-#include <unistd.h>
-
 #define DOCUMENT_MAX (32 * MIB)
-#define TOMBSTONES_MAX (256 * MIB) /* four million ids, which take 64 MiB to remember */
 
 static bool read_json(struct verifying *v, const char *path, bool canonical, const struct json **out)
 {
@@ -166,92 +163,4 @@ bool documents_licences(struct verifying *v)
 			return verify_bad(v, "\"%.*s\" is the text of a licence that no row is under.", STR_ARG(path));
 	}
 	return verify_good(v, "Every licence that rows are under is there in full.");
-}
-
-/* --- tombstones.jsonl --- */
-
-struct tombstones {
-	struct verifying *v;
-	struct arena *arena;    /* of one line */
-	struct buf scratch;
-	int64_t count;
-	int64_t last;           /* index of the line before */
-	size_t room;            /* rids that the set still has room for */
-};
-
-static bool tombstone_rid(struct tombstones *t, const struct json *rid)
-{
-	struct str coop, text = json_text(rid);
-	struct uuid id;
-	if (!text.p || !rid_parse(text, &coop, &id))
-		return verify_bad(t->v, "Line %lld of tombstones.jsonl names something that is no id of a contribution.", (long long)t->count);
-	if (t->room == 0)
-		return verify_bad(t->v, "tombstones.jsonl names more ids than fit into it.");
-	t->room--;
-	rid_set_add(&t->v->tombstoned, merkle_leaf(text));
-	return true;
-}
-
-static bool tombstone_line(void *arg, struct str line)
-{
-	struct tombstones *t = arg;
-	const char *why;
-	struct arena_mark mark = arena_mark(t->arena);
-	const struct json *tombstone = line_object(t->arena, &t->scratch, line, &why);
-	t->count++;
-	if (!tombstone)
-		return verify_bad(t->v, "Line %lld of tombstones.jsonl is wrong: %s.", (long long)t->count, why);
-	int64_t index = json_int(json_get(tombstone, "idx"), -1);
-	const struct json *rids = json_get(tombstone, "rid");
-	struct str kind = json_member_text(tombstone, "kind");
-	if (index <= t->last || index > number_at(t->v->manifest, "/tombstones/upto_index"))
-		return verify_bad(t->v, "Line %lld of tombstones.jsonl is out of order, or beyond what the manifest took into account.", (long long)t->count);
-	if (!json_is(rids, JSON_ARRAY) || !rids->count || !kind.p)
-		return verify_bad(t->v, "Line %lld of tombstones.jsonl does not say what it is about.", (long long)t->count);
-	t->last = index;
-	/* an embargo ends; everything else is for ever */
-	if (!str_is(kind, "embargo"))
-		json_each(rid, rids)
-			if (!tombstone_rid(t, rid))
-				return false;
-	arena_rewind(t->arena, mark);
-	return true;
-}
-
-static bool tombstones_read(struct tombstones *t, int fd)
-{
-	struct line_reader lines;
-	char block[65536];
-	ssize_t got;
-	lines_init(&lines, tombstone_line, t);
-	bool ok = true;
-	t->v->said[0] = '\0';
-	while (ok && (got = read(fd, block, sizeof(block))) > 0)
-		ok = lines_feed(&lines, block, (size_t)got);
-	ok = ok && lines_end(&lines);
-	if (!ok && !t->v->said[0])
-		verify_bad(t->v, "tombstones.jsonl is wrong: %s.", lines.fault ? lines.fault : "it cannot be read");
-	lines_release(&lines);
-	return ok;
-}
-
-bool documents_tombstones(struct verifying *v)
-{
-	struct found *f = files_find(v, STR("tombstones.jsonl"));
-	int fd = f ? files_open(v, f->path) : -1;
-	if (fd < 0)
-		return verify_bad(v, "tombstones.jsonl cannot be read.");
-	if ((uint64_t)f->size > TOMBSTONES_MAX) {
-		close(fd);
-		return verify_bad(v, "tombstones.jsonl is too large.");
-	}
-	/* a rid takes 58 bytes in its line: the set is as large as the file can need */
-	struct tombstones t = { .v = v, .arena = v->arena, .last = -1, .room = (size_t)f->size / 58 + 1 };
-	buf_init(&t.scratch, VERIFY_LINE_MAX);
-	bool ok = rid_set_init(&v->tombstoned, t.room) ? tombstones_read(&t, fd) : verify_bad(v, "There is no memory for the tombstones.");
-	buf_release(&t.scratch);
-	close(fd);
-	if (ok && t.count != number_at(v->manifest, "/tombstones/count"))
-		return verify_bad(v, "tombstones.jsonl has %lld lines; the manifest says another number.", (long long)t.count);
-	return ok && verify_good(v, "%lld tombstones, in order.", (long long)t.count);
 }

@@ -121,7 +121,12 @@ const struct json *line_object(struct arena *a, struct buf *scratch, struct str 
 bool documents_report(struct verifying *v);
 bool documents_croissant(struct verifying *v);
 bool documents_licences(struct verifying *v);
+
+/* --- verify_tombstones.c --- */
 bool documents_tombstones(struct verifying *v);
+
+/* --- verify_patch.c --- */
+bool patches_check(struct verifying *v);
 
 /* --- verify_rows.c --- */
 bool rows_check(struct verifying *v);

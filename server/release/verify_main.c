@@ -9,9 +9,10 @@
 static int usage(FILE *to)
 {
 	fprintf(to,
-		"usage: commonhold verify DIR [--key KEY] [--json]\n\n"
-		"Checks a downloaded release, offline: files and hashes, signatures, every row, tombstones, licences, the report, and the proof that it is in the co-op's log.\n\n"
+		"usage: commonhold verify DIR [--key KEY] [--base DIR] [--json]\n\n"
+		"Checks a downloaded release, offline: files and hashes, signatures, every row, tombstones, the patch, licences, the report, and the proof that it is in the co-op's log.\n\n"
 		"  --key KEY  the co-op's public key, as minisign writes it (RW…) or 64 hexadecimal digits; take it from a place you trust, not from the release\n"
+		"  --base DIR the release that this one is without what was erased: the patch is applied to it, and must give this one\n"
 		"  --json     one JSON document instead of lines\n\n"
 		"Exit status: 0 everything holds, 1 something does not, 2 wrong usage.\n");
 	return to == stdout ? 0 : 2;
@@ -49,7 +50,7 @@ static void print_json(const struct verify_result *r)
 static int verify_and_print(struct arena *a, const struct check_arguments *args)
 {
 	uint8_t key[32];
-	struct verify_options options = { .public_key = NULL };
+	struct verify_options options = { .base = args->base };
 	struct verify_result result;
 	struct error e = { 0 };
 	if (args->key) {
