@@ -15,6 +15,7 @@
 #include "commonhold/hub.h"
 #include "commonhold/ledger.h"
 #include "commonhold/log.h"
+#include "commonhold/mirror.h"
 #include "commonhold/motion.h"
 #include "commonhold/notify.h"
 #include "commonhold/pool.h"
@@ -57,6 +58,7 @@ static const struct route *const route_tables[] = {
 	motion_routes, motion_page_routes,
 	checkup_routes, checkup_page_routes,
 	erasure_routes,
+	mirror_routes,
 	NULL,
 };
 
@@ -75,6 +77,7 @@ static const struct job_kind *const job_tables[] = {
 	motion_jobs,
 	checkup_jobs,
 	erasure_jobs,
+	mirror_jobs,
 	NULL,
 };
 
@@ -83,6 +86,7 @@ static const struct job_tick ticks[] = {
 	{ "membership.daily", 86400 },
 	{ "delegation.daily", 86400 },
 	{ "access.prune", 86400 },
+	{ "mirror.daily", 86400 },
 	{ "account.forget", 86400 },
 	{ "web.forget", 3600 },
 	{ "erasure.reconcile", 86400 },
@@ -100,7 +104,7 @@ const struct job_kind *const *app_jobs(void)
 /* Whether every table of states is whole. */
 static bool app_tables_ok(void)
 {
-	return ballot_table_ok() && release_table_ok() && membership_table_ok() && erasure_table_ok();
+	return ballot_table_ok() && release_table_ok() && membership_table_ok() && erasure_table_ok() && mirror_table_ok();
 }
 
 /* The same for every page and call: who is this, and which co-op is meant. */
@@ -127,6 +131,7 @@ static void gauges(void)
 	metric_set("commonhold_db_queries_total", "", s.queries);
 	job_metrics();
 	release_gauges();
+	mirror_metrics();
 }
 
 static enum err make_dir(const char *path, mode_t mode, struct error *e)
@@ -269,6 +274,7 @@ void app_drain(struct app *a)
 		http_stop(a->http);
 	if (a->jobs)
 		job_stop(a->jobs);
+	mirror_push_drain();
 	a->http = NULL;
 	a->jobs = NULL;
 }

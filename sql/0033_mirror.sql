@@ -113,6 +113,8 @@ CREATE TABLE delivery (
 	message_id  uuid NOT NULL,
 	upto        bigint NOT NULL,
 	wanted      bigint NOT NULL,
+	news        boolean NOT NULL,
+	body        text,
 	state       text NOT NULL,
 	attempts    integer NOT NULL DEFAULT 0,
 	next_at     timestamptz NOT NULL,
@@ -134,7 +136,9 @@ COMMENT ON COLUMN delivery.id IS 'Random';
 COMMENT ON COLUMN delivery.mirror_id IS 'Who is told';
 COMMENT ON COLUMN delivery.message_id IS 'The webhook-id: the same in every attempt that says the same';
 COMMENT ON COLUMN delivery.upto IS 'Last tombstone that the message names';
-COMMENT ON COLUMN delivery.wanted IS 'Last tombstone that there is to tell by now; the next attempt names it';
+COMMENT ON COLUMN delivery.wanted IS 'Last tombstone that there is to tell by now';
+COMMENT ON COLUMN delivery.news IS 'Something has come up since the message was written: the next attempt is another message';
+COMMENT ON COLUMN delivery.body IS 'The message, the same in every attempt under its id; NULL: not written yet';
 COMMENT ON COLUMN delivery.state IS 'waiting, sending, delivered, dead after the last attempt, dropped with its mirror';
 COMMENT ON COLUMN delivery.attempts IS 'So far';
 COMMENT ON COLUMN delivery.next_at IS 'When the next attempt is due';

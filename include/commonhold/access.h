@@ -75,6 +75,26 @@ CH_CHECK enum err access_token(struct call *c, struct uuid coop, struct uuid gra
 CH_CHECK enum err access_check(struct call *c, struct uuid coop, const struct release *release, struct str bearer, struct uuid *grant);
 /* Writes the access log; a transaction of its own. */
 CH_CHECK enum err access_note(struct call *c, struct uuid coop, struct uuid release, struct uuid grant, struct str path, int status, int64_t first, int64_t bytes);
+/* Somebody who has downloaded one of some versions and has not said since that it is gone. */
+struct access_user {
+	struct uuid account;
+	struct uuid grant;         /* nil: a member, without one */
+	int purge_days;            /* of the grant; 0 without */
+	struct str *versions;      /* which of them */
+	size_t n_versions;
+	instant last_at;           /* of the last download, to the hour */
+};
+/* Who they are: kept when the access log is pruned, since deletions have to reach them. `account` nil: anybody. Inside. */
+CH_CHECK enum err access_users(struct call *c, struct uuid coop, const struct str *versions, size_t n, struct uuid account, struct access_user **out, size_t *n_out);
+/* An account (under one grant, or nil: all) holds these versions no more. Inside. */
+CH_CHECK enum err access_use_gone(struct call *c, struct uuid coop, struct uuid account, struct uuid grant, const struct str *versions, size_t n);
+/* No new grants for an account, until it is lifted; `reason` is a sentence for them. Repeating either changes nothing. Inside. */
+CH_CHECK enum err access_block(struct call *c, struct uuid coop, struct uuid account, struct str reason, bool *made);
+CH_CHECK enum err access_unblock(struct call *c, struct uuid coop, struct uuid account, bool *lifted);
+/* ERR_FORBIDDEN with reason "deletion_overdue" while it stands. Inside. */
+CH_CHECK enum err access_require_unblocked(struct call *c, struct uuid coop, struct uuid account);
+/* The instance revokes every grant of an account. Inside. */
+CH_CHECK enum err access_revoke_all(struct call *c, struct uuid coop, struct uuid account, struct str reason, int64_t *n);
 /* Deletes what the charter's retention says may no longer be kept of the access log. */
 CH_CHECK enum err access_log_prune(struct call *c, struct uuid coop, int64_t *deleted);
 /* "access.prune" does that for every co-op; daily. */

@@ -36,6 +36,7 @@
 	X("COMMONHOLD_OIDC_NAME", oidc_name, "", "What people call it. Empty: its host.") \
 	X("COMMONHOLD_OIDC_CLIENT_ID", oidc_client_id, "", "What the provider calls this instance.") \
 	X("COMMONHOLD_OIDC_CLIENT_SECRET", oidc_client_secret, "", "The secret that goes with it. Empty: a public client, by PKCE alone.") \
+	X("COMMONHOLD_ALLOW_PRIVATE", allow_private, "no", "yes: webhooks of mirrors and publishing targets may be machines of this network, and without TLS. For tests and closed networks.") \
 	X("COMMONHOLD_CLOCK", clock, "", "For tests: the instant (RFC 3339) that the clock starts at.")
 
 struct config {
@@ -43,7 +44,7 @@ struct config {
 	SETTINGS(X)
 #undef X
 	int workers_n, db_pool_n, job_workers_n, request_timeout_n, rate_limit_n, backup_content_days_n, backup_keys_days_n;
-	bool trust_proxy_on;
+	bool trust_proxy_on, allow_private_on;
 };
 
 /* Reads and checks the environment; ERR_CONFIG names the variable and what it may be. */

@@ -141,12 +141,14 @@ struct duty_filter {
 };
 /* By due date, the earliest first. Inside: the caller has checked who asks. */
 CH_CHECK enum err mirror_duties(struct call *c, struct uuid coop, const struct duty_filter *f, struct duty **out, size_t *n, struct str *next_cursor);
-/* The same as an operation: admins see all, others their own. */
-CH_CHECK enum err mirror_duties_list(struct call *c, struct uuid coop, bool all, struct duty_filter *f, struct duty **out, size_t *n, struct str *next_cursor);
+/* The same as an operation, for admins. */
+CH_CHECK enum err mirror_duties_list(struct call *c, struct uuid coop, struct duty_filter *f, struct duty **out, size_t *n, struct str *next_cursor);
+/* What the actor owes, one line a mirror or grant: up to which tombstone, by when. How it is cut into requests (id, erasure, first_idx) is not told: each request is one person's. */
+CH_CHECK enum err mirror_owed(struct call *c, struct uuid coop, struct duty **out, size_t *n);
 struct duty_counts { int64_t total, confirmed, overdue, ended; instant last_due, next_due; /* of those open; INSTANT_NONE: none */ };
 /* Of one erasure, or with nil of all in the co-op; inside. */
 CH_CHECK enum err mirror_duty_counts(struct call *c, struct uuid coop, struct uuid erasure, struct duty_counts *out);
-/* For the public: those listed as overdue. A transaction of its own; for anybody. */
+/* For the public: those listed as overdue, one line each, as mirror_owed. A transaction of its own; for anybody. */
 CH_CHECK enum err mirror_overdue(struct call *c, struct uuid coop, struct duty **out, size_t *n);
 /* Takes every step of the ladder that is due in one co-op (nil: in all), each in a transaction of its own. Job "mirror.daily", by tick. */
 CH_CHECK enum err mirror_daily(struct call *c, struct uuid coop, int64_t *steps);

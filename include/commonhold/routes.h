@@ -21,6 +21,7 @@ extern const struct route motion_routes[], motion_page_routes[];
 extern const struct route control_routes[], control_page_routes[];
 extern const struct route benefit_routes[], benefit_page_routes[];
 extern const struct route checkup_routes[], checkup_page_routes[];
+extern const struct route mirror_routes[];
 extern const struct route erasure_routes[];
 
 #endif

@@ -86,7 +86,7 @@ static enum err note_request(struct call *c, struct uuid coop, const char *type,
 		.data = str_fmt(c->arena, "{\"release\":%.*s,\"request\":\"%.*s\"}", STR_ARG(release), STR_ARG(id)) }, NULL);
 }
 
-static enum err note_grant(struct call *c, struct uuid coop, const char *type, const struct access_grant *g)
+enum err note_grant(struct call *c, struct uuid coop, const char *type, const struct access_grant *g)
 {
 	struct str id = uuid_format(c->arena, g->id), request = uuid_format(c->arena, g->request), release = id_or_null(c->arena, g->release);
 	return ledger_append(c, coop, &(struct leaf){ .type = type,
@@ -158,6 +158,7 @@ enum err access_ask(struct call *c, struct uuid coop, struct uuid release, struc
 		TRY(release_usable(c, &r, true));
 	}
 	TRY(db_begin_in(c, coop, DB_WRITE));
+	TRY(access_require_unblocked(c, coop, c->actor.account));
 	TRY(offer_for(c, coop, release, &r, &offer));
 	TRY(check_ask(c, &offer, no, terms));
 	bool automatic = offer.audience == POLICY_AUDIENCE_GATED_AUTO;
@@ -188,6 +189,7 @@ static enum err admit(struct call *c, struct uuid coop, const struct release *r,
 {
 	struct access_offer offer;
 	unsigned no = 0;
+	TRY(access_require_unblocked(c, coop, q->account));
 	TRY(offer_for(c, coop, q->release, r, &offer));
 	TRY(purpose_number(c, q->purpose, &no));
 	if (memcmp(&q->terms, &offer.terms_sha256, sizeof(q->terms)) != 0)

@@ -18,4 +18,7 @@ CH_CHECK enum err offer_by_release(struct call *c, const struct release *r, stru
  * its own to say where a withdrawn one leads. */
 CH_CHECK enum err release_usable(struct call *c, const struct release *r, bool ahead);
 
+/* A leaf about a grant: ids, and no people. Inside. */
+CH_CHECK enum err note_grant(struct call *c, struct uuid coop, const char *type, const struct access_grant *g);
+
 #endif

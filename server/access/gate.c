@@ -11,9 +11,6 @@ SQL(grants_for_release,
 	"WHERE g.coop_id = $1 AND g.account_id = $2 ORDER BY (g.revoked_at IS NULL AND g.expires_at > commonhold_now() AND (g.release_id IS NULL OR g.release_id = $3)) DESC, "
 	"g.granted_at DESC, g.id LIMIT $4");
 SQL(grant_by_id, "SELECT " GRANT_COLUMNS GRANT_FROM "WHERE g.coop_id = $1 AND g.id = $2");
-SQL(note_download,
-	"INSERT INTO access_log (coop_id, at, account_id, grant_id, release_id, path, status, first_byte, bytes) "
-	"VALUES ($1, commonhold_now(), $2, $3, $4, $5, $6::integer::smallint, $7, $8)");
 SQL(coops_with_log, "SELECT id FROM coop ORDER BY id");
 SQL(log_prune, "DELETE FROM access_log WHERE coop_id = $1 AND at < $2");
 
@@ -309,13 +306,6 @@ enum err access_token(struct call *c, struct uuid coop, struct uuid grant, struc
 }
 
 /* ---- the log of downloads ---- */
-
-enum err access_note(struct call *c, struct uuid coop, struct uuid release, struct uuid grant, struct str path, int status, int64_t first, int64_t bytes)
-{
-	TRY(db_begin_in(c, coop, DB_WRITE));
-	return db_finish(c, note_download, NULL, A_UUID(coop), A_UUID_OR_NULL(c->actor.account), A_UUID_OR_NULL(grant), A_UUID(release), A_STR(path), A_INT(status),
-		A_I64(first), A_I64(bytes));
-}
 
 enum err access_log_prune(struct call *c, struct uuid coop, int64_t *deleted)
 {

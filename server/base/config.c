@@ -151,6 +151,7 @@ enum err config_load(struct error *e)
 	TRY(number("COMMONHOLD_BACKUP_CONTENT_DAYS", settings.backup_content_days, 0, 3650, &settings.backup_content_days_n, e));
 	TRY(number("COMMONHOLD_BACKUP_KEYS_DAYS", settings.backup_keys_days, 0, settings.backup_content_days_n, &settings.backup_keys_days_n, e));
 	TRY(yes_or_no("COMMONHOLD_TRUST_PROXY", settings.trust_proxy, &settings.trust_proxy_on, e));
+	TRY(yes_or_no("COMMONHOLD_ALLOW_PRIVATE", settings.allow_private, &settings.allow_private_on, e));
 	if (!str_starts(str_of(settings.base_url), "http://") && !str_starts(str_of(settings.base_url), "https://"))
 		return error_set(e, ERR_CONFIG, "COMMONHOLD_BASE_URL is \"%s\"; it must begin with http:// or https://.", settings.base_url);
 	TRY(mail(e));

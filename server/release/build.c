@@ -245,6 +245,7 @@ static enum err publish(struct call *c, struct release *r, struct artefact *a, c
 	TRY(db_exec(c, release_set_built, A_UUID(r->coop), A_UUID(r->id), A_STR(a->version), A_BYTES(str_make(manifest.b, 32)), A_I64(a->rows),
 		A_UUID_OR_NULL(a->previous ? a->previous->id : (struct uuid){ { 0 } })));
 	TRY(release_move(c, &locked, RELEASE_PUBLISHED, published_facts(c, a, manifest)));
+	TRY(job_queue(c, "mirror.published", uuid_format(c->arena, r->id), job_args(c->arena, r->coop, "release", r->id), clock_now()));
 	TRY(job_queue(c, "checkup.count", uuid_format(c->arena, r->id), job_args(c->arena, r->coop, "release", r->id), clock_now()));
 	TRY(db_exec(c, release_set_leaf, A_UUID(r->coop), A_UUID(r->id), A_I64(locked.leaf)));
 	TRY(seals_write(a, locked.leaf));
