@@ -7,23 +7,6 @@
 #include "commonhold/release.h"
 #include "commonhold/tombstone.h"
 
-#pragma weak mirror_announce
-#pragma weak pool_purge_key
-#pragma weak pool_purge
-#pragma weak pool_backups_until
-#pragma weak release_holding
-#pragma weak release_holding_versions
-#pragma weak release_not_cleared
-#pragma weak release_withdraw
-#pragma weak release_redact
-#pragma weak tombstone_append
-#pragma weak tombstone_of_erasure
-
-static bool parts_linked(void)
-{
-	return mirror_announce && pool_purge_key && pool_purge && pool_backups_until && release_holding && release_holding_versions && release_not_cleared && release_withdraw && release_redact && tombstone_append && tombstone_of_erasure;
-}
-
 /* What follows from a request that is effective: written into the rows, tombstones, purged, versions withdrawn, recipients told. Each step is a transaction, or several that may be begun
  * again; what has been done is read from the tables, so that a step that was cut off is done once more and nothing twice. */
 
@@ -330,8 +313,6 @@ static enum err carry_run(struct call *c, const struct json *args)
 	struct uuid coop, id;
 	bool more = true;
 	TRY(job_args_read(c, args, "erasure", &coop, &id));
-	if (!parts_linked())
-		return ERR_OK;
 	while (more) {
 		TRY(erasure_carry_step(c, coop, id, &more));
 		if (c->job && more)

@@ -253,9 +253,10 @@ static enum err write_request(struct call *c, struct uuid coop, const struct ask
 		.received_at = clock_now(), .verified_at = INSTANT_NONE, .due_at = due_date(clock_now(), 1, charter.region), .replacement = replacement,
 		.until = w->kind == ERASURE_EMBARGO ? w->until : INSTANT_NONE } };
 	struct erasure_new n = { .e = l.e, .items = a->items, .digest = a->digest, .restriction = claim ? uuid_new() : (struct uuid){ { 0 } } };
+	if (claim)
+		TRY(claim_room(c, coop));
 	TRY(erasure_insert(c, &n));
 	if (claim) {
-		TRY(claim_room(c, coop));
 		TRY(restrict_items(c, &n));
 		if (w->claim.n)
 			TRY(claim_put(c, coop, l.e.id, "claim", w->claim));
@@ -283,6 +284,14 @@ static enum err find_out(struct call *c, struct uuid coop, struct asking *a, str
 	return uuid_is_nil(*same) ? select_items(c, coop, a) : ERR_OK;
 }
 
+/* What is wrong with a replacement stands below it in what was sent. */
+static enum err of_replacement(struct call *c, enum err e)
+{
+	for (struct fault *f = c->error.faults; e != ERR_OK && f; f = f->next)
+		f->pointer = str_fmt(c->arena, "/replacement%.*s", STR_ARG(f->pointer));
+	return e;
+}
+
 /* The replacement is contributed first: it is there, or nothing is deleted. Asked again after a crash in between, the pool answers the first receipt. */
 static enum err submit_replacement(struct call *c, struct uuid coop, struct asking *a, struct uuid *out)
 {
@@ -293,7 +302,8 @@ static enum err submit_replacement(struct call *c, struct uuid coop, struct aski
 	TRY(db_commit(c));
 	if (!uuid_is_nil(same))
 		return ERR_OK;
-	TRY(pool_submit(c, coop, a->wish->replacement, &receipt));
+	error_clear(&c->error);
+	TRY(of_replacement(c, pool_submit(c, coop, a->wish->replacement, &receipt)));
 	if (uuid_eq(receipt.id, a->wish->items[0]))
 		return fail_field(c, "/replacement", "This is what the item says already.");
 	*out = receipt.id;
