@@ -30,7 +30,9 @@ enum fraud {
 	MANIFEST_NAMES_A_FILE_TOO_MANY, MANIFEST_CLIMBS_OUT, MANIFEST_NAMES_ITSELF, MANIFEST_UNSORTED, MANIFEST_OF_ANOTHER_COOP, MANIFEST_BEFORE_ITS_PREDECESSOR, MANIFEST_UNUSABLE,
 	MANIFEST_EXPIRED_AT_BIRTH, OTHER_POLICY, OTHER_REPORT, REPORT_DOES_NOT_ADD_UP, REPORT_OF_ANOTHER_RELEASE, REPORT_COUNTS_A_REASON_TWICE, REPORT_REASON_ABOVE_CANDIDATES,
 	REPORT_OTHER_K, CROISSANT_OTHER_HASH, CROISSANT_LEAVES_A_SHARD_OUT, CROISSANT_STRANGE_FILE, LICENCE_TEXT_MISSING, LICENCE_TEXT_UNUSED, TOMBSTONES_OUT_OF_ORDER, TOMBSTONES_TOO_MANY, TOMBSTONE_BEYOND,
-	TOMBSTONE_NOT_CANONICAL, TOMBSTONE_WITHOUT_RID, ENVELOPE_BY_ANOTHER, ENVELOPE_OF_ANOTHER_MANIFEST, ENVELOPE_OF_ANOTHER_TYPE, MINISIG_BY_ANOTHER, CHECKPOINT_BY_ANOTHER, CHECKPOINT_OF_ANOTHER_LOG,
+	TOMBSTONE_NOT_CANONICAL, TOMBSTONE_WITHOUT_RID, TOMBSTONE_CHANGED, TOMBSTONE_LEFT_OUT, TOMBSTONE_REPEATED, TOMBSTONES_CUT, TOMBSTONE_BY_ANOTHER, TOMBSTONES_OF_ANOTHER_LOG,
+	PATCH_MISSING, PATCH_FROM_ANOTHER, PATCH_PROMISES_OTHER_LINES, PATCH_PROMISES_ANOTHER_FILE, PATCH_ROWS_UNSORTED, PATCH_WITHOUT_ROWS, PATCH_DENIES_A_SHARD, PATCH_OF_A_STRANGE_SHARD,
+	PATCH_WITHOUT_REDACTION, ENVELOPE_BY_ANOTHER, ENVELOPE_OF_ANOTHER_MANIFEST, ENVELOPE_OF_ANOTHER_TYPE, MINISIG_BY_ANOTHER, CHECKPOINT_BY_ANOTHER, CHECKPOINT_OF_ANOTHER_LOG,
 	PROOF_OF_ANOTHER_LEAF, PROOF_TO_ANOTHER_CHECKPOINT, PROOF_AT_ANOTHER_INDEX, PROOF_WITHOUT_LEAF, LEAF_OF_ANOTHER_MANIFEST, LEAF_OF_ANOTHER_TYPE, LEAF_OF_ANOTHER_RELEASE, LEAF_ELSEWHERE,
 	VERIFIER_KEY_OF_ANOTHER, SUMS_LEAVE_A_FILE_OUT, SUMS_NAME_A_FILE_TWICE, SUMS_UPPER_CASE, SHARD_WITH_GARBAGE_BEHIND, SHARD_AT_A_STRANGE_PATH, FRAUDS
 };
@@ -45,6 +47,8 @@ struct release {
 	struct buf distribution;     /* of croissant.json */
 	struct buf sums;
 	struct sha256 policy, report, manifest;
+	struct sha256 chat_raw, chat; /* of the first shard, as the manifest gives them */
+	int64_t chat_size;
 };
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
@@ -209,6 +213,11 @@ static void shard(struct release *r, const char *kind, const char *path, int fir
 	}
 	struct sha256 claimed = g.sha256;
 	claimed.b[0] ^= r->fraud == WRONG_HASH && first == 0;
+	if (first == 0) {
+		r->chat_raw = g.raw_sha256;
+		r->chat = claimed;
+		r->chat_size = g.size;
+	}
 	buf_addf(&r->files, "%s{\"path\":\"%s\",\"raw_sha256\":\"%.*s\",\"raw_size\":%lld,\"rids_root\":\"%.*s\",\"rows\":%d,\"sha256\":\"%.*s\",\"size\":%lld}", r->files.n ? "," : "", path,
 		STR_ARG(hex(g.raw_sha256)), (long long)g.raw_size, STR_ARG(hex(root)), rows, STR_ARG(hex(claimed)), (long long)g.size);
 	if (r->fraud == CROISSANT_LEAVES_A_SHARD_OUT && first == 0)
@@ -217,17 +226,55 @@ static void shard(struct release *r, const char *kind, const char *path, int fir
 	buf_addf(&r->distribution, "%s{\"@type\":\"cr:FileObject\",\"contentUrl\":\"%s\",\"sha256\":\"%.*s\"}", r->distribution.n ? "," : "", path, STR_ARG(hex(g.sha256)));
 }
 
+/* A signed line that follows `prev`. The member "sig" stands between "rid" and "t". */
+static struct str tombstone(struct release *r, int idx, const char *kind, int no, struct sha256 prev)
+{
+	uint8_t signature[64];
+	const char *until = strcmp(kind, "embargo") == 0 ? ",\"until\":\"2027-01-01T00:00:00Z\"" : "";
+	struct str rid = r->fraud == TOMBSTONE_WITHOUT_RID ? STR("") : str_fmt(arena, "\"%.*s\"", STR_ARG(rid_of(r, no)));
+	struct str head = str_fmt(arena, "{\"effective\":\"2026-09-01T00:00:00Z\",\"idx\":%d,\"kind\":\"%s\",\"prev\":\"%.*s\",\"purge_by\":\"2026-09-08T00:00:00Z\",\"reason_code\":\"request\","
+		"\"releases\":[\"1.0.0\"],\"rid\":[%.*s]", idx, kind, STR_ARG(hex(prev)), STR_ARG(rid));
+	struct str tail = str_fmt(arena, ",\"t\":\"2026-09-01T00:00:00Z\"%s}", until);
+	struct str text = str_fmt(arena, "commonhold/tombstone/1\n%.*s%.*s", STR_ARG(head), STR_ARG(tail));
+	sign_bytes(r->fraud == TOMBSTONE_BY_ANOTHER ? &other_key : &key, text, signature);
+	return str_fmt(arena, "%.*s,\"sig\":\"%.*s\"%.*s", STR_ARG(head), STR_ARG(str_base64(arena, signature, 64)), STR_ARG(tail));
+}
+
 static void tombstones(struct release *r)
 {
-	struct str one = canonical(str_fmt(arena, "{\"idx\":4,\"kind\":\"erase\",\"reason_code\":\"request\",\"releases\":[],\"rid\":[\"%.*s\"],\"t\":\"2026-09-01T00:00:00Z\"}", STR_ARG(rid_of(r, 500))));
-	struct str two = canonical(str_fmt(arena, "{\"idx\":%d,\"kind\":\"embargo\",\"reason_code\":\"request\",\"releases\":[],\"rid\":[\"%.*s\"],\"t\":\"2026-09-02T00:00:00Z\"}",
-		r->fraud == TOMBSTONE_BEYOND ? 10 : 9, STR_ARG(rid_of(r, 2))));
+	struct str lines[3];
+	struct sha256 prev = sha256(r->fraud == TOMBSTONES_OF_ANOTHER_LOG ? STR("commonhold.example/coop/another") : r->origin);
+	lines[0] = tombstone(r, 0, "erase", 500, prev);
+	lines[1] = tombstone(r, 1, "embargo", 2, sha256(lines[0]));
+	lines[2] = tombstone(r, r->fraud == TOMBSTONE_BEYOND ? 3 : 2, "withdraw_future", 600, sha256(lines[1]));
 	if (r->fraud == TOMBSTONE_NOT_CANONICAL)
-		one = str_fmt(arena, " %.*s", STR_ARG(one));
-	if (r->fraud == TOMBSTONE_WITHOUT_RID)
-		one = STR("{\"idx\":4,\"kind\":\"erase\"}");
-	struct str first = r->fraud == TOMBSTONES_OUT_OF_ORDER ? two : one, second = r->fraud == TOMBSTONES_OUT_OF_ORDER ? one : two;
-	document(r, "tombstones.jsonl", str_fmt(arena, "%.*s\n%.*s\n", STR_ARG(first), STR_ARG(second)));
+		lines[0] = str_fmt(arena, " %.*s", STR_ARG(lines[0]));
+	if (r->fraud == TOMBSTONE_CHANGED) /* to say that another was erased; its own signature and digest are not looked at again */
+		((char *)(uintptr_t)memmem(lines[0].p, lines[0].n, "0001f40", 7))[6] = '1';
+	struct str first = r->fraud == TOMBSTONES_OUT_OF_ORDER ? lines[1] : lines[0], second = r->fraud == TOMBSTONES_OUT_OF_ORDER || r->fraud == TOMBSTONE_REPEATED ? lines[0] : lines[1];
+	struct str text = str_fmt(arena, "%.*s\n%.*s\n%.*s\n", STR_ARG(first), STR_ARG(second), STR_ARG(lines[2]));
+	if (r->fraud == TOMBSTONE_LEFT_OUT)
+		text = str_fmt(arena, "%.*s\n%.*s\n", STR_ARG(first), STR_ARG(lines[2]));
+	if (r->fraud == TOMBSTONES_CUT)
+		text = str_fmt(arena, "%.*s\n%.*s\n", STR_ARG(first), STR_ARG(second));
+	document(r, "tombstones.jsonl", text);
+}
+
+/* What led here from 1.0.9: one of the chats went. */
+static void patch(struct release *r)
+{
+	struct sha256 raw = r->chat_raw, file = r->chat;
+	raw.b[0] ^= r->fraud == PATCH_PROMISES_OTHER_LINES;
+	file.b[0] ^= r->fraud == PATCH_PROMISES_ANOTHER_FILE;
+	const char *path = r->fraud == PATCH_OF_A_STRANGE_SHARD ? "data/chat/strange-00000-of-00001.jsonl.gz" : "data/chat/all-00000-of-00001.jsonl.gz";
+	const char *rows = r->fraud == PATCH_ROWS_UNSORTED ? "7,3" : r->fraud == PATCH_WITHOUT_ROWS ? "" : "3,7";
+	struct str line = str_fmt(arena, "{\"path\":\"%s\",\"path_after\":\"%s\",\"raw_sha256\":\"%.*s\",\"raw_sha256_after\":\"%.*s\",\"rows\":[%s],\"sha256_after\":\"%.*s\",\"size_after\":%lld}\n",
+		path, path, STR_ARG(hex(sha256(STR("before")))), STR_ARG(hex(raw)), rows, STR_ARG(hex(file)), (long long)r->chat_size);
+	if (r->fraud == PATCH_DENIES_A_SHARD)
+		line = str_fmt(arena, "{\"path\":\"%s\",\"path_after\":null,\"raw_sha256\":\"%.*s\",\"raw_sha256_after\":null,\"rows\":[%s],\"sha256_after\":null,\"size_after\":null}\n", path,
+			STR_ARG(hex(sha256(STR("before")))), rows);
+	if (r->fraud != PATCH_MISSING)
+		document(r, r->fraud == PATCH_FROM_ANOTHER ? "patches/1.0.8--1.1.0.redact.jsonl" : "patches/1.0.9--1.1.0.redact.jsonl", line);
 }
 
 static struct str report_text(struct release *r)
@@ -263,6 +310,7 @@ static void documents(struct release *r)
 	struct str policy = STR("{\"v\":1}"), report = report_text(r);
 	r->policy = sha256(r->fraud == OTHER_POLICY ? STR("{}") : policy);
 	r->report = sha256(r->fraud == OTHER_REPORT ? STR("{}") : report);
+	patch(r);
 	document(r, "policy.json", policy);
 	document(r, "report.json", report);
 	tombstones(r);
@@ -296,14 +344,14 @@ static struct str manifest_text(struct release *r)
 		buf_addf(&files, "%.*s,%.*s", (int)(all.n - end - 2), all.p + end + 2, (int)end + 1, all.p);
 	}
 	struct str head = str_fmt(arena, "{\"v\":1,\"release\":\"%.*s\",\"version\":\"1.1.0\",\"line\":\"main\",\"prev\":%s,\"coops\":[\"%.*s\"],\"created\":\"2026-11-01T00:00:00Z\",\"expires\":%s,"
-		"\"policy_sha256\":\"%.*s\",\"report_sha256\":\"%.*s\",\"candidates_sha256\":\"%.*s\",\"min_usable\":\"%s\",", STR_ARG(r->id),
+		"\"policy_sha256\":\"%.*s\",\"report_sha256\":\"%.*s\",\"candidates_sha256\":\"%.*s\",\"min_usable\":\"%s\",%s", STR_ARG(r->id),
 		tweak(r, MANIFEST_BEFORE_ITS_PREDECESSOR, "\"1.10.0\"", "\"1.0.9\""), STR_ARG(coop), tweak(r, MANIFEST_EXPIRED_AT_BIRTH, "\"2026-10-01T00:00:00Z\"", "null"), STR_ARG(hex(r->policy)),
-		STR_ARG(hex(r->report)), STR_ARG(hex(sha256(STR("candidates")))), tweak(r, MANIFEST_UNUSABLE, "2.0.0", "1.0.0"));
+		STR_ARG(hex(r->report)), STR_ARG(hex(sha256(STR("candidates")))), tweak(r, MANIFEST_UNUSABLE, "2.0.0", "1.0.0"), tweak(r, PATCH_WITHOUT_REDACTION, "", "\"redacts\":\"1.0.9\","));
 	struct str counts = str_fmt(arena, "\"ballot\":{\"id\":\"7f000000-0000-4000-8000-000000000000\",\"digest\":\"%.*s\",\"result\":\"passed\"},\"counts\":{\"items\":%s,\"contributors\":7,"
 		"\"by_kind\":{%s},\"by_licence\":{\"CC-BY-4.0\":6,\"CC0-1.0\":6},\"by_coop\":{\"%.*s\":12}},", STR_ARG(hex(sha256(STR("candidates")))), tweak(r, WRONG_ITEMS, "13", "12"),
 		tweak(r, WRONG_BY_KIND, "\"chat\":8,\"example\":4", "\"chat\":7,\"example\":5"), STR_ARG(coop));
-	struct str tail = str_fmt(arena, "\"tombstones\":{\"count\":%s,\"upto_index\":9},\"gates\":[],\"privacy\":{\"k\":%s,\"contributors\":%s},\"log\":{\"origin\":\"%.*s\",\"verifier_key\":\"%.*s\",\"leaf_index\":%s}%s}",
-		tweak(r, TOMBSTONES_TOO_MANY, "1", "2"), tweak(r, TOO_FEW_PEOPLE, "8", "5"), tweak(r, TWO_COUNTS_OF_PEOPLE, "8", "7"), STR_ARG(r->origin), STR_ARG(verifier),
+	struct str tail = str_fmt(arena, "\"tombstones\":{\"count\":%s,\"upto_index\":2},\"gates\":[],\"privacy\":{\"k\":%s,\"contributors\":%s},\"log\":{\"origin\":\"%.*s\",\"verifier_key\":\"%.*s\",\"leaf_index\":%s}%s}",
+		tweak(r, TOMBSTONES_TOO_MANY, "2", "3"), tweak(r, TOO_FEW_PEOPLE, "8", "5"), tweak(r, TWO_COUNTS_OF_PEOPLE, "8", "7"), STR_ARG(r->origin), STR_ARG(verifier),
 		tweak(r, LEAF_ELSEWHERE, "4", "3"), tweak(r, MANIFEST_WITH_A_STRANGE_FIELD, ",\"strange\":1", ""));
 	struct str text = canonical(str_fmt(arena, "%.*s%.*s\"files\":[%.*s],%.*s", STR_ARG(head), STR_ARG(counts), STR_ARG(buf_str(&files)), STR_ARG(tail)));
 	buf_release(&files);
@@ -346,7 +394,7 @@ static void build(enum fraud fraud)
 {
 	struct release r = { .fraud = fraud, .coop = coop_key_name(arena, key.public_key) };
 	clear();
-	static const char *const folders[] = { "", "LICENSES", "data", "data/chat", "data/example" };
+	static const char *const folders[] = { "", "LICENSES", "data", "data/chat", "data/example", "patches" };
 	for (size_t i = 0; i < CH_LEN(folders); i++)
 		assert_int_equal(mkdir(at(folders[i]), 0755), 0);
 	buf_init(&r.files, 1 * MIB);
@@ -595,7 +643,10 @@ static void every_fraud_is_caught(void **state)
 		{ REPORT_OF_ANOTHER_RELEASE, "report" }, { REPORT_COUNTS_A_REASON_TWICE, "report" }, { REPORT_REASON_ABOVE_CANDIDATES, "report" }, { REPORT_OTHER_K, "report" },
 		{ CROISSANT_OTHER_HASH, "croissant" }, { CROISSANT_LEAVES_A_SHARD_OUT, "croissant" }, { CROISSANT_STRANGE_FILE, "croissant" }, { LICENCE_TEXT_MISSING, "licences" },
 		{ LICENCE_TEXT_UNUSED, "licences" }, { TOMBSTONES_OUT_OF_ORDER, "tombstones" }, { TOMBSTONES_TOO_MANY, "tombstones" }, { TOMBSTONE_BEYOND, "tombstones" },
-		{ TOMBSTONE_NOT_CANONICAL, "tombstones" }, { TOMBSTONE_WITHOUT_RID, "tombstones" }, { ENVELOPE_BY_ANOTHER, "envelope" }, { ENVELOPE_OF_ANOTHER_MANIFEST, "envelope" },
+		{ TOMBSTONE_NOT_CANONICAL, "tombstones" }, { TOMBSTONE_WITHOUT_RID, "tombstones" }, { TOMBSTONE_CHANGED, "tombstones" }, { TOMBSTONE_LEFT_OUT, "tombstones" }, { TOMBSTONE_REPEATED, "tombstones" },
+		{ TOMBSTONES_CUT, "tombstones" }, { TOMBSTONE_BY_ANOTHER, "tombstones" }, { TOMBSTONES_OF_ANOTHER_LOG, "tombstones" }, { PATCH_MISSING, "patches" }, { PATCH_FROM_ANOTHER, "patches" },
+		{ PATCH_PROMISES_OTHER_LINES, "patches" }, { PATCH_PROMISES_ANOTHER_FILE, "patches" }, { PATCH_ROWS_UNSORTED, "patches" }, { PATCH_WITHOUT_ROWS, "patches" },
+		{ PATCH_DENIES_A_SHARD, "patches" }, { PATCH_OF_A_STRANGE_SHARD, "patches" }, { PATCH_WITHOUT_REDACTION, "patches" }, { ENVELOPE_BY_ANOTHER, "envelope" }, { ENVELOPE_OF_ANOTHER_MANIFEST, "envelope" },
 		{ ENVELOPE_OF_ANOTHER_TYPE, "envelope" }, { MINISIG_BY_ANOTHER, "sums_signature" }, { CHECKPOINT_BY_ANOTHER, "log" }, { CHECKPOINT_OF_ANOTHER_LOG, "log" },
 		{ PROOF_OF_ANOTHER_LEAF, "log" }, { PROOF_TO_ANOTHER_CHECKPOINT, "log" }, { PROOF_AT_ANOTHER_INDEX, "log" }, { PROOF_WITHOUT_LEAF, "log" }, { LEAF_OF_ANOTHER_MANIFEST, "log" },
 		{ LEAF_OF_ANOTHER_TYPE, "log" }, { LEAF_OF_ANOTHER_RELEASE, "log" }, { LEAF_ELSEWHERE, "log" }, { VERIFIER_KEY_OF_ANOTHER, "key" }, { SUMS_LEAVE_A_FILE_OUT, "sums" },
@@ -607,7 +658,7 @@ static void every_fraud_is_caught(void **state)
 }
 
 static const char *const all_files[] = { "LICENSES/CC-BY-4.0.txt", "LICENSES/CC0-1.0.txt", "README.md", "SHA256SUMS", "SHA256SUMS.minisig", "TERMS.md", "checkpoint", "croissant.json",
-	"data/chat/all-00000-of-00001.jsonl.gz", "data/example/all-00000-of-00001.jsonl.gz", "manifest.dsse.json", "manifest.json", "policy.json", "release.tlog-proof", "report.json",
+	"data/chat/all-00000-of-00001.jsonl.gz", "data/example/all-00000-of-00001.jsonl.gz", "manifest.dsse.json", "manifest.json", "patches/1.0.9--1.1.0.redact.jsonl", "policy.json", "release.tlog-proof", "report.json",
 	"tombstones.jsonl" };
 
 static void every_changed_byte_is_caught(void **state)
