@@ -57,8 +57,9 @@ static const struct route *const route_tables[] = {
 	control_routes, control_page_routes,
 	motion_routes, motion_page_routes,
 	checkup_routes, checkup_page_routes,
-	erasure_routes,
 	mirror_routes,
+	erasure_routes, erasure_page_routes, erasure_ask_page_routes, erasure_admin_page_routes, erasure_statement_routes,
+	tombstone_page_routes, mirror_page_routes, agent_page_routes, account_deletion_page_routes,
 	NULL,
 };
 

@@ -100,7 +100,7 @@ void response_list_end(struct json_writer *w);
 void response_list_end_page(struct json_writer *w, struct str next);
 /* See Other. `to` is a path of this site. */
 void response_redirect(struct response *rs, struct str to);
-/* A page: renders templates/<name> inside the layout. Besides the members of `data` (its "title" is the page's) every template has: lang, path, path_encoded, base_url, csrf,
+/* A page: renders templates/<name> inside the layout. Besides the members of `data` (its "title" is the page's; "refresh", seconds, has browsers without script load it again) every template has: lang, path, path_encoded, base_url, csrf,
  * signed_in, account {name}, flash, nav, and on paths with {coop} at_coop {href, slug, name, is_member, is_active, is_admin, nav}. */
 CH_CHECK enum err response_page(struct request *rq, struct response *rs, const char *name, const struct json *data);
 /* The same with the data as JSON text in a buffer, which is released. */

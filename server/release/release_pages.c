@@ -177,6 +177,30 @@ static void file_rows(struct json_writer *w, struct arena *a, const struct relea
 	jw_end_array(w);
 }
 
+/* Why it may not be used any more, and what to use instead. */
+static enum err withdrawn_facts(struct json_writer *w, struct call *c, const struct release *r)
+{
+	struct release to = { 0 };
+	struct str patch = STR_NONE;
+	jw_kstr(w, "redacts", uuid_format_or_none(c->arena, r->redacts));
+	if (r->state != RELEASE_WITHDRAWN)
+		return ERR_OK;
+	TRY(db_begin_in(c, r->coop, DB_READ));
+	enum err e = release_move_to(c, r, &to, &patch);
+	if (e != ERR_OK && e != ERR_NOT_FOUND)
+		return e;
+	error_clear(&c->error);
+	db_rollback(c);
+	jw_key(w, "withdrawn");
+	jw_object(w);
+	jw_kstr(w, "on", words_day(c->arena, r->withdrawn_at));
+	jw_kstr(w, "why", r->withdrawn_why);
+	jw_kstr(w, "use", e == ERR_OK ? to.version : STR_NONE);
+	jw_kstr(w, "patch", e == ERR_OK ? patch : STR_NONE);
+	jw_end_object(w);
+	return ERR_OK;
+}
+
 static enum err release_page(struct request *rq, struct response *rs)
 {
 	struct call *c = rq->call;
@@ -206,6 +230,9 @@ static enum err release_page(struct request *rq, struct response *rs)
 	reason_charts(&w, c->arena, counts, n);
 	file_kinds(&w, c->arena, files, n_files);
 	file_rows(&w, c->arena, files, n_files);
+	enum err withdrawn = withdrawn_facts(&w, c, &r);
+	if (withdrawn != ERR_OK)
+		return page_end(rq, rs, "page/release", &b, &w, withdrawn);
 	/* Those that it was decided by; of one that is still to be cut, those that stand. */
 	return page_end(rq, rs, "page/release", &b, &w, control_page_data(c, rq->coop.id, r.frozen_at == INSTANT_NONE ? INSTANT_NONE : r.cutoff_at, &w));
 }
@@ -241,6 +268,7 @@ static void item_facts(struct json_writer *w, struct request *rq, const struct c
 	jw_kstr(w, "size", words_size(a, item->bytes));
 	jw_kstr(w, "sha256", sha256_hex(a, item->content_sha256));
 	jw_kint(w, "leaf", item->leaf);
+	jw_kbool(w, "gone", str_is(item->status, "erased"));
 	jw_kstr(w, "coop", rq->coop.slug);
 }
 
@@ -384,6 +412,7 @@ static enum err contribution_page(struct request *rq, struct response *rs)
 	struct json_writer w = page_begin(&b);
 	jw_kstr(&w, "title", str_fmt(c->arena, "%s of %.*s", words_kind(item.kind), STR_ARG(words_day(c->arena, item.submitted_at))));
 	item_facts(&w, rq, &item);
+	jw_kbool(&w, "own", uuid_eq(item.member, rq->coop.member));
 	enum err read = content_facts(&w, c, content);
 	if (read != ERR_OK) {
 		buf_release(&b);

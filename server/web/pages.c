@@ -102,6 +102,7 @@ static const struct place coop_places[] = {
 	{ "/delegations", "Delegations", SEEN_BY_MEMBERS },
 	{ "/members", "Members", SEEN_BY_ACTIVE },
 	{ "/moderation", "Moderation", SEEN_BY_ADMINS },
+	{ "/deletions", "Deletions", SEEN_BY_ALL },
 	{ "/log", "Log", SEEN_BY_ALL },
 };
 
@@ -236,6 +237,7 @@ enum err response_page(struct request *rq, struct response *rs, const char *name
 	root->type = layout->type = JSON_OBJECT;
 	/* What a page calls its things ("lang", "name", "content") is not what the layout means by them. */
 	chrome_add(rq, rs, layout, json_member_text(data, "title"));
+	node_text(c->arena, layout, "refresh", json_member_text(data, "refresh"));
 	node_adopt(c->arena, root, data);
 	node_adopt(c->arena, root, layout);
 	struct buf *content = ARENA_NEW(c->arena, struct buf);
