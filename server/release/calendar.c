@@ -12,7 +12,7 @@
 
 SQL(releases,
 	"SELECT id, cutoff_at, state, state_at, version, published_at FROM release"
-	" WHERE coop_id = $1 AND greatest(cutoff_at, published_at) > $2 ORDER BY cutoff_at, id LIMIT $3");
+	" WHERE coop_id = $1 AND redacts_id IS NULL AND greatest(cutoff_at, published_at) > $2 ORDER BY cutoff_at, id LIMIT $3");
 SQL(ballots,
 	"SELECT id, kind, title, state, created_at, opens_at, closes_at, extended, closed_at FROM ballot"
 	" WHERE coop_id = $1 AND closes_at > $2 ORDER BY opens_at, id LIMIT $3");

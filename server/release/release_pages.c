@@ -10,7 +10,7 @@ static const struct { const char *word, *badge; } states[] = {
 	[RELEASE_OPEN] = { "ballot open", "conditional" }, [RELEASE_PASSED] = { "passed", "include" }, [RELEASE_FAILED] = { "not released", "exclude" },
 	[RELEASE_COOLING_OFF] = { "cooling off", "info" }, [RELEASE_BUILDING] = { "being built", "info" }, [RELEASE_PUBLISHED] = { "published", "include" },
 	[RELEASE_SUPERSEDED] = { "superseded", "neutral" }, [RELEASE_WITHDRAWN] = { "withdrawn", "exclude" }, [RELEASE_EXPIRED] = { "expired", "neutral" },
-	[RELEASE_CANCELLED] = { "cancelled", "neutral" },
+	[RELEASE_CANCELLED] = { "cancelled", "neutral" }, [RELEASE_REDACTING] = { "being made again", "info" },
 };
 
 static void release_facts(struct json_writer *w, struct request *rq, const struct release *r)
@@ -26,6 +26,7 @@ static void release_facts(struct json_writer *w, struct request *rq, const struc
 	jw_kz(w, "badge", states[r->state].badge);
 	jw_kbool(w, "built", built);
 	jw_kbool(w, "usable", r->state == RELEASE_PUBLISHED || r->state == RELEASE_SUPERSEDED);
+	jw_kbool(w, "made_again", !uuid_is_nil(r->redacts));
 	jw_kbool(w, "frozen", r->frozen_at != INSTANT_NONE);
 	jw_kstr(w, "cutoff", words_day(a, r->cutoff_at));
 	jw_kstr(w, "cutoff_iso", words_day_iso(a, r->cutoff_at));
@@ -113,6 +114,26 @@ static void reason_charts(struct json_writer *w, struct arena *a, const struct r
 	jw_kbool(w, "any_reason", n_reasons > 0);
 }
 
+static void step_write(struct json_writer *w, const char *text, const char *class)
+{
+	jw_object(w);
+	jw_kz(w, "text", text);
+	jw_kz(w, "class", class);
+	jw_end_object(w);
+}
+
+/* Of a release that takes the place of an earlier one. */
+static void redaction_steps(struct json_writer *w, const struct release *r)
+{
+	bool published = r->version.p != NULL, under_way = r->state == RELEASE_REDACTING;
+	jw_key(w, "steps");
+	jw_array(w);
+	step_write(w, "Items of an earlier release were erased; that one was withdrawn", "done");
+	step_write(w, "Made again without them, and checked", published ? "done" : under_way ? "current" : "");
+	step_write(w, "Published", published ? "done" : "");
+	jw_end_array(w);
+}
+
 static void life_steps(struct json_writer *w, const struct release *r)
 {
 	static const struct { enum release_state state; const char *text; } steps[] = {
@@ -124,10 +145,7 @@ static void life_steps(struct json_writer *w, const struct release *r)
 	jw_key(w, "steps");
 	jw_array(w);
 	for (size_t i = 0; i < CH_LEN(steps); i++) {
-		jw_object(w);
-		jw_kz(w, "text", steps[i].text);
-		jw_kz(w, "class", steps[i].state == at && at != RELEASE_PUBLISHED ? "current" : steps[i].state <= at && at <= RELEASE_PUBLISHED ? "done" : "");
-		jw_end_object(w);
+		step_write(w, steps[i].text, steps[i].state == at && at != RELEASE_PUBLISHED ? "current" : steps[i].state <= at && at <= RELEASE_PUBLISHED ? "done" : "");
 	}
 	jw_end_array(w);
 }
@@ -177,26 +195,31 @@ static void file_rows(struct json_writer *w, struct arena *a, const struct relea
 	jw_end_array(w);
 }
 
-/* Why it may not be used any more, and what to use instead. */
-static enum err withdrawn_facts(struct json_writer *w, struct call *c, const struct release *r)
+/* Of a withdrawn release: why, and where its holders move to. Of a redaction: what it takes the place of, and the patch that leads to it. */
+static enum err withdrawal_facts(struct json_writer *w, struct call *c, const struct release *r)
 {
-	struct release to = { 0 };
+	struct release other = { 0 };
 	struct str patch = STR_NONE;
-	jw_kstr(w, "redacts", uuid_format_or_none(c->arena, r->redacts));
-	if (r->state != RELEASE_WITHDRAWN)
+	bool withdrawn = r->state == RELEASE_WITHDRAWN;
+	if (!withdrawn && uuid_is_nil(r->redacts))
 		return ERR_OK;
 	TRY(db_begin_in(c, r->coop, DB_READ));
-	enum err e = release_move_to(c, r, &to, &patch);
+	enum err e = withdrawn ? release_move_to(c, r, &other, &patch) : release_get(c, r->coop, r->redacts, &other);
 	if (e != ERR_OK && e != ERR_NOT_FOUND)
 		return e;
 	error_clear(&c->error);
-	db_rollback(c);
-	jw_key(w, "withdrawn");
+	TRY(db_commit(c));
+	if (!withdrawn)
+		patch = r->version.p ? patch_path(c->arena, other.version, r->version) : STR_NONE;
+	jw_key(w, withdrawn ? "withdrawn" : "redacts");
 	jw_object(w);
-	jw_kstr(w, "on", words_day(c->arena, r->withdrawn_at));
 	jw_kstr(w, "why", r->withdrawn_why);
-	jw_kstr(w, "use", e == ERR_OK ? to.version : STR_NONE);
-	jw_kstr(w, "patch", e == ERR_OK ? patch : STR_NONE);
+	jw_kstr(w, "on", words_day(c->arena, r->withdrawn_at));
+	jw_kstr(w, "on_iso", words_day_iso(c->arena, r->withdrawn_at));
+	jw_kstr(w, "cleared", r->cleared_at == INSTANT_NONE ? STR_NONE : words_day(c->arena, r->cleared_at));
+	jw_kstr(w, "other", other.version);
+	jw_kstr(w, "other_id", uuid_format_or_none(c->arena, other.id));
+	jw_kstr(w, "patch", patch);
 	jw_end_object(w);
 	return ERR_OK;
 }
@@ -226,15 +249,16 @@ static enum err release_page(struct request *rq, struct response *rs)
 	jw_kstr(&w, "digest", r.frozen_at == INSTANT_NONE ? STR_NONE : sha256_hex(c->arena, r.candidates_sha256));
 	jw_kstr(&w, "manifest", built ? sha256_hex(c->arena, r.manifest_sha256) : STR_NONE);
 	jw_kstr(&w, "public_key", minisign_public_key(c->arena, coop.public_key));
-	life_steps(&w, &r);
+	if (uuid_is_nil(r.redacts))
+		life_steps(&w, &r);
+	else
+		redaction_steps(&w, &r);
 	reason_charts(&w, c->arena, counts, n);
 	file_kinds(&w, c->arena, files, n_files);
 	file_rows(&w, c->arena, files, n_files);
-	enum err withdrawn = withdrawn_facts(&w, c, &r);
-	if (withdrawn != ERR_OK)
-		return page_end(rq, rs, "page/release", &b, &w, withdrawn);
+	enum err e = withdrawal_facts(&w, c, &r);
 	/* Those that it was decided by; of one that is still to be cut, those that stand. */
-	return page_end(rq, rs, "page/release", &b, &w, control_page_data(c, rq->coop.id, r.frozen_at == INSTANT_NONE ? INSTANT_NONE : r.cutoff_at, &w));
+	return page_end(rq, rs, "page/release", &b, &w, e != ERR_OK ? e : control_page_data(c, rq->coop.id, r.frozen_at == INSTANT_NONE ? INSTANT_NONE : r.cutoff_at, &w));
 }
 
 static enum err cancel_form(struct request *rq, struct response *rs)

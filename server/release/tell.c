@@ -18,6 +18,8 @@ static const char *kind_of(enum release_state state)
 	case RELEASE_PUBLISHED:
 	case RELEASE_SUPERSEDED:
 		return "release.published";
+	case RELEASE_WITHDRAWN:
+		return "release.withdrawn";
 	case RELEASE_FAILED:
 	case RELEASE_EXPIRED:
 	case RELEASE_CANCELLED:
@@ -27,15 +29,25 @@ static const char *kind_of(enum release_state state)
 	}
 }
 
+static struct str withdrawn_words(struct arena *a, const struct release *r)
+{
+	struct str why = r->withdrawn_why.p ? r->withdrawn_why : STR("");
+	return str_fmt(a, "%.*s%sIts files are no longer given out, and whoever has a copy is told to delete it or to move to the version that takes its place.", STR_ARG(why), why.n ? " " : "");
+}
+
 static void write_words(struct json_writer *w, struct arena *a, const struct release *r)
 {
 	struct str cutoff = words_day(a, r->cutoff_at);
 	if (r->state == RELEASE_SCHEDULED) {
 		jw_kstr(w, "title", str_fmt(a, "A release is scheduled: cut-off on %.*s", STR_ARG(cutoff)));
 		jw_kz(w, "text", "What you contribute and say until the cut-off counts. You can take an item back until the release is published.");
+	} else if (r->state == RELEASE_WITHDRAWN) {
+		jw_kstr(w, "title", str_fmt(a, "Release %.*s was withdrawn", STR_ARG(r->version)));
+		jw_kstr(w, "text", withdrawn_words(a, r));
 	} else if (r->version.p) {
 		jw_kstr(w, "title", str_fmt(a, "Release %.*s is published", STR_ARG(r->version)));
-		jw_kz(w, "text", "Your contributions say for each item whether it is in it, and why.");
+		jw_kz(w, "text", uuid_is_nil(r->redacts) ? "Your contributions say for each item whether it is in it, and why."
+			: "It is an earlier release without what was erased since. Nothing was added to it, so that there was no ballot.");
 		jw_kstr(w, "release", r->version);
 		jw_kstr(w, "items", words_count(a, r->built_items));
 	} else {
