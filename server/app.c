@@ -2,6 +2,7 @@
 
 #include "commonhold/access.h"
 #include "commonhold/account.h"
+#include "commonhold/adapter.h"
 #include "commonhold/ballot.h"
 #include "commonhold/ballot_proof.h"
 #include "commonhold/control.h"
@@ -60,6 +61,7 @@ static const struct route *const route_tables[] = {
 	mirror_routes,
 	erasure_routes, erasure_page_routes, erasure_ask_page_routes, erasure_admin_page_routes, erasure_statement_routes,
 	tombstone_page_routes, mirror_page_routes, agent_page_routes, account_deletion_page_routes,
+	adapter_routes,
 	NULL,
 };
 
@@ -79,6 +81,7 @@ static const struct job_kind *const job_tables[] = {
 	checkup_jobs,
 	erasure_jobs,
 	mirror_jobs,
+	adapter_jobs,
 	NULL,
 };
 
@@ -88,6 +91,7 @@ static const struct job_tick ticks[] = {
 	{ "delegation.daily", 86400 },
 	{ "access.prune", 86400 },
 	{ "mirror.daily", 86400 },
+	{ "adapter.tick", 3600 },
 	{ "account.forget", 86400 },
 	{ "web.forget", 3600 },
 	{ "erasure.reconcile", 86400 },

@@ -279,7 +279,8 @@ static bool field_sent(const struct fetch_request *r, const char *name)
 static enum err fields_make(struct exchange *x, struct arena *a, bool other_host, struct error *e)
 {
 	const struct fetch_request *r = x->request;
-	bool ok = field_add(x, "Expect:");
+	/* A signature covers every field in this list, also those that only take one of libcurl's own out. */
+	bool ok = r->aws_sigv4 || field_add(x, "Expect:");
 	for (size_t i = 0; i < r->n_headers && ok; i++) {
 		const struct fetch_header *h = &r->headers[i];
 		if (!is_token(h->name) || !is_value(h->value))
@@ -289,7 +290,7 @@ static enum err fields_make(struct exchange *x, struct arena *a, bool other_host
 		struct str field = h->value.n ? str_fmt(a, "%.*s: %.*s", STR_ARG(h->name), STR_ARG(h->value)) : str_fmt(a, "%.*s;", STR_ARG(h->name));
 		ok = field_add(x, str_z(a, field));
 	}
-	if (ok && !field_sent(r, "Content-Type"))
+	if (ok && !r->aws_sigv4 && !field_sent(r, "Content-Type"))
 		ok = field_add(x, "Content-Type:");
 	return ok ? ERR_OK : error_set(e, ERR_NO_MEMORY, "%s", err_text(ERR_NO_MEMORY));
 }
