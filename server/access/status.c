@@ -8,7 +8,7 @@
 #define STATUS_MAX (1 * MIB)
 
 SQL(versions_of_coop,
-	"SELECT version, state FROM release WHERE coop_id = $1 AND state IN ('published', 'superseded', 'withdrawn') AND version IS NOT NULL ORDER BY leaf");
+	"SELECT version, state FROM release WHERE coop_id = $1 AND state IN ('published', 'superseded', 'withdrawn') AND version IS NOT NULL ORDER BY leaf, published_at");
 
 static bool is_usable(const struct rows *r, int i)
 {

@@ -7,7 +7,7 @@ SQL(release_set_withdrawn, "UPDATE release SET withdrawn_at = commonhold_now(), 
 SQL(release_widen_withdrawn,
 	"UPDATE release SET tombstones_from = least(tombstones_from, $3), tombstones_upto = greatest(tombstones_upto, $4) WHERE coop_id = $1 AND id = $2");
 SQL(releases_made,
-	"SELECT id FROM release WHERE coop_id = $1 AND state IN ('published', 'superseded', 'withdrawn') AND version IS NOT NULL ORDER BY leaf");
+	"SELECT id FROM release WHERE coop_id = $1 AND state IN ('published', 'superseded', 'withdrawn') AND version IS NOT NULL ORDER BY leaf, published_at");
 SQL(not_cleared, "SELECT count(*) FROM release WHERE coop_id = $1 AND state = 'withdrawn' AND tombstones_from <= $2 AND cleared_at IS NULL");
 
 /* ---- what holds what ---- */

@@ -11,8 +11,8 @@ SQL(release_by_id, "SELECT " RELEASE_COLUMNS " FROM release WHERE coop_id = $1 A
 SQL(release_for_update, "SELECT " RELEASE_COLUMNS " FROM release WHERE coop_id = $1 AND id = $2 FOR UPDATE");
 SQL(release_by_version, "SELECT " RELEASE_COLUMNS " FROM release WHERE coop_id = $1 AND version = $2");
 SQL(release_by_manifest, "SELECT " RELEASE_COLUMNS " FROM release WHERE coop_id = $1 AND substr(manifest_sha256, 1, length($2)) = $2 AND version IS NOT NULL");
-SQL(release_newest, "SELECT " RELEASE_COLUMNS " FROM release WHERE coop_id = $1 AND state = 'published' ORDER BY leaf DESC LIMIT 1");
-SQL(release_last, "SELECT " RELEASE_COLUMNS " FROM release WHERE coop_id = $1 AND published_at IS NOT NULL ORDER BY leaf DESC LIMIT 1");
+SQL(release_newest, "SELECT " RELEASE_COLUMNS " FROM release WHERE coop_id = $1 AND state = 'published' ORDER BY leaf DESC NULLS LAST, published_at DESC LIMIT 1");
+SQL(release_last, "SELECT " RELEASE_COLUMNS " FROM release WHERE coop_id = $1 AND published_at IS NOT NULL ORDER BY leaf DESC NULLS LAST, published_at DESC LIMIT 1");
 SQL(release_page,
 	"SELECT " RELEASE_COLUMNS " FROM release WHERE coop_id = $1 AND ($2::text IS NULL OR state = $2) AND ($3::timestamptz IS NULL OR (cutoff_at, id) < ($3, $4)) "
 	"ORDER BY cutoff_at DESC, id DESC LIMIT $5");
