@@ -12,6 +12,7 @@
 #include "commonhold/db.h"
 #include "commonhold/delegation.h"
 #include "commonhold/erasure.h"
+#include "commonhold/holdings.h"
 #include "commonhold/http.h"
 #include "commonhold/hub.h"
 #include "commonhold/ledger.h"
@@ -77,6 +78,7 @@ static const struct job_kind *const job_tables[] = {
 	ballot_proof_jobs,
 	release_jobs,
 	access_jobs,
+	holdings_jobs,
 	motion_jobs,
 	checkup_jobs,
 	erasure_jobs,
@@ -90,6 +92,7 @@ static const struct job_tick ticks[] = {
 	{ "membership.daily", 86400 },
 	{ "delegation.daily", 86400 },
 	{ "access.prune", 86400 },
+	{ "retention.daily", 86400 },
 	{ "mirror.daily", 86400 },
 	{ "adapter.tick", 3600 },
 	{ "account.forget", 86400 },

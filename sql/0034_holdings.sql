@@ -13,7 +13,7 @@ COMMENT ON TABLE retention_notice IS 'Who was told that items of theirs reach th
 COMMENT ON COLUMN retention_notice.coop_id IS 'The co-op';
 COMMENT ON COLUMN retention_notice.member_no IS 'membership.number of who was told';
 COMMENT ON COLUMN retention_notice.window_name IS 'raw: contributions in the pool; quarantine: what was held or rejected';
-COMMENT ON COLUMN retention_notice.upto IS 'Speaks of items that go until then';
+COMMENT ON COLUMN retention_notice.upto IS 'Speaks of what was contributed (quarantine: held or rejected) until then';
 COMMENT ON COLUMN retention_notice.told_at IS 'When they were told';
 CALL commonhold_wall_in('retention_notice');
 
@@ -33,7 +33,7 @@ COMMENT ON COLUMN archive_taken.at IS 'When';
 
 -- A person's own rows are found for an archive, and let go of with the account.
 CREATE INDEX access_log_of_account ON access_log (coop_id, account_id) WHERE account_id IS NOT NULL;
-CREATE INDEX contribution_by_age ON contribution (coop_id, submitted_at, item_no);
+CREATE INDEX contribution_by_age ON contribution (coop_id, submitted_at, item_no) WHERE (word & 12288) = 0;
 
 -- Facts do not change, but the account that one names may be taken out of them: by account_unlink alone, which runs with the owner's rights and says so to the trigger. The server's own role
 -- has no right to update these tables, and the trigger does not believe it.

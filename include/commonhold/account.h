@@ -57,7 +57,7 @@ CH_CHECK enum err account_vouch_email(struct call *c, struct str email, struct a
 /* Changes name or locale of the actor; absent texts stay. */
 CH_CHECK enum err account_change(struct call *c, struct str name, struct str locale, struct account *out);
 
-/* account.forget: sessions, links and sign-ins that have expired go. */
+/* account.forget: sessions, links and sign-ins that have expired go, and tokens that ended 90 days ago. */
 extern const struct job_kind account_jobs[];
 
 #endif

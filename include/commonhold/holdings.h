@@ -115,12 +115,13 @@ CH_CHECK enum err archive_import(struct call *c, struct uuid coop, int fd, const
 
 enum retention_window { RETENTION_RAW, RETENTION_QUARANTINE, RETENTION_ACCESS_LOG, RETENTION_BACKUPS, RETENTION_COUNT };
 const char *retention_name(unsigned window); /* as in the charter: "raw", "quarantine", "access_log", "backups" */
-#define RETENTION_TELL (60 * CLOCK_DAY)   /* members are told so long before their items go … */
-#define RETENTION_WARN (14 * CLOCK_DAY)   /* … and never later than so long before */
+#define RETENTION_SOON (30 * CLOCK_DAY)   /* members are told when items of theirs go within this time … */
+#define RETENTION_TELL (60 * CLOCK_DAY)   /* … of all that go within this, so that they are told once a month at most … */
+#define RETENTION_WARN (14 * CLOCK_DAY)   /* … and nothing goes before they have known for so long */
 struct retention_done {
 	int64_t told;               /* members who were told */
 	int64_t items[RETENTION_COUNT]; /* items given to erasure, rows of the log deleted */
-	int64_t later;              /* items that are past their window and wait until their member has been told long enough */
+	bool backups_late;          /* backups are kept longer than the charter promises: the operator's log says so */
 };
 /* Everything that is due in one co-op; own transactions, in groups. Repeating it changes nothing. */
 CH_CHECK enum err retention_run(struct call *c, struct uuid coop, struct retention_done *out);

@@ -110,6 +110,12 @@ struct pool_asked_item;
 CH_CHECK enum err pool_ask_item(struct call *c, struct uuid id, struct pool_asked_item **out);
 struct pool_item { struct contribution item; struct str content; struct moderation *history; size_t n_history; };
 CH_CHECK enum err pool_read_item(struct call *c, struct uuid coop, struct uuid id, const struct pool_asked_item *asked, struct pool_item *out);
+/* A member's items by number after `after` (-1: from the first), erased ones too, with what is left of them: content and circumstances opened, and what was decided, as a JSON array (absent:
+ * nothing). For the person's own archive: whose they are is for the caller to have made sure of. Up to about POOL_OWN_BYTES; none: that was all. Own transaction. */
+#define POOL_OWN_ITEMS 500
+#define POOL_OWN_BYTES (3 * MIB)
+struct pool_own { struct contribution item; struct str content, decisions; };
+CH_CHECK enum err pool_own_page(struct call *c, struct uuid coop, int member_no, int64_t after, struct pool_own **out, size_t *n);
 /* Admin: what waits for a decision, oldest first, and deciding. */
 CH_CHECK enum err pool_queue(struct call *c, struct uuid coop, struct str cursor, int limit, struct contribution **out, size_t *n, struct str *next_cursor);
 CH_CHECK enum err pool_moderate(struct call *c, struct uuid coop, struct uuid id, bool approve, struct str reason, struct contribution *out);

@@ -319,6 +319,8 @@ enum err access_log_prune(struct call *c, struct uuid coop, int64_t *deleted)
 		TRY(db_query(c, log_prune, &r, A_UUID(coop), A_TIME(before)));
 		*deleted = r.affected;
 	}
+	if (*deleted > 0)
+		TRY(ledger_append(c, coop, &(struct leaf){ .type = "access.log_pruned", .data = str_fmt(c->arena, "{\"rows\":%lld}", (long long)*deleted) }, NULL));
 	return db_commit(c);
 }
 

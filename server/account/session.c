@@ -22,6 +22,7 @@ SQL(browser_seen,
 
 SQL(session_forget, "DELETE FROM session WHERE expires_at <= commonhold_now()");
 SQL(challenge_forget, "DELETE FROM sign_in_challenge WHERE expires_at <= commonhold_now()");
+SQL(token_forget, "DELETE FROM token WHERE least(revoked_at, expires_at) <= commonhold_now() - interval '90 days'");
 SQL(link_forget, "DELETE FROM sign_in_link WHERE expires_at <= commonhold_now() - interval '7 days'");
 SQL(flow_forget, "DELETE FROM oidc_flow WHERE expires_at <= commonhold_now() - interval '1 day'");
 SQL(delay_forget, "DELETE FROM sign_in_delay WHERE last_at <= commonhold_now() - interval '2 days'");
@@ -151,6 +152,7 @@ static enum err job_forget(struct call *c, const struct json *args)
 	TRY(db_begin(c, DB_WRITE));
 	TRY(db_queue0(c, challenge_forget));
 	TRY(db_queue0(c, link_forget));
+	TRY(db_queue0(c, token_forget));
 	TRY(db_queue0(c, flow_forget));
 	TRY(db_queue0(c, delay_forget));
 	return db_finish0(c, session_forget, NULL);

@@ -29,7 +29,7 @@ static const struct holding table[] = {
 	{ "recovery_code", "account_id code_hash created_at used_at", "codes for when the second factor is lost", SAFETY, "until it is switched off", NULL, SECRET, D },
 	{ "account_identity", "account_id issuer subject email linked_at used_at", "who one is at other providers", CONTRACT, "until the link is ended", "sign-in.jsonl", NULL, D },
 	{ "session", "account_id secret_hash created_at seen_at expires_at agent how factor", "browsers that are signed in", CONTRACT, "30 days, or until one signs out", "sign-in.jsonl", NULL, D },
-	{ "token", "account_id name secret_hash created_at expires_at used_at revoked_at", "personal tokens for programs", CONTRACT, UNTIL_ACCOUNT, "sign-in.jsonl", NULL, D },
+	{ "token", "account_id name secret_hash created_at expires_at used_at revoked_at", "personal tokens for programs", CONTRACT, "90 days after they end", "sign-in.jsonl", NULL, D },
 	{ "sign_in_link", "account_id email secret_hash browser_hash agent created_at expires_at used_at", "links that were mailed to sign in with", SAFETY, "7 days after they end", "sign-in.jsonl", NULL, D },
 	{ "sign_in_challenge", "account_id secret_hash how created_at expires_at", "sign-ins between two steps", SAFETY, "10 minutes", NULL, SECRET, D },
 	{ "oidc_flow", "account_id browser_hash next nonce verifier state_hash", "sign-ins under way at another provider", SAFETY, "a day after they end", NULL, SECRET, D },

@@ -30,6 +30,15 @@ SQL(item_ask,
 	"WHERE c.coop_id = (SELECT commonhold_coop()) AND c.id = $1 AND (m.account_id = (SELECT commonhold_account()) OR EXISTS (SELECT FROM membership a "
 	"WHERE a.coop_id = (SELECT commonhold_coop()) AND a.account_id = (SELECT commonhold_account()) AND a.is_admin AND a.state IN ('active', 'due', 'grace')))");
 #define ITEM_SEALED 20
+/* A page of a member's items with their content and what was decided about each, up to so many bytes and at least one. */
+SQL(items_own,
+	"SELECT " ITEM_COLUMNS ", k.sealed, "
+	"(SELECT json_agg(json_build_object('at', d.at, 'by_person', d.by_account IS NOT NULL, 'decision', d.decision, 'reason', d.reason, 'stage', d.stage) ORDER BY d.seq)::text "
+	"FROM moderation_decision d WHERE d.coop_id = c.coop_id AND d.contribution_id = c.id) "
+	"FROM (SELECT o.*, sum(o.bytes + coalesce(length(o.sealed_facts), 0)) OVER (ORDER BY o.item_no) - o.bytes - coalesce(length(o.sealed_facts), 0) AS before_it FROM ("
+	"SELECT * FROM contribution WHERE coop_id = $1 AND member_no = $2 AND item_no > $3 ORDER BY item_no LIMIT $4) o) c "
+	"JOIN membership m ON m.coop_id = c.coop_id AND m.id = c.member_id "
+	"LEFT JOIN contribution_content k ON k.coop_id = c.coop_id AND k.shard = c.shard AND k.id = c.id WHERE c.before_it < $5 ORDER BY c.item_no");
 SQL(decisions_ask,
 	"SELECT decision, stage, reason, at, by_account IS NOT NULL FROM moderation_decision "
 	"WHERE coop_id = (SELECT commonhold_coop()) AND contribution_id = $1 ORDER BY seq");
@@ -235,6 +244,25 @@ enum err pool_read_item(struct call *c, struct uuid coop, struct uuid id, const 
 	TRY(facts_open(c, &asked->item, &out->item, 1));
 	TRY(sealed_open(c, &out->item, coop, row_bytes(&asked->item, 0, ITEM_SEALED), &out->content));
 	decisions_read(c->arena, &asked->decisions, &out->history, &out->n_history);
+	return ERR_OK;
+}
+
+enum err pool_own_page(struct call *c, struct uuid coop, int member_no, int64_t after, struct pool_own **out, size_t *n)
+{
+	struct rows r;
+	TRY(db_begin_in(c, coop, DB_READ));
+	TRY(db_finish(c, items_own, &r, A_UUID(coop), A_INT(member_no), A_I64(after), A_INT(POOL_OWN_ITEMS), A_I64((int64_t)POOL_OWN_BYTES)));
+	*n = (size_t)r.n;
+	*out = ARENA_ARRAY(c->arena, *n, struct pool_own);
+	struct contribution *items = ARENA_ARRAY(c->arena, *n, struct contribution);
+	for (int i = 0; i < r.n; i++)
+		item_read(c, &r, i, &items[i]);
+	TRY(facts_open(c, &r, items, *n));
+	for (int i = 0; i < r.n; i++) {
+		(*out)[i].item = items[i];
+		(*out)[i].decisions = row_str(&r, i, ITEM_SEALED + 1);
+		TRY(sealed_open(c, &items[i], coop, row_bytes(&r, i, ITEM_SEALED), &(*out)[i].content));
+	}
 	return ERR_OK;
 }
 
