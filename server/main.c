@@ -1,4 +1,5 @@
 #include "commonhold/ballot_proof.h"
+#include "commonhold/mirror_sync.h"
 #include "commonhold/verify.h"
 
 #include "app.h"
@@ -15,6 +16,7 @@ static const struct command {
 	{ "demo", demo_main, "fill two co-ops and carry a release through to verification" },
 	{ "import", import_main, "add contributions from a file to a member's pool" },
 	{ "release", release_main, "schedule and list a co-op's releases, run what is due" },
+	{ "mirror", mirror_main, "keep a copy of a co-op's releases in step" },
 	{ "verify", verify_main, "check a downloaded release, offline" },
 	{ "audit", audit_main, "recount a ballot from its bundle, offline" },
 	{ "account", account_main, "make accounts and personal tokens" },

@@ -26,7 +26,9 @@ struct verify_options {
 	const char *base;          /* folder of the release that this one is a redaction of: its patch is then applied to it; may be NULL */
 	bool staged;               /* before the release has entered the log: SHA256SUMS, its signature, checkpoint and proof may be absent and are then not looked at */
 	bool (*known)(void *arg, struct str path, struct sha256 sha256); /* rows of a shard with these bytes were checked before: its file hash is checked, its rows are not read again; may be NULL */
-	void *arg;                 /* for known */
+	/* The hash of a file that the caller has checked and knows to be what it was: it is not read for its hash. Together with known, what did not change costs nothing. May be NULL. */
+	bool (*hashed)(void *arg, struct str path, struct sha256 *sha256);
+	void *arg;                 /* for both */
 	struct verify_memory *memory; /* may be NULL: every file is read */
 };
 

@@ -132,6 +132,12 @@ static bool required_there(struct verifying *v)
 	return true;
 }
 
+static void files_vouched(struct verifying *v)
+{
+	for (size_t i = 0; v->options->hashed && i < v->n_files; i++)
+		v->files[i].hashed = v->files[i].hashed || v->options->hashed(v->options->arg, v->files[i].path, &v->files[i].sha256);
+}
+
 bool files_list(struct verifying *v)
 {
 	struct listing l = { .v = v, .pending = ARENA_NEW(v->arena, struct pending) };
@@ -145,6 +151,7 @@ bool files_list(struct verifying *v)
 	if (v->n_files)
 		qsort(v->files, v->n_files, sizeof(*v->files), by_path);
 	files_recall(v);
+	files_vouched(v);
 	return required_there(v) && verify_good(v, "%zu files, none of the necessary ones missing.", v->n_files);
 }
 
