@@ -172,8 +172,9 @@ struct purge_receipt {
 CH_CHECK enum err receipt_take(struct call *c, struct uuid coop, struct uuid mirror, struct str envelope, struct purge_receipt *out);
 /* A grantee without a mirror, signed in: up to the end of the feed as it is now. method: deleted, never-held. */
 CH_CHECK enum err receipt_of_grantee(struct call *c, struct uuid coop, struct uuid grant, struct str method, struct str models, struct purge_receipt *out);
-/* For adapters: this instance has deleted everything that the tombstones up to `upto` name from a mirror that it keeps; inside. */
-CH_CHECK enum err receipt_of_adapter(struct call *c, struct uuid coop, struct uuid mirror, int64_t upto);
+/* For adapters: this instance has deleted everything that the tombstones up to `upto` name from a mirror that it keeps; `checked` is what it found when it asked afterwards, canonical JSON (member
+ * "checked" of the receipt), absent: nothing was there to be asked about. Inside. */
+CH_CHECK enum err receipt_of_adapter(struct call *c, struct uuid coop, struct uuid mirror, int64_t upto, struct str checked);
 /* A mirror's or a grant's, newest first: its account and admins. */
 CH_CHECK enum err receipt_list(struct call *c, struct uuid coop, struct uuid mirror, struct uuid grant, struct str cursor, int limit, struct purge_receipt **out, size_t *n, struct str *next_cursor);
 

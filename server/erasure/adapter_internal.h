@@ -40,7 +40,7 @@ struct adapter_plan {
 	bool waits;                /* for the release that comes in place of a withdrawn one: its files are had from what is there */
 	instant waits_until;
 	int64_t upto;              /* last tombstone there is */
-	int64_t seen_upto;         /* last one that was confirmed */
+	bool owes;                 /* the mirror has not confirmed something up to there */
 };
 
 struct adapter_run {

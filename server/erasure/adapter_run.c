@@ -39,7 +39,7 @@ static enum err erase(struct adapter_run *run, struct adapter_plan *p)
 		TRY(adapter_store_erasing(run, p));
 		TRY(run->t.kind == ADAPTER_S3 ? s3_erase(run, p) : hub_erase(run, p));
 	}
-	if (p->n_doomed || p->upto > p->seen_upto)
+	if (p->n_doomed || p->owes)
 		TRY(adapter_store_erased(run, p));
 	if (p->n_doomed)
 		log_event(LOG_INFO, "adapter.erased", LOG_S("mirror", uuid_format(run->c->arena, run->t.mirror)), LOG_N("versions", p->n_doomed));

@@ -14,7 +14,10 @@ SQL(target_load,
 SQL(copies_there,
 	"SELECT release_id, state, revision, begun_at FROM adapter_copy WHERE coop_id = $1 AND mirror_id = $2 AND state <> 'erased' ORDER BY begun_at, version");
 SQL(newest_release, "SELECT id FROM release WHERE coop_id = $1 AND state = 'published' ORDER BY published_at DESC LIMIT 1");
-SQL(seen_upto, "SELECT seen_upto FROM mirror WHERE coop_id = $1 AND id = $2");
+SQL(is_owing, "SELECT EXISTS (SELECT FROM duty WHERE coop_id = $1 AND mirror_id = $2 AND confirmed_at IS NULL AND upto <= $3)");
+SQL(checks_made,
+	"SELECT coalesce(json_agg(json_build_object('asked', checked::json -> 'asked', 'erased_at', to_char(erased_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), 'version', version) ORDER BY erased_at), '[]')::text"
+	" FROM (SELECT * FROM adapter_copy WHERE coop_id = $1 AND mirror_id = $2 AND state = 'erased' ORDER BY erased_at DESC LIMIT 20) c");
 SQL(copy_begin,
 	"INSERT INTO adapter_copy (coop_id, mirror_id, release_id, version, state, begun_at) VALUES ($1, $2, $3, $4, 'uploading', commonhold_now())"
 	" ON CONFLICT (coop_id, mirror_id, release_id) DO UPDATE SET state = 'uploading', begun_at = commonhold_now(), erased_at = NULL, checked = NULL, revision = NULL, published_at = NULL"
@@ -156,8 +159,8 @@ enum err adapter_store_plan(struct adapter_run *run, struct adapter_plan *out)
 		out->n_doomed += out->copies[i].doomed;
 	}
 	TRY(tombstone_upto(c, run->t.coop, &out->upto, NULL));
-	TRY(db_one(c, seen_upto, &r, A_UUID(run->t.coop), A_UUID(run->t.mirror)));
-	out->seen_upto = row_int(&r, 0, 0);
+	TRY(db_one(c, is_owing, &r, A_UUID(run->t.coop), A_UUID(run->t.mirror), A_I64(out->upto)));
+	out->owes = row_bool(&r, 0, 0);
 	/* A refusal of what is new leaves what has to go: it is told once that is done. */
 	enum err e = plan_newest(run, out);
 	if (e != ERR_OK && !run->remote)
@@ -301,6 +304,20 @@ static struct str checked_text(struct adapter_run *run)
 	return str_fmt(run->c->arena, "{\"asked\":[%.*s]}", STR_ARG(buf_str(&run->checked)));
 }
 
+/* What was checked goes into the receipt: of each version that is gone from there. */
+static enum err receipt(struct adapter_run *run, int64_t upto)
+{
+	struct call *c = run->c;
+	struct rows r;
+	struct buf b;
+	const struct json *tree;
+	TRY(db_one(c, checks_made, &r, A_UUID(run->t.coop), A_UUID(run->t.mirror)));
+	TRY(json_parse(c->arena, row_str(&r, 0, 0), &tree, &c->error));
+	buf_init(&b, 4 * MIB);
+	json_canonical(&b, tree, false);
+	return receipt_of_adapter(c, run->t.coop, run->t.mirror, upto, buf_take(c->arena, &b));
+}
+
 enum err adapter_store_erased(struct adapter_run *run, const struct adapter_plan *p)
 {
 	struct call *c = run->c;
@@ -313,8 +330,8 @@ enum err adapter_store_erased(struct adapter_run *run, const struct adapter_plan
 		TRY(db_queue(c, files_forget, OF_COPY(run, &p->copies[i])));
 		TRY(mirror_took_away(c, run->t.coop, run->t.mirror, p->copies[i].release.id));
 	}
-	if (p->upto > p->seen_upto)
-		TRY(receipt_of_adapter(c, run->t.coop, run->t.mirror, p->upto));
+	if (p->upto >= 0)
+		TRY(receipt(run, p->upto));
 	TRY(db_commit(c));
 	run->further = true;
 	return ERR_OK;

@@ -7,12 +7,13 @@ SQL(erasure_lies,
 	"(SELECT coalesce(max(idx), -1) FROM tombstone WHERE coop_id = $1 AND erasure_id = $2), "
 	"(SELECT max(purge_by) FROM tombstone WHERE coop_id = $1 AND erasure_id = $2), "
 	"(SELECT array_agg(DISTINCT v) FROM mine, unnest(mine.releases) v)");
-/* A mirror that never said what it holds may hold anything; what its account downloaded after it last said counts, too. One that was ended owes for what it had said it holds. */
+/* A mirror that never said what it holds may hold anything; what its account downloaded after it last said counts, too. One that was ended owes for what it had said it holds. One that
+ * this instance keeps may have been emptied already, since its run begins with the withdrawal: it owes a receipt all the same, and gives it at once. */
 SQL(mirrors_concerned,
 	"SELECT m.id, m.account_id, m.kind, "
 	"array(SELECT v FROM unnest($2::text[]) v WHERE (m.told_at IS NULL AND m.state <> 'ended') "
 	"  OR EXISTS (SELECT FROM mirror_holding h JOIN release r ON r.coop_id = h.coop_id AND r.id = h.release_id "
-	"    WHERE h.coop_id = m.coop_id AND h.mirror_id = m.id AND h.gone_at IS NULL AND r.version = v) "
+	"    WHERE h.coop_id = m.coop_id AND h.mirror_id = m.id AND (h.gone_at IS NULL OR (m.public_key IS NULL AND h.gone_at >= r.withdrawn_at)) AND r.version = v) "
 	"  OR (m.state <> 'ended' AND m.public_key IS NOT NULL AND EXISTS (SELECT FROM access_use u JOIN release r ON r.coop_id = u.coop_id AND r.id = u.release_id "
 	"    WHERE u.coop_id = m.coop_id AND u.account_id = m.account_id AND r.version = v AND (m.told_at IS NULL OR u.last_at > m.told_at) AND (u.gone_at IS NULL OR u.last_at > u.gone_at)))) "
 	"FROM mirror m WHERE m.coop_id = $1 ORDER BY m.id");

@@ -195,7 +195,8 @@ enum err receipt_take(struct call *c, struct uuid coop, struct uuid mirror, stru
 	return db_commit(c);
 }
 
-static struct str own_statement(struct arena *a, const char *what, struct uuid id, struct str method, struct str models, int64_t upto, struct str key)
+/* `checked` is canonical JSON; absent: nothing was. */
+static struct str own_statement(struct arena *a, const char *what, struct uuid id, const struct purge_receipt *t, struct str checked, struct str key)
 {
 	struct buf b;
 	struct json_writer w;
@@ -203,16 +204,22 @@ static struct str own_statement(struct arena *a, const char *what, struct uuid i
 	jw_init(&w, &b);
 	jw_object(&w);
 	jw_kstr(&w, "at", clock_format(a, clock_now()));
+	if (checked.p) {
+		jw_key(&w, "checked");
+		jw_raw(&w, checked);
+	}
 	if (key.p)
 		jw_kstr(&w, "key", key);
-	jw_kstr(&w, "method", method);
+	jw_kstr(&w, "method", t->method);
 	jw_kstr(&w, what, uuid_format(a, id));
-	if (models.n)
-		jw_kstr(&w, "models_affected", models);
+	if (t->models.n)
+		jw_kstr(&w, "models_affected", t->models);
 	jw_key(&w, "releases");
 	jw_array(&w);
+	for (size_t i = 0; i < t->n_releases; i++)
+		jw_str(&w, t->releases[i]);
 	jw_end_array(&w);
-	jw_kint(&w, "upto", upto);
+	jw_kint(&w, "upto", t->upto);
 	jw_end_object(&w);
 	return buf_take(a, &b);
 }
@@ -235,13 +242,17 @@ enum err receipt_of_grantee(struct call *c, struct uuid coop, struct uuid grant,
 	if (row_int(&r, 0, 0) == 0)
 		return fail_reason(c, ERR_STATE, "nothing_owed", "Nothing is to be confirmed for this grant.");
 	TRY(tombstone_upto(c, coop, &out->upto, NULL));
-	out->digest = sha256(own_statement(c->arena, "grant", out->id, method, out->models, out->upto, STR_NONE));
+	out->digest = sha256(own_statement(c->arena, "grant", out->id, out, STR_NONE, STR_NONE));
 	TRY(settle(c, coop, c->actor.account, c->actor.account, out));
 	return db_commit(c);
 }
 
-enum err receipt_of_adapter(struct call *c, struct uuid coop, struct uuid mirror, int64_t upto)
+SQL(kept_holds,
+	"SELECT coalesce(array_agg(r.version ORDER BY r.published_at), '{}') FROM mirror_holding h JOIN release r ON r.coop_id = h.coop_id AND r.id = h.release_id"
+	" WHERE h.coop_id = $1 AND h.mirror_id = $2 AND h.gone_at IS NULL");
+enum err receipt_of_adapter(struct call *c, struct uuid coop, struct uuid mirror, int64_t upto, struct str checked)
 {
+	struct rows r;
 	struct mirror m;
 	const struct sign_key *key = instance_sign_key(instance_keys());
 	struct purge_receipt t = { .id = uuid_new(), .mirror = mirror, .method = STR("deleted"), .upto = upto, .at = clock_now(), .said_at = clock_now() };
@@ -250,7 +261,9 @@ enum err receipt_of_adapter(struct call *c, struct uuid coop, struct uuid mirror
 		return fail(c, ERR_STATE, "This instance does not keep this mirror; it must confirm for itself.");
 	if (m.owed == 0)
 		return ERR_OK;
-	struct str said = own_statement(c->arena, "mirror", mirror, t.method, STR_NONE, upto, key_id(c->arena, key->public_key));
+	TRY(db_one(c, kept_holds, &r, A_UUID(coop), A_UUID(mirror)));
+	t.n_releases = row_strs(c->arena, &r, 0, 0, &t.releases);
+	struct str said = own_statement(c->arena, "mirror", mirror, &t, checked, key_id(c->arena, key->public_key));
 	t.envelope = dsse_sign(c->arena, key, 1, STR(MIRROR_RECEIPT_TYPE), said);
 	t.digest = sha256(str_cat(c->arena, said, uuid_format(c->arena, t.id)));
 	return settle(c, coop, m.account, (struct uuid){ { 0 } }, &t);
