@@ -6,20 +6,31 @@ SQL(erasure_lies,
 	"SELECT (SELECT coalesce(min(idx), -1) FROM tombstone WHERE coop_id = $1 AND erasure_id = $2), "
 	"(SELECT coalesce(max(idx), -1) FROM tombstone WHERE coop_id = $1 AND erasure_id = $2), "
 	"(SELECT max(purge_by) FROM tombstone WHERE coop_id = $1 AND erasure_id = $2), "
-	"(SELECT array_agg(DISTINCT v) FROM mine, unnest(mine.releases) v)");
-/* A mirror that never said what it holds may hold anything; what its account downloaded after it last said counts, too. One that was ended owes for what it had said it holds. One that
- * this instance keeps may have been emptied already, since its run begins with the withdrawal: it owes a receipt all the same, and gives it at once. */
+	"(SELECT array_agg(DISTINCT v) FROM mine, unnest(mine.releases) v), "
+	"(SELECT min(made_at) FROM tombstone WHERE coop_id = $1 AND erasure_id = $2)");
+/* Against receipts: what is read next is read after them, and they after what is written. */
+SQL(mirrors_lock, "SELECT id FROM mirror WHERE coop_id = $1 ORDER BY id FOR UPDATE");
+/* A mirror that had never said what it holds may have held anything; what its account downloaded after it last said counts, too. One that was ended owes for what it had said it holds. The
+ * list can be pulled before it is announced: what a mirror said since the tombstones were made ($3), having seen one of them ($4), is taken as it stood before. One
+ * that this instance keeps may have been emptied already, since its run begins with the withdrawal: it owes a receipt all the same, and gives it at once. */
 SQL(mirrors_concerned,
 	"SELECT m.id, m.account_id, m.kind, "
-	"array(SELECT v FROM unnest($2::text[]) v WHERE (m.told_at IS NULL AND m.state <> 'ended') "
+	"array(SELECT v FROM unnest($2::text[]) v WHERE ((m.told_at IS NULL OR (m.told_at >= $3 AND m.seen_upto >= $4)) AND m.state <> 'ended' AND m.public_key IS NOT NULL) "
 	"  OR EXISTS (SELECT FROM mirror_holding h JOIN release r ON r.coop_id = h.coop_id AND r.id = h.release_id "
-	"    WHERE h.coop_id = m.coop_id AND h.mirror_id = m.id AND (h.gone_at IS NULL OR (m.public_key IS NULL AND h.gone_at >= r.withdrawn_at)) AND r.version = v) "
+	"    WHERE h.coop_id = m.coop_id AND h.mirror_id = m.id AND r.version = v "
+	"    AND (h.gone_at IS NULL OR (h.gone_at >= $3 AND m.seen_upto >= $4) OR (m.public_key IS NULL AND h.gone_at >= r.withdrawn_at))) "
 	"  OR (m.state <> 'ended' AND m.public_key IS NOT NULL AND EXISTS (SELECT FROM access_use u JOIN release r ON r.coop_id = u.coop_id AND r.id = u.release_id "
 	"    WHERE u.coop_id = m.coop_id AND u.account_id = m.account_id AND r.version = v AND (m.told_at IS NULL OR u.last_at > m.told_at) AND (u.gone_at IS NULL OR u.last_at > u.gone_at)))) "
 	"FROM mirror m WHERE m.coop_id = $1 ORDER BY m.id");
 SQL(duty_insert,
 	"INSERT INTO duty (coop_id, id, erasure_id, kind, mirror_id, grant_id, account_id, first_idx, upto, releases, announced_at, due_at) "
 	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, commonhold_now(), $11) ON CONFLICT ON CONSTRAINT a_recipient_owes_once_for_an_erasure DO NOTHING");
+/* Those who had dealt with it before it was announced: their receipt counts, unless they still hold one of the versions. */
+SQL(duty_early,
+	"UPDATE duty d SET confirmed_at = commonhold_now(), ended_at = commonhold_now(), method = t.method, receipt_id = t.id "
+	"FROM (SELECT DISTINCT ON (mirror_id) mirror_id, id, method FROM receipt WHERE coop_id = $1 AND mirror_id IS NOT NULL AND upto >= $3 ORDER BY mirror_id, seq) t "
+	"WHERE d.coop_id = $1 AND d.erasure_id = $2 AND d.mirror_id = t.mirror_id AND d.confirmed_at IS NULL AND NOT EXISTS (SELECT FROM mirror_holding h "
+	"  JOIN release r ON r.coop_id = h.coop_id AND r.id = h.release_id WHERE h.coop_id = d.coop_id AND h.mirror_id = d.mirror_id AND h.gone_at IS NULL AND r.version = ANY (d.releases))");
 SQL(kept_mirrors, "SELECT id FROM mirror WHERE coop_id = $1 AND kind IN ('s3', 'huggingface') AND state = 'active' ORDER BY id");
 SQL(slug_of, "SELECT slug FROM coop WHERE id = $1");
 
@@ -28,6 +39,7 @@ struct announcing {
 	struct uuid coop, erasure;
 	int64_t first, upto;          /* tombstones; -1: there are none */
 	instant purge_by;             /* as they say */
+	instant since;                /* when the first of them was made, the hour it began in */
 	struct str *versions;         /* that held what is to be purged */
 	size_t n_versions;
 	int purge_days;               /* of the charter */
@@ -57,7 +69,8 @@ static enum err owe_mirrors(struct call *c, struct announcing *a)
 	struct rows r;
 	instant soon = clock_now() + a->purge_days * CLOCK_DAY;
 	instant due = a->purge_by > clock_now() ? a->purge_by : soon;
-	TRY(db_query(c, mirrors_concerned, &r, A_UUID(a->coop), A_TEXTS(a->versions, a->n_versions)));
+	TRY(db_query(c, mirrors_lock, &r, A_UUID(a->coop)));
+	TRY(db_query(c, mirrors_concerned, &r, A_UUID(a->coop), A_TEXTS(a->versions, a->n_versions), A_TIME(a->since), A_I64(a->first)));
 	a->kept_in_step = ARENA_ARRAY(c->arena, (size_t)r.n + 1, struct uuid);
 	a->told = ARENA_ARRAY(c->arena, (size_t)r.n + 1, struct uuid);
 	for (int i = 0; i < r.n; i++) {
@@ -73,7 +86,7 @@ static enum err owe_mirrors(struct call *c, struct announcing *a)
 		}
 		TRY(owe(c, a, "mirror", row_uuid(&r, i, 0), (struct uuid){ { 0 } }, row_uuid(&r, i, 1), versions, n, due));
 	}
-	return ERR_OK;
+	return db_exec(c, duty_early, A_UUID(a->coop), A_UUID(a->erasure), A_I64(a->upto));
 }
 
 /* Members who downloaded without a grant are asked to delete their copies; they owe no receipt, since they agreed to no terms that say so. */
@@ -132,6 +145,7 @@ enum err mirror_announce(struct call *c, struct uuid coop, struct uuid erasure)
 	a.upto = row_int(&r, 0, 1);
 	a.purge_by = row_time(&r, 0, 2);
 	a.n_versions = row_strs(c->arena, &r, 0, 3, &a.versions);
+	a.since = row_time(&r, 0, 4);
 	if (a.n_versions) {
 		TRY(charter_current(c, coop, &charter));
 		a.purge_days = charter.purge_days;

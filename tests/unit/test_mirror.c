@@ -99,8 +99,8 @@ static void download(struct scene *s, struct call *c, struct uuid grant)
 	assert_ok(c, access_note(c, s->w.coop, s->release.id, grant, STR("data/a.jsonl.gz"), 200, 0, 10));
 }
 
-/* `n` tombstones of a new erasure, of the kind, naming the release; gives the erasure. */
-static struct uuid erased(struct scene *s, const char *kind, int n)
+/* `n` tombstones of a new erasure, of the kind, naming the release; gives the erasure. The second announces it. */
+static struct uuid buried(struct scene *s, const char *kind, int n)
 {
 	struct call *c = s->w.system;
 	struct uuid id = uuid_new();
@@ -108,11 +108,18 @@ static struct uuid erased(struct scene *s, const char *kind, int n)
 	for (int i = 0; i < n; i++) {
 		snprintf(sql, sizeof(sql),
 			"INSERT INTO tombstone (coop_id, idx, contribution_id, kind, reason_code, releases, made_at, effective, purge_by, until, erasure_id, line, digest) "
-			"SELECT o.id, (SELECT count(*) FROM tombstone), gen_random_uuid(), '%s', 'consent_withdrawn', ARRAY['%.*s'], '2026-01-01 00:00Z', '2026-01-01 00:00Z', '2026-01-01 00:00Z', NULL, "
+			"SELECT o.id, (SELECT count(*) FROM tombstone), gen_random_uuid(), '%s', 'consent_withdrawn', ARRAY['%.*s'], '%.*s', '2026-01-01 00:00Z', '2026-01-01 00:00Z', NULL, "
 			"'%.*s', '{}', sha256('{}') FROM coop o",
-			kind, STR_ARG(s->release.version), STR_ARG(uuid_format(c->arena, id)));
+			kind, STR_ARG(s->release.version), STR_ARG(clock_format(c->arena, clock_now() - clock_now() % CLOCK_HOUR)), STR_ARG(uuid_format(c->arena, id)));
 		fixture_sql(sql);
 	}
+	return id;
+}
+
+static struct uuid erased(struct scene *s, const char *kind, int n)
+{
+	struct call *c = s->w.system;
+	struct uuid id = buried(s, kind, n);
 	assert_ok(c, db_begin_in(c, s->w.coop, DB_WRITE));
 	assert_ok(c, mirror_announce(c, s->w.coop, id));
 	assert_ok(c, db_commit(c));
@@ -339,6 +346,38 @@ static void announcing_twice_changes_nothing(void **state)
 	assert_int_equal(counts(&s, erasure).total, 1);
 	assert_int_equal(fixture_int("SELECT count(*) FROM delivery"), 1);
 	assert_int_equal(fixture_int("SELECT count(*) FROM notice WHERE kind = 'deletion.announced'"), 1);
+}
+
+static void a_mirror_that_dealt_with_it_before_it_was_announced_has_confirmed(void **state)
+{
+	struct scene s;
+	struct purge_receipt t;
+	(void)state;
+	scene_make(&s);
+	struct mirror quick = registered(&s, MIRROR_PULL, "Quick");
+	struct sign_key first = s.key;
+	sign_key_new(&s.key);
+	struct mirror holds = registered(&s, MIRROR_PULL, "Holds");
+	assert_ok(s.lab, mirror_tell_holdings(s.lab, s.w.coop, holds.id, &s.release.version, 1));
+	clock_set(clock_now() + DAY);
+	struct uuid erasure = buried(&s, "erase", 2);
+	char held[80];
+	snprintf(held, sizeof(held), "[\"%.*s\"]", STR_ARG(s.release.version));
+	/* Not withdrawn yet: it has seen the tombstones and holds what it held. */
+	assert_int_equal(confirm(&s, &holds, (struct said){ .upto = 1, .releases = held }, &t), ERR_OK);
+	s.key = first;
+	assert_int_equal(confirm(&s, &quick, (struct said){ .upto = 1 }, &t), ERR_OK);
+	assert_int_equal(t.confirmed, 0);
+	struct call *c = s.w.system;
+	assert_ok(c, db_begin_in(c, s.w.coop, DB_WRITE));
+	assert_ok(c, mirror_announce(c, s.w.coop, erasure));
+	assert_ok(c, db_commit(c));
+	struct duty_counts n = counts(&s, erasure);
+	assert_int_equal(n.total, 2);
+	assert_int_equal(n.confirmed, 1);
+	assert_int_equal(read_mirror(&s, holds.id).owed, 1);
+	assert_int_equal(read_mirror(&s, quick.id).owed, 0);
+	assert_int_equal(completions(), 0);
 }
 
 static void an_account_with_a_mirror_owes_once(void **state)
@@ -643,7 +682,7 @@ static void a_copy_that_the_instance_keeps_blocks_nobody_and_is_reported(void **
 	assert_int_equal(fixture_int("SELECT count(*) FROM access_block"), 0);
 	assert_int_equal(fixture_int("SELECT count(*) FROM notice WHERE kind = 'deletion.overdue'"), 6);
 	assert_ok(s.w.system, db_begin_in(s.w.system, s.w.coop, DB_WRITE));
-	assert_ok(s.w.system, receipt_of_adapter(s.w.system, s.w.coop, m.id, 0));
+	assert_ok(s.w.system, receipt_of_adapter(s.w.system, s.w.coop, m.id, 0, STR_NONE));
 	assert_ok(s.w.system, db_commit(s.w.system));
 	assert_int_equal(counts(&s, erasure).confirmed, 1);
 }
@@ -785,6 +824,7 @@ int main(void)
 		fixture_test(a_grant_that_downloaded_nothing_owes_nothing_and_the_erasure_is_complete),
 		fixture_test(what_is_only_withdrawn_for_the_future_is_announced_and_owed_by_nobody),
 		fixture_test(announcing_twice_changes_nothing),
+		fixture_test(a_mirror_that_dealt_with_it_before_it_was_announced_has_confirmed),
 		fixture_test(an_account_with_a_mirror_owes_once),
 		fixture_test(recipients_are_not_told_how_their_duties_are_cut_into_requests),
 		fixture_test(a_receipt_confirms_every_duty_up_to_it_and_no_more),
