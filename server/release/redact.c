@@ -23,9 +23,6 @@ SQL(redactions_overdue,
 	"SELECT count(*) FROM release WHERE coop_id = $1 AND state = 'withdrawn' AND tombstones_from IS NOT NULL AND cleared_at IS NULL AND withdrawn_at < $2");
 SQL(coop_ids, "SELECT id FROM coop ORDER BY id");
 
-/* Until a charter says otherwise (deletion.redact_within). */
-#define REDACT_WITHIN (7 * CLOCK_DAY)
-
 enum err release_redact(struct call *c, struct uuid coop, instant due)
 {
 	/* One line of releases a co-op: its job is named after the co-op. */
@@ -197,9 +194,11 @@ enum err release_redact_now(struct call *c, struct uuid coop)
 
 static enum err overdue_in(struct call *c, struct uuid coop, int64_t *n)
 {
+	struct charter charter;
 	struct rows r;
 	TRY(db_begin_in(c, coop, DB_READ));
-	TRY(db_finish(c, redactions_overdue, &r, A_UUID(coop), A_TIME(clock_now() - REDACT_WITHIN)));
+	TRY(charter_current(c, coop, &charter));
+	TRY(db_finish(c, redactions_overdue, &r, A_UUID(coop), A_TIME(duration_add(clock_now(), charter.redact_within, -1))));
 	*n += row_int(&r, 0, 0);
 	return ERR_OK;
 }
@@ -210,7 +209,11 @@ enum err release_redactions_overdue(struct call *c, int64_t *n)
 	*n = 0;
 	TRY(db_begin(c, DB_READ));
 	TRY(db_finish0(c, coop_ids, &coops));
-	for (int i = 0; i < coops.n; i++)
-		TRY(overdue_in(c, row_uuid(&coops, i, 0), n));
+	for (int i = 0; i < coops.n; i++) {
+		struct uuid coop = row_uuid(&coops, i, 0);
+		struct arena_mark mark = arena_mark(c->arena);
+		TRY(overdue_in(c, coop, n));
+		arena_rewind(c->arena, mark);
+	}
 	return ERR_OK;
 }
