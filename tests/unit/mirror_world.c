@@ -284,7 +284,7 @@ static void seal_release(struct making *m, struct str manifest)
 	write_file(world_path(w, m->version, "SHA256SUMS.minisig"), minisign_sign(w->arena, &w->key, buf_str(&m->sums), STR("test")));
 }
 
-void world_publish(struct world *w, const char *version, const char *from)
+void world_publish_version(struct world *w, const char *version, const char *from)
 {
 	struct making m = { .w = w, .version = version, .from = from };
 	struct buf *all[] = { &m.files, &m.sums, &m.distribution, &m.patch };

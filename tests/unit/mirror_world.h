@@ -62,7 +62,7 @@ struct world {
 struct world *world_new(int rows, int per_shard, int row_bytes);
 void world_free(struct world *w);
 /* Publishes what is not erased. `from`: the version that this one is a redaction of, with a patch; NULL: an ordinary release. */
-void world_publish(struct world *w, const char *version, const char *from);
+void world_publish_version(struct world *w, const char *version, const char *from);
 /* Erases rows: withdraws the versions that hold them and writes their tombstones. */
 void world_erase(struct world *w, const int *rows, size_t n);
 /* Only tombstones, naming a version. */

@@ -45,7 +45,7 @@ static int set_up(void **state)
 	if (!arena || !mkdtemp(dir))
 		return -1;
 	options = (struct mirror_sync_options){ .dir = dir, .url = world_url(w, arena), .key = w->key.public_key, .tries = 1, .patience_seconds = 1 };
-	world_publish(w, "1.0.0", NULL);
+	world_publish_version(w, "1.0.0", NULL);
 	return 0;
 }
 
@@ -165,7 +165,7 @@ static void a_redaction_is_applied_as_a_patch_without_downloading_shards(void **
 	assert_synced("1.0.0");
 	ino_t untouched = inode("1.0.0/data/chat/cc0-00003-of-00006.jsonl.gz");
 	world_erase(w, (const int[]){ 12, 15, 59 }, 3);
-	world_publish(w, "2.0.0", "1.0.0");
+	world_publish_version(w, "2.0.0", "1.0.0");
 	w->fault = WORLD_FILE_GONE; /* shards are not to be had at all */
 	assert_synced("2.0.0");
 	assert_int_equal(result.how, MIRROR_SYNC_PATCH);
@@ -188,7 +188,7 @@ static void a_shard_of_which_nothing_is_left_vanishes(void **state)
 		rows[i] = 20 + i;
 	assert_synced("1.0.0");
 	world_erase(w, rows, PER_SHARD);
-	world_publish(w, "2.0.0", "1.0.0");
+	world_publish_version(w, "2.0.0", "1.0.0");
 	assert_synced("2.0.0");
 	assert_int_equal(result.how, MIRROR_SYNC_UPDATE);
 	assert_int_equal(result.rows_dropped, PER_SHARD);
@@ -200,7 +200,7 @@ static void an_ordinary_release_takes_over_shards_that_did_not_change(void **sta
 {
 	(void)state;
 	assert_synced("1.0.0");
-	world_publish(w, "1.1.0", NULL);
+	world_publish_version(w, "1.1.0", NULL);
 	int before = w->asked_bytes;
 	assert_synced("1.1.0");
 	assert_int_equal(result.how, MIRROR_SYNC_UPDATE);
@@ -208,7 +208,7 @@ static void an_ordinary_release_takes_over_shards_that_did_not_change(void **sta
 	assert_true(w->asked_bytes - before < 60000);
 	assert_true(there("1.0.0"));
 	options.prune = true;
-	world_publish(w, "1.2.0", NULL);
+	world_publish_version(w, "1.2.0", NULL);
 	assert_synced("1.2.0");
 	assert_false(there("1.1.0"));
 	assert_false(there("1.0.0"));
@@ -234,7 +234,7 @@ static void what_did_not_change_is_kept_until_the_redaction_comes_and_what_was_e
 	assert_false(there("1.0.0"));
 	assert_false(anywhere(12));
 	assert_true(anywhere(13));
-	world_publish(w, "2.0.0", "1.0.0");
+	world_publish_version(w, "2.0.0", "1.0.0");
 	w->fault = WORLD_FILE_GONE;
 	assert_synced("2.0.0");
 	assert_int_equal(result.reused >= ROWS / PER_SHARD, 1);
@@ -247,7 +247,7 @@ static void what_was_withdrawn_goes_although_the_new_one_cannot_be_had(void **st
 	(void)state;
 	assert_synced("1.0.0");
 	world_erase(w, (const int[]){ 12 }, 1);
-	world_publish(w, "2.0.0", NULL); /* without a patch */
+	world_publish_version(w, "2.0.0", NULL); /* without a patch */
 	w->fault_path = "README.md";
 	for (size_t i = 0; i < CH_LEN(faults); i++) {
 		w->fault = faults[i];
@@ -286,7 +286,7 @@ static void a_patch_that_forgets_a_row_is_found_out(void **state)
 	assert_synced("1.0.0");
 	world_erase(w, (const int[]){ 12 }, 1);
 	world_tombstone(w, 40, "erase", "1.0.0"); /* its row stays in 2.0.0 */
-	world_publish(w, "2.0.0", "1.0.0");
+	world_publish_version(w, "2.0.0", "1.0.0");
 	assert_refused("verify");
 	assert_false(there("1.0.0"));
 	assert_false(anywhere(40));
@@ -300,7 +300,7 @@ static void what_was_only_withdrawn_from_the_future_is_not_in_what_follows(void 
 	world_tombstone(w, 3, "withdraw_future", "1.0.0");
 	assert_synced("1.0.0");
 	world_erase(w, (const int[]){ 12 }, 1);
-	world_publish(w, "2.0.0", "1.0.0"); /* row 3 is still in it */
+	world_publish_version(w, "2.0.0", "1.0.0"); /* row 3 is still in it */
 	assert_refused("verify");
 	assert_current(NULL);
 }
@@ -323,7 +323,7 @@ static void a_forged_expired_or_older_status_changes_nothing(void **state)
 	w->created = INSTANT_NONE;
 	assert_synced("1.0.0");
 	world_withdraw(w, "1.0.0");
-	world_publish(w, "1.1.0", NULL);
+	world_publish_version(w, "1.1.0", NULL);
 	assert_untouched_after(WORLD_STATUS_FORGED, "forged");
 	assert_untouched_after(WORLD_STATUS_EXPIRED, "expired");
 	assert_untouched_after(WORLD_STATUS_FUTURE, "expired");
@@ -364,7 +364,7 @@ static void forged_replayed_and_cut_feeds_change_nothing(void **state)
 	w->erased[1] = true;
 	assert_synced("1.0.0");
 	world_erase(w, (const int[]){ 12, 30, 31 }, 3);
-	world_publish(w, "2.0.0", "1.0.0");
+	world_publish_version(w, "2.0.0", "1.0.0");
 	for (size_t i = 0; i < CH_LEN(lies); i++)
 		assert_untouched_after(lies[i].fault, lies[i].reason);
 	assert_synced("2.0.0");
@@ -394,7 +394,7 @@ static void another_version_under_the_name_of_the_newest_is_refused(void **state
 {
 	(void)state;
 	assert_synced("1.0.0");
-	world_publish(w, "1.1.0", NULL);
+	world_publish_version(w, "1.1.0", NULL);
 	assert_untouched_after(WORLD_MANIFEST_OF_ANOTHER_VERSION, "lied");
 	assert_synced("1.1.0");
 }
@@ -440,7 +440,7 @@ static void passing_failures_are_tried_again(void **state)
 	options.tries = 3;
 	w->fault = WORLD_FILE_BUSY_ONCE;
 	assert_synced("1.0.0");
-	world_publish(w, "1.1.0", NULL);
+	world_publish_version(w, "1.1.0", NULL);
 	w->busy = 0;
 	w->fault = WORLD_FILE_CUT_ONCE;
 	assert_synced("1.1.0");
@@ -455,7 +455,7 @@ static void a_damaged_copy_is_not_taken_over(void **state)
 	int fd = open(path, O_WRONLY);
 	assert_int_equal(pwrite(fd, "XXXX", 4, (off_t)whole.n / 2), 4);
 	close(fd);
-	world_publish(w, "1.1.0", NULL);
+	world_publish_version(w, "1.1.0", NULL);
 	assert_synced("1.1.0");
 	options.verify_all = true;
 	assert_synced("1.1.0");
@@ -527,7 +527,7 @@ static void a_run_that_is_killed_anywhere_leaves_a_whole_version_and_the_next_en
 	(void)state;
 	assert_synced("1.0.0");
 	world_erase(w, (const int[]){ 5, 25, 45 }, 3);
-	world_publish(w, "2.0.0", "1.0.0");
+	world_publish_version(w, "2.0.0", "1.0.0");
 	for (useconds_t after = 500; after < 150000; after += after / 3) {
 		char to[64] = "";
 		run_and_kill(after);
@@ -543,7 +543,7 @@ static void a_full_disk_leaves_what_was_there(void **state)
 {
 	(void)state;
 	assert_synced("1.0.0");
-	world_publish(w, "1.1.0", NULL);
+	world_publish_version(w, "1.1.0", NULL);
 	for (rlim_t room = 64; room < 4096; room = room * 3 / 2) {
 		pid_t child = fork();
 		if (child == 0) {
@@ -646,7 +646,7 @@ static void a_receipt_says_what_was_done_and_what_is_held(void **state)
 	assert_synced("1.0.0");
 	assert_string_equal(result.receipt, "none");
 	world_erase(w, (const int[]){ 12 }, 1);
-	world_publish(w, "2.0.0", "1.0.0");
+	world_publish_version(w, "2.0.0", "1.0.0");
 	w->fault = WORLD_RECEIPT_REFUSED;
 	assert_synced("2.0.0");
 	assert_string_equal(result.receipt, "failed");
