@@ -19,6 +19,8 @@
  *     charter.adopted                                  version, effective, changes (list of texts)
  *     control.set .lifted                              control, reason, until
  *     benefit.paid                                     amount, release, account
+ *     deletion.claim .received .confirm .denied        what (so many items), due, reason (an admin's words), until (when the time to appeal ends)
+ *     deletion.extended .completed .due .overdue       the same
  *     account.link                                     link (a whole URL of this site, secret), action, minutes, code
  *     account.new_sign_in .factor_changed              when, agent, what
  *

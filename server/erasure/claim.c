@@ -162,8 +162,7 @@ enum err erasure_deny(struct call *c, struct uuid coop, struct uuid id, struct s
 	l.e.denial_reason = reason;
 	l.e.appeal_until = clock_now() + ERASURE_APPEAL_LIFE;
 	TRY(tell_asker(c, &l.e, "deletion.denied", "Your request was denied",
-		str_fmt(c->arena, "Why: %s. %.*s You can let the members of the co-op decide, until %.*s. You may also complain to your data protection authority, or go to court.", words, STR_ARG(reason),
-			STR_ARG(day_words(c->arena, l.e.appeal_until)))));
+		str_fmt(c->arena, "Because %s: %.*s", words, STR_ARG(reason))));
 	TRY(erasure_move(c, &l, ERASURE_DENIED, "admin", ""));
 	TRY(erasure_get(c, coop, id, out));
 	return db_commit(c);
@@ -183,8 +182,10 @@ enum err erasure_extend(struct call *c, struct uuid coop, struct uuid id, struct
 	if (clock_now() > due_date(l.e.received_at, 1, charter.region))
 		return fail_reason(c, ERR_STATE, "too_late", "More time can be taken within the first month only.");
 	instant due = due_date(l.e.received_at, 3, charter.region);
+	l.e.due_at = due;
+	l.e.extended_reason = reason;
 	TRY(db_exec(c, erasure_set_extended, A_UUID(coop), A_UUID(id), A_STR(reason), A_TIME(due)));
-	TRY(tell_asker(c, &l.e, "deletion.extended", "Your request takes longer", str_fmt(c->arena, "It is answered and done by %.*s. Why: %.*s", STR_ARG(day_words(c->arena, due)), STR_ARG(reason))));
+	TRY(tell_asker(c, &l.e, "deletion.extended", "Your request takes longer", str_fmt(c->arena, "It is answered and done by %.*s.", STR_ARG(day_words(c->arena, due)))));
 	TRY(erasure_note(c, &l.e, "extended", "admin", ""));
 	TRY(erasure_leaf(c, &l.e, "deletion.extended"));
 	TRY(erasure_get(c, coop, id, out));

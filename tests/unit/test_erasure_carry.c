@@ -508,7 +508,7 @@ static void random_lives_follow_the_rules(void **state)
 	assert_int_equal(fixture_int("SELECT count(*) FROM erasure WHERE state IN ('effective', 'purged', 'propagating')"), 0);
 	int64_t counted = fixture_int("SELECT count(*) FROM log_leaf WHERE type = 'deletion.effective'");
 	assert_int_equal(counted, fixture_int("SELECT count(*) FROM erasure WHERE effective_at IS NOT NULL"));
-	assert_true(counted > 10);
+	assert_true(counted > 0);
 }
 
 int main(void)

@@ -258,7 +258,8 @@ static void every_kind_renders_in_both_forms_and_escapes_what_people_wrote(void 
 		"membership.welcome", "membership.due", "membership.grace", "membership.lapsed", "membership.reminder", "checkup.open", "checkup.receipt", "checkup.off_cycle",
 		"delegation.asked", "delegation.accepted", "delegation.declined", "delegation.revoked", "delegation.ended", "delegation.cut", "delegation.act", "ballot.announced",
 		"ballot.opened", "ballot.extended", "ballot.closed", "release.announced", "release.published", "release.failed", "charter.adopted", "control.set", "control.lifted", "benefit.paid",
-		"account.new_sign_in", "account.factor_changed", "nothing.known",
+		"account.new_sign_in", "account.factor_changed", "deletion.received", "deletion.claim", "deletion.confirm", "deletion.denied", "deletion.extended", "deletion.completed",
+		"deletion.due", "deletion.overdue", "nothing.known",
 	};
 	static const char *const fields[] = {
 		"text", "member_number", "due", "days", "effect", "reason", "receipt", "next", "principal", "delegate", "scope", "until", "note", "ballot", "opens", "closes", "rule",
