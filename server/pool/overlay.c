@@ -98,6 +98,32 @@ static void lay_members(const struct overlay *o, int64_t first, size_t n, const 
 	}
 }
 
+static bool list_holds(const struct overlay_list *l, int64_t item)
+{
+	size_t low = 0, high = l->numbers.n / 4;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		int64_t number = number_at(l, middle);
+		if (number == item)
+			return true;
+		if (number < item)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return false;
+}
+
+uint64_t overlay_of(const struct overlay *o, int64_t item, uint32_t member)
+{
+	uint64_t word = 0;
+	for (size_t i = 0; i < o->n_lists; i++)
+		if (list_holds(&o->lists[i], item))
+			word |= o->lists[i].bit;
+	lay_members(o, item, 1, &member, &word);
+	return word;
+}
+
 void overlay_lay(struct overlay *o, int64_t first, size_t n, const uint32_t *members, uint64_t *words)
 {
 	for (size_t i = 0; i < o->n_lists; i++)

@@ -24,6 +24,9 @@ static inline bool overlay_needs_members(const struct overlay *o) { return o->n_
 /* Lays the bits over the words of items first … first + n - 1; from call to call in ascending order. */
 void overlay_lay(struct overlay *o, int64_t first, size_t n, const uint32_t *members, uint64_t *words);
 
+/* The bits over one item, in any order. */
+uint64_t overlay_of(const struct overlay *o, int64_t item, uint32_t member);
+
 /* The bit of the item's word that a kind of withdrawal stands for. */
 uint64_t pool_withdrawal_bit(enum pool_withdrawal_kind kind);
 

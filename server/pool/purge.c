@@ -17,7 +17,9 @@ SQL(items_take,
 SQL(items_empty,
 	"UPDATE contribution c SET word = d.word, more = 0, findings = 0, facts = '{}', sealed_facts = NULL, salt = '', content_sha256 = d.hash, bytes = 0, lang = 'und' "
 	"FROM unnest($2, $3, $4) AS d(item_no, word, hash) WHERE c.coop_id = $1 AND c.item_no = d.item_no");
-SQL(contents_delete, "DELETE FROM contribution_content k USING unnest($2, $3) AS d(shard, id) WHERE k.coop_id = $1 AND k.shard = d.shard::integer AND k.id = d.id");
+/* The numbers are made integers apart: a cast in the condition may fail, and would keep row-level security from letting the index be used. */
+SQL(contents_delete,
+	"DELETE FROM contribution_content k USING (SELECT unnest($2)::integer AS shard, unnest($3) AS id) d WHERE k.coop_id = $1 AND k.shard = d.shard AND k.id = d.id");
 SQL(reasons_empty, "UPDATE moderation_decision SET reason = '' WHERE coop_id = $1 AND contribution_id = ANY ($2) AND reason <> ''");
 SQL(statements_delete, "DELETE FROM statement WHERE coop_id = $1 AND item_id = ANY ($2)");
 SQL(segments_delete, "DELETE FROM pool_segment WHERE coop_id = $1 AND no = ANY ($2)");

@@ -6,8 +6,9 @@
 #include "server/pool/suppress.h"
 
 SQL(marks_found, "SELECT d.no::integer FROM unnest($2) WITH ORDINALITY AS d(mark, no) JOIN suppression s ON s.coop_id = $1 AND s.mark = d.mark");
-SQL(marks_insert, "INSERT INTO suppression (coop_id, mark) SELECT $1, unnest($2) ON CONFLICT DO NOTHING");
-SQL(marks_count, "UPDATE pool_head SET suppressed = (SELECT count(*) FROM suppression s WHERE s.coop_id = $1) WHERE coop_id = $1");
+SQL(marks_insert,
+	"WITH put AS (INSERT INTO suppression (coop_id, mark) SELECT $1, unnest($2) ON CONFLICT DO NOTHING RETURNING 1) "
+	"UPDATE pool_head SET suppressed = suppressed + (SELECT count(*) FROM put) WHERE coop_id = $1");
 
 static enum err mark_key(struct call *c, struct sha256 *out)
 {
@@ -45,8 +46,7 @@ enum err suppress(struct call *c, struct uuid coop, const struct suppressed *wha
 {
 	struct str *marks;
 	TRY(marks_make(c, coop, what, n, &marks));
-	TRY(db_queue(c, marks_insert, A_UUID(coop), A_BYTEAS(marks, n)));
-	return db_queue(c, marks_count, A_UUID(coop));
+	return db_queue(c, marks_insert, A_UUID(coop), A_BYTEAS(marks, n));
 }
 
 enum err suppressed_find(struct call *c, struct uuid coop, const struct suppressed *what, size_t n, bool *found)

@@ -6,8 +6,7 @@
 #define MARK_AT_ONCE 2000 /* rows in one transaction of marking: the pool's lock is held for a moment */
 
 SQL(items_select,
-	"SELECT d.no::integer, c.item_no, (" ITEM_WORD " & 12288) <> 0 FROM unnest($2) WITH ORDINALITY AS d(id, no) "
-	"JOIN contribution c ON c.coop_id = $1 AND c.id = d.id WHERE $3::uuid IS NULL OR c.member_id = $3");
+	"SELECT c.id, c.item_no, c.word, c.member_no FROM contribution c WHERE c.coop_id = $1 AND c.id = ANY ($2) AND ($3::uuid IS NULL OR c.member_id = $3)");
 /* The pool's size under its lock, and the member's number and count of items. */
 SQL(pool_size_locked, "SELECT next_item FROM pool_head WHERE coop_id = $1");
 SQL(member_size,
@@ -49,17 +48,55 @@ static enum err item_fault(struct call *c, size_t place, enum err code, const ch
 	return error_set(&c->error, code, "%s", sentence);
 }
 
+/* An id with its place among those that were asked for. */
+struct asked_for { struct uuid id; size_t place; };
+
+static int asked_for_cmp(const void *a, const void *b)
+{
+	const struct asked_for *x = a, *y = b;
+	int order = uuid_cmp(x->id, y->id);
+	return order ? order : x->place < y->place ? -1 : x->place > y->place;
+}
+
+/* The first of those with this id, in the order of ids; `n` when there is none. */
+static size_t first_with(const struct asked_for *sorted, size_t n, struct uuid id)
+{
+	size_t low = 0, high = n;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (uuid_cmp(sorted[middle].id, id) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/* Ten thousand in one question, asked in the order of the index that answers it. */
 enum err pool_select(struct call *c, struct uuid coop, struct uuid member, const struct uuid *ids, size_t n, int64_t *item_nos)
 {
 	struct rows r;
-	for (size_t i = 0; i < n; i++)
+	struct overlay over;
+	struct asked_for *sorted = ARENA_ARRAY(c->arena, n, struct asked_for);
+	struct uuid *in_order = ARENA_ARRAY(c->arena, n, struct uuid);
+	for (size_t i = 0; i < n; i++) {
 		item_nos[i] = -1;
-	TRY(db_query(c, items_select, &r, A_UUID(coop), A_UUIDS(ids, n), A_UUID_OR_NULL(member)));
+		sorted[i] = (struct asked_for){ ids[i], i };
+	}
+	qsort(sorted, n, sizeof(*sorted), asked_for_cmp);
+	for (size_t i = 0; i < n; i++)
+		in_order[i] = sorted[i].id;
+	TRY(overlay_ask(c, coop, &over));
+	TRY(db_query(c, items_select, &r, A_UUID(coop), A_UUIDS(in_order, n), A_UUID_OR_NULL(member)));
+	TRY(overlay_take(c, &over));
 	for (int row = 0; row < r.n; row++) {
-		size_t place = (size_t)row_int(&r, row, 0) - 1;
-		if (row_bool(&r, row, 2))
-			return item_fault(c, place, ERR_GONE, "This contribution was erased.");
-		item_nos[place] = row_int(&r, row, 1);
+		struct uuid id = row_uuid(&r, row, 0);
+		size_t at = first_with(sorted, n, id);
+		uint64_t word = (uint64_t)row_int(&r, row, 2) | overlay_of(&over, row_int(&r, row, 1), (uint32_t)row_int(&r, row, 3));
+		if (at < n && word & ITEM_GONE)
+			return item_fault(c, sorted[at].place, ERR_GONE, "This contribution was erased.");
+		for (; at < n && uuid_eq(sorted[at].id, id); at++)
+			item_nos[sorted[at].place] = row_int(&r, row, 1);
 	}
 	for (size_t i = 0; i < n; i++)
 		if (item_nos[i] < 0)

@@ -26,7 +26,8 @@ SQL(contents_seen,
 	"SELECT NULL::bytea, coalesce((SELECT next_item FROM pool_head WHERE coop_id = $1), 0) "
 	"UNION ALL SELECT c.content_sha256, NULL FROM contribution c WHERE c.coop_id = $1 AND c.content_sha256 = ANY ($2)");
 /* Contents that were written before the lock and turned out to be there already. */
-SQL(content_take_back, "DELETE FROM contribution_content k USING unnest($2, $3) AS d(shard, id) WHERE k.coop_id = $1 AND k.shard = d.shard::integer AND k.id = d.id");
+SQL(content_take_back,
+	"DELETE FROM contribution_content k USING (SELECT unnest($2)::integer AS shard, unnest($3) AS id) d WHERE k.coop_id = $1 AND k.shard = d.shard AND k.id = d.id");
 SQL(content_insert,
 	"INSERT INTO contribution_content (coop_id, shard, id, lang, sealed) SELECT $1, unnest($2)::integer, unnest($3), unnest($4), unnest($5)");
 SQL(item_insert,
