@@ -55,6 +55,7 @@ static const struct route *const route_tables[] = {
 	release_routes, release_page_routes, tombstone_routes, calendar_routes,
 	access_routes, access_page_routes,
 	hub_routes,
+	holdings_routes,
 	benefit_routes, benefit_page_routes,
 	control_routes, control_page_routes,
 	motion_routes, motion_page_routes,

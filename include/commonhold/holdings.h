@@ -108,6 +108,8 @@ struct archive_import {
 	void (*progress)(void *arg, int64_t seen);
 	void *arg;
 };
+/* As schemas/archive_report.json has it. */
+void archive_report_write(struct json_writer *w, const struct archive_report *r);
 /* Checks the archive, then contributes what it holds as the acting member's, noting where it came from; nothing that was denied there becomes allowed here. */
 CH_CHECK enum err archive_import(struct call *c, struct uuid coop, int fd, const struct archive_import *how, struct archive_report *out);
 
