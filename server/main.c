@@ -1,5 +1,6 @@
 #include "commonhold/ballot_proof.h"
 #include "commonhold/mirror_sync.h"
+#include "commonhold/erasure_statement.h"
 #include "commonhold/verify.h"
 
 #include "app.h"
@@ -19,6 +20,7 @@ static const struct command {
 	{ "mirror", mirror_main, "keep a copy of a co-op's releases in step" },
 	{ "verify", verify_main, "check a downloaded release, offline" },
 	{ "audit", audit_main, "recount a ballot from its bundle, offline" },
+	{ "statement", erasure_statement_main, "check a signed statement about a deletion, offline" },
 	{ "account", account_main, "make accounts and personal tokens" },
 	{ "bounce", bounce_main, "take note of a delivery report: mail that came back" },
 	{ "explain", explain_main, "say why an item of a policy document is in a release, held or out" },
@@ -30,7 +32,7 @@ static int usage(FILE *to)
 {
 	fprintf(to, "usage: commonhold COMMAND [ARGUMENTS]\n\n");
 	for (size_t i = 0; i < CH_LEN(commands); i++)
-		fprintf(to, "  %-8s  %s\n", commands[i].name, commands[i].summary);
+		fprintf(to, "  %-9s  %s\n", commands[i].name, commands[i].summary);
 	fprintf(to, "\n`commonhold COMMAND --help` says more. Settings come from the environment; `commonhold doctor` lists them.\n");
 	return to == stdout ? 0 : 2;
 }

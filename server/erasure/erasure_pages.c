@@ -1,5 +1,6 @@
 #include "server/erasure/erasure_web.h"
 
+#include "commonhold/erasure_statement.h"
 #include "commonhold/routes.h"
 #include "commonhold/words.h"
 
@@ -222,8 +223,8 @@ static enum err statement_data(struct json_writer *w, struct request *rq, struct
 	jw_kstr(w, "public_key_hex", str_copy(a, str_of(hex)));
 	jw_key(w, "limits");
 	jw_array(w);
-	for (size_t i = 0; statement_limit(i); i++)
-		jw_z(w, statement_limit(i));
+	for (size_t i = 0; erasure_statement_limit(i); i++)
+		jw_z(w, erasure_statement_limit(i));
 	jw_end_array(w);
 	return ERR_OK;
 }

@@ -1,3 +1,5 @@
+#include "commonhold/erasure_statement.h"
+
 #include "server/erasure/where.h"
 
 #include "commonhold/config.h"
@@ -9,6 +11,8 @@
 /* The signed statement about a request: what was asked and when, what was done here, who had copies and what they answered, and what none of it proves. Made anew each time from what is
  * stored; the co-op's key signs it, the tombstone feed's head and the log's checkpoint in it tie it to what everybody sees. */
 
+#define STATEMENT_ITEMS ERASURE_ITEMS_MAX /* that it names; it says how many there are */
+
 static const char *const limits[] = {
 	"A model that was trained on an item keeps what it learned. What recipients say about models is their word.",
 	"Copies of people who never told us of them, or who hide them, are not reached.",
@@ -17,7 +21,7 @@ static const char *const limits[] = {
 	"Backups made before the purge hold the item encrypted until the instant given under \"backups\".",
 };
 
-const char *statement_limit(size_t i)
+const char *erasure_statement_limit(size_t i)
 {
 	return i < CH_LEN(limits) ? limits[i] : NULL;
 }
@@ -154,7 +158,7 @@ static void write_coop(struct json_writer *w, struct arena *a, const struct coop
 	jw_kstr(w, "key_name", coop->key_name);
 	jw_kstr(w, "name", coop->name);
 	jw_kstr(w, "address", str_fmt(a, "%s/coops/%.*s", config()->base_url, STR_ARG(coop->slug)));
-	jw_kstr(w, "key_id", key_id(a, coop->public_key));
+	jw_kstr(w, "public_key", minisign_public_key(a, coop->public_key));
 	jw_end_object(w);
 }
 
@@ -237,7 +241,8 @@ enum err erasure_statement(struct call *c, struct uuid coop, struct uuid id, str
 	TRY(err);
 	TRY(db_begin_in(c, coop, DB_READ));
 	TRY(ledger_key(c, coop, &key));
+	TRY(db_commit(c));
 	*envelope = dsse_sign(c->arena, &key, 1, STR(ERASURE_STATEMENT_TYPE), payload);
 	secret_wipe(&key, sizeof key);
-	return db_commit(c);
+	return ERR_OK;
 }

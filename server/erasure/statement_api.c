@@ -1,5 +1,4 @@
-#include "server/erasure/where.h"
-
+#include "commonhold/erasure_statement.h"
 #include "commonhold/routes.h"
 
 /* The signed statement about a request, to keep. */

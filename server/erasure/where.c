@@ -17,22 +17,31 @@ static bool holds_version(const struct str *versions, size_t n, struct str versi
 	return false;
 }
 
-/* As the tombstones say; where there are none yet, as the stored decisions on the first items do. */
-static enum err versions_of(struct call *c, const struct erasure *e, struct str **out, size_t *n)
+static enum err versions_of_tombstones(struct call *c, const struct erasure *e, struct str **out, size_t *n)
 {
 	struct rows r;
-	TRY(db_query(c, where_versions, &r, A_UUID(e->coop), A_UUID(e->id)));
+	TRY(db_begin_in(c, e->coop, DB_READ));
+	TRY(db_finish(c, where_versions, &r, A_UUID(e->coop), A_UUID(e->id)));
 	*n = (size_t)r.n;
 	*out = ARENA_ARRAY(c->arena, *n + 1, struct str);
 	for (int i = 0; i < r.n; i++)
-		(*out)[i] = str_copy(c->arena, row_str(&r, i, 0));
-	if (e->first_idx >= 0)
-		return ERR_OK;
-	int64_t *items;
-	size_t n_items;
+		(*out)[i] = row_str(&r, i, 0);
+	return ERR_OK;
+}
+
+/* While there are no tombstones: as the stored decisions on the first items say. */
+static enum err versions_of_items(struct call *c, const struct erasure *e, struct str **out, size_t *n)
+{
+	struct erasure_item *items;
 	struct release_holding holding;
-	TRY(pool_withdrawal_items(c, e->coop, e->id, -1, ERASURE_ITEMS_MAX, &items, &n_items));
-	TRY(release_holding(c, e->coop, items, n_items, &holding));
+	size_t n_items;
+	TRY(erasure_items(c, e->coop, e->id, -1, ERASURE_ITEMS_MAX, &items, &n_items));
+	int64_t *numbers = ARENA_ARRAY(c->arena, n_items + 1, int64_t);
+	for (size_t i = 0; i < n_items; i++)
+		numbers[i] = items[i].item_no;
+	TRY(db_begin_in(c, e->coop, DB_READ));
+	TRY(release_holding(c, e->coop, numbers, n_items, &holding));
+	TRY(db_commit(c));
 	*n = holding.n;
 	*out = ARENA_ARRAY(c->arena, *n + 1, struct str);
 	for (size_t i = 0; i < *n; i++)
@@ -106,11 +115,12 @@ enum err where_read(struct call *c, const struct erasure *e, struct where *out)
 	size_t n;
 	int64_t first, last;
 	*out = (struct where){ 0 };
+	TRY(e->first_idx >= 0 ? versions_of_tombstones(c, e, &versions, &n) : versions_of_items(c, e, &versions, &n));
 	TRY(db_begin_in(c, e->coop, DB_READ));
-	TRY(versions_of(c, e, &versions, &n));
 	TRY(copies_of(c, e, out));
 	TRY(tombstone_of_erasure(c, e->coop, e->id, &first, &last, &out->tombstones));
-	TRY(pool_withdrawal_left(c, e->coop, e->id, &out->left));
+	if (e->state == ERASURE_EFFECTIVE)
+		TRY(pool_withdrawal_left(c, e->coop, e->id, &out->left));
 	TRY(db_commit(c));
 	TRY(releases_of(c, e->coop, versions, n, out));
 	TRY(db_begin_in(c, e->coop, DB_READ));

@@ -25,7 +25,7 @@ struct where {
 	size_t n_copies;            /* how many of them are here */
 	struct duty_counts counts;  /* of all of them */
 	int64_t tombstones;         /* appended so far */
-	int64_t left;               /* items that are still to be purged */
+	int64_t left;               /* items that are still to be purged; 0 unless that is under way */
 };
 /* Of a request that the caller has read (erasure_read): who may see it was decided there. Own transactions. */
 CH_CHECK enum err where_read(struct call *c, const struct erasure *e, struct where *out);
@@ -49,14 +49,5 @@ enum lag { LAG_HOUR, LAG_DAY, LAG_WEEK, LAG_MONTH, LAG_LONGER, LAG_OPEN, LAG_COU
 const char *lag_words(enum lag lag);
 /* Duties by the time taken; those that are open last. For admins: the caller has checked. Own transaction. */
 CH_CHECK enum err lag_counts(struct call *c, struct uuid coop, int64_t out[LAG_COUNT]);
-
-/* The statement that is signed (docs: README, "Deletion"). */
-#define ERASURE_STATEMENT_TYPE "application/vnd.commonhold.erasure-statement+json"
-#define STATEMENT_ITEMS ERASURE_ITEMS_MAX /* items that are named in it; it says how many there are */
-/* What was asked, done, and not done about one request, signed with the co-op's key: a DSSE envelope over canonical JSON (schemas/erasure_statement.json). For whoever may read the
- * request. Says what is so now: a later one may say more. */
-CH_CHECK enum err erasure_statement(struct call *c, struct uuid coop, struct uuid id, struct str *envelope);
-/* The sentences about what it does not claim; NULL past the last. */
-const char *statement_limit(size_t i);
 
 #endif

@@ -28,11 +28,13 @@ after(async () => {
 
 function pagesOf(coop, release, ballot, items, income) {
   const open = ["/", "/register", "/sign-in", "/sign-in/forgotten", coop, `${coop}/charter`, `${coop}/releases`, `${coop}/releases/${release}`, `${coop}/access`, `${coop}/access?release=${release}`, `${coop}/log`, `${coop}/benefits`, `${coop}/benefits/${income}`,
+    `${coop}/deletions`, `${coop}/tombstones`, `${coop}/mirrors`, `${coop}/claim`,
     `/compare?coop=${here.slug}&coop=lowland`, "/compare"];
   const member = ["/", "/me", "/me/sign-in", "/inbox", "/me/notices", "/me/calendar", "/coops/new", coop, `${coop}/choices`, `${coop}/contributions`, ...items.map((i) => `${coop}/contributions/${i.id}`), `${coop}/contribute`,
-    `${coop}/contribute?kind=chat`, `${coop}/contribute?kind=feedback`, `${coop}/delegations`, `${coop}/delegations/new`, `${coop}/delegations/who`, `${coop}/delegations/report`, `${coop}/members`, `${coop}/motions`, `${coop}/motions/new`, `${coop}/charter/amend`, `${coop}/controls`, `${coop}/ballots`, `${coop}/ballots/${ballot}`, `${coop}/benefits`, `/compare?coop=lowland&coop=${here.slug}`];
-  const admin = [`${coop}/moderation`, `${coop}/members?state=all`, `${coop}/access/requests`, `${coop}/ballots/${ballot}`, `${coop}/benefits`, `${coop}/benefits/${income}`];
-  return { anybody: { open, errors: [`${coop}/nothing`] }, member: { open: member, errors: [`${coop}/moderation`] }, admin: { open: admin, errors: [] }, outsider: { open: [coop, `${coop}/charter`, `${coop}/releases/${release}`, `${coop}/access`], errors: [`${coop}/ballots`] } };
+    `${coop}/contribute?kind=chat`, `${coop}/contribute?kind=feedback`, `${coop}/delegations`, `${coop}/delegations/new`, `${coop}/delegations/who`, `${coop}/delegations/report`, `${coop}/members`, `${coop}/motions`, `${coop}/motions/new`, `${coop}/charter/amend`, `${coop}/controls`, `${coop}/ballots`, `${coop}/ballots/${ballot}`, `${coop}/benefits`, `${coop}/deletions`, `${coop}/deletions/new?item=${items[0].id}`, `${coop}/deletions/new?all=yes`,
+    `${coop}/deletions/agents`, `${coop}/tombstones`, `${coop}/mirrors`, "/account/deletion", `/compare?coop=lowland&coop=${here.slug}`];
+  const admin = [`${coop}/moderation`, `${coop}/deletions/queue`, `${coop}/members?state=all`, `${coop}/access/requests`, `${coop}/ballots/${ballot}`, `${coop}/benefits`, `${coop}/benefits/${income}`];
+  return { anybody: { open, errors: [`${coop}/nothing`] }, member: { open: member, errors: [`${coop}/moderation`, `${coop}/deletions/queue`] }, admin: { open: admin, errors: [] }, outsider: { open: [coop, `${coop}/charter`, `${coop}/releases/${release}`, `${coop}/access`], errors: [`${coop}/ballots`] } };
 }
 
 async function visitor(who, options) {
