@@ -8,7 +8,7 @@
 
 SQL(grants_for_release,
 	"SELECT " GRANT_COLUMNS GRANT_FROM
-	"WHERE g.coop_id = $1 AND g.account_id = $2 ORDER BY (g.revoked_at IS NULL AND g.expires_at > commonhold_now() AND (g.release_id IS NULL OR g.release_id = $3)) DESC, "
+	"WHERE g.coop_id = $1 AND g.account_id = $2 ORDER BY (g.revoked_at IS NULL AND g.expires_at > commonhold_now() AND (g.release_id IS NULL OR g.release_id = ANY ($3))) DESC, "
 	"g.granted_at DESC, g.id LIMIT $4");
 SQL(grant_by_id, "SELECT " GRANT_COLUMNS GRANT_FROM "WHERE g.coop_id = $1 AND g.id = $2");
 SQL(coops_with_log, "SELECT id FROM coop ORDER BY id");
@@ -164,15 +164,46 @@ enum err release_usable(struct call *c, const struct release *r, bool ahead)
 	return fail_reason(c, ERR_NOT_FOUND, "not_built", "This release has no files.");
 }
 
+/* The releases that a grant may name to open one: itself and, of a redaction, those that it is without what was erased. Whoever had got one of those must get the patch. */
+struct lineage { struct uuid *ids; size_t n; };
+
+/* Inside. */
+static enum err lineage_of(struct call *c, const struct release *release, struct lineage *out)
+{
+	struct release at = *release;
+	size_t room = 4;
+	*out = (struct lineage){ ARENA_ARRAY(c->arena, room, struct uuid), 0 };
+	for (;;) {
+		if (out->n == room) {
+			struct uuid *grown = ARENA_ARRAY(c->arena, room * 2, struct uuid);
+			memcpy(grown, out->ids, room * sizeof(*grown));
+			out->ids = grown;
+			room *= 2;
+		}
+		out->ids[out->n++] = at.id;
+		if (uuid_is_nil(at.redacts))
+			return ERR_OK;
+		TRY(release_get(c, at.coop, at.redacts, &at));
+	}
+}
+
+static bool in_lineage(const struct lineage *l, struct uuid release)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (uuid_eq(l->ids[i], release))
+			return true;
+	return false;
+}
+
 /* A grant against the release at this moment. */
-static enum err grant_opens(struct call *c, const struct access_grant *g, const struct access_offer *offer, struct uuid release)
+static enum err grant_opens(struct call *c, const struct access_grant *g, const struct access_offer *offer, const struct lineage *line)
 {
 	int purpose = policy_purpose_find(g->purpose.p, g->purpose.n);
 	if (g->revoked_at != INSTANT_NONE)
 		return fail_reason(c, ERR_FORBIDDEN, "grant_revoked", "The grant was revoked.");
 	if (clock_now() >= g->expires_at)
 		return fail_reason(c, ERR_FORBIDDEN, "grant_expired", "The grant has expired. Ask again.");
-	if (!uuid_is_nil(g->release) && !uuid_eq(g->release, release))
+	if (!uuid_is_nil(g->release) && !in_lineage(line, g->release))
 		return fail_reason(c, ERR_FORBIDDEN, "other_release", "The grant is for another release.");
 	return offer_fits(c, offer, purpose < 0 ? POLICY_PURPOSE_COUNT : (unsigned)purpose, g->terms, g->automatic);
 }
@@ -184,7 +215,7 @@ static struct str scope_text(struct arena *a, struct uuid coop, struct uuid rele
 }
 
 /* The grant that a token was made from, if the token is sound and for this release. Inside. */
-static enum err grant_of_token(struct call *c, struct uuid coop, struct uuid release, struct str bearer, struct access_grant *out)
+static enum err grant_of_token(struct call *c, struct uuid coop, const struct lineage *line, struct str bearer, struct access_grant *out)
 {
 	struct token_claims claims;
 	struct uuid id, subject;
@@ -192,8 +223,10 @@ static enum err grant_of_token(struct call *c, struct uuid coop, struct uuid rel
 	TRY(access_token_check(c->arena, instance_keys(), bearer, str_of(config()->base_url), clock_now(), &claims, &c->error));
 	if (!str_eq(claims.issuer, str_of(config()->base_url)) || !uuid_parse(claims.grant, &id) || !uuid_parse(claims.subject, &subject))
 		return fail(c, ERR_TOKEN_INVALID, "%s", err_text(ERR_TOKEN_INVALID));
-	bool all = str_eq(claims.scope, scope_text(c->arena, coop, (struct uuid){ { 0 } }));
-	if (!all && !str_eq(claims.scope, scope_text(c->arena, coop, release)))
+	bool fits = str_eq(claims.scope, scope_text(c->arena, coop, (struct uuid){ { 0 } }));
+	for (size_t i = 0; i < line->n; i++)
+		fits = fits || str_eq(claims.scope, scope_text(c->arena, coop, line->ids[i]));
+	if (!fits)
 		return fail_reason(c, ERR_FORBIDDEN, "other_release", "The token is for something else.");
 	TRY(db_query(c, grant_by_id, &r, A_UUID(coop), A_UUID(id)));
 	if (r.n != 1)
@@ -205,8 +238,10 @@ static enum err grant_of_token(struct call *c, struct uuid coop, struct uuid rel
 static enum err check_token(struct call *c, struct uuid coop, const struct release *release, const struct access_offer *offer, struct str bearer, struct uuid *grant)
 {
 	struct access_grant g;
-	TRY(grant_of_token(c, coop, release->id, bearer, &g));
-	TRY(grant_opens(c, &g, offer, release->id));
+	struct lineage line;
+	TRY(lineage_of(c, release, &line));
+	TRY(grant_of_token(c, coop, &line, bearer, &g));
+	TRY(grant_opens(c, &g, offer, &line));
 	c->actor.account = g.account;
 	*grant = g.id;
 	return ERR_OK;
@@ -216,11 +251,13 @@ static enum err check_token(struct call *c, struct uuid coop, const struct relea
 static enum err check_account(struct call *c, struct uuid coop, const struct release *release, const struct access_offer *offer, struct uuid *grant)
 {
 	struct rows r;
+	struct lineage line;
 	struct error first = { 0 };
-	TRY(db_query(c, grants_for_release, &r, A_UUID(coop), A_UUID(c->actor.account), A_UUID(release->id), A_INT(CANDIDATES)));
+	TRY(lineage_of(c, release, &line));
+	TRY(db_query(c, grants_for_release, &r, A_UUID(coop), A_UUID(c->actor.account), A_UUIDS(line.ids, line.n), A_INT(CANDIDATES)));
 	for (int i = 0; i < r.n; i++) {
 		struct access_grant g = grant_of_row(&r, i);
-		if (grant_opens(c, &g, offer, release->id) == ERR_OK) {
+		if (grant_opens(c, &g, offer, &line) == ERR_OK) {
 			*grant = g.id;
 			return ERR_OK;
 		}

@@ -346,12 +346,26 @@ static enum err build_once(struct call *c, struct release *r, const struct relea
 /* How often a release is built afresh because something was withdrawn while it was being built, before the job is tried later. */
 #define BUILD_ROUNDS 5
 
+/* What was staged may hold what was withdrawn meanwhile: it does not lie there until the next attempt. What was wrong before stays what is said. */
+static void clear_staged(struct call *c, const struct release *r)
+{
+	struct error said = c->error;
+	db_rollback(c);
+	if (release_remove_tree(c, release_staging_dir(c->arena, r->coop, r->id)) != ERR_OK)
+		log_event(LOG_WARN, "release.staging_left", LOG_S("release", uuid_format(c->arena, r->id)));
+	c->error = said;
+}
+
 enum err build_and_publish(struct call *c, const struct release *release, const struct release *base, enum build_end *end)
 {
 	struct release r = *release;
 	bool stale = true;
-	for (int round = 0; stale && round < BUILD_ROUNDS; round++)
-		TRY(build_once(c, &r, base, end, &stale));
+	enum err e = ERR_OK;
+	for (int round = 0; e == ERR_OK && stale && round < BUILD_ROUNDS; round++)
+		e = build_once(c, &r, base, end, &stale);
+	if (e != ERR_OK || stale || *end != BUILD_PUBLISHED)
+		clear_staged(c, &r);
+	TRY(e);
 	return stale ? fail(c, ERR_RETRY, "Contributions kept being withdrawn while the release was built; it is tried again.") : ERR_OK;
 }
 

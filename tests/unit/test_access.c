@@ -344,6 +344,35 @@ static void a_grant_for_one_release_opens_no_other(void **state)
 	assert_err(bearer, ERR_FORBIDDEN, access_check(bearer, g.w.coop, &other, jwt, &used));
 }
 
+/* Who had got a version must get the one that is it without what was erased, and the patch that is there. */
+static void a_grant_for_a_release_opens_the_redactions_made_from_it(void **state)
+{
+	struct gate g;
+	struct str jwt;
+	instant expires;
+	struct uuid used;
+	(void)state;
+	gate_make(&g, NULL);
+	struct access_grant grant = granted(&g, g.release.id);
+	assert_ok(g.stranger, access_token(g.stranger, g.w.coop, grant.id, &jwt, &expires));
+	struct call *bearer = fixture_call();
+	bearer->actor.kind = AUTH_GRANT;
+	struct release redaction = g.release, again = g.release;
+	redaction.id = uuid_new();
+	redaction.redacts = g.release.id;
+	assert_ok(g.stranger, access_check(g.stranger, g.w.coop, &redaction, STR_NONE, &used));
+	assert_true(uuid_eq(used, grant.id));
+	assert_ok(bearer, access_check(bearer, g.w.coop, &redaction, jwt, &used));
+	/* A redaction of the redaction, too. */
+	fixture_sql("INSERT INTO release (coop_id, id, charter, cutoff_at, state, state_at, spec, seed, frozen_at, candidates, included, contributors, candidates_sha256, ballot_id, version, manifest_sha256, "
+		"redacts_id) SELECT coop_id, '00000000-0000-4000-8000-000000000007', charter, cutoff_at, 'withdrawn', state_at, spec, seed, frozen_at, candidates, included, contributors, candidates_sha256, "
+		"ballot_id, '2.0.0', manifest_sha256, id FROM release WHERE version = '1.0.0'");
+	again.id = uuid_new();
+	assert_true(uuid_parse(STR("00000000-0000-4000-8000-000000000007"), &again.redacts));
+	assert_ok(g.stranger, access_check(g.stranger, g.w.coop, &again, STR_NONE, &used));
+	assert_ok(bearer, access_check(bearer, g.w.coop, &again, jwt, &used));
+}
+
 static void new_terms_must_be_accepted_before_the_next_download(void **state)
 {
 	struct gate g;
@@ -734,6 +763,7 @@ int main(void)
 		fixture_test(a_revoked_grant_and_its_tokens_open_nothing),
 		fixture_test(whoever_holds_a_grant_may_give_it_up),
 		fixture_test(a_grant_for_one_release_opens_no_other),
+		fixture_test(a_grant_for_a_release_opens_the_redactions_made_from_it),
 		fixture_test(new_terms_must_be_accepted_before_the_next_download),
 		fixture_test(a_release_for_other_purposes_stays_closed),
 		fixture_test(no_later_charter_widens_what_a_release_was_decided_for),

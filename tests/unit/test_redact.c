@@ -13,9 +13,11 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static struct str verify_text(struct world *w, struct uuid release, const struct uuid *base)
@@ -390,6 +392,57 @@ static void a_redaction_gives_way_to_a_release_that_came_first(void **state)
 	verifies(&w, next.id, NULL);
 }
 
+/* A process that redacts and is killed after so many microseconds. */
+static bool redact_and_kill(struct world *w, const char *url, const char *keys, int64_t after)
+{
+	int status;
+	pid_t pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		struct db_pool *content, *keyring;
+		struct error e = { 0 };
+		struct call c = { .arena = arena_new(LIMIT_JOB_ARENA), .actor = { .kind = AUTH_SYSTEM } };
+		if (db_pool_open(&content, url, 3, &e) != ERR_OK || db_pool_open(&keyring, keys, 1, &e) != ERR_OK)
+			_exit(3);
+		db_use_pool(content, keyring);
+		_exit(release_redact_now(&c, w->coop) == ERR_OK ? 0 : 2);
+	}
+	usleep((useconds_t)after);
+	kill(pid, SIGKILL);
+	waitpid(pid, &status, 0);
+	return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+static void killed_at_any_point_it_goes_on_and_ends_once(void **state)
+{
+	struct world w;
+	struct published p;
+	(void)state;
+	publish_first(&w, &p, NULL);
+	erase(&w, p.items[3], TOMBSTONE_ERASE);
+	struct arena *a = arena_new(MIB);
+	const char *url = str_z(a, str_of(fixture_url(false))), *keys = str_z(a, str_of(fixture_url(true)));
+	db_release(w.system);
+	db_release(w.person);
+	int64_t after = 1000, attempts = 1;
+	for (; !redact_and_kill(&w, url, keys, after); attempts++)
+		after += 3000;
+	print_message("%lld attempts\n", (long long)attempts);
+	assert_int_equal(fixture_int("SELECT count(*) FROM release WHERE state = 'published'"), 1);
+	assert_int_equal(fixture_int("SELECT count(*) FROM release WHERE redacts_id IS NOT NULL"), 1);
+	assert_int_equal(fixture_int("SELECT count(*) FROM log_leaf WHERE type = 'release.redacting'"), 1);
+	assert_int_equal(fixture_int("SELECT count(*) FROM log_leaf WHERE type = 'release.published'"), 2);
+	assert_int_equal(fixture_int("SELECT count(*) FROM log_leaf WHERE type = 'release.cleared'"), 1);
+	struct release second = latest(&w);
+	assert_str(second.version, "2.0.0");
+	verifies(&w, second.id, NULL);
+	assert_false(there(&w, p.first.id, "data"));
+	struct stat st;
+	struct str staging = release_staging_dir(a, w.coop, second.id);
+	assert_int_equal(stat(staging.p, &st), -1);
+	arena_free(a);
+}
+
 static void data_are_not_cleared_while_a_usable_version_holds_the_item(void **state)
 {
 	struct world w;
@@ -473,6 +526,7 @@ int main(void)
 		fixture_test(the_next_ordinary_release_goes_on_from_the_redaction),
 		fixture_test(what_is_erased_while_a_redaction_is_built_is_not_in_it),
 		fixture_test(a_redaction_gives_way_to_a_release_that_came_first),
+		fixture_test(killed_at_any_point_it_goes_on_and_ends_once),
 		fixture_test(data_are_not_cleared_while_a_usable_version_holds_the_item),
 		fixture_test(a_base_that_was_tampered_with_gives_no_redaction),
 		fixture_test(holding_says_which_versions_hold_which_item),
