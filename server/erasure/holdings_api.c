@@ -153,7 +153,7 @@ static enum err bring_archive(struct request *rq, struct response *rs)
 	uint8_t key[32];
 	struct str wanted = request_query(rq, "key");
 	struct archive_import how = { .from = request_query(rq, "from"), .key = wanted.p ? key : NULL };
-	int fd;
+	int fd = -1;
 	if (wanted.p && !str_unhex(wanted, key, sizeof(key)))
 		return fail_field(c, "query/key", "This is no key: 64 hexadecimal digits, as archive.json of the archive has them.");
 	TRY(spool_body(rq, &fd));
