@@ -5,9 +5,9 @@
 #include "commonhold/log.h"
 
 #define ATTEMPTS_MAX 14                        /* runs in a row that got no further: some four hours */
-#define BACK_OFF_FIRST (2 * CLOCK_SECOND)
+#define BACK_OFF_FIRST CLOCK_SECOND
 #define BACK_OFF_MAX (30 * CLOCK_MINUTE)
-#define LEASE_SECONDS 300
+#define LEASE_SECONDS 120 /* prolonged every two seconds of an exchange */
 #define CHECKED_MAX (256 * KIB)
 
 SQL(targets_of_coop, "SELECT mirror_id FROM adapter_target WHERE coop_id = $1 ORDER BY mirror_id");

@@ -12,6 +12,18 @@
 #define PARTS_MAX 10000
 #define PATIENT_SECONDS 300                         /* for putting parts together and copying, which takes as long as it takes */
 
+/* Every version that was ever put under the key or prefix, delete markers too; where the service keeps none, the objects. */
+static enum err delete_all(struct adapter_run *run, struct str prefix)
+{
+	struct s3_list list;
+	TRY(s3_list_all(run, S3_VERSIONS, prefix, &list));
+	if (!list.known)
+		TRY(s3_list_all(run, S3_OBJECTS, prefix, &list));
+	for (size_t i = 0; i < list.n; i++)
+		TRY(s3_delete(run, list.items[i].key, list.items[i].id));
+	return ERR_OK;
+}
+
 /* ---- who can read there ---- */
 
 static enum err is_open(struct adapter_run *run, struct str key, struct str query, const char *what, bool *open)
@@ -35,7 +47,7 @@ static enum err check_closed(struct adapter_run *run)
 	if (e == ERR_OK)
 		e = is_open(run, STR(""), STR("list-type=2&max-keys=1"), "see whether anybody can list there", &open);
 	struct error why = run->c->error;
-	enum err gone = s3_delete(run, key, id);
+	enum err gone = delete_all(run, key);
 	if (e != ERR_OK) {
 		run->c->error = why;
 		return e;
@@ -401,18 +413,6 @@ static const struct adapter_version *newest_kept(const struct adapter_plan *p)
 		if (!p->copies[i].doomed && p->copies[i].state == ADAPTER_COPY_PUBLISHED && (!best || p->copies[i].release.published_at > best->release.published_at))
 			best = &p->copies[i];
 	return best;
-}
-
-/* Every version that was ever put under the key or prefix, delete markers too; where the service keeps none, the objects. */
-static enum err delete_all(struct adapter_run *run, struct str prefix)
-{
-	struct s3_list list;
-	TRY(s3_list_all(run, S3_VERSIONS, prefix, &list));
-	if (!list.known)
-		TRY(s3_list_all(run, S3_OBJECTS, prefix, &list));
-	for (size_t i = 0; i < list.n; i++)
-		TRY(s3_delete(run, list.items[i].key, list.items[i].id));
-	return ERR_OK;
 }
 
 static enum err abort_uploads(struct adapter_run *run, struct str prefix)

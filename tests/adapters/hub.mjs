@@ -390,6 +390,7 @@ function state(change) {
   Object.assign(mode, change?.mode ?? {});
   for (const [id, over] of Object.entries(change?.repos ?? {})) Object.assign(repos.get(id) ?? makeRepo(id, over.private ?? false), over);
   if (change?.convert) { const r = repos.get(change.convert); r.converts.set("refs/convert/parquet", r.branches.get("main")); }
+  if (change?.unconvert) repos.get(change.unconvert).converts.clear();
   return { mode, repos: Object.fromEntries([...repos].map(([id, r]) => [id, {
     private: r.private, gated: r.gated, head: r.branches.get("main"), tags: Object.fromEntries(r.tags), converts: [...r.converts.keys()],
     commits: [...r.commits.values()].map((c) => ({ oid: c.oid, parent: c.parent, title: c.title })),

@@ -89,7 +89,7 @@ export function serve({ handle, opOf, refusal, state, port = 0 }) {
       const asked = { method: request.method, raw, path, query: new URLSearchParams(cut < 0 ? "" : raw.slice(cut + 1)), search: cut < 0 ? "" : raw.slice(cut + 1), headers: request.headers };
       asked.op = opOf(asked);
       const failure = failureFor(asked.op, raw);
-      const line = { op: asked.op, method: request.method, url: raw, signed: Boolean(request.headers.authorization), failed: failure?.act };
+      const line = { at: Date.now(), op: asked.op, method: request.method, url: raw, signed: Boolean(request.headers.authorization), failed: failure?.act };
       log.push(line);
       if (failure?.act === "hold") await new Promise((resolve) => held.push(resolve));
       if (failure?.act === "refuse" || request.destroyed) return request.socket.destroy();

@@ -19,8 +19,8 @@ function expect(answer, status) {
   return answer.body;
 }
 
-// {server, slug, release, admin, member, outsider, at(clock), stop()}. `over` are members of the charter in the place of the usual ones.
-export async function published({ slug = "alpine", over = {} } = {}) {
+// {server, slug, release, admin, member, outsider, at(clock), stop()}. `over` are members of the charter in the place of the usual ones; `fill` contributes more before the cut-off.
+export async function published({ slug = "alpine", over = {}, fill } = {}) {
   const dir = mkdtempSync(join(tmpdir(), "ch-"));
   const here = { dir, slug, server: undefined };
   const people = [];
@@ -42,7 +42,7 @@ export async function published({ slug = "alpine", over = {} } = {}) {
   };
   here.anyone = () => new Client(here.server.url);
   try {
-    await publish(here, charter(over));
+    await publish(here, charter(over), fill);
   } catch (e) {
     await here.stop();
     throw e;
@@ -50,7 +50,7 @@ export async function published({ slug = "alpine", over = {} } = {}) {
   return here;
 }
 
-async function publish(here, draft) {
+async function publish(here, draft, fill) {
   const { slug } = here;
   const path = `/api/v1/coops/${slug}`;
 
@@ -66,6 +66,7 @@ async function publish(here, draft) {
     for (const input of ["When is hay cut?", "How deep do roots go?"])
       expect(await p.post(`${path}/contributions`, { kind: "example", lang: "en", content: { input: `${input} asks ${p === here.admin ? "one" : "another"}`, output: "An answer." } }), 201);
   }
+  await fill?.(here);
   // The first release is scheduled by a job that founding queues.
   const { id } = await until("the first release to be scheduled", async () => expect(await here.admin.get(`${path}/releases`), 200).items[0]);
   const state = (wanted) => until(`the release to be ${wanted}`, async () => {
