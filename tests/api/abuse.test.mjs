@@ -53,6 +53,8 @@ async function decorate(slug, admin) {
   made.delegation = ok(201, await admin.post(`${coop}/delegations`, { question: "vote", scope: "coop", delegate: "nobody" })).delegation.id;
   made.motion = ok(201, await admin.post(`${coop}/motions`, { kind: "toggle", document: { act: "set", control: "rate_limit", amount: 3 }, reason: "Together or not at all." })).id;
   made.secret = ok(201, await admin.post("/api/v1/me/calendar")).url.match(/([^/]+)\.ics$/)[1];
+  made.deletion = ok(201, await admin.post(`${coop}/deletions`, { kind: "embargo", items: [made.contribution], until: "2027-01-01T00:00:00Z" })).id;
+  made.agent = ok(201, await admin.post(`${coop}/agents`, { account: stranger.account, kinds: ["erase"], until: "2026-12-01T00:00:00Z" })).id;
   made.control = randomUUID();
   made.receipt = randomUUID();
   world.sql(`INSERT INTO control (coop_id, id, kind, mode, kinds, uses, amount, reason, ballot_id, set_at) SELECT coop_id, '${made.control}', 'assurance', '', '{chat}', '{}', 1000, 'x', id, closed_at
@@ -176,6 +178,12 @@ const bodies = () => ({
   delegation_decline: { reason: "No time." },
   delegation_make: { question: "vote", scope: "topic", topics: ["toggle"], delegate: "nobody", ends: "2026-06-01T00:00:00Z" },
   motion_propose: { kind: "admin", document: { act: "add", member: ids.alpine.member }, reason: "She knows how." },
+  deletion_ask: { kind: "erase", scope: "items", items: [ids.alpine.moderation], reason_code: "objection", about_me: true, claim: "It names me." },
+  deletion_decide: { decision: "deny", code: "no_match", reason: "It is somebody else." },
+  deletion_appeal: { reason: "It is me." },
+  account_deletion_verify: { current_password: "wrong", code: "123456" },
+  agent_authorise: { account: randomUUID(), kinds: ["erase"], alone: false, until: "2026-12-01T00:00:00Z" },
+  hold_place: { contribution: ids.alpine.contribution, ground: "legal_claims", reason: "A court asks." },
   notice_read_all: { until: "2026-02-01T00:00:00Z" },
   notice_settings_change: { topics: { ballots: "daily" } },
 });
