@@ -309,7 +309,11 @@ static int key_command(struct arena *a, const struct arguments *args)
 		buf_init(&b, MIB);
 		jw_init(&w, &b);
 		jw_object(&w);
-		jw_kstr(&w, "proof", proof);
+		jw_key(&w, "proof");
+		if (proof.p)
+			jw_raw(&w, proof);
+		else
+			jw_null(&w);
 		jw_kstr(&w, "public_key", hex);
 		jw_end_object(&w);
 		printf("%.*s\n", STR_ARG(buf_str(&b)));

@@ -226,7 +226,7 @@ static enum err grant_token(struct sync *s, struct str grant)
 	struct uuid id;
 	if (!uuid_parse(grant, &id))
 		return sync_fail(s, ERR_CORRUPT, "lied", "The server names a grant that is none.");
-	TRY(remote_post(s, str_fmt(s->arena, "/grants/%.*s/token", STR_ARG(grant)), STR("{}"), "application/json", &made));
+	TRY(remote_post(s, str_fmt(s->arena, "/grants/%.*s/token", STR_ARG(grant)), STR(""), "application/json", &made));
 	TRY(json_parse(s->arena, made.body, &j, s->e));
 	struct str token = json_member_text(j, "token");
 	if (!token.n || token.n > TOKEN_MAX)
