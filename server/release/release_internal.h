@@ -143,6 +143,8 @@ void groups_make(struct artefact *a, size_t n_keys, struct group **out);
 /* The part that an id is in when a group is cut by so many leading bits. */
 unsigned shard_part(const uint8_t id[16], unsigned bits);
 struct str shard_path(struct artefact *a, const struct shard_key *key, unsigned part, unsigned parts);
+/* How many rows a shard is to have, about; 0: as usual. Tests cut finely what is small. */
+void shards_aim_at(size_t rows);
 /* data/ and the folders of the kinds that are in. */
 CH_CHECK enum err shards_make_folders(struct artefact *a);
 #define SHARD_LEVEL 6 /* of compression: gzip's own default */

@@ -11,6 +11,13 @@
 /* Rows that a shard aims at. A group is cut by leading bits of its random ids, so that its parts stay what they are while it grows within a factor of two. */
 #define SHARD_ROWS 32768
 
+static size_t shard_rows = SHARD_ROWS;
+
+void shards_aim_at(size_t rows)
+{
+	shard_rows = rows ? rows : SHARD_ROWS;
+}
+
 SQL(member_names, "SELECT number, id, attribution, pseudonym, public_name FROM membership WHERE coop_id = $1 ORDER BY number");
 SQL(shard_known,
 	"SELECT f.release_id, f.path, f.size, f.sha256, f.raw_size, f.raw_sha256, f.rows, f.rids_root FROM release_file f JOIN release r USING (coop_id) "
@@ -161,7 +168,7 @@ void groups_make(struct artefact *a, size_t n_keys, struct group **out)
 static unsigned cut_bits(size_t n)
 {
 	unsigned bits = 0;
-	while (bits < 12 && (n >> bits) > SHARD_ROWS)
+	while (bits < 12 && (n >> bits) > shard_rows)
 		bits++;
 	return bits;
 }

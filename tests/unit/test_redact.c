@@ -392,6 +392,57 @@ static void a_redaction_gives_way_to_a_release_that_came_first(void **state)
 	verifies(&w, next.id, NULL);
 }
 
+/* Redactions of redactions of a finely cut release, each held against a copy of the one before. */
+static void whatever_is_erased_the_patch_gives_exactly_the_next_version(void **state)
+{
+	struct world w;
+	struct uuid items[180];
+	bool gone[CH_LEN(items)] = { false };
+	char text[64];
+	unsigned seed;
+	size_t left = CH_LEN(items);
+	(void)state;
+	random_bytes(&seed, sizeof(seed));
+	print_message("seed %u\n", seed);
+	srand(seed);
+	shards_aim_at(9);
+	world_make(&w, NULL);
+	for (int i = 0; i < 6; i++)
+		world_say(&w, i, "allow");
+	for (size_t i = 0; i < CH_LEN(items); i++) {
+		snprintf(text, sizeof(text), "Question \\\"number\\\" %zu", i);
+		items[i] = world_contribute(&w, (int)(i % 6), text);
+	}
+	struct release r = world_release(&w);
+	world_until(&w, WORLD_CUTOFF);
+	world_publish(&w, r.id);
+	r = world_read(&w, r.id);
+	assert_int_equal(r.built_items, left);
+	assert_true(fixture_int("SELECT count(*) FROM release_file WHERE input_sha256 IS NOT NULL") >= 16);
+	for (int round = 0; round < 6; round++) {
+		struct str dir = release_dir(w.system->arena, w.coop, r.id);
+		assert_int_equal(system(str_fmt(w.system->arena, "cp -a %.*s %.*s.kept", STR_ARG(dir), STR_ARG(dir)).p), 0);
+		for (int n = 1 + rand() % (round == 4 ? 60 : 12); n > 0; n--) {
+			size_t at = (size_t)rand() % CH_LEN(items);
+			if (gone[at])
+				continue;
+			gone[at] = true;
+			left--;
+			erase(&w, items[at], TOMBSTONE_ERASE);
+		}
+		world_until(&w, clock_now());
+		struct release next = latest(&w), base = r;
+		if (uuid_eq(next.id, r.id))
+			continue;
+		assert_int_equal(next.state, RELEASE_PUBLISHED);
+		assert_int_equal(next.built_items, left);
+		assert_int_equal(system(str_fmt(w.system->arena, "rm -rf %.*s && mv %.*s.kept %.*s", STR_ARG(dir), STR_ARG(dir), STR_ARG(dir)).p), 0);
+		verifies(&w, next.id, &base.id);
+		r = next;
+	}
+	shards_aim_at(0);
+}
+
 /* A process that redacts and is killed after so many microseconds. */
 static bool redact_and_kill(struct world *w, const char *url, const char *keys, int64_t after)
 {
@@ -526,6 +577,7 @@ int main(void)
 		fixture_test(the_next_ordinary_release_goes_on_from_the_redaction),
 		fixture_test(what_is_erased_while_a_redaction_is_built_is_not_in_it),
 		fixture_test(a_redaction_gives_way_to_a_release_that_came_first),
+		fixture_test(whatever_is_erased_the_patch_gives_exactly_the_next_version),
 		fixture_test(killed_at_any_point_it_goes_on_and_ends_once),
 		fixture_test(data_are_not_cleared_while_a_usable_version_holds_the_item),
 		fixture_test(a_base_that_was_tampered_with_gives_no_redaction),
