@@ -181,6 +181,7 @@ const bodies = () => ({
   deletion_ask: { kind: "erase", scope: "items", items: [ids.alpine.moderation], reason_code: "objection", about_me: true, claim: "It names me." },
   deletion_decide: { decision: "deny", code: "no_match", reason: "It is somebody else." },
   deletion_appeal: { reason: "It is me." },
+  adapter_set: { endpoint: "https://s3.example.org", place: "mirror", prefix: "a", region: "eu", path_style: true, part_bytes: 5242880, recreate: false, audience: "members", confirm: true, key_id: "AKIAEXAMPLE", secret: "a secret" },
   account_deletion_verify: { current_password: "wrong", code: "123456" },
   agent_authorise: { account: randomUUID(), kinds: ["erase"], alone: false, until: "2026-12-01T00:00:00Z" },
   hold_place: { contribution: ids.alpine.contribution, ground: "legal_claims", reason: "A court asks." },
