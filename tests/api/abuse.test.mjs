@@ -348,11 +348,13 @@ const forAnyone = ["health", "ready", "metrics", "openapi", "schema", "account_r
 const forAccounts = ["session_list", "session_end", "session_end_other", "session_end_others", "session_end_all", "password_change", "factor_read", "factor_begin", "factor_confirm", "factor_end", "recovery_renew", "identity_list",
   "identity_end", "me_read", "me_change", "token_list", "token_create", "token_revoke", "membership_list", "coop_found", "member_join", "access_ask",
   "access_request_list", "access_grant_list", "access_revoke", "access_token", "notice_list", "notice_read", "notice_read_all", "notice_settings_read", "notice_settings_change", "notice_address_retry",
-  "calendar_feed_read", "calendar_feed_make", "calendar_feed_end", "checkup_list"];
+  "calendar_feed_read", "calendar_feed_make", "calendar_feed_end", "checkup_list",
+  "deletion_ask", "deletion_list", "deletion_read", "deletion_cancel", "deletion_items", "deletion_verify", "deletion_appeal", "account_deletion_ask", "account_deletion_read", "account_deletion_cancel",
+  "account_deletion_verify", "agent_list", "agent_end"];
 // One's own record in a co-op: for whoever has been a member, and not there for anybody else.
 const forFormer = ["benefit_statement", "benefit_statement_csv", "checkup_receipts", "checkup_receipt", "checkup_receipt_document", "checkup_receipt_signature"];
 const forAdmins = ["member_invite", "member_act", "moderation_list", "moderation_decide", "release_schedule", "release_preview", "release_cancel", "access_decide",
-  "benefit_record", "benefit_reverse", "benefit_pay", "benefit_payment_list"];
+  "benefit_record", "benefit_reverse", "benefit_pay", "benefit_payment_list", "deletion_decide", "hold_list", "hold_place", "hold_lift"];
 const gated = ["release_download", "hub_resolve", "hub_raw"];
 
 test("each operation is for whom the specification says, and for nobody else", async () => {
@@ -414,10 +416,10 @@ test("an id of another co-op answers exactly as one that does not exist", async 
   const before = state() + columns();
   const valid = bodies();
   for (const o of operations()) {
-    const place = o.template.match(/\{(contribution|member|ballot|release|request|grant|motion|control|delegation|income|receipt)\}/);
+    const place = o.template.match(/\{(contribution|member|ballot|release|request|grant|motion|control|delegation|income|receipt|deletion|agent)\}/);
     if (!place || !o.template.includes("{coop}")) continue;
     const key = o.template.includes("/moderation/") ? "moderation" : place[1];
-    const send = (id) => ada.request(o.method, fill(o.template.replace(/\{(contribution|member|ballot|release|request|grant|motion|control|delegation|income|receipt)\}/, id), "alpine"), valid[o.id] ? { json: valid[o.id] } : {});
+    const send = (id) => ada.request(o.method, fill(o.template.replace(/\{(contribution|member|ballot|release|request|grant|motion|control|delegation|income|receipt|deletion|agent)\}/, id), "alpine"), valid[o.id] ? { json: valid[o.id] } : {});
     const foreign = await send(ids.boreal[key]), unknown = await send(randomUUID()), malformed = await send("not-an-id");
     assert.equal(foreign.status, 404, `${o.id}: ${foreign.text}`);
     assert.deepEqual(problem(foreign), problem(unknown), o.id);
