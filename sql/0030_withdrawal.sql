@@ -57,6 +57,9 @@ COMMENT ON COLUMN pool_head.suppressed IS 'Entries in suppression: while there a
 -- Circumstances may say as much of a person as content does, so they are sealed like it. Rows from before keep them in `facts` until the server has sealed them.
 ALTER TABLE contribution ADD COLUMN sealed_facts bytea;
 COMMENT ON COLUMN contribution.sealed_facts IS 'Circumstances as canonical JSON, sealed under the member''s key; NULL where `facts` still holds them, or nothing does';
+-- So may a moderator's reason.
+ALTER TABLE moderation_decision ADD COLUMN sealed_reason bytea;
+COMMENT ON COLUMN moderation_decision.sealed_reason IS 'A person''s reason, sealed under the contributor''s key; in `reason` stand a processor''s words, and reasons from before';
 CREATE INDEX contribution_with_open_facts ON contribution (coop_id, item_no) WHERE facts <> '{}';
 
 -- Whether a sorted list of numbers, 4 bytes little-endian each, holds one.
@@ -124,7 +127,7 @@ CREATE INDEX statement_on_item ON statement (coop_id, item_id) WHERE item_id IS 
 DROP TRIGGER moderation_decision_is_append_only ON moderation_decision;
 CREATE FUNCTION moderation_reason_goes_with_its_item() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-	IF TG_OP = 'UPDATE' AND NEW.reason = '' AND NEW.coop_id = OLD.coop_id AND NEW.seq = OLD.seq AND NEW.contribution_id = OLD.contribution_id AND NEW.decision = OLD.decision
+	IF TG_OP = 'UPDATE' AND NEW.reason = '' AND NEW.sealed_reason IS NULL AND NEW.coop_id = OLD.coop_id AND NEW.seq = OLD.seq AND NEW.contribution_id = OLD.contribution_id AND NEW.decision = OLD.decision
 		AND NEW.stage = OLD.stage AND NEW.by_account IS NOT DISTINCT FROM OLD.by_account AND NEW.at = OLD.at AND pool_item_is_erased(OLD.coop_id, OLD.contribution_id) THEN
 		RETURN NEW;
 	END IF;
@@ -137,6 +140,6 @@ DO $$
 BEGIN
 	IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'commonhold_app') THEN
 		GRANT DELETE ON statement TO commonhold_app;
-		GRANT UPDATE (reason) ON moderation_decision TO commonhold_app;
+		GRANT UPDATE (reason, sealed_reason) ON moderation_decision TO commonhold_app;
 	END IF;
 END $$;

@@ -71,7 +71,7 @@ static const struct holding table[] = {
 	/* Contributions. */
 	{ "contribution", "member_id member_no content_sha256 salt findings facts sealed_facts word more lang licence submitted_at", "what one contributed: kind, language, licence, circumstances", CONSENT, UNTIL_ITEM, "items.jsonl", NULL, HOLDING_EMPTIED, "the row stays as a tombstone: its number was taken" },
 	{ "contribution_content", "sealed lang", "the content itself, sealed under one's key", CONSENT, UNTIL_ITEM, "contributions.jsonl", NULL, D },
-	{ "moderation_decision", "contribution_id by_account decision reason at", "what was decided about an item, and as an admin by whom", CONSENT, FOR_EVER_NUMBER, "items.jsonl", NULL, HOLDING_PSEUDONYMOUS, "that it was decided stays; the reason goes with the item, the admin's account with the account" },
+	{ "moderation_decision", "contribution_id by_account decision reason sealed_reason at", "what was decided about an item, and as an admin by whom", CONSENT, FOR_EVER_NUMBER, "items.jsonl", NULL, HOLDING_PSEUDONYMOUS, "that it was decided stays; the reason goes with the item, the admin's account with the account" },
 	{ "pool_segment", "ids members words mores hashes shards", "the same columns, packed", CONSENT, UNTIL_ITEM, NULL, "a copy of columns that are in items.jsonl", HOLDING_EMPTIED, "it is packed anew without what was erased" },
 	{ "suppression", "mark", "that something was erased and is not to be taken again", DUTY, "with the co-op", NULL, A_MARK, HOLDING_KEPT, "erased content must not come back; without the key the digest says nothing" },
 	{ "release_share", "member_no items", "how many of one's items are in a release", PROOF, FOR_EVER_NUMBER, "recipients.jsonl", NULL, NUMBER },

@@ -207,11 +207,21 @@ static uint16_t denied_uses(struct str preferences)
 	return pref.deny;
 }
 
-struct str pool_facts_context(struct uuid coop, struct uuid item, uint8_t out[48])
+static struct str context_of(const char *what, struct uuid coop, struct uuid item, uint8_t out[48])
 {
-	memcpy(out, "contrib.facts v1", 16);
+	memcpy(out, what, 16);
 	pool_seal_context(coop, item.b, out + 16);
 	return str_make(out, 48);
+}
+
+struct str pool_facts_context(struct uuid coop, struct uuid item, uint8_t out[48])
+{
+	return context_of("contrib.facts v1", coop, item, out);
+}
+
+struct str pool_reason_context(struct uuid coop, struct uuid item, uint8_t out[48])
+{
+	return context_of("contrib.reasonv1", coop, item, out);
 }
 
 static void seal_content(struct arena *a, const struct intake *in, struct str content, struct str facts, struct item *out)

@@ -1,8 +1,8 @@
 /* purge.c - emptying items for good, and destroying a member's key.
  *
- * What the database forgets here may lie about in its files until they are written over, and in backups: all of it that can say anything of a person is sealed under the
- * member's key, except a moderator's reason and a preference string, which are cleared where they stand. The content's hash could be guessed back, so no copy of it stays: not in
- * the row, nor in the packed columns; the log holds it only together with a salt that is destroyed here.
+ * What the database forgets here may lie about in its files until they are written over, and in backups: all of it that can say anything of a person (content, circumstances,
+ * a moderator's reason) is sealed under the member's key before it gets there. The content's hash could be guessed back, so no copy of it stays: not in the row, nor in the packed
+ * columns; the log holds it only together with a salt that is destroyed here.
  */
 #include "server/pool/suppress.h"
 
@@ -20,7 +20,7 @@ SQL(items_empty,
 /* The numbers are made integers apart: a cast in the condition may fail, and would keep row-level security from letting the index be used. */
 SQL(contents_delete,
 	"DELETE FROM contribution_content k USING (SELECT unnest($2)::integer AS shard, unnest($3) AS id) d WHERE k.coop_id = $1 AND k.shard = d.shard AND k.id = d.id");
-SQL(reasons_empty, "UPDATE moderation_decision SET reason = '' WHERE coop_id = $1 AND contribution_id = ANY ($2) AND reason <> ''");
+SQL(reasons_empty, "UPDATE moderation_decision SET reason = '', sealed_reason = NULL WHERE coop_id = $1 AND contribution_id = ANY ($2) AND (reason <> '' OR sealed_reason IS NOT NULL)");
 SQL(statements_delete, "DELETE FROM statement WHERE coop_id = $1 AND item_id = ANY ($2)");
 SQL(segments_delete, "DELETE FROM pool_segment WHERE coop_id = $1 AND no = ANY ($2)");
 /* Answers are kept sealed, but beside them a digest of what was sent. */

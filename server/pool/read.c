@@ -40,7 +40,7 @@ SQL(items_own,
 	"JOIN membership m ON m.coop_id = c.coop_id AND m.id = c.member_id "
 	"LEFT JOIN contribution_content k ON k.coop_id = c.coop_id AND k.shard = c.shard AND k.id = c.id WHERE c.before_it < $5 ORDER BY c.item_no");
 SQL(decisions_ask,
-	"SELECT decision, stage, reason, at, by_account IS NOT NULL FROM moderation_decision "
+	"SELECT decision, stage, reason, at, by_account IS NOT NULL, sealed_reason FROM moderation_decision "
 	"WHERE coop_id = (SELECT commonhold_coop()) AND contribution_id = $1 ORDER BY seq");
 /* The condition is that of the index contribution_waiting, to the letter. */
 SQL(items_waiting,
@@ -194,14 +194,31 @@ enum err pool_read(struct call *c, struct uuid coop, struct uuid id, struct cont
 	return db_commit(c);
 }
 
-static void decisions_read(struct arena *a, const struct rows *r, struct moderation **out, size_t *n)
+/* A reason that a person gave, opened; empty where it or the contributor's key is destroyed. */
+static enum err reason_open(struct call *c, const struct contribution *item, struct str sealed, struct str *reason)
+{
+	struct seal_key key;
+	uint8_t context[48];
+	bool present;
+	*reason = STR("");
+	TRY(keyring_get(c, c->coop, &item->member, 1, &key, &present));
+	bool opened = !present || unseal(c->arena, &key, pool_reason_context(c->coop, item->id, context), sealed, reason);
+	secret_wipe(&key, sizeof(key));
+	return opened ? ERR_OK : fail(c, ERR_CORRUPT, "The stored reason of a decision cannot be opened.");
+}
+
+static enum err decisions_read(struct call *c, const struct contribution *item, const struct rows *r, struct moderation **out, size_t *n)
 {
 	*n = (size_t)r->n;
-	*out = ARENA_ARRAY(a, *n, struct moderation);
-	for (int i = 0; i < r->n; i++)
+	*out = ARENA_ARRAY(c->arena, *n, struct moderation);
+	for (int i = 0; i < r->n; i++) {
 		(*out)[i] = (struct moderation){
 			.decision = row_str(r, i, 0), .stage = row_str(r, i, 1), .reason = row_str(r, i, 2), .at = row_time(r, i, 3), .by_person = row_bool(r, i, 4),
 		};
+		if (!row_null(r, i, 5))
+			TRY(reason_open(c, item, row_bytes(r, i, 5), &(*out)[i].reason));
+	}
+	return ERR_OK;
 }
 
 enum err pool_history(struct call *c, struct uuid coop, struct uuid id, struct moderation **out, size_t *n)
@@ -211,7 +228,7 @@ enum err pool_history(struct call *c, struct uuid coop, struct uuid id, struct m
 	TRY(pool_read(c, coop, id, &item, NULL));
 	TRY(db_begin_in(c, coop, DB_READ));
 	TRY(db_query(c, decisions_ask, &r, A_UUID(id)));
-	decisions_read(c->arena, &r, out, n);
+	TRY(decisions_read(c, &item, &r, out, n));
 	return db_commit(c);
 }
 
@@ -243,8 +260,7 @@ enum err pool_read_item(struct call *c, struct uuid coop, struct uuid id, const 
 	item_read(c, &asked->item, 0, &out->item);
 	TRY(facts_open(c, &asked->item, &out->item, 1));
 	TRY(sealed_open(c, &out->item, coop, row_bytes(&asked->item, 0, ITEM_SEALED), &out->content));
-	decisions_read(c->arena, &asked->decisions, &out->history, &out->n_history);
-	return ERR_OK;
+	return decisions_read(c, &out->item, &asked->decisions, &out->history, &out->n_history);
 }
 
 enum err pool_own_page(struct call *c, struct uuid coop, int member_no, int64_t after, struct pool_own **out, size_t *n)

@@ -38,8 +38,8 @@ SQL(hold_insert,
 	"INSERT INTO moderation_decision (coop_id, contribution_id, decision, stage, at, reason) SELECT $1, unnest($2), 'hold', 'on_submission', $3, unnest($4)");
 SQL(member_count, "UPDATE membership SET contributed = contributed + $3 WHERE coop_id = $1 AND id = $2");
 SQL(preference_insert,
-	"INSERT INTO statement (coop_id, member_id, layer, item_id, uses, effect, declared_by, declared_at, external, verbatim, revision, salt) "
-	"SELECT $1, $2, 1, unnest($3), $4, 'deny', $5, $6, true, $7, $8, unnest($9)");
+	"INSERT INTO statement (coop_id, member_id, layer, item_id, uses, effect, declared_by, declared_at, external, revision, salt) "
+	"SELECT $1, $2, 1, unnest($3), $4, 'deny', $5, $6, true, $7, unnest($8)");
 SQL(shard_find, "SELECT no FROM shard_key WHERE coop_id = $1 AND kind = $2 AND licence = $3 AND month = $4");
 SQL(shard_add,
 	"INSERT INTO shard_key (coop_id, no, kind, licence, month) SELECT $1, coalesce(max(no) + 1, 0), $2, $3, $4 FROM shard_key WHERE coop_id = $1 RETURNING no");
@@ -414,7 +414,8 @@ static enum err write_holds(struct call *c, const struct intake *in, instant at,
 	return n ? db_queue(c, hold_insert, A_UUID(in->coop), A_UUIDS(ids, n), A_TIME(at), A_TEXTS(reasons, n)) : ERR_OK;
 }
 
-/* One statement for all items with the same preference string: in a batch it is mostly one. The item's leaf holds the commitment to it, under the item's salt. */
+/* One statement for all items with the same preference string: in a batch it is mostly one. The string itself is among the item's circumstances, which are sealed; the item's leaf
+ * holds the commitment to it, under the item's salt. */
 static enum err write_preference(struct call *c, const struct intake *in, instant at, const struct writing *k, size_t from, bool *done)
 {
 	size_t n = 0, uses = 0;
@@ -432,7 +433,7 @@ static enum err write_preference(struct call *c, const struct intake *in, instan
 		if (model->deny >> use & 1)
 			names[uses++] = str_of(policy_use_name(use));
 	return db_queue(c, preference_insert, A_UUID(in->coop), A_UUID(in->member), A_UUIDS(ids, n), A_TEXTS(names, uses), A_UUID(in->account), A_TIME(at),
-		A_STR(model->preferences), A_Z(policy_dialect_name(POLICY_DIALECT_AIPREF_07)), A_BYTEAS(salts, n));
+		A_Z(policy_dialect_name(POLICY_DIALECT_AIPREF_07)), A_BYTEAS(salts, n));
 }
 
 static enum err write_preferences(struct call *c, const struct intake *in, instant at, const struct writing *k)
