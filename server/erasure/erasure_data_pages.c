@@ -195,6 +195,26 @@ static struct str flow_picture(struct arena *a, const struct where *where)
 	return chart_flow(a, &(struct chart_flow){ "Releases that held it, and who has copies of them", left, right, n_left, n_right, links, n_links });
 }
 
+/* What follows for those who do not confirm, step by step. */
+static void write_ladder(struct json_writer *w, struct arena *a)
+{
+	static const struct { int days; const char *text; } steps[] = {
+#define X(name, days, word, text) { days, text },
+		DUTY_STEPS(X)
+#undef X
+	};
+	jw_key(w, "ladder");
+	jw_array(w);
+	for (size_t i = 0; i < CH_LEN(steps); i++) {
+		int days = steps[i].days < 0 ? -steps[i].days : steps[i].days;
+		jw_object(w);
+		jw_kstr(w, "when", !days ? STR("On the day") : str_fmt(a, "%d days %s it", days, steps[i].days < 0 ? "before" : "after"));
+		jw_kz(w, "what", steps[i].text);
+		jw_end_object(w);
+	}
+	jw_end_array(w);
+}
+
 static struct str copies_words(struct arena *a, const struct where *where)
 {
 	const struct duty_counts *n = &where->counts;
@@ -216,6 +236,7 @@ void erasure_write_where(struct json_writer *w, struct arena *a, const struct er
 	jw_kbool(w, "any_copy", where->n_copies > 0);
 	jw_kbool(w, "copies_known", where->n_copies > 0 || e->propagating_at != INSTANT_NONE || erasure_over(e->state));
 	jw_kstr(w, "copies_words", copies_words(a, where));
+	write_ladder(w, a);
 	jw_kstr(w, "flow", where->n_copies ? flow_picture(a, where) : STR_NONE);
 	jw_key(w, "copies");
 	jw_array(w);

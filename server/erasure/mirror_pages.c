@@ -39,7 +39,7 @@ static struct str picture(struct arena *a, const struct mirror *mirrors, size_t 
 {
 	struct chart_bar *bars = ARENA_ARRAY(a, n + 1, struct chart_bar);
 	for (size_t i = 0; i < n; i++)
-		bars[i] = (struct chart_bar){ .label = mirrors[i].name, .value = mirrors[i].seen_upto + 1, .class = mirrors[i].listed ? "exclude" : mirrors[i].seen_upto >= upto ? "include" : "hold",
+		bars[i] = (struct chart_bar){ .label = mirrors[i].name, .value = mirrors[i].seen_upto + 1, .class = mirrors[i].listed ? "exclude" : mirrors[i].owed ? "hold" : "include",
 			.text = mirrors[i].seen_upto >= upto ? STR("all") : str_fmt(a, "%lld of %lld", (long long)mirrors[i].seen_upto + 1, (long long)upto + 1) };
 	return upto < 0 || n > LIMIT_PAGE_DEFAULT ? STR_NONE : chart_parts(a, "Tombstones that each mirror has confirmed", bars, n, upto + 1);
 }
