@@ -70,6 +70,12 @@ static const struct { const char *type, *words; } sentences[] = {
 	{ "access.granted", "Access was granted" },
 	{ "access.refused", "Access was refused" },
 	{ "access.revoked", "Access was revoked" },
+	{ "mirror.registered", "A mirror was registered" },
+	{ "mirror.suspended", "A mirror was suspended" },
+	{ "mirror.resumed", "A mirror was taken up again" },
+	{ "mirror.ended", "A mirror was ended" },
+	{ "deletion.receipt", "A recipient confirmed deletions" },
+	{ "deletion.overdue", "A deletion was not confirmed in time" },
 };
 
 static struct str words_of(struct str type)

@@ -2,6 +2,9 @@
 import { test, before, after } from "node:test";
 import assert from "node:assert/strict";
 import { fork } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { published, until } from "./published.mjs";
 import { Signer, webhookIsSigned } from "./signer.mjs";
 
@@ -9,7 +12,7 @@ const coop = "/api/v1/coops/alpine";
 const env = { COMMONHOLD_ALLOW_PRIVATE: "yes" };
 const today = "2026-02-12T10:00:00Z";
 const key = new Signer();
-let here, lab, reader, receiver, heard = [], mirror, secret, grants = {}, version, deletion;
+let here, lab, reader, receiver, heard = [], mirror, secret, grants = {}, version, deletion, folder, kept;
 
 const ok = (status, answer) => {
   assert.equal(answer.status, status, answer.text);
@@ -22,6 +25,9 @@ async function granted(who) {
   const asked = ok(201, await who.post(`${coop}/access-requests`, { purpose: "research", description: "To see what comes of it.", organisation: `Laboratory of ${who.email}`, terms_sha256: terms.terms_sha256 }));
   return ok(200, await here.admin.post(`${coop}/access-requests/${asked.id}/decision`, { decision: "grant" })).grant;
 }
+
+// The mirror tool, as cron would run it.
+const sync = () => JSON.parse(here.server.command(["mirror", "sync", join(folder, "copy"), `${here.server.url}${coop}`, "--trust-first", "--token-file", join(folder, "token"), "--mirror", kept.id, "--json"], today));
 
 async function download(who) {
   const files = await who.get(`${coop}/releases/latest/files/manifest.json`);
@@ -44,13 +50,19 @@ before(async () => {
   const made = ok(201, await lab.post(`${coop}/mirrors`, { name: "Lab copy", kind: "webhook", url: `http://127.0.0.1:${port}/hook`, public_key: key.publicKey.toString("hex"), proof: key.proof("alpine", today) }));
   ({ mirror, secret } = made);
   ok(200, await lab.put(`${coop}/mirrors/${mirror.id}/holdings`, { releases: [version] }));
+  folder = mkdtempSync(join(tmpdir(), "ch-"));
+  const own = JSON.parse(here.server.command(["mirror", "key", join(folder, "copy"), "--coop", "alpine", "--json"], today));
+  kept = ok(201, await lab.post(`${coop}/mirrors`, { name: "Tool copy", kind: "pull", public_key: own.public_key, proof: own.proof })).mirror;
+  writeFileSync(join(folder, "token"), lab.token, { mode: 0o600 });
+  assert.equal(sync().version, version);
 });
 after(async () => {
+  if (folder) rmSync(folder, { recursive: true, force: true });
   receiver?.disconnect();
   await here?.stop();
 });
 
-test("a deletion is announced to the mirror and to the grantee, and each owes a receipt", async () => {
+test("a deletion is announced to mirrors and to the grantee, and each owes a receipt", async () => {
   const [item] = page(await here.member.get(`${coop}/contributions`));
   deletion = ok(201, await here.member.post(`${coop}/deletions`, { kind: "erase", scope: "items", items: [item.id] }));
   await until("the deletion to be announced", async () => ok(200, await here.member.get(`${coop}/deletions/${deletion.id}`)).state === "propagating");
@@ -59,10 +71,22 @@ test("a deletion is announced to the mirror and to the grantee, and each owes a 
   assert.ok(!got.body.includes(item.id));
   const duties = page(await here.admin.get(`${coop}/duties`));
   assert.deepEqual(duties.map((d) => [d.deletion, d.releases.includes(version), Boolean(d.mirror), Boolean(d.grant)]).sort((a, b) => a[2] - b[2]),
-    [[deletion.id, true, false, true], [deletion.id, true, true, false]]);
+    [[deletion.id, true, false, true], [deletion.id, true, true, false], [deletion.id, true, true, false]]);
   const [mine] = page(await reader.get(`${coop}/duties`));
   assert.deepEqual([mine.grant, mine.deletion, mine.step], [grants[reader.email], null, "announced"]);
   assert.equal((await reader.get(`${coop}/releases/${version}/files/manifest.json`)).status, 410);
+});
+
+test("the mirror tool deals with it and returns a receipt that confirms", async () => {
+  await until("the release without it", async () => ok(200, await lab.get(`${coop}/releases/latest`)).version !== version, 30);
+  const run = sync();
+  assert.notEqual(run.version, version);
+  assert.equal(run.receipt, "sent", JSON.stringify(run));
+  const [receipt] = page(await lab.get(`${coop}/mirrors/${kept.id}/receipts`));
+  assert.deepEqual([receipt.method, receipt.releases, receipt.doubtful], ["patched", [run.version], false]);
+  const duty = page(await here.admin.get(`${coop}/duties`)).find((d) => d.mirror === kept.id);
+  assert.equal(duty.method, "patched");
+  assert.ok(duty.confirmed_at);
 });
 
 test("a receipt that lies about what is held is refused; the true one confirms", async () => {
