@@ -208,7 +208,7 @@ static void write_ladder(struct json_writer *w, struct arena *a)
 	for (size_t i = 0; i < CH_LEN(steps); i++) {
 		int days = steps[i].days < 0 ? -steps[i].days : steps[i].days;
 		jw_object(w);
-		jw_kstr(w, "when", !days ? STR("On the day") : str_fmt(a, "%d days %s it", days, steps[i].days < 0 ? "before" : "after"));
+		jw_kstr(w, "when", !days ? STR("On the day") : str_fmt(a, "%d days %s", days, steps[i].days < 0 ? "before" : "after"));
 		jw_kz(w, "what", steps[i].text);
 		jw_end_object(w);
 	}

@@ -117,7 +117,7 @@ struct str erasure_next_words(struct arena *a, const struct erasure *e, const st
 	case ERASURE_PURGED:
 		return STR("Mirrors and everybody who downloaded it are told, and get a day by which to confirm.");
 	case ERASURE_PROPAGATING:
-		return where->counts.next_due == INSTANT_NONE ? STR("Those who are overdue are named in public until they confirm.")
+		return where->counts.next_due == INSTANT_NONE || where->counts.next_due < clock_now() ? STR("What follows for those who are overdue is listed on this page. You are told when everybody has confirmed, or when nothing more can be done.")
 			: str_fmt(a, "The next receipt is due on %.*s. You are told when everybody has confirmed, or when nothing more can be done.", STR_ARG(words_day(a, where->counts.next_due)));
 	case ERASURE_DENIED:
 		return e->appeal_until != INSTANT_NONE && uuid_is_nil(e->appeal_ballot) && clock_now() <= e->appeal_until
