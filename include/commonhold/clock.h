@@ -20,6 +20,8 @@ typedef int64_t instant; /* microseconds since the epoch, UTC */
 
 /* The present, or what a test set. */
 instant clock_now(void);
+/* The same without what is finer than `unit` (CLOCK_SECOND, CLOCK_HOUR …), since the epoch. The clock moves on between two questions: never subtract a remainder asked for anew. */
+instant clock_now_whole(int64_t unit);
 /* Fixes the clock at t, or lets it run again (INSTANT_NONE). With offset it runs on from there. */
 void clock_set(instant t);
 void clock_shift(int64_t offset);

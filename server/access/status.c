@@ -36,7 +36,7 @@ static struct str min_usable(const struct rows *r)
 
 static void write_status(struct json_writer *w, struct arena *a, struct str origin, int64_t size, struct sha256 root, int64_t tombstones, const struct rows *versions)
 {
-	instant now = clock_now() - clock_now() % CLOCK_SECOND;
+	instant now = clock_now_whole(CLOCK_SECOND);
 	jw_object(w);
 	jw_kstr(w, "created", clock_format(a, now));
 	jw_kstr(w, "expires", clock_format(a, now + STATUS_LIFE));

@@ -22,6 +22,12 @@ instant clock_now(void)
 	return t != INSTANT_NONE ? t : clock_read(CLOCK_REALTIME) + atomic_load(&offset);
 }
 
+instant clock_now_whole(int64_t unit)
+{
+	instant now = clock_now();
+	return now - now % unit;
+}
+
 void clock_set(instant t)
 {
 	atomic_store(&fixed, t);

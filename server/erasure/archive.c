@@ -446,7 +446,7 @@ static enum err put_all(struct work *w, struct uuid coop, struct archive_made *o
 
 enum err archive_write(struct call *c, struct uuid coop, const struct archive_sink *sink, struct archive_made *out)
 {
-	struct work w = { .c = c, .sink = sink, .at = clock_now() - clock_now() % CLOCK_SECOND };
+	struct work w = { .c = c, .sink = sink, .at = clock_now_whole(CLOCK_SECOND) };
 	if (uuid_is_nil(c->actor.account))
 		return fail(c, ERR_UNAUTHENTICATED, "Sign in first.");
 	if (!instance_keys())

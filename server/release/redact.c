@@ -50,7 +50,7 @@ static enum err find_base(struct call *c, struct uuid coop, struct release *base
 static enum err redaction_new(struct call *c, const struct release *base, struct release *out)
 {
 	struct uuid id = uuid_new();
-	instant now = clock_now() - clock_now() % CLOCK_SECOND;
+	instant now = clock_now_whole(CLOCK_SECOND);
 	TRY(db_exec(c, redaction_insert, A_UUID(base->coop), A_UUID(base->id), A_UUID(id), A_TIME(now)));
 	TRY(db_exec(c, redaction_event, A_UUID(base->coop), A_UUID(id), A_Z("Items of an earlier release were erased: one without them is being built.")));
 	struct str text = uuid_format(c->arena, id);

@@ -215,7 +215,7 @@ enum err tombstone_append(struct call *c, struct uuid coop, const struct tombsto
 	TRY(coop_get(c, coop, &co));
 	TRY(tombstone_upto(c, coop, &upto, &m.prev));
 	TRY(ledger_key(c, coop, &m.key));
-	instant made_at = clock_now() - clock_now() % CLOCK_HOUR;
+	instant made_at = clock_now_whole(CLOCK_HOUR);
 	m.coop = co.key_name;
 	m.made_at = clock_format(c->arena, made_at);
 	columns_make(c->arena, &k, n_due);
@@ -267,7 +267,7 @@ enum err tombstone_lines(struct call *c, struct uuid coop, int64_t from, int64_t
 
 static void head_write(struct json_writer *w, struct arena *a, struct sha256 chain, struct str origin, struct sha256 root, int64_t size, int64_t upto)
 {
-	instant now = clock_now() - clock_now() % CLOCK_SECOND;
+	instant now = clock_now_whole(CLOCK_SECOND);
 	jw_object(w);
 	jw_kstr(w, "chain", sha256_hex(a, chain));
 	jw_kstr(w, "created", clock_format(a, now));

@@ -168,10 +168,23 @@ static void a_test_moves_the_clock_by_a_year_in_an_instant(void **state)
 
 int main(void)
 {
+/* A running clock moves on between two questions: what is whole must come from one. */
+static void whole_seconds_are_whole_while_the_clock_runs(void **state)
+{
+	(void)state;
+	clock_set(INSTANT_NONE);
+	for (int i = 0; i < 20000; i++) {
+		instant before = clock_now(), whole = clock_now_whole(CLOCK_SECOND);
+		assert_true(whole % CLOCK_SECOND == 0 && whole > before - CLOCK_SECOND && whole <= clock_now());
+	}
+	assert_true(clock_now_whole(CLOCK_HOUR) % CLOCK_HOUR == 0);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(civil_dates_are_right_across_leap_years), TEST(every_day_of_four_centuries_goes_there_and_back), TEST(rfc_3339_is_read_with_any_offset), TEST(http_dates_follow_rfc_9110),
-		TEST(durations_are_read_part_by_part), TEST(a_month_later_is_clamped_to_the_months_last_day), TEST(a_test_moves_the_clock_by_a_year_in_an_instant),
+		TEST(durations_are_read_part_by_part), TEST(a_month_later_is_clamped_to_the_months_last_day), TEST(whole_seconds_are_whole_while_the_clock_runs),
+		TEST(a_test_moves_the_clock_by_a_year_in_an_instant),
 	};
 	return cmocka_run_group_tests_name("clock", tests, NULL, NULL);
 }
