@@ -166,8 +166,6 @@ static void a_test_moves_the_clock_by_a_year_in_an_instant(void **state)
 	assert_true(clock_tick() <= clock_tick());
 }
 
-int main(void)
-{
 /* A running clock moves on between two questions: what is whole must come from one. */
 static void whole_seconds_are_whole_while_the_clock_runs(void **state)
 {
@@ -180,6 +178,8 @@ static void whole_seconds_are_whole_while_the_clock_runs(void **state)
 	assert_true(clock_now_whole(CLOCK_HOUR) % CLOCK_HOUR == 0);
 }
 
+int main(void)
+{
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(civil_dates_are_right_across_leap_years), TEST(every_day_of_four_centuries_goes_there_and_back), TEST(rfc_3339_is_read_with_any_offset), TEST(http_dates_follow_rfc_9110),
