@@ -25,6 +25,7 @@ CREATE TABLE adapter_target (
 	latest_etag  text,
 	PRIMARY KEY (coop_id, mirror_id),
 	FOREIGN KEY (coop_id, mirror_id) REFERENCES mirror,
+	CONSTRAINT a_place_is_kept_by_one_target UNIQUE (endpoint, place, prefix),
 	CONSTRAINT adapter_kind_is_known CHECK (kind IN ('s3', 'huggingface')),
 	CONSTRAINT adapter_audience_is_known CHECK (audience IN ('members', 'gated_manual', 'gated_auto', 'public')),
 	CONSTRAINT adapter_state_is_known CHECK (state IN ('waiting', 'working', 'current', 'retrying', 'refused', 'dead')),

@@ -87,10 +87,8 @@ CH_CHECK enum err adapter_read(struct call *c, struct uuid coop, struct uuid mir
 CH_CHECK enum err adapter_end(struct call *c, struct uuid coop, struct uuid mirror, bool erase);
 /* Admin: tries again at once, dead letters too. */
 CH_CHECK enum err adapter_retry(struct call *c, struct uuid coop, struct uuid mirror, struct adapter_target *out);
-/* Queues the run of every target of the co-op; inside. Called where releases are published or withdrawn, by the job's name alone. */
-CH_CHECK enum err adapter_queue(struct call *c, struct uuid coop);
-
-/* "adapter.publish" and "adapter.redact" {coop, mirror}: one run of a target; "adapter.compare" {coop}: queues those of a co-op; "adapter.tick": of all that are behind. */
+/* "adapter.publish" and "adapter.redact" {coop, mirror}: something is new, queued by mirror.h; "adapter.run" {coop, mirror}: one run of a target, one at a time; "adapter.tick": of all that are
+ * behind. */
 extern const struct job_kind adapter_jobs[];
 
 #endif

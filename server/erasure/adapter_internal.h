@@ -76,6 +76,8 @@ CH_CHECK enum err adapter_store_plan(struct adapter_run *run, struct adapter_pla
 /* The copy and its files are on record before the first byte is sent. */
 CH_CHECK enum err adapter_store_begin(struct adapter_run *run, struct adapter_version *v);
 CH_CHECK enum err adapter_store_files(struct adapter_run *run, struct adapter_version *v);
+/* Whether the version may still go there: asked last before it is named, since what was withdrawn meanwhile must not be. */
+CH_CHECK enum err adapter_store_still(struct adapter_run *run, const struct adapter_version *v);
 CH_CHECK enum err adapter_store_upload(struct adapter_run *run, const struct adapter_version *v, struct adapter_file *f, struct str upload_id, int64_t part_bytes);
 CH_CHECK enum err adapter_store_part(struct adapter_run *run, const struct adapter_version *v, const struct adapter_file *f, const struct adapter_part *p);
 CH_CHECK enum err adapter_store_parts(struct adapter_run *run, const struct adapter_version *v, const struct adapter_file *f, struct adapter_part **out, size_t *n);

@@ -10,7 +10,6 @@
 #define LEASE_SECONDS 120 /* prolonged every two seconds of an exchange */
 #define CHECKED_MAX (256 * KIB)
 
-SQL(targets_of_coop, "SELECT mirror_id FROM adapter_target WHERE coop_id = $1 ORDER BY mirror_id");
 SQL(targets_behind,
 	"SELECT mirror_id, greatest(coalesce(next_at, commonhold_now()), commonhold_now()) FROM adapter_target WHERE coop_id = $1 AND state NOT IN ('dead', 'refused') ORDER BY mirror_id");
 SQL(coops_there_are, "SELECT id FROM coop ORDER BY id");
@@ -138,6 +137,11 @@ static enum err run_steps(struct adapter_run *run)
 	}
 	if (e == ERR_OK)
 		return ended(run, &plan, again);
+	/* A file that is not what was published is told where the admins look. */
+	if (e == ERR_CORRUPT || e == ERR_IO) {
+		run->remote = true;
+		run->final = e == ERR_CORRUPT;
+	}
 	return run->remote ? failed(run) : e;
 }
 
@@ -193,26 +197,7 @@ static enum err job_lead(struct call *c, const struct json *args)
 	return db_commit(c);
 }
 
-enum err adapter_queue(struct call *c, struct uuid coop)
-{
-	struct rows r;
-	TRY(db_query(c, targets_of_coop, &r, A_UUID(coop)));
-	for (int i = 0; i < r.n; i++)
-		TRY(queue_run(c, coop, row_uuid(&r, i, 0), clock_now()));
-	return ERR_OK;
-}
-
-static enum err job_compare(struct call *c, const struct json *args)
-{
-	struct uuid coop;
-	if (!uuid_parse(json_member_text(args, "coop"), &coop))
-		return fail(c, ERR_INTERNAL, "A job does not name its co-op.");
-	TRY(db_begin_in(c, coop, DB_WRITE));
-	TRY(adapter_queue(c, coop));
-	return db_commit(c);
-}
-
-/* What a lost job, a charter that opens to fewer people, or somebody's hand in the bucket left behind. */
+/* What a lost job or a charter that opens to fewer people left behind: a run that finds nothing to do asks the place nothing. */
 static enum err tick_coop(struct call *c, struct uuid coop)
 {
 	struct rows r;
@@ -238,7 +223,6 @@ static enum err job_tick(struct call *c, const struct json *args)
 const struct job_kind adapter_jobs[] = {
 	{ "adapter.publish", job_lead, 5, 30 },
 	{ "adapter.redact", job_lead, 5, 30 },
-	{ "adapter.compare", job_compare, 5, 30 },
 	{ "adapter.tick", job_tick, 5, 60 },
 	{ "adapter.run", job_run, 20, LEASE_SECONDS },
 	JOB_TABLE_END,

@@ -206,6 +206,19 @@ enum err adapter_store_begin(struct adapter_run *run, struct adapter_version *v)
 	return adapter_store_files(run, v);
 }
 
+enum err adapter_store_still(struct adapter_run *run, const struct adapter_version *v)
+{
+	struct call *c = run->c;
+	struct release r;
+	bool fitting = false;
+	TRY(db_begin_in(c, run->t.coop, DB_READ));
+	TRY(release_get(c, run->t.coop, v->release.id, &r));
+	TRY(fits(run, &r, &fitting));
+	TRY(db_commit(c));
+	bool usable = r.state == RELEASE_PUBLISHED || r.state == RELEASE_SUPERSEDED;
+	return usable && fitting ? ERR_OK : adapter_fail(run, false, "Release %.*s was withdrawn while it went up.", STR_ARG(v->release.version));
+}
+
 enum err adapter_store_upload(struct adapter_run *run, const struct adapter_version *v, struct adapter_file *f, struct str upload_id, int64_t part_bytes)
 {
 	struct call *c = run->c;

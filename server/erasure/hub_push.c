@@ -292,6 +292,8 @@ enum err hub_show(struct adapter_run *run, struct adapter_version *v, struct str
 	buf_init(&lines, COMMIT_MAX);
 	enum err e = changes(run, v, in_lfs, &tree, &lines);
 	*commit = info.head;
+	if (e == ERR_OK)
+		e = adapter_store_still(run, v);
 	if (e == ERR_OK && lines.n)
 		e = hub_commit(run, info.head, str_cat(run->c->arena, STR("Release "), v->release.version), buf_str(&lines), commit);
 	buf_release(&lines);
@@ -363,6 +365,7 @@ enum err hub_publish(struct adapter_run *run, struct adapter_version *v)
 	TRY(hub_show(run, v, &commit));
 	TRY(check(run, v, commit));
 	TRY(hub_tag(run, v->release.version, commit, str_cat(run->c->arena, STR("Release "), v->release.version)));
+	TRY(adapter_store_still(run, v));
 	TRY(open_gate(run, v, commit));
 	TRY(adapter_store_latest(run, v->release.version, STR_NONE));
 	return adapter_store_published(run, v, commit);

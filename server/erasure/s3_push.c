@@ -399,6 +399,7 @@ enum err s3_publish(struct adapter_run *run, struct adapter_version *v)
 	}
 	TRY(adapter_store_files(run, v));
 	TRY(check_listing(run, v));
+	TRY(adapter_store_still(run, v));
 	TRY(latest_write(run, &v->release));
 	return adapter_store_published(run, v, STR_NONE);
 }

@@ -49,6 +49,8 @@ async function filesOf(version) {
   return Object.fromEntries(paths.map((p) => [p, sha256(readFileSync(join(dir, p)))]));
 }
 
+const sql = (text) => execFileSync("psql", ["-h", cluster(here.dir).socket, "-U", "postgres", "-d", "commonhold", "-XAtqc", text], { encoding: "utf8" });
+
 const services = [];
 after(() => { for (const s of services) s.stop(); });
 async function started(name, env) {
@@ -183,12 +185,30 @@ test("a server killed in the middle of an upload goes on with the part it was at
 test("a bucket that anybody can read is given nothing that is not for everybody", async () => {
   const s = await started("s3");
   await s.state({ bucket: { public: true } });
-  const m = await aim("s3", inBucket(s));
+  const m = await aim("s3", inBucket(s, { endpoint: s.url.replace("127.0.0.1", "localhost"), path_style: false }));
   const t = await settled(m);
   assert.equal(t.state, "refused");
   assert.match(t.error, /Anybody can read/);
   assert.deepEqual((await s.state()).objects, {});
-  assert.ok((await s.log()).every((l) => !l.url.includes("1.0.0")));
+  assert.ok((await s.log()).every((l) => !l.url.includes("1.0.0") && !l.url.startsWith("/mirror/")), "and its name is in the host");
+  await gone(m);
+});
+
+test("what never gets through is given up, shown, and tried again when an admin says so", async () => {
+  const s = await started("s3");
+  await s.fail({ act: "status", status: 503, times: 1000 });
+  const m = await aim("s3", inBucket(s));
+  await until("the first attempt to fail", async () => (await read(m)).attempts > 0);
+  sql(`UPDATE adapter_target SET attempts = 13 WHERE mirror_id = '${m.id}'`);
+  const t = await settled(m);
+  assert.deepEqual([t.state, t.attempts, t.next_at], ["dead", 14, null]);
+  assert.match(t.error, /503/);
+  await s.calm();
+  assert.equal((await here.admin.post(`${m.path}/retry`)).status, 200);
+  assert.equal((await settled(m)).state, "current");
+  await holds(s, "1.0.0");
+  const taken = await here.admin.put((await mirror("s3")).path, inBucket(s));
+  assert.equal(taken.status, 409, "a place is kept by one target");
   await gone(m);
 });
 
@@ -199,7 +219,7 @@ test("credentials that are wrong are refused once, and are nowhere to be seen", 
   assert.deepEqual([a.state, b.state], ["refused", "refused"]);
   assert.match(a.error, /403 \(SignatureDoesNotMatch\)/);
   assert.match(b.error, /403/);
-  const dump = execFileSync("psql", ["-h", cluster(here.dir).socket, "-U", "commonhold", "-d", "commonhold", "-Atc", "SELECT args::text, last_error FROM job"], { encoding: "utf8", env: { ...process.env } });
+  const dump = sql("SELECT args::text, last_error FROM job");
   const command = readFileSync(`/proc/${here.server.child.pid}/cmdline`, "utf8");
   const seen = [logs, here.server.log(), dump, command, JSON.stringify([a, b]), (await here.admin.get(`${coop}/log/entries?limit=100`)).text].join("\n");
   assert.ok(logs.includes("adapter.failed"), "the log has what failed");
@@ -293,9 +313,15 @@ test("what is erased goes from every place with its history, and the places' own
   const converted = await until("the converted copy to be noticed", async () => { const t = await read(targets[1]); return /converted copy/.test(t.error ?? "") && t; });
   assert.equal(converted.state, "retrying");
   await s.state({ bucket: { locked: false } });
+  await s.fail({ op: "delete", path: "1.0.0", after: 3, act: "hold" });
   await hub.state({ unconvert: "alpine/voices" });
   assert.equal((await here.admin.post(`${targets[0].path}/retry`)).status, 200);
   assert.equal((await here.admin.post(`${targets[1].path}/retry`)).status, 200);
+  await until("the erasing to be under way", async () => await s.held() === 1);
+  here.server.child.kill("SIGKILL");
+  await here.server.exited;
+  await s.release();
+  await restart();
 
   const now = await filesOf("2.0.0");
   for (const m of targets) {
@@ -338,4 +364,19 @@ test("what is erased goes from every place with its history, and the places' own
   for (const m of targets) await until("the target to be forgotten", async () => (await here.admin.get(m.path)).status === 404);
   assert.deepEqual((await s.state()).versions.filter((v) => /\d\.\d\.\d\//.test(v.key)), []);
   assert.deepEqual((await hub.state()).repos, {});
+});
+
+test("where nothing may be shown any more, nothing is", async () => {
+  const s = await started("s3"), hub = await started("hub");
+  await s.state({ bucket: { versionless: true } });
+  const targets = [await aim("s3", inBucket(s)), await aim("huggingface", inRepository(hub))];
+  for (const m of targets) assert.equal((await settled(m)).state, "current");
+  for (const who of [here.member, here.admin]) {
+    const asked = await who.post(`${coop}/deletions`, { kind: "erase", scope: "coop" });
+    assert.equal(asked.status, 201, asked.text);
+  }
+  for (const m of targets) await until("the last version to be gone", async () => { const t = await read(m); return t.state === "current" && t.latest === null && t.copies.every((c) => c.state === "erased"); });
+  assert.deepEqual(Object.keys((await s.state()).objects), []);
+  const repo = (await hub.state()).repos["alpine/voices"];
+  assert.deepEqual([Object.keys(repo.files), repo.lfs, Object.keys(repo.tags), repo.commits.length], [[".gitattributes", "README.md"], [], [], 1]);
 });
