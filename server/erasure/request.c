@@ -227,6 +227,7 @@ static enum err restrict_items(struct call *c, const struct erasure_new *n)
 
 static enum err tell_received(struct call *c, const struct erasure *e)
 {
+	static const char *const kind_words[ERASURE_KIND_COUNT] = { "that it is deleted", "that it is in no release any more", "that it is in no release for a while", "that it is replaced" };
 	struct str what = items_words(c->arena, e);
 	if (e->asker == ERASURE_SUBJECT) {
 		TRY(tell_admins(c, e, "deletion.claim", "Somebody says that an item is about them",
@@ -234,11 +235,14 @@ static enum err tell_received(struct call *c, const struct erasure *e)
 		return tell_asker(c, e, "deletion.received", "Your claim was received",
 			str_fmt(c->arena, "%.*s are in no release from now on. An admin answers you by %.*s.", STR_ARG(what), STR_ARG(day_words(c->arena, e->due_at))));
 	}
+	if (e->state == ERASURE_EFFECTIVE && e->asker == ERASURE_AGENT)
+		return tell_member(c, e, "deletion.effective", "Your agent asked for a deletion, and it counts",
+			str_fmt(c->arena, "Your agent asked for this about %.*s of yours: %s. It counts from now on, as you allowed them.", STR_ARG(what), kind_words[e->kind]));
 	if (e->state == ERASURE_EFFECTIVE)
-		return e->asker == ERASURE_AGENT ? tell_member(c, e, "deletion.effective", "Your agent asked for a deletion, and it counts",
-			str_fmt(c->arena, "Your agent asked for %.*s. It counts from now on, as you allowed them.", STR_ARG(what))) : ERR_OK;
+		return tell_member(c, e, "deletion.effective", "What you asked for counts",
+			str_fmt(c->arena, "You asked for this about %.*s of yours: %s. It counts from now on. If it was not you, change your password, and tell the co-op.", STR_ARG(what), kind_words[e->kind]));
 	return tell_member(c, e, "deletion.confirm", "Your agent asks for a deletion: do you want it?",
-		str_fmt(c->arena, "Your agent asks for %.*s. Nothing happens until you confirm, and the request lapses after %d days.", STR_ARG(what), (int)(ERASURE_CONFIRM_LIFE / CLOCK_DAY)));
+		str_fmt(c->arena, "Your agent asks for this about %.*s of yours: %s. Nothing happens until you confirm, and the request lapses after %d days.", STR_ARG(what), kind_words[e->kind], (int)(ERASURE_CONFIRM_LIFE / CLOCK_DAY)));
 }
 
 static enum err write_request(struct call *c, struct uuid coop, const struct asking *a, struct uuid replacement, struct erasure *out)

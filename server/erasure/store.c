@@ -10,6 +10,7 @@
 
 SQL(erasure_by_id, "SELECT " ERASURE_COLUMNS " FROM erasure e WHERE e.coop_id = $1 AND e.id = $2");
 SQL(erasure_for_update, "SELECT " ERASURE_COLUMNS LOCKED " FROM erasure e WHERE e.coop_id = $1 AND e.id = $2 FOR UPDATE OF e");
+SQL(erasure_items_read, "SELECT " ERASURE_COLUMNS ", e.items FROM erasure e WHERE e.coop_id = $1 AND e.id = $2");
 SQL(erasure_mine_page,
 	"SELECT " ERASURE_COLUMNS " FROM erasure e WHERE e.coop_id = $1 AND (e.account_id = $2 OR e.member_id = (SELECT id FROM membership WHERE coop_id = $1 AND account_id = $2)) "
 	"AND ($3::timestamptz IS NULL OR (e.received_at, e.id) < ($3, $4)) ORDER BY e.received_at DESC, e.id DESC LIMIT $5");
@@ -232,19 +233,24 @@ static size_t items_after(const int64_t *items, size_t n, int64_t after, int lim
 
 enum err erasure_items(struct call *c, struct uuid coop, struct uuid id, int64_t after, int limit, struct erasure_item **out, size_t *n)
 {
-	struct erasure_locked l;
 	struct coop place;
 	struct rows r;
-	TRY(db_begin_in(c, coop, DB_WRITE));
-	TRY(erasure_lock_for(c, coop, id, &l, NULL));
+	bool admin = false;
+	TRY(db_begin_in(c, coop, DB_READ));
+	TRY(member_is_admin(c, coop, &admin));
 	TRY(coop_get(c, coop, &place));
-	if (l.items.p) {
+	TRY(db_query(c, erasure_items_read, &r, A_UUID(coop), A_UUID(id)));
+	struct erasure e = r.n == 1 ? erasure_of_row(&r, 0) : (struct erasure){ .mine = false };
+	if (r.n != 1 || (!admin && !e.mine))
+		return fail(c, ERR_NOT_FOUND, "There is no such request.");
+	struct str packed = row_bytes(&r, 0, 36);
+	if (packed.p) {
 		int64_t *items;
 		const int64_t *wanted;
-		size_t all = items_unpack(c->arena, l.items, &items), some = items_after(items, all, after, limit, &wanted);
+		size_t all = items_unpack(c->arena, packed, &items), some = items_after(items, all, after, limit, &wanted);
 		TRY(db_query(c, erasure_items_named, &r, A_UUID(coop), A_UUID(id), A_I64S(wanted, some)));
 	} else {
-		TRY(db_query(c, erasure_items_of_member, &r, A_UUID(coop), A_UUID(id), A_UUID(l.e.member), A_I64(after), A_INT(limit)));
+		TRY(db_query(c, erasure_items_of_member, &r, A_UUID(coop), A_UUID(id), A_UUID(e.member), A_I64(after), A_INT(limit)));
 	}
 	*n = (size_t)r.n;
 	*out = ARENA_ARRAY(c->arena, *n + 1, struct erasure_item);

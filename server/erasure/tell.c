@@ -18,7 +18,7 @@ struct str day_words(struct arena *a, instant t)
 struct str items_words(struct arena *a, const struct erasure *e)
 {
 	if (e->scope != ERASURE_ITEMS)
-		return STR("everything that they contributed here");
+		return STR("everything contributed here");
 	return e->n_items == 1 ? STR("one item") : str_fmt(a, "%lld items", (long long)e->n_items);
 }
 

@@ -223,7 +223,7 @@ static void an_agent_asks_within_what_the_member_allowed(void **state)
 	assert_ok(by(&w, 5), agent_authorise(by(&w, 5), w.coop, agent->actor.account, 1u << ERASURE_ERASE, true, clock_now() + CLOCK_DAY, &g));
 	assert_ok(agent, erasure_ask(agent, w.coop, &wish, &e));
 	assert_int_equal(e.state, ERASURE_EFFECTIVE);
-	assert_int_equal(notices(&w, 5, "deletion.effective"), 1);
+	assert_int_equal(notices(&w, 5, "deletion.effective"), 1); /* the first was confirmed by the member */
 	clock_set(clock_now() + CLOCK_DAY);
 	wish.issued_at = clock_now();
 	wish.expires_at = clock_now() + CLOCK_MINUTE;
