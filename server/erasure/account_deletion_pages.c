@@ -8,7 +8,7 @@
 
 /* The whole account: what happens, the proof that it is the person, and how far it is. */
 
-static enum err proof_write(struct json_writer *w, struct request *rq)
+enum err page_write_proof(struct json_writer *w, struct request *rq)
 {
 	enum proof_kind kind;
 	TRY(proof_wanted(rq->call, &kind));
@@ -82,7 +82,7 @@ static enum err account_data(struct json_writer *w, struct request *rq, struct r
 	jw_kz(w, "title", "Delete my account");
 	jw_kstr(w, "backups_until", words_day(rq->call->arena, until.content));
 	jw_kstr(w, "key_backups", words_day(rq->call->arena, until.keys));
-	TRY(proof_write(w, rq));
+	TRY(page_write_proof(w, rq));
 	TRY(coops_write(w, rq));
 	return request_write(w, rq);
 }

@@ -32,6 +32,8 @@ CH_CHECK enum err erasure_write_items(struct json_writer *w, struct request *rq,
 void erasure_write_row(struct json_writer *w, struct arena *a, const struct erasure *e);
 /* A day from a form ("2027-03-01", the beginning of that day in UTC); false for anything else. */
 CH_CHECK bool form_day(struct str text, instant *out);
+/* Which proof the actor has to show in a form with partial/proof_fields (account_deletion_pages.c). */
+CH_CHECK enum err page_write_proof(struct json_writer *w, struct request *rq);
 /* Where the request's page is. */
 struct str erasure_path(struct arena *a, struct str slug, const struct erasure *e);
 

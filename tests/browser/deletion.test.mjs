@@ -301,6 +301,25 @@ test("a mirror is registered on the page with the proof of its key", async () =>
   await lab.context.close();
 });
 
+test("somebody reads what is held about them and why, and takes it all with them", async () => {
+  const somebody = await visitor(here.member), { page } = somebody, found = [];
+  await somebody.go("/me");
+  await somebody.follow("What is held about me");
+  await somebody.reads("What is held, and why", "When you go", "Delete my account");
+  assert.ok(await page.locator("tbody tr").count() > 20);
+  await look(page, "/account/data", found);
+  await page.getByLabel("Your password").fill("not the password");
+  await somebody.press("Download everything");
+  assert.equal(await page.locator("main .notice.bad").count(), 1);
+  await page.getByLabel("Your password").fill(here.member.password);
+  const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "Download everything" }).click()]);
+  assert.match(download.suggestedFilename(), /^commonhold-archive-2026-02-11\.tar$/);
+  const names = execFileSync("tar", ["tf", await download.path()], { encoding: "utf8" });
+  assert.match(names, /archive\.json/);
+  assert.deepEqual([...found, ...somebody.complaints], []);
+  await somebody.context.close();
+});
+
 test("the whole account goes after its password, everything with it", async () => {
   const leaver = await here.newcomer("Lea Leaver"), found = [];
   ok(201, await leaver.post(`${api}/members`));

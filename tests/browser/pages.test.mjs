@@ -32,7 +32,7 @@ function pagesOf(coop, release, ballot, items, income) {
     `/compare?coop=${here.slug}&coop=lowland`, "/compare"];
   const member = ["/", "/me", "/me/sign-in", "/inbox", "/me/notices", "/me/calendar", "/coops/new", coop, `${coop}/choices`, `${coop}/contributions`, ...items.map((i) => `${coop}/contributions/${i.id}`), `${coop}/contribute`,
     `${coop}/contribute?kind=chat`, `${coop}/contribute?kind=feedback`, `${coop}/delegations`, `${coop}/delegations/new`, `${coop}/delegations/who`, `${coop}/delegations/report`, `${coop}/members`, `${coop}/motions`, `${coop}/motions/new`, `${coop}/charter/amend`, `${coop}/controls`, `${coop}/ballots`, `${coop}/ballots/${ballot}`, `${coop}/benefits`, `${coop}/deletions`, `${coop}/deletions/new?item=${items[0].id}`, `${coop}/deletions/new?all=yes`,
-    `${coop}/deletions/agents`, `${coop}/tombstones`, `${coop}/mirrors`, "/account/deletion", `/compare?coop=lowland&coop=${here.slug}`];
+    `${coop}/deletions/agents`, `${coop}/tombstones`, `${coop}/mirrors`, "/account/deletion", "/account/data", `/compare?coop=lowland&coop=${here.slug}`];
   const admin = [`${coop}/moderation`, `${coop}/deletions/queue`, `${coop}/members?state=all`, `${coop}/access/requests`, `${coop}/ballots/${ballot}`, `${coop}/benefits`, `${coop}/benefits/${income}`];
   return { anybody: { open, errors: [`${coop}/nothing`] }, member: { open: member, errors: [`${coop}/moderation`, `${coop}/deletions/queue`] }, admin: { open: admin, errors: [] }, outsider: { open: [coop, `${coop}/charter`, `${coop}/releases/${release}`, `${coop}/access`], errors: [`${coop}/ballots`] } };
 }
