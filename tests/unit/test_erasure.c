@@ -3,6 +3,7 @@
 
 #include "commonhold/sign_in.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -169,6 +170,104 @@ static void a_correction_takes_the_new_and_deletes_the_old_in_one_operation(void
 	assert_ok(by(&w, 5), erasure_ask(by(&w, 5), w.coop, &wish, &again));
 	assert_true(uuid_eq(again.id, e.id));
 	assert_int_equal(fixture_int("SELECT count(*) FROM contribution"), 2);
+}
+
+/* ---- At the same moment ---- */
+
+#define AT_ONCE 5
+
+struct racer {
+	struct world *w;
+	struct call *c;
+	struct erasure_wish wish;
+	struct uuid id;          /* of the request that was answered, or is acted on */
+	int act;                 /* 0 asks, 1 cancels, 2 accepts, 3 denies */
+	enum err err;
+};
+
+static void *race(void *arg)
+{
+	struct racer *r = arg;
+	struct erasure e = { .id = r->id };
+	switch (r->act) {
+	case 0:
+		r->err = erasure_ask(r->c, r->w->coop, &r->wish, &e);
+		break;
+	case 1:
+		r->err = erasure_cancel(r->c, r->w->coop, r->id, &e);
+		break;
+	case 2:
+		r->err = erasure_accept(r->c, r->w->coop, r->id, &e);
+		break;
+	default:
+		r->err = erasure_deny(r->c, r->w->coop, r->id, STR("no_match"), STR("It is not."), &e);
+	}
+	if (r->err != ERR_OK)
+		db_rollback(r->c);
+	db_release(r->c);
+	r->id = e.id;
+	return NULL;
+}
+
+static void race_all(struct racer *racers, size_t n)
+{
+	pthread_t threads[AT_ONCE];
+	for (size_t i = 0; i < n; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, race, &racers[i]), 0);
+	for (size_t i = 0; i < n; i++)
+		pthread_join(threads[i], NULL);
+}
+
+static void the_very_same_asked_at_the_same_moment_is_one_request(void **state)
+{
+	struct world w;
+	struct racer racers[AT_ONCE];
+	(void)state;
+	world_make(&w, NULL);
+	for (int round = 0; round < 10; round++) {
+		struct uuid item = world_contribute(&w, 5, str_fmt(w.system->arena, "item %d", round).p);
+		db_release(w.person);
+		for (int i = 0; i < AT_ONCE; i++) {
+			if (round == 0)
+				racers[i].c = fixture_call();
+			racers[i] = (struct racer){ .w = &w, .c = racers[i].c, .wish = { .kind = ERASURE_ERASE, .items = &item, .n_items = 1, .until = INSTANT_NONE, .issued_at = INSTANT_NONE, .expires_at = INSTANT_NONE } };
+			racers[i].c->actor = w.actor[5];
+		}
+		race_all(racers, AT_ONCE);
+		for (int i = 0; i < AT_ONCE; i++) {
+			assert_int_equal(racers[i].err, ERR_OK);
+			assert_true(uuid_eq(racers[i].id, racers[0].id));
+		}
+	}
+	assert_int_equal(fixture_int("SELECT count(*) FROM erasure"), 10);
+	assert_int_equal(fixture_int("SELECT count(*) FROM withdrawal"), 10);
+}
+
+static void of_answers_given_at_the_same_moment_one_counts(void **state)
+{
+	struct world w;
+	struct racer racers[4];
+	(void)state;
+	world_make(&w, NULL);
+	struct call *subject = stranger_new(&w, "subject");
+	struct actor person = subject->actor;
+	for (int round = 0; round < 10; round++) {
+		struct uuid item = world_contribute(&w, 5, str_fmt(w.system->arena, "item %d", round).p);
+		struct erasure e = claim(&w, subject, &item, 1, NULL);
+		db_release(w.person);
+		for (int i = 0; i < 3; i++) {
+			if (round == 0)
+				racers[i].c = fixture_call();
+			racers[i] = (struct racer){ .w = &w, .c = racers[i].c, .id = e.id, .act = 1 + i };
+			racers[i].c->actor = i == 0 ? person : w.actor[i - 1];
+		}
+		race_all(racers, 3);
+		assert_int_equal((racers[0].err == ERR_OK) + (racers[1].err == ERR_OK) + (racers[2].err == ERR_OK), 1);
+		assert_ok(subject, erasure_read(subject, w.coop, e.id, &e));
+		assert_int_equal(e.state, racers[0].err == ERR_OK ? ERASURE_CANCELLED : racers[1].err == ERR_OK ? ERASURE_EFFECTIVE : ERASURE_DENIED);
+		if (e.state == ERASURE_DENIED) /* makes room for the next claim */
+			daily(&w, clock_now() + ERASURE_APPEAL_LIFE + CLOCK_HOUR);
+	}
 }
 
 /* ---- Agents ---- */
@@ -490,6 +589,8 @@ int main(void)
 		fixture_test(what_makes_no_sense_is_refused_at_its_field),
 		fixture_test(an_embargo_ends_on_its_day_or_before_if_its_member_says_so),
 		fixture_test(a_correction_takes_the_new_and_deletes_the_old_in_one_operation),
+		fixture_test(the_very_same_asked_at_the_same_moment_is_one_request),
+		fixture_test(of_answers_given_at_the_same_moment_one_counts),
 		fixture_test(an_agent_asks_within_what_the_member_allowed),
 		fixture_test(what_nobody_confirms_lapses_and_nothing_is_deleted),
 		fixture_test(a_claim_restricts_at_once_and_an_admin_answers),
