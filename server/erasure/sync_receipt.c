@@ -111,8 +111,7 @@ static enum err receipt_try(struct sync *s, const struct names *held)
 	struct sign_key key;
 	struct document got;
 	const char *path = s->o->receipt_key ? s->o->receipt_key : folder_path(s, "mirror.key").p;
-	instant now = clock_now();
-	now -= now % CLOCK_SECOND;
+	instant now = clock_now_whole(CLOCK_SECOND);
 	if (s->state.receipt_at != INSTANT_NONE && now <= s->state.receipt_at)
 		now = s->state.receipt_at + 1; /* each is later than the one before */
 	TRY(mirror_key_open(s->arena, path, false, &key, s->e));
@@ -136,7 +135,8 @@ void receipt_send(struct sync *s)
 	struct names held;
 	if (!s->state.mirror.p || folder_versions(s, &held) != ERR_OK)
 		return;
-	if (s->state.receipt_upto == s->chain.upto && same_names(&held, &s->state.receipt_held))
+	bool nothing_ever = s->state.receipt_upto == -2 && s->chain.upto < 0 && held.n == 0;
+	if (nothing_ever || (s->state.receipt_upto == s->chain.upto && same_names(&held, &s->state.receipt_held)))
 		return;
 	s->out->receipt = "sent";
 	if (receipt_try(s, &held) == ERR_OK)

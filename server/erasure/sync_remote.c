@@ -87,13 +87,21 @@ static enum err refused(struct sync *s, struct str path, const struct fetch_answ
 	return s->e->code;
 }
 
+/* For what changes: not what some cache on the way remembers, since an older answer than the last is refused. */
+static size_t fresh_headers(struct sync *s, struct fetch_header out[2])
+{
+	out[0] = (struct fetch_header){ STR("Cache-Control"), STR("no-cache") };
+	out[1] = (struct fetch_header){ STR("Authorization"), s->token.p ? str_fmt(s->arena, "Bearer %.*s", STR_ARG(s->token)) : STR_NONE };
+	return s->token.p ? 2 : 1;
+}
+
 enum err remote_read(struct sync *s, struct str path, size_t max, long also, struct document *out)
 {
 	struct fetch_request r = request_to(s, path);
 	struct fetch_answer answer;
-	struct fetch_header auth = { STR("Authorization"), s->token.p ? str_fmt(s->arena, "Bearer %.*s", STR_ARG(s->token)) : STR_NONE };
-	r.headers = &auth;
-	r.n_headers = s->token.p ? 1 : 0;
+	struct fetch_header headers[2];
+	r.headers = headers;
+	r.n_headers = fresh_headers(s, headers);
 	r.max_bytes = (int64_t)max;
 	TRY(ask(s, &r, &answer));
 	if (answer.status != 200 && answer.status != also)
@@ -185,13 +193,13 @@ enum err remote_spool(struct sync *s, struct str path, const char *to, int64_t m
 {
 	struct fetch_request r = request_to(s, path);
 	struct fetch_answer answer = { 0 };
-	struct fetch_header auth = { STR("Authorization"), s->token.p ? str_fmt(s->arena, "Bearer %.*s", STR_ARG(s->token)) : STR_NONE };
+	struct fetch_header headers[2];
 	for (int attempt = 0;; attempt++) {
 		struct pouring p = { .s = s, .what = STR("the list of tombstones"), .fd = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644) };
 		if (p.fd < 0)
 			return sync_fail(s, ERR_IO, "disk", "A file cannot be made: %s.", strerrorname_np(errno));
-		r.headers = &auth;
-		r.n_headers = s->token.p ? 1 : 0;
+		r.headers = headers;
+		r.n_headers = fresh_headers(s, headers);
 		r.sink = pour;
 		r.go_on = pour_go_on;
 		r.arg = &p;
@@ -366,24 +374,35 @@ static enum err part_complete(struct sync *s, struct pouring *p, struct str url,
 	return ERR_OK;
 }
 
-enum err remote_download(struct sync *s, struct str version, struct str path, int64_t size, struct sha256 sha256, const char *to)
+/* One try at a whole file, from what there is of it. *right: it is the one that is meant; if not, nothing is kept of it. */
+static enum err download_try(struct sync *s, struct str version, struct str path, int64_t size, struct sha256 sha256, const char *part, bool *resumed, bool *right)
 {
-	const char *part = folder_path(s, ".mirror/parts/%.*s", STR_ARG(sha256_hex(s->arena, sha256))).p;
-	struct pouring p = { .s = s, .what = path, .fd = -1, .total = size, .hash = hasher_new(s->arena) };
-	p.what = str_of(str_z(s->arena, path));
-	TRY(bearer_ready(s, version));
+	struct pouring p = { .s = s, .what = str_of(str_z(s->arena, path)), .fd = -1, .total = size, .hash = hasher_new(s->arena) };
 	enum err e = part_resume(s, &p, part, size);
+	*resumed = p.resumed;
 	if (e == ERR_OK)
 		e = part_complete(s, &p, file_path(s, version, path), version, sha256, size);
 	if (e == ERR_OK && fsync(p.fd) != 0)
 		e = sync_fail(s, ERR_IO, "disk", "%.*s cannot be made durable: %s.", STR_ARG(path), strerrorname_np(errno));
 	if (p.fd >= 0)
 		close(p.fd);
-	TRY(e);
-	if (p.at != size || !sha256_eq(hasher_end(p.hash), sha256)) {
+	*right = e == ERR_OK && p.at == size && sha256_eq(hasher_end(p.hash), sha256);
+	if (e == ERR_OK && !*right)
 		(void)unlink(part);
+	return e;
+}
+
+enum err remote_download(struct sync *s, struct str version, struct str path, int64_t size, struct sha256 sha256, const char *to)
+{
+	const char *part = folder_path(s, ".mirror/parts/%.*s", STR_ARG(sha256_hex(s->arena, sha256))).p;
+	bool resumed = false, right = false;
+	TRY(bearer_ready(s, version));
+	TRY(download_try(s, version, path, size, sha256, part, &resumed, &right));
+	/* What an earlier run got may have been wrong. */
+	if (!right && resumed)
+		TRY(download_try(s, version, path, size, sha256, part, &resumed, &right));
+	if (!right)
 		return sync_fail(s, ERR_CORRUPT, "lied", "%.*s is not the file that the signed manifest speaks of: its hash differs.", STR_ARG(path));
-	}
 	if (rename(part, to) != 0)
 		return sync_fail(s, ERR_IO, "disk", "%.*s cannot be put in place: %s.", STR_ARG(path), strerrorname_np(errno));
 	return ERR_OK;
