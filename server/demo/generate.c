@@ -89,6 +89,8 @@ static void make_member(const struct run *r, unsigned coop, unsigned index, stru
 	m->lang = c->languages[demo_below(&random, (unsigned)c->language_count)];
 	m->joined = joined_at(r, coop, index);
 	m->choice = dispositions[demo_below(&random, CH_LEN(dispositions))];
+	if (index == 0)
+		m->choice = DEMO_CHOICE_SHARE; /* whoever tries the demo signs in as a founder, and wants to see where their data went */
 	m->licence = demo_chance(&random, 30) ? pick_licence(&random) : STR_NONE;
 	m->attribution = str_of(attributions[demo_below(&random, CH_LEN(attributions))]);
 	m->accepts_defaults = m->choice != DEMO_CHOICE_WITHHOLD && demo_chance(&random, 80);
