@@ -3,10 +3,13 @@
 #
 # Content is stored encrypted under a key for each member; the keys are in a database of their own, and erasing a member destroys the key. A backup of the keys brings
 # erased content back to life, so it is kept for days; a backup of the content alone is unreadable without them and may be kept for months. The two never share a file.
+# What was erased is marked in the keys database: a server that starts on a restored backup of the content erases it again.
 #
 #   COMMONHOLD_DATABASE_URL=… COMMONHOLD_KEYS_URL=… COMMONHOLD_DIR=… \
-#       backup.sh --to DIR --pass-file FILE [--content-days 180] [--keys-days 7]
+#       backup.sh --to DIR --pass-file FILE [--content-days 90] [--keys-days 7]
 #
+# The days are also COMMONHOLD_BACKUP_CONTENT_DAYS and COMMONHOLD_BACKUP_KEYS_DAYS; give the server the same, since it tells people by them when the last backup that may hold what
+# they had erased expires. Content is kept no longer than any co-op's charter promises (retention.backups).
 # The URLs must name a role that sees every row (a superuser, or one with BYPASSRLS and pg_read_all_data): row-level security hides rows from the server's own.
 # FILE holds the passphrase; keep a copy of it where the backups are not. The instance's own keys (COMMONHOLD_DIR/keys) go with the keys database.
 # Restore:  openssl enc -d -aes-256-ctr -pbkdf2 -iter 600000 -pass file:FILE -in X.sql.gz.enc | gunzip | psql NEW_DATABASE_URL
@@ -14,10 +17,10 @@
 set -euo pipefail
 umask 077
 
-usage() { sed -n '2,15s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '2,16s/^# \{0,1\}//p' "$0"; }
 die() { echo "backup: $*" >&2; exit 1; }
 
-to='' pass_file='' content_days=180 keys_days=7
+to='' pass_file='' content_days=${COMMONHOLD_BACKUP_CONTENT_DAYS:-90} keys_days=${COMMONHOLD_BACKUP_KEYS_DAYS:-7}
 while [ $# -gt 0 ]; do
 	case $1 in
 	--to) to=${2:?} && shift 2 ;;
@@ -33,6 +36,11 @@ done
 [[ $content_days =~ ^[0-9]+$ && $keys_days =~ ^[0-9]+$ ]] || die "days must be numbers"
 [ "$keys_days" -le "$content_days" ] || die "keys must not be kept longer than content: erasure would wait for them"
 : "${COMMONHOLD_DATABASE_URL:?set it to the content database}" "${COMMONHOLD_KEYS_URL:?set it to the keys database}"
+
+# The shortest promise that a charter in force makes; nothing where none does.
+promised=$(psql -XAtq "$COMMONHOLD_DATABASE_URL" -c "SELECT floor(min(extract(epoch FROM (c.document::json -> 'retention' ->> 'backups')::interval)) / 86400) FROM charter c
+	WHERE c.version = (SELECT max(n.version) FROM charter n WHERE n.coop_id = c.coop_id) AND (c.document::json -> 'retention' ->> 'backups')::interval > '0'")
+[ -z "$promised" ] || [ "$content_days" -le "$promised" ] || die "a charter promises that backups go after $promised days: --content-days may not be $content_days"
 
 stamp=$(date -u +%Y%m%dT%H%M%SZ)
 mkdir -p "$to/content" "$to/keys"

@@ -38,6 +38,22 @@ test("bad usage is said and does nothing", () => {
   assert.equal(run("--help").status, 0);
 });
 
+test("content is kept no longer than a charter promises", () => {
+  const sql = (text) => execFileSync("psql", ["-XAtq", "-v", "ON_ERROR_STOP=1", env.COMMONHOLD_DATABASE_URL, "-c", `SET session_replication_role = replica; ${text}`], { encoding: "utf8" });
+  const coop = "00000000-0000-4000-8000-0000000000b1";
+  const charter = (version, backups) => sql(`INSERT INTO charter (coop_id, version, document, digest, name, domain, region, languages, admission, ballot_id, adopted_at)
+    VALUES ('${coop}', ${version}, '{"retention":{"backups":"${backups}"}}', sha256('x'), 'x', 'x', 'x', '{}', 'open', ${version > 1 ? "gen_random_uuid()" : "NULL"}, '2026-01-01T00:00:00Z')`);
+  charter(1, "P10D");
+  const long = run("--to", folder, "--pass-file", join(folder, "pass"), "--content-days", "11", "--keys-days", "3");
+  assert.equal(long.status, 1);
+  assert.match(long.stderr, /promises that backups go after 10 days/);
+  assert.equal(run("--to", folder, "--pass-file", join(folder, "pass")).status, 1); // 90 days when nothing is said
+  assert.equal(run("--to", join(folder, "short"), "--pass-file", join(folder, "pass"), "--content-days", "10").status, 0);
+  charter(2, "P1Y"); // the one in force counts
+  assert.equal(run("--to", join(folder, "short"), "--pass-file", join(folder, "pass")).status, 0);
+  sql(`DELETE FROM charter WHERE coop_id = '${coop}'`);
+});
+
 test("a backup is encrypted, apart, readable by its owner alone, and opens again", () => {
   const done = run("--to", folder, "--pass-file", join(folder, "pass"));
   assert.equal(done.status, 0, done.stderr);
@@ -56,7 +72,7 @@ test("a backup is encrypted, apart, readable by its owner alone, and opens again
 
 test("what is older than its days goes, and only after a new one is there", () => {
   const age = (name, days) => utimesSync(name, new Date(), new Date(Date.now() - days * 86400e3));
-  for (const [place, name, days] of [["content", "content-old.sql.gz.enc", 181], ["content", "content-young.sql.gz.enc", 100], ["keys", "keys-old.sql.gz.enc", 8], ["keys", "keys-young.sql.gz.enc", 3]]) {
+  for (const [place, name, days] of [["content", "content-old.sql.gz.enc", 91], ["content", "content-young.sql.gz.enc", 80], ["keys", "keys-old.sql.gz.enc", 8], ["keys", "keys-young.sql.gz.enc", 3]]) {
     writeFileSync(join(folder, place, name), "x");
     age(join(folder, place, name), days);
   }
