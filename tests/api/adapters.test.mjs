@@ -297,7 +297,7 @@ test("what is erased goes from every place with its history, and the places' own
   }
   const stored = (await s.state()).versions.length;
   await s.state({ upload: "coop/a/1.0.0/data/left-behind", bucket: { locked: true } });
-  await hub.state({ convert: "alpine/voices" });
+  await hub.state({ convert: "alpine/voices", mode: { keep: 1 } });
   for (const x of [s, hub, anew]) await x.forget();
   await s.fail({ op: "list_versions", act: "truncate" }, { op: "abort", act: "drop" });
   await hub.fail({ op: "untag", act: "drop" }, { op: "lfs_delete", act: "drop" }, { op: "squash", act: "drop" });
@@ -364,6 +364,30 @@ test("what is erased goes from every place with its history, and the places' own
   for (const m of targets) await until("the target to be forgotten", async () => (await here.admin.get(m.path)).status === 404);
   assert.deepEqual((await s.state()).versions.filter((v) => /\d\.\d\.\d\//.test(v.key)), []);
   assert.deepEqual((await hub.state()).repos, {});
+});
+
+test("a version that is withdrawn while it goes up is never named, and goes again", async () => {
+  const s = await started("s3", { S3_VERSIONED: "1" }), hub = await started("hub");
+  await s.fail({ op: "put", path: "2.0.0/manifest.json", act: "hold" });
+  await hub.fail({ op: "lfs_batch", act: "hold" });
+  const m = await aim("s3", inBucket(s)), n = await aim("huggingface", inRepository(hub));
+  await until("both uploads to be under way", async () => await s.held() === 1 && await hub.held() === 1);
+  const mine = (await here.member.get(`${coop}/contributions?limit=50`)).body.items.find((i) => i.kind === "chat" && i.state !== "erased");
+  const asked = await here.member.post(`${coop}/deletions`, { kind: "erase", items: [mine.id] });
+  assert.equal(asked.status, 201, asked.text);
+  await until("2.0.0 to be withdrawn", async () => (await here.admin.get(`${coop}/releases`)).body.items.find((r) => r.version === "2.0.0").state === "withdrawn");
+  await s.release();
+  await hub.release();
+  const now = await filesOf("3.0.0");
+  for (const x of [m, n]) await until("3.0.0 to be there", async () => { const t = await read(x); return t.state === "current" && t.latest === "3.0.0" && t.copies.find((c) => c.version === "2.0.0").state === "erased"; });
+  await holds(s, "3.0.0", now);
+  const { versions } = await s.state();
+  assert.equal(versions.filter((v) => v.key.endsWith("latest.json")).length, 1, "nothing was named before");
+  assert.deepEqual(versions.filter((v) => v.key.includes("/2.0.0/")), []);
+  const repo = (await hub.state()).repos["alpine/voices"];
+  shows(repo, now);
+  assert.ok(repo.commits.every((c) => c.title !== "Release 2.0.0") && !Object.values(files).includes(repo.lfs.find((sha) => !Object.values(now).includes(sha))));
+  for (const x of [m, n]) await gone(x);
 });
 
 test("where nothing may be shown any more, nothing is", async () => {
