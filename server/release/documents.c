@@ -107,6 +107,8 @@ static void card_facts(struct artefact *a, struct json_writer *w)
 	jw_kstr(w, "name", charter->name);
 	jw_kstr(w, "yaml_name", yaml_quoted(a, charter->name));
 	jw_kstr(w, "version", a->version);
+	if (a->base)
+		jw_kstr(w, "redacts", a->base->version);
 	jw_kint(w, "items", a->rows);
 	jw_kint(w, "contributors", a->contributors);
 	jw_kint(w, "left_out", (int64_t)a->d->n - a->rows);
