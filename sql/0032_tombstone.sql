@@ -25,6 +25,7 @@ CREATE TABLE tombstone (
 	CONSTRAINT tombstone_digest_is_of_its_line CHECK (digest = sha256(convert_to(line, 'UTF8')))
 );
 CREATE UNIQUE INDEX one_tombstone_an_item_and_erasure ON tombstone (coop_id, erasure_id, contribution_id) WHERE erasure_id IS NOT NULL;
+CREATE INDEX tombstone_by_hour ON tombstone (coop_id, made_at);
 CREATE INDEX tombstone_of_contribution ON tombstone (coop_id, contribution_id);
 COMMENT ON TABLE tombstone IS 'The feed that mirrors follow: append-only, dense, each line signed and chained to the one before. No content, no contributor, no free text.';
 COMMENT ON COLUMN tombstone.coop_id IS 'The co-op';
@@ -43,6 +44,21 @@ COMMENT ON COLUMN tombstone.line IS 'The signed line as it is served: canonical 
 COMMENT ON COLUMN tombstone.digest IS 'SHA-256 of line: prev of the next';
 CALL commonhold_make_append_only('tombstone');
 CALL commonhold_wall_in('tombstone');
+
+CREATE TABLE tombstone_seal (
+	coop_id   uuid NOT NULL REFERENCES coop,
+	upto      bigint NOT NULL,
+	leaf      bigint NOT NULL,
+	sealed_at timestamptz NOT NULL,
+	PRIMARY KEY (coop_id, upto)
+);
+COMMENT ON TABLE tombstone_seal IS 'Where the log has the chain of tombstones: once an hour, since a leaf for each request would say for ever which tombstones came together; append-only';
+COMMENT ON COLUMN tombstone_seal.coop_id IS 'The co-op';
+COMMENT ON COLUMN tombstone_seal.upto IS 'Last tombstone that the leaf covers';
+COMMENT ON COLUMN tombstone_seal.leaf IS 'Index of tombstones.sealed in the co-op''s log';
+COMMENT ON COLUMN tombstone_seal.sealed_at IS 'When';
+CALL commonhold_make_append_only('tombstone_seal');
+CALL commonhold_wall_in('tombstone_seal');
 
 ALTER TABLE release ADD COLUMN redacts_id uuid, ADD COLUMN withdrawn_at timestamptz, ADD COLUMN withdrawn_why text, ADD COLUMN tombstones_from bigint,
 	ADD COLUMN tombstones_upto bigint, ADD COLUMN cleared_at timestamptz;

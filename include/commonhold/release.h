@@ -48,7 +48,7 @@ struct release {
 	struct uuid redacts;              /* the release that this one is without what was erased; nil: an ordinary one */
 	instant withdrawn_at, cleared_at; /* INSTANT_NONE: not withdrawn; its data are still on disk */
 	struct str withdrawn_why;         /* a sentence; absent unless it was withdrawn */
-	int64_t tombstones_from, tombstones_upto; /* withdrawn for these tombstones, among others between them; -1: for none */
+	int64_t tombstones_from, tombstones_upto; /* withdrawn for some of these tombstones, all that were made in the same hours; -1: for none */
 };
 
 /* Makes the next release of the co-op's cadence known (job "release.schedule"): one per cut-off. `out` may be NULL. */

@@ -66,11 +66,14 @@ struct tombstone_draft {
 	struct uuid replacement;     /* correct: the contribution that takes its place; nil otherwise */
 	struct uuid erasure;         /* the request; never leaves the server; nil: none */
 };
-/* Appends inside the open transaction, in an order drawn at random: the pool and the log are locked from here until it ends, and the log gets one leaf, "tombstones.appended" {chain, from, upto}. An item that has
+/* Appends inside the open transaction, in an order drawn at random: the pool and the log are locked from here until it ends. Soon after the
+ * hour the log gets the chain (tombstone_seal): a leaf here would say for ever which tombstones came together. An item that has
  * one of the same erasure already gets no second one. *first_idx: index of the first appended, -1 when none was (may be NULL); the last is tombstone_upto's. */
 CH_CHECK enum err tombstone_append(struct call *c, struct uuid coop, const struct tombstone_draft *drafts, size_t n, int64_t *first_idx);
 /* The last index and its digest (of the origin when there is none; *upto is then -1). `chain` may be NULL. Inside. */
 CH_CHECK enum err tombstone_upto(struct call *c, struct uuid coop, int64_t *upto, struct sha256 *chain);
+/* Puts the chain as it stands into the log, leaf "tombstones.sealed" {chain, upto}, unless it is there (job "tombstone.seal"). Opens its own transaction. */
+CH_CHECK enum err tombstone_seal(struct call *c, struct uuid coop);
 /* Where the tombstones of an erasure lie: the least and the greatest index, -1 when there are none. Inside. */
 CH_CHECK enum err tombstone_of_erasure(struct call *c, struct uuid coop, struct uuid erasure, int64_t *first, int64_t *last, int64_t *n);
 /* The stored lines with an index in [from, upto], each ended by "\n", up to `max` of them, appended to `out`; *last is the index of the last one, from - 1 when there was none. Inside. */

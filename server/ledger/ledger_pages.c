@@ -74,7 +74,7 @@ static const struct { const char *type, *words; } sentences[] = {
 	{ "deletion.agent_ended", "Somebody may no longer ask for deletions for a member" },
 	{ "hold.placed", "The law makes the co-op keep something that is in nothing" },
 	{ "hold.lifted", "The law no longer makes the co-op keep something" },
-	{ "tombstones.appended", "Tombstones were added to the feed" },
+	{ "tombstones.sealed", "The log took in what tombstones there are" },
 	{ "release.expired", "A release expired" },
 	{ "release.cancelled", "A release was cancelled" },
 	{ "release.decided", "It was decided what a release holds" },

@@ -198,7 +198,8 @@ size_t release_holding_versions(struct arena *a, const struct release_holding *h
 
 /* ---- withdrawing ---- */
 
-static struct str withdrawn_facts(struct call *c, const struct release *r, struct str why, int64_t from, int64_t upto)
+/* Without the tombstones: which of them came together is nobody's to know for ever. */
+static struct str withdrawn_facts(struct call *c, const struct release *r, struct str why)
 {
 	struct buf b;
 	struct json_writer w;
@@ -207,13 +208,6 @@ static struct str withdrawn_facts(struct call *c, const struct release *r, struc
 	jw_object(&w);
 	jw_kstr(&w, "reason", why);
 	jw_kstr(&w, "release", uuid_format(c->arena, r->id));
-	if (from >= 0) {
-		jw_key(&w, "tombstones");
-		jw_object(&w);
-		jw_kint(&w, "from", from);
-		jw_kint(&w, "upto", upto);
-		jw_end_object(&w);
-	}
 	jw_kstr(&w, "version", r->version);
 	jw_end_object(&w);
 	return buf_take(c->arena, &b);
@@ -228,7 +222,7 @@ enum err release_withdraw(struct call *c, struct uuid coop, struct uuid release,
 	TRY(release_take(c, coop, release, &r));
 	if (r.state == RELEASE_WITHDRAWN)
 		return from < 0 ? ERR_OK : db_exec(c, release_widen_withdrawn, A_UUID(coop), A_UUID(release), A_I64(from), A_I64(upto));
-	TRY(release_move(c, &r, RELEASE_WITHDRAWN, withdrawn_facts(c, &r, why, from, upto)));
+	TRY(release_move(c, &r, RELEASE_WITHDRAWN, withdrawn_facts(c, &r, why)));
 	return db_exec(c, release_set_withdrawn, A_UUID(coop), A_UUID(release), A_STR(why), from < 0 ? none : A_I64(from), from < 0 ? none : A_I64(upto));
 }
 

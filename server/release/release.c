@@ -1,11 +1,17 @@
 #include "commonhold/ballot.h"
 #include "commonhold/ledger.h"
+#include "commonhold/tombstone.h"
 
 #include "release_internal.h"
 
+/* The first and the last tombstone of the hours in which those that it was withdrawn for were made: nearer nobody is told, since those came together. */
+#define HOUR_OF(which, end) \
+	"coalesce((SELECT " end "(t.idx) FROM tombstone t WHERE t.coop_id = release.coop_id AND t.made_at = (SELECT f.made_at FROM tombstone f WHERE f.coop_id = release.coop_id " \
+	"AND f.idx = release." which ")), " which ")"
 #define RELEASE_COLUMNS \
 	"id, charter, state, cutoff_at, state_at, frozen_at, build_after, published_at, ballot_id, previous_id, version, spec, failure, candidates, included, contributors, " \
-	"built_items, candidates_sha256, manifest_sha256, leaf, seed, redacts_id, withdrawn_at, cleared_at, withdrawn_why, tombstones_from, tombstones_upto"
+	"built_items, candidates_sha256, manifest_sha256, leaf, seed, redacts_id, withdrawn_at, cleared_at, withdrawn_why, " \
+	HOUR_OF("tombstones_from", "min") ", " HOUR_OF("tombstones_upto", "max")
 
 SQL(release_by_id, "SELECT " RELEASE_COLUMNS " FROM release WHERE coop_id = $1 AND id = $2");
 SQL(release_for_update, "SELECT " RELEASE_COLUMNS " FROM release WHERE coop_id = $1 AND id = $2 FOR UPDATE");
@@ -368,6 +374,13 @@ static enum err job_redact(struct call *c, const struct json *args)
 	return release_redact_now(c, coop);
 }
 
+static enum err job_seal(struct call *c, const struct json *args)
+{
+	struct uuid coop, same;
+	TRY(job_args_read(c, args, "line", &coop, &same));
+	return tombstone_seal(c, coop);
+}
+
 static enum err job_tell(struct call *c, const struct json *args)
 {
 	struct uuid coop, id;
@@ -395,6 +408,7 @@ const struct job_kind release_jobs[] = {
 	{ "release.decided", job_decided, 20, 60 },
 	{ "release.build", job_build, 20, 900 },
 	{ "release.redact", job_redact, 20, 900 },
+	{ "tombstone.seal", job_seal, 20, 120 },
 	{ "release.tell", job_tell, 20, 120 },
 	JOB_TABLE_END,
 };

@@ -3,6 +3,7 @@
 
 #include "commonhold/coop.h"
 #include "commonhold/db.h"
+#include "commonhold/job.h"
 #include "commonhold/json.h"
 #include "commonhold/ledger.h"
 #include "commonhold/pool.h"
@@ -17,6 +18,8 @@ SQL(tombstones_insert,
 	"nullif(u.replacement, '00000000-0000-0000-0000-000000000000'), nullif(u.erasure, '00000000-0000-0000-0000-000000000000'), u.line, sha256(convert_to(u.line, 'UTF8')) "
 	"FROM unnest($3::bigint[], $4::uuid[], $5::text[], $6::text[], $7::text[], $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::uuid[], $12::uuid[], $13::text[]) "
 	"AS u (idx, item, kind, reason, releases, effective, purge_by, until, replacement, erasure, line)");
+SQL(seal_there, "SELECT FROM tombstone_seal WHERE coop_id = $1 AND upto = $2");
+SQL(seal_insert, "INSERT INTO tombstone_seal (coop_id, upto, leaf, sealed_at) VALUES ($1, $2, $3, commonhold_now())");
 SQL(tombstones_of, "SELECT min(idx), max(idx), count(*) FROM tombstone WHERE coop_id = $1 AND erasure_id = $2");
 
 enum err tombstone_upto(struct call *c, struct uuid coop, int64_t *upto, struct sha256 *chain)
@@ -192,9 +195,8 @@ static enum err insert(struct making *m, struct uuid coop, instant made_at, cons
 	TRY(db_exec(c, tombstones_insert, A_UUID(coop), A_TIME(made_at), A_I64S(k->idx, k->n), A_UUIDS(k->items, k->n), A_TEXTS(k->kinds, k->n), A_TEXTS(k->reasons, k->n),
 		A_TEXTS(k->releases, k->n), A_TIMES(k->effective, k->n), A_TIMES(k->purge_by, k->n), A_TIMES(k->until, k->n), A_UUIDS(k->replacements, k->n),
 		A_UUIDS(k->erasures, k->n), A_TEXTS(k->lines, k->n)));
-	struct str chain = sha256_hex(c->arena, m->prev);
-	return ledger_append(c, coop, &(struct leaf){ .type = "tombstones.appended",
-		.data = str_fmt(c->arena, "{\"chain\":\"%.*s\",\"from\":%lld,\"upto\":%lld}", STR_ARG(chain), (long long)k->idx[0], (long long)k->idx[k->n - 1]) }, NULL);
+	/* Over the next full hour: all that an hour brings is sealed together. */
+	return job_queue(c, "tombstone.seal", uuid_format(c->arena, coop), job_args(c->arena, coop, "line", coop), made_at + CLOCK_HOUR);
 }
 
 enum err tombstone_append(struct call *c, struct uuid coop, const struct tombstone_draft *drafts, size_t n, int64_t *first_idx)
@@ -228,6 +230,23 @@ enum err tombstone_append(struct call *c, struct uuid coop, const struct tombsto
 	if (first_idx)
 		*first_idx = upto + 1;
 	return ERR_OK;
+}
+
+enum err tombstone_seal(struct call *c, struct uuid coop)
+{
+	struct rows sealed;
+	struct sha256 digest;
+	int64_t upto, leaf;
+	TRY(db_begin_in(c, coop, DB_WRITE));
+	TRY(ledger_lock(c, coop));
+	TRY(tombstone_upto(c, coop, &upto, &digest));
+	TRY(db_query(c, seal_there, &sealed, A_UUID(coop), A_I64(upto)));
+	if (upto < 0 || sealed.n)
+		return db_commit(c);
+	struct str chain = sha256_hex(c->arena, digest);
+	TRY(ledger_append(c, coop, &(struct leaf){ .type = "tombstones.sealed",
+		.data = str_fmt(c->arena, "{\"chain\":\"%.*s\",\"upto\":%lld}", STR_ARG(chain), (long long)upto) }, &leaf));
+	return db_finish(c, seal_insert, NULL, A_UUID(coop), A_I64(upto), A_I64(leaf));
 }
 
 enum err tombstone_of_erasure(struct call *c, struct uuid coop, struct uuid erasure, int64_t *first, int64_t *last, int64_t *n)

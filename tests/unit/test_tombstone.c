@@ -87,8 +87,15 @@ static void the_feed_is_dense_chained_and_signed(void **state)
 	assert_int_equal(upto, 42);
 	assert_true(sha256_eq(digest, chain.digest));
 	/* The log has the chain, so that the feed cannot be written afresh. */
-	const char *leaf = fixture_text("SELECT convert_from(entry, 'UTF8') FROM log_leaf WHERE type = 'tombstones.appended' ORDER BY idx DESC LIMIT 1");
+	assert_int_equal(fixture_int("SELECT count(*) FROM log_leaf WHERE type = 'tombstones.sealed'"), 0); /* not before the hour is over: it would say what came together */
+	world_until(&w, WORLD_START + CLOCK_HOUR);
+	assert_int_equal(fixture_int("SELECT count(*) FROM log_leaf WHERE type = 'tombstones.sealed'"), 1);
+	const char *leaf = fixture_text("SELECT convert_from(entry, 'UTF8') FROM log_leaf WHERE type = 'tombstones.sealed'");
 	assert_non_null(strstr(leaf, sha256_hex(w.system->arena, digest).p));
+	assert_ok(w.system, tombstone_seal(w.system, w.coop)); /* nothing new */
+	append_many(&w, 1);
+	assert_ok(w.system, tombstone_seal(w.system, w.coop));
+	assert_int_equal(fixture_int("SELECT count(*) FROM log_leaf WHERE type = 'tombstones.sealed'"), 2);
 }
 
 static void a_line_tells_an_id_and_what_is_to_be_done_and_nothing_that_two_of_one_person_share(void **state)
