@@ -38,7 +38,7 @@ const char *erasure_state_words(const struct erasure *e)
 	case ERASURE_PROPAGATING:
 		return "carried to copies";
 	case ERASURE_COMPLETED:
-		return "done";
+		return e->kind == ERASURE_EMBARGO ? clock_now() < e->until ? "kept back" : "over" : e->kind == ERASURE_WITHDRAW_FUTURE ? "in force" : "done";
 	case ERASURE_DENIED:
 		return "turned down";
 	case ERASURE_CANCELLED:
@@ -54,6 +54,8 @@ const char *erasure_badge(const struct erasure *e)
 		[ERASURE_RECEIVED] = "hold", [ERASURE_VERIFIED] = "hold", [ERASURE_EFFECTIVE] = "info", [ERASURE_PURGED] = "info", [ERASURE_PROPAGATING] = "info",
 		[ERASURE_COMPLETED] = "include", [ERASURE_DENIED] = "exclude", [ERASURE_CANCELLED] = "neutral",
 	};
+	if (e->state == ERASURE_COMPLETED && e->kind == ERASURE_EMBARGO)
+		return clock_now() < e->until ? "conditional" : "neutral";
 	return (unsigned)e->state < ERASURE_STATE_COUNT ? badges[e->state] : "neutral";
 }
 

@@ -9,32 +9,45 @@
 
 static void holding_write(struct json_writer *w, struct arena *a, const struct holding *h)
 {
-	static const char *const badges[HOLDING_END_COUNT] = { [HOLDING_DELETED] = "include", [HOLDING_EMPTIED] = "include", [HOLDING_PSEUDONYMOUS] = "conditional", [HOLDING_KEPT] = "hold" };
 	jw_object(w);
 	jw_kz(w, "what", h->what);
 	jw_kz(w, "ground", h->ground);
 	jw_kz(w, "until", h->until);
-	jw_kz(w, "exported", h->exported);
 	jw_kz(w, "why_not", h->exported ? NULL : h->why_not);
-	jw_kz(w, "end", holding_end_name(h->end));
-	jw_kz(w, "badge", badges[h->end]);
 	jw_kz(w, "reason", h->reason);
 	jw_kstr(w, "place", str_fmt(a, "%s: %s", h->table, h->columns));
 	jw_end_object(w);
 }
 
-static void holdings_rows(struct json_writer *w, struct arena *a)
+/* By what becomes of it, since that is what people ask. */
+static void group_write(struct json_writer *w, struct arena *a, enum holding_end end, const char *title)
 {
 	struct holding h;
-	size_t n = 0;
+	int64_t n = 0;
+	jw_object(w);
+	jw_kz(w, "title", title);
 	jw_key(w, "holdings");
 	jw_array(w);
-	while (holding_at(n, &h)) {
+	for (size_t i = 0; holding_at(i, &h); i++) {
+		if (h.end != end)
+			continue;
 		holding_write(w, a, &h);
 		n++;
 	}
 	jw_end_array(w);
-	jw_kint(w, "n_holdings", (int64_t)n);
+	jw_kint(w, "count", n);
+	jw_end_object(w);
+}
+
+static void groups_write(struct json_writer *w, struct arena *a)
+{
+	jw_key(w, "groups");
+	jw_array(w);
+	group_write(w, a, HOLDING_DELETED, "Goes with your account");
+	group_write(w, a, HOLDING_EMPTIED, "A row stays, what was yours in it goes");
+	group_write(w, a, HOLDING_PSEUDONYMOUS, "Stays with a number that leads to nobody");
+	group_write(w, a, HOLDING_KEPT, "Stays as it is");
+	jw_end_array(w);
 }
 
 static enum err data_data(struct json_writer *w, struct request *rq, struct response *rs, enum err refused)
@@ -42,7 +55,7 @@ static enum err data_data(struct json_writer *w, struct request *rq, struct resp
 	TRY(page_form_said(rq, rs, refused, w));
 	jw_kz(w, "title", "What is held about me");
 	jw_kint(w, "a_day", ARCHIVES_A_DAY);
-	holdings_rows(w, rq->call->arena);
+	groups_write(w, rq->call->arena);
 	return page_write_proof(w, rq);
 }
 

@@ -305,7 +305,7 @@ test("somebody reads what is held about them and why, and takes it all with them
   const somebody = await visitor(here.member), { page } = somebody, found = [];
   await somebody.go("/me");
   await somebody.follow("What is held about me");
-  await somebody.reads("What is held, and why", "When you go", "Delete my account");
+  await somebody.reads("What is held, and why", "Goes with your account", "Delete my account");
   assert.ok(await page.locator("tbody tr").count() > 20);
   await look(page, "/account/data", found);
   await page.getByLabel("Your password").fill("not the password");
