@@ -10,6 +10,7 @@
 #include "commonhold/coop.h"
 #include "commonhold/crypto.h"
 #include "commonhold/db.h"
+#include "commonhold/fetch.h"
 #include "commonhold/delegation.h"
 #include "commonhold/erasure.h"
 #include "commonhold/holdings.h"
@@ -25,7 +26,6 @@
 #include "commonhold/release_api.h"
 #include "commonhold/routes.h"
 
-#include <curl/curl.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -212,7 +212,7 @@ enum err app_open(struct app **out, struct error *e)
 		return error_set(e, ERR_NO_MEMORY, "There is no memory to start with.");
 	block_signals();
 	TRY(config_load(e));
-	if (!crypto_start() || curl_global_init(CURL_GLOBAL_DEFAULT) != 0)
+	if (!crypto_start() || !fetch_start())
 		return error_set(e, ERR_INTERNAL, "The cryptographic libraries cannot be started.");
 	if (!app_tables_ok())
 		return error_set(e, ERR_INTERNAL, "A table of states has an edge that leads nowhere.");

@@ -10,11 +10,11 @@
 #include "commonhold/db.h"
 #include "commonhold/demo_data.h"
 #include "commonhold/pool.h"
+#include "commonhold/fetch.h"
 #include "commonhold/file.h"
 #include "commonhold/release.h"
 #include "commonhold/verify.h"
 
-#include <curl/curl.h>
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
@@ -437,36 +437,26 @@ static enum err get_access(struct demo *d, struct str *token)
 	return access_token(c, d->coop[0], grant.id, token, &expires);
 }
 
-struct download { FILE *file; };
-
-static size_t download_write(char *p, size_t size, size_t n, void *arg)
+static bool download_write(void *file, const void *p, size_t n)
 {
-	return fwrite(p, size, n, ((struct download *)arg)->file);
+	return fwrite(p, 1, n, file) == n;
 }
 
-static enum err download_file(struct call *c, const char *url, struct str token, const char *to)
+static enum err download_file(struct call *c, struct str url, struct str token, const char *to)
 {
 	TRY(file_make_parents(to, &c->error));
-	struct download d = { fopen(to, "we") };
-	CURL *curl = curl_easy_init();
-	if (!d.file || !curl)
+	FILE *file = fopen(to, "we");
+	if (!file)
 		return fail(c, ERR_IO, "%s cannot be written: %s.", to, strerrorname_np(errno));
-	struct curl_slist *headers = curl_slist_append(NULL, str_fmt(c->arena, "Authorization: Bearer %.*s", STR_ARG(token)).p);
-	long status = 0;
-	curl_easy_setopt(curl, CURLOPT_URL, url);
-	curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
-	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, download_write);
-	curl_easy_setopt(curl, CURLOPT_WRITEDATA, &d);
-	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(curl, CURLOPT_TIMEOUT, 60L);
-	CURLcode result = curl_easy_perform(curl);
-	curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
-	curl_slist_free_all(headers);
-	curl_easy_cleanup(curl);
-	bool closed = fclose(d.file) == 0;
-	if (result != CURLE_OK || status != 200 || !closed)
-		return fail(c, ERR_IO, "The download of %s ended with status %ld.", url, status);
-	return ERR_OK;
+	const struct fetch_header bearer = { STR("Authorization"), str_fmt(c->arena, "Bearer %.*s", STR_ARG(token)) };
+	const struct fetch_request request = {
+		.url = url, .headers = &bearer, .n_headers = 1, .sink = download_write, .arg = file, .max_bytes = INT64_MAX, .total_ms = 60000, .allow_private = true, .allow_http = true,
+	};
+	struct fetch_answer answer;
+	enum err e = fetch(NULL, c->arena, &request, &answer, &c->error);
+	bool closed = fclose(file) == 0;
+	TRY(e);
+	return answer.status == 200 && closed ? ERR_OK : fail(c, ERR_IO, "The download of %.*s ended with status %ld.", STR_ARG(url), answer.status);
 }
 
 /* Downloads the latest release through the gate, file by file, into a folder of its own. */
@@ -482,7 +472,7 @@ static enum err download_release(struct demo *d, int port, struct str token, str
 	for (size_t i = 0; i < n + CH_LEN(seals); i++) {
 		struct str path = i < n ? files[i].path : str_of(seals[i - n]);
 		struct str url = str_fmt(c->arena, "http://127.0.0.1:%d/api/v1/coops/%.*s/releases/%.*s/files/%.*s", port, STR_ARG(d->facts[0]->slug), STR_ARG(latest->version), STR_ARG(path));
-		TRY(download_file(c, url.p, token, str_fmt(c->arena, "%.*s/%.*s", STR_ARG(*dir), STR_ARG(path)).p));
+		TRY(download_file(c, url, token, str_fmt(c->arena, "%.*s/%.*s", STR_ARG(*dir), STR_ARG(path)).p));
 	}
 	fprintf(stderr, "Downloaded release %.*s of %.*s through its gate: %zu files, %lld rows.\n", STR_ARG(latest->version), STR_ARG(d->facts[0]->name), n + CH_LEN(seals),
 		(long long)latest->built_items);

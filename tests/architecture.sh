@@ -19,6 +19,7 @@ verdict "the clock is read in one place" "$(grep -nE '\b(clock_gettime|gettimeof
 verdict "no SQL says now()" "$(grep -nE '\bnow\(\)|current_timestamp' -r sql server --include=*.sql --include=*.c -i | grep -vE 'commonhold_now\(\)|clock_now\(\)|clock_timestamp|ticks_now|_now\(\)')"
 verdict "civetweb is known to the engine alone" "$(grep -ln 'civetweb.h' -r server include | grep -vE 'server/web/(engine|stream|interpose|guard|body|file|server)\.c|server/web/web\.h')"
 verdict "libpq is known to the store alone" "$(grep -ln 'libpq' -r server include | grep -v '^server/store/' | grep -v 'include/commonhold/db.h')"
+verdict "libcurl is known to the HTTP client and the mailer alone" "$(grep -ln 'curl/curl.h' -r server include | grep -vE 'server/(base/fetch[a-z_]*|notify/smtp)\.c')"
 
 # Domains, lowest first; each may use those below it.
 order=(account coop pool ballot release access benefit motion checkup erasure merge)

@@ -209,11 +209,16 @@ static enum err room_enough(struct acquiring *a)
 {
 	struct sync *s = a->s;
 	struct statvfs fs;
+	struct stat st;
 	int64_t needed = SPARE;
 	bool trusted;
-	for (size_t i = 0; i < a->n; i++)
-		if (!held_find(s, a->files[i].sha256, a->files[i].size, &trusted) && __builtin_add_overflow(needed, a->files[i].size, &needed))
+	struct arena_mark mark = arena_mark(s->arena);
+	for (size_t i = 0; i < a->n; i++, arena_rewind(s->arena, mark)) {
+		const struct listed_file *f = &a->files[i];
+		bool there = lstat(staged(a, f->path).p, &st) == 0 && st.st_size == f->size;
+		if (!there && !held_find(s, f->sha256, f->size, &trusted) && __builtin_add_overflow(needed, f->size, &needed))
 			needed = INT64_MAX;
+	}
 	if (fstatvfs(s->dir, &fs) != 0 || (uint64_t)needed / fs.f_frsize > fs.f_bavail)
 		return sync_fail(s, ERR_IO, "disk", "The disk lacks room for version %.*s.", STR_ARG(a->version));
 	return ERR_OK;
@@ -236,7 +241,11 @@ static enum err files_bring(struct acquiring *a)
 		if (sync_stopped(s))
 			return sync_fail(s, ERR_UNAVAILABLE, "stopped", "Stopped.");
 		sync_progress(s, "files", (int64_t)i, (int64_t)a->n);
+		/* What a patch takes out is remembered; of everything else nothing need stay, however many files there are. */
+		struct arena_mark mark = arena_mark(s->arena);
 		TRY(file_bring(a, &a->files[i]));
+		if (!a->files[i].patch)
+			arena_rewind(s->arena, mark);
 	}
 	return seals_bring(a);
 }

@@ -32,7 +32,7 @@ static void tombstone_heed(struct sync *s, const struct tombstone *t)
 	for (size_t i = 0; i < t->n_releases; i++)
 		if (version_ok(t->releases[i]) && (!newest.p || version_compare(t->releases[i], newest) > 0))
 			newest = t->releases[i];
-	if (newest.p) {
+	if (newest.p && s->current.p && version_compare(newest, s->current) >= 0) {
 		names_add(s->arena, &s->named, str_copy(s->arena, t->rid));
 		names_add(s->arena, &s->named_in, str_copy(s->arena, newest));
 	}

@@ -8,6 +8,7 @@
 #include "commonhold/tombstone.h"
 
 #define SYNC_VERSION_MAX 33         /* "999999999.999999999.999999999" */
+#define SYNC_TOKEN_MAX 8192
 #define SYNC_NAMES_MAX 100000       /* versions a status may name */
 
 /* A growing list of texts in the run's arena. */
@@ -66,6 +67,7 @@ struct sync {
 	struct fetcher *fetcher;
 	struct str token;           /* personal; absent: none */
 	struct str bearer;          /* for files: a grant's token, or the personal one; absent: none */
+	char bearer_text[SYNC_TOKEN_MAX]; /* holds a grant's token, which outlives what was allocated with it */
 	struct str bearer_for;      /* the version it was made for */
 	struct sync_state state;
 	struct sync_status status;

@@ -14,7 +14,6 @@
 #define PATIENCE 30L
 #define LEAST_SPEED 1024L
 #define WAIT_MAX 60            /* seconds that a server may ask us to wait within a run */
-#define TOKEN_MAX (8 * KIB)
 #define PROGRESS_STEP (1 << 20)
 
 static bool go_on(void *arg)
@@ -237,9 +236,10 @@ static enum err grant_token(struct sync *s, struct str grant)
 	TRY(remote_post(s, str_fmt(s->arena, "/grants/%.*s/token", STR_ARG(grant)), STR(""), "application/json", &made));
 	TRY(json_parse(s->arena, made.body, &j, s->e));
 	struct str token = json_member_text(j, "token");
-	if (!token.n || token.n > TOKEN_MAX)
+	if (!token.n || token.n > sizeof(s->bearer_text))
 		return sync_fail(s, ERR_CORRUPT, "lied", "The server makes a token that is none.");
-	s->bearer = token;
+	memcpy(s->bearer_text, token.p, token.n);
+	s->bearer = str_make(s->bearer_text, token.n);
 	return ERR_OK;
 }
 
