@@ -407,7 +407,7 @@ static int moderation_no(const char *name, size_t len)
 static int flag_no(const char *name, size_t len)
 {
 	static const char *const names[] = { "pii", "tombstoned", "erasure", "restricted", "legal_hold", "duplicate", "minor",
-		"special_category", "third_party", "attributed" };
+		"special_category", "third_party", "attributed", "withdrawn", "embargoed" };
 	for (int i = 0; i < (int)CH_LEN(names); i++)
 		if (strlen(names[i]) == len && memcmp(names[i], name, len) == 0)
 			return i;
