@@ -24,8 +24,8 @@
  *   releases  versions ("1.2.0") that it holds NOW; a withdrawn one among them is refused
  *   upto      index of the last tombstone that it has dealt with
  *   models_affected   optional: up to 4,000 characters about models that were trained on it
- * A refusal carries one of these as `reason`: receipt_forged, receipt_malformed, wrong_mirror, wrong_key, future, replayed (409: it is on record, nothing to be done), older_than_seen,
- * beyond_feed, still_held, mirror_ended. */
+ * A refusal carries one of these as `reason`: receipt_forged, receipt_malformed, wrong_mirror, wrong_key, future, replayed and nothing_new (409: it is on record, nothing to be done),
+ * older_than_seen, beyond_feed, still_held, mirror_ended. */
 #define MIRROR_RECEIPT_TYPE "application/vnd.commonhold.receipt+json"
 /* Proof that whoever registers a key has it: {"at","coop","key"}; `coop` is the co-op's id, key name or the name in its address, `at` within the last day, `key` key_id(). */
 #define MIRROR_KEY_TYPE "application/vnd.commonhold.mirror-key+json"

@@ -13,6 +13,8 @@ SQL(grants_for_release,
 SQL(grant_by_id, "SELECT " GRANT_COLUMNS GRANT_FROM "WHERE g.coop_id = $1 AND g.id = $2");
 SQL(coops_with_log, "SELECT id FROM coop ORDER BY id");
 SQL(log_prune, "DELETE FROM access_log WHERE coop_id = $1 AND at < $2");
+/* Whoever said long ago that they hold it no more need not be remembered either. */
+SQL(use_prune, "DELETE FROM access_use WHERE coop_id = $1 AND gone_at < $2 AND last_at <= gone_at");
 
 bool access_purpose_covered(unsigned purpose, uint32_t purposes)
 {
@@ -355,6 +357,7 @@ enum err access_log_prune(struct call *c, struct uuid coop, int64_t *deleted)
 	if (before < clock_now()) {
 		TRY(db_query(c, log_prune, &r, A_UUID(coop), A_TIME(before)));
 		*deleted = r.affected;
+		TRY(db_exec(c, use_prune, A_UUID(coop), A_TIME(before)));
 	}
 	if (*deleted > 0)
 		TRY(ledger_append(c, coop, &(struct leaf){ .type = "access.log_pruned", .data = str_fmt(c->arena, "{\"rows\":%lld}", (long long)*deleted) }, NULL));

@@ -15,6 +15,7 @@ SQL(delivery_by_id, "SELECT " DELIVERY_COLUMNS DELIVERY_FROM "WHERE d.coop_id = 
 SQL(delivery_lock, "SELECT d.state, m.state FROM delivery d JOIN mirror m ON m.coop_id = d.coop_id AND m.id = d.mirror_id WHERE d.coop_id = $1 AND d.id = $2 FOR UPDATE OF d");
 SQL(delivery_revive, "UPDATE delivery SET state = 'waiting', attempts = 0, next_at = commonhold_now(), ended_at = NULL WHERE coop_id = $1 AND id = $2");
 SQL(delivery_prune, "DELETE FROM delivery WHERE coop_id = $1 AND ended_at < $2");
+SQL(delivery_open, "SELECT mirror_id FROM delivery WHERE coop_id = $1 AND state IN ('waiting', 'sending') ORDER BY mirror_id");
 SQL(coops_told, "SELECT coop_id FROM mirror_lag WHERE mirrors > 0 ORDER BY coop_id");
 
 static const struct db_constraint constraints[] = {
@@ -68,7 +69,17 @@ enum err delivery_repeat(struct call *c, struct uuid coop, struct uuid delivery,
 
 /* ---- jobs ---- */
 
-static enum err prune(struct call *c)
+/* A delivery whose job has died is not forgotten: it gets another. */
+static enum err resume(struct call *c, struct uuid coop)
+{
+	struct rows r;
+	TRY(db_query(c, delivery_open, &r, A_UUID(coop)));
+	for (int i = 0; i < r.n; i++)
+		TRY(push_again(c, coop, row_uuid(&r, i, 0)));
+	return ERR_OK;
+}
+
+static enum err look_after(struct call *c)
 {
 	struct rows r;
 	TRY(db_begin(c, DB_READ));
@@ -77,6 +88,7 @@ static enum err prune(struct call *c)
 	for (int i = 0; i < r.n; i++) {
 		struct uuid coop = row_uuid(&r, i, 0);
 		TRY(db_begin_in(c, coop, DB_WRITE));
+		TRY(resume(c, coop));
 		TRY(db_finish(c, delivery_prune, NULL, A_UUID(coop), A_TIME(clock_now() - KEPT_DAYS * CLOCK_DAY)));
 	}
 	return ERR_OK;
@@ -87,7 +99,7 @@ static enum err job_daily(struct call *c, const struct json *args)
 	int64_t steps;
 	(void)args;
 	TRY(mirror_daily(c, (struct uuid){ { 0 } }, &steps));
-	return prune(c);
+	return look_after(c);
 }
 
 static enum err job_published(struct call *c, const struct json *args)

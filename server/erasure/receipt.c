@@ -22,6 +22,9 @@ SQL(duties_confirm,
 	"WHERE coop_id = $1 AND mirror_id IS NOT DISTINCT FROM $2 AND grant_id IS NOT DISTINCT FROM $3 AND confirmed_at IS NULL AND upto <= $4 RETURNING erasure_id");
 SQL(still_held,
 	"SELECT version FROM release WHERE coop_id = $1 AND version = ANY ($2) AND state = 'withdrawn' AND (tombstones_from IS NULL OR tombstones_from <= $3) ORDER BY version LIMIT 1");
+SQL(held_the_same,
+	"SELECT (SELECT coalesce(array_agg(r.version ORDER BY r.version), '{}') FROM mirror_holding h JOIN release r ON r.coop_id = h.coop_id AND r.id = h.release_id "
+	"  WHERE h.coop_id = $1 AND h.mirror_id = $2 AND h.gone_at IS NULL) = (SELECT coalesce(array_agg(DISTINCT v ORDER BY v), '{}') FROM unnest($3::text[]) v)");
 SQL(grant_of, "SELECT account_id FROM access_grant WHERE coop_id = $1 AND id = $2 FOR UPDATE");
 SQL(open_duties, "SELECT count(*) FROM duty WHERE coop_id = $1 AND mirror_id IS NOT DISTINCT FROM $2 AND grant_id IS NOT DISTINCT FROM $3 AND confirmed_at IS NULL");
 
@@ -113,6 +116,16 @@ static enum err check_held(struct call *c, const struct mirror *m, const struct 
 	return ERR_OK;
 }
 
+/* Each receipt is a leaf of the log for ever: one that says nothing new is not taken. */
+static enum err check_news(struct call *c, const struct mirror *m, const struct purge_receipt *t)
+{
+	struct rows r;
+	if (m->seen_at == INSTANT_NONE || t->upto > m->seen_upto || m->owed > 0)
+		return ERR_OK;
+	TRY(db_one(c, held_the_same, &r, A_UUID(m->coop), A_UUID(m->id), A_TEXTS(t->releases, t->n_releases)));
+	return row_bool(&r, 0, 0) ? fail_reason(c, ERR_EXISTS, "nothing_new", "The last receipt said the same.") : ERR_OK;
+}
+
 /* ---- what it settles ---- */
 
 /* Versions of a list that are not in another. */
@@ -190,6 +203,7 @@ enum err receipt_take(struct call *c, struct uuid coop, struct uuid mirror, stru
 	TRY(require_open(c, &m));
 	TRY(check_order(c, &m, said, out));
 	TRY(check_held(c, &m, out));
+	TRY(check_news(c, &m, out));
 	TRY(settle(c, coop, m.account, (struct uuid){ { 0 } }, out));
 	TRY(mirror_hold(c, coop, mirror, out->releases, out->n_releases));
 	return db_commit(c);

@@ -468,6 +468,7 @@ static void forged_replayed_old_early_and_foreign_receipts_are_refused_each_with
 	refused(&s, &m, (struct said){ .upto = 3, .at = clock_now() - CLOCK_HOUR }, ERR_REFUSED, "older_than_seen");
 	clock_set(clock_now() + CLOCK_MINUTE);
 	refused(&s, &m, (struct said){ .upto = 2 }, ERR_REFUSED, "older_than_seen");
+	refused(&s, &m, (struct said){ .upto = 3 }, ERR_EXISTS, "nothing_new");
 	assert_int_equal(fixture_int("SELECT count(*) FROM receipt"), 1);
 }
 
@@ -520,6 +521,11 @@ static void a_grantee_confirms_signed_in_and_nobody_else_does(void **state)
 	clock_set(clock_now() + CLOCK_HOUR);
 	download(&s, s.lab, s.grant.id);
 	assert_int_equal(counts(&s, erased(&s, "erase", 1)).total, 1);
+	assert_ok(s.lab, receipt_of_grantee(s.lab, s.w.coop, s.grant.id, STR("deleted"), STR_NONE, &t));
+	int64_t deleted;
+	clock_set(clock_now() + 4000 * DAY);
+	assert_ok(s.w.system, access_log_prune(s.w.system, s.w.coop, &deleted));
+	assert_int_equal(fixture_int("SELECT count(*) FROM access_use"), 0);
 }
 
 static void receipts_are_for_ever(void **state)
@@ -786,6 +792,13 @@ static void a_lost_attempt_is_made_again_under_the_same_id(void **state)
 	assert_int_equal(fixture_int("SELECT attempts FROM delivery"), 2);
 	assert_string_equal(fixture_text("SELECT message_id::text FROM delivery"), message);
 	assert_string_equal(fixture_text("SELECT body FROM delivery"), "{}");
+	/* The same where the job itself was given up: the daily one finds it. */
+	fixture_sql("DELETE FROM job WHERE kind = 'mirror.push'");
+	fixture_sql("INSERT INTO job (id, kind, args, state, due, queued_at) VALUES (gen_random_uuid(), 'mirror.daily', '{}', 'waiting', '2020-01-01', '2020-01-01')");
+	clock_set(clock_now() + DAY);
+	assert_int_equal(job_run_due(jobs, &ran, &e), ERR_OK);
+	mirror_push_drain();
+	assert_int_equal(fixture_int("SELECT attempts FROM delivery"), 3);
 }
 
 static void waiting_doubles_and_more_with_jitter_and_honours_what_is_asked(void **state)
