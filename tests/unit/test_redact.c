@@ -16,6 +16,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -501,6 +502,39 @@ static void killed_at_any_point_it_goes_on_and_ends_once(void **state)
 	arena_free(a);
 }
 
+/* The disk is full for a while, at different points of the work. */
+static void on_a_full_disk_nothing_is_published_and_nothing_lost(void **state)
+{
+	struct world w;
+	struct published p;
+	struct stat st;
+	(void)state;
+	publish_first(&w, &p, NULL);
+	erase(&w, p.items[3], TOMBSTONE_ERASE);
+	assert_true(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
+	struct rlimit usual, small;
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &usual), 0);
+	for (rlim_t room = 0; room <= 2400; room += 600) {
+		small = (struct rlimit){ .rlim_cur = room, .rlim_max = usual.rlim_max };
+		assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+		enum err e = release_redact_now(w.system, w.coop);
+		assert_int_equal(setrlimit(RLIMIT_FSIZE, &usual), 0);
+		assert_int_equal(e, ERR_IO);
+		db_rollback(w.system);
+		assert_int_equal(fixture_int("SELECT count(*) FROM release WHERE state = 'published'"), 0);
+		assert_true(there(&w, p.first.id, "data/example"));
+		struct str id = str_of(fixture_text("SELECT id::text FROM release WHERE state = 'redacting'"));
+		struct uuid redaction;
+		assert_true(uuid_parse(id, &redaction));
+		assert_int_equal(stat(release_staging_dir(w.system->arena, w.coop, redaction).p, &st), -1);
+	}
+	world_until(&w, clock_now());
+	struct release second = latest(&w);
+	assert_str(second.version, "2.0.0");
+	assert_int_equal(fixture_int("SELECT count(*) FROM release WHERE redacts_id IS NOT NULL"), 1);
+	verifies(&w, second.id, NULL);
+}
+
 static void data_are_not_cleared_while_a_usable_version_holds_the_item(void **state)
 {
 	struct world w;
@@ -586,6 +620,7 @@ int main(void)
 		fixture_test(a_redaction_gives_way_to_a_release_that_came_first),
 		fixture_test(whatever_is_erased_the_patch_gives_exactly_the_next_version),
 		fixture_test(killed_at_any_point_it_goes_on_and_ends_once),
+		fixture_test(on_a_full_disk_nothing_is_published_and_nothing_lost),
 		fixture_test(data_are_not_cleared_while_a_usable_version_holds_the_item),
 		fixture_test(a_base_that_was_tampered_with_gives_no_redaction),
 		fixture_test(holding_says_which_versions_hold_which_item),
