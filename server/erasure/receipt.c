@@ -301,15 +301,13 @@ static enum err require_reader(struct call *c, struct uuid coop, struct uuid mir
 	struct rows r;
 	bool admin;
 	TRY(member_is_admin(c, coop, &admin));
-	if (admin)
-		return ERR_OK;
 	if (!uuid_is_nil(mirror)) {
 		TRY(mirror_get(c, coop, mirror, false, &m));
-		return mirror_require_own(c, coop, &m);
+		return admin ? ERR_OK : mirror_require_own(c, coop, &m);
 	}
 	SQL(whose_grant, "SELECT account_id FROM access_grant WHERE coop_id = $1 AND id = $2");
 	TRY(db_one(c, whose_grant, &r, A_UUID(coop), A_UUID(grant)));
-	return uuid_eq(row_uuid(&r, 0, 0), c->actor.account) ? ERR_OK : fail(c, ERR_NOT_FOUND, "%s", err_text(ERR_NOT_FOUND));
+	return admin || uuid_eq(row_uuid(&r, 0, 0), c->actor.account) ? ERR_OK : fail(c, ERR_NOT_FOUND, "%s", err_text(ERR_NOT_FOUND));
 }
 
 enum err receipt_list(struct call *c, struct uuid coop, struct uuid mirror, struct uuid grant, struct str cursor, int limit, struct purge_receipt **out, size_t *n, struct str *next_cursor)

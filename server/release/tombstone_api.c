@@ -13,9 +13,9 @@ static enum err wanted_read(struct request *rq, struct wanted *out)
 	struct str since = request_query(rq, "since"), limit = request_query(rq, "limit");
 	*out = (struct wanted){ -1, INT64_MAX };
 	if (since.p && !str_to_i64(since, -1, INT64_MAX - 1, &out->since))
-		return fail(rq->call, ERR_BAD_REQUEST, "since is the index of the last tombstone that you have, -1 for none.");
+		return fail_field(rq->call, "query/since", "This is the index of the last tombstone that you have, -1 for none.");
 	if (limit.p && !str_to_i64(limit, 1, INT64_MAX, &out->limit))
-		return fail(rq->call, ERR_BAD_REQUEST, "limit is a number of tombstones, at least 1.");
+		return fail_field(rq->call, "query/limit", "This is a number of tombstones, at least 1.");
 	return ERR_OK;
 }
 

@@ -56,6 +56,8 @@ async function decorate(slug, admin) {
   made.deletion = ok(201, await admin.post(`${coop}/deletions`, { kind: "embargo", items: [made.contribution], until: "2027-01-01T00:00:00Z" })).id;
   made.agent = ok(201, await admin.post(`${coop}/agents`, { account: stranger.account, kinds: ["erase"], until: "2026-12-01T00:00:00Z" })).id;
   made.control = randomUUID();
+  made.mirror = randomUUID();
+  made.delivery = randomUUID();
   made.receipt = randomUUID();
   world.sql(`INSERT INTO control (coop_id, id, kind, mode, kinds, uses, amount, reason, ballot_id, set_at) SELECT coop_id, '${made.control}', 'assurance', '', '{chat}', '{}', 1000, 'x', id, closed_at
     FROM ballot WHERE id = '${made.ballot}'`);
@@ -182,6 +184,12 @@ const bodies = () => ({
   deletion_decide: { decision: "deny", code: "no_match", reason: "It is somebody else." },
   deletion_appeal: { reason: "It is me." },
   adapter_set: { endpoint: "https://s3.example.org", place: "mirror", prefix: "a", region: "eu", path_style: true, part_bytes: 5242880, recreate: false, audience: "members", confirm: true, key_id: "AKIAEXAMPLE", secret: "a secret" },
+  archive_take: { current_password: "wrong", code: "123456", coop: "alpine" },
+  mirror_register: { name: "A mirror", kind: "webhook", url: "https://mirror.example.org/hook", public_key: "0".repeat(64), proof: { payload: "e30=", payloadType: "text/plain", signatures: [{ keyid: "a", sig: "AA==" }] } },
+  mirror_set_state: { state: "suspended", reason: "For a while." },
+  mirror_holdings: { releases: ["1.0.0"] },
+  mirror_receipt: { payload: "e30=", payloadType: "text/plain", signatures: [{ keyid: "a", sig: "AA==" }] },
+  grant_receipt: { method: "deleted", models_affected: "None." },
   account_deletion_verify: { current_password: "wrong", code: "123456" },
   agent_authorise: { account: randomUUID(), kinds: ["erase"], alone: false, until: "2026-12-01T00:00:00Z" },
   hold_place: { contribution: ids.alpine.contribution, ground: "legal_claims", reason: "A court asks." },
@@ -331,6 +339,7 @@ test("queries that an operation does not know are refused, with their name", asy
       const bad = p.schema.enum ? ["no such value"] : p.name === "limit" ? ["0", "-1", "201", "1e3", "x", "99999999999999999999"] : p.name === "cursor" ? ["x", "AAAA", "'", "%00", "../..", "a".repeat(3000)] : [];
       if (o.id.startsWith("hub_")) continue;
       for (const value of bad) {
+        if (o.id === "tombstone_feed" && value === "201") continue; // a stream takes more than a page
         const answer = await ada.get(`${path}?${p.name}=${value}`);
         assert.ok([400, 422].includes(answer.status), `${o.id} ${p.name}=${value}: ${answer.status} ${answer.text}`);
         if (value !== "%00") assert.equal(answer.body.errors?.[0].pointer, `query/${p.name}`, answer.text);
@@ -344,17 +353,19 @@ test("queries that an operation does not know are refused, with their name", asy
 // Who may call an operation, from the specification and not from the program: the rest is for members, or for whoever has an account.
 const forAnyone = ["health", "ready", "metrics", "openapi", "schema", "account_register", "session_start", "sign_in_link_ask", "sign_in_link_use", "instance_read", "coop_list", "coop_read", "charter_list", "charter_read", "log_checkpoint",
   "log_tile", "log_proof", "log_entries", "release_list", "release_read", "release_report", "release_files", "access_terms", "status", "jwks", "hub_dataset", "hub_revision", "hub_tree", "hub_folder", "hub_paths",
-  "coop_calendar", "own_calendar", "ballot_proof", "control_list", "control_read", "benefit_list", "benefit_read", "benefit_shares", "benefit_shares_csv"];
+  "coop_calendar", "own_calendar", "ballot_proof", "control_list", "control_read", "benefit_list", "benefit_read", "benefit_shares", "benefit_shares_csv", "holdings_list", "mirror_list", "mirror_receipt", "duty_overdue", "tombstone_feed"];
 const forAccounts = ["session_list", "session_end", "session_end_other", "session_end_others", "session_end_all", "password_change", "factor_read", "factor_begin", "factor_confirm", "factor_end", "recovery_renew", "identity_list",
   "identity_end", "me_read", "me_change", "token_list", "token_create", "token_revoke", "membership_list", "coop_found", "member_join", "access_ask",
   "access_request_list", "access_grant_list", "access_revoke", "access_token", "notice_list", "notice_read", "notice_read_all", "notice_settings_read", "notice_settings_change", "notice_address_retry",
   "calendar_feed_read", "calendar_feed_make", "calendar_feed_end", "checkup_list",
   "deletion_ask", "deletion_list", "deletion_read", "deletion_cancel", "deletion_items", "deletion_verify", "deletion_appeal", "account_deletion_ask", "account_deletion_read", "account_deletion_cancel",
-  "account_deletion_verify", "agent_list", "agent_end"];
+  "account_deletion_verify", "agent_list", "agent_end", "deletion_statement",
+  "archive_read", "archive_take", "mirror_register", "mirror_read", "mirror_set_state", "mirror_secret", "mirror_holdings", "mirror_receipt_list", "grant_receipt", "grant_receipt_list", "duty_list"];
 // One's own record in a co-op: for whoever has been a member, and not there for anybody else.
 const forFormer = ["benefit_statement", "benefit_statement_csv", "checkup_receipts", "checkup_receipt", "checkup_receipt_document", "checkup_receipt_signature"];
 const forAdmins = ["member_invite", "member_act", "moderation_list", "moderation_decide", "release_schedule", "release_preview", "release_cancel", "access_decide",
-  "benefit_record", "benefit_reverse", "benefit_pay", "benefit_payment_list", "deletion_decide", "hold_list", "hold_place", "hold_lift"];
+  "benefit_record", "benefit_reverse", "benefit_pay", "benefit_payment_list", "deletion_decide", "hold_list", "hold_place", "hold_lift",
+  "adapter_read", "adapter_set", "adapter_end", "adapter_retry", "delivery_list", "delivery_repeat"];
 const gated = ["release_download", "hub_resolve", "hub_raw"];
 
 test("each operation is for whom the specification says, and for nobody else", async () => {
@@ -407,7 +418,9 @@ test("expired, revoked, foreign and malformed tokens open nothing", async () => 
   assert.deepEqual([expired.status, expired.body.code], [401, "token_expired"]);
   assert.equal((await stranger.delete(`/api/v1/tokens/${made.id}`)).status, 204);
   world.sql(`DELETE FROM token WHERE id IN ('${made.id}', '${revoked.id}')`);
-  assert.equal(state() + columns(), before);
+  // A day has passed: the log has taken in the tombstones of the day before.
+  const asBefore = (text) => text.replace(/(log_leaf|tombstone_seal)=\d+ /g, "");
+  assert.equal(asBefore(state() + columns()), asBefore(before));
 });
 
 const problem = (answer) => ({ ...answer.body, instance: undefined, status: answer.status });
