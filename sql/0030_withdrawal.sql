@@ -111,6 +111,14 @@ CREATE FUNCTION pool_item_is_erased(in_coop uuid, item uuid) RETURNS boolean LAN
 	'SELECT EXISTS (SELECT FROM contribution c WHERE c.coop_id = in_coop AND c.id = item AND (c.word & 4096) <> 0)';
 COMMENT ON FUNCTION pool_item_is_erased(uuid, uuid) IS 'Whether an item is a tombstone in this transaction';
 
+CREATE OR REPLACE FUNCTION statement_about_own_item() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	IF NOT EXISTS (SELECT FROM contribution c WHERE c.coop_id = NEW.coop_id AND c.id = NEW.item_id AND c.member_id = NEW.member_id AND (c.word & 4096) = 0) THEN
+		RAISE EXCEPTION 'not an item of this member' USING ERRCODE = 'CH002', CONSTRAINT = 'statement_is_about_own_item';
+	END IF;
+	RETURN NEW;
+END $$;
+COMMENT ON FUNCTION statement_about_own_item() IS 'Trigger: one speaks about one''s own items only, while they are there.';
 DROP TRIGGER facts_do_not_change ON statement;
 CREATE TRIGGER facts_do_not_change BEFORE UPDATE OR TRUNCATE ON statement FOR EACH STATEMENT EXECUTE FUNCTION commonhold_append_only();
 CREATE FUNCTION statement_goes_with_its_item() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -45,8 +45,9 @@ static struct str request_digest(struct exchange *x)
 		hasher_add(h, &n, sizeof(n));
 		hasher_add(h, parts[i].p, parts[i].n);
 	}
-	struct sha256 *digest = ARENA_NEW(x->call.arena, struct sha256);
-	*digest = hasher_end(h);
+	struct sha256 *digest = ARENA_NEW(x->call.arena, struct sha256), plain = hasher_end(h);
+	/* Keyed: whoever has the database alone cannot try out what was sent. */
+	*digest = hmac_sha256(str_make(x->server->secret, sizeof(x->server->secret)), str_make(plain.b, sizeof(plain.b)));
 	return str_make(digest->b, sizeof(digest->b));
 }
 

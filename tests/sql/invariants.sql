@@ -92,6 +92,9 @@ SELECT throws_ok($$ UPDATE moderation_decision SET reason = '', decision = 'appr
 SELECT throws_ok($$ UPDATE moderation_decision SET reason = 'another' $$, 'CH001', NULL, 'a reason is emptied and not replaced');
 SELECT lives_ok($$ UPDATE moderation_decision SET reason = '' $$, 'a moderator''s reason goes with the item');
 SELECT lives_ok('DELETE FROM statement', 'a statement on an item goes with it');
+SELECT throws_ok($$ INSERT INTO statement (coop_id, member_id, layer, item_id, uses, effect, declared_by, declared_at, salt)
+	VALUES ('00000000-0000-4000-8000-000000000002', '00000000-0000-4000-8000-00000000000a', 1, '00000000-0000-4000-8000-0000000000c1', '{eval}', 'deny', '00000000-0000-4000-8000-000000000001',
+	commonhold_now(), '\x00') $$, 'CH002', NULL, 'nothing more is said about an erased item');
 SELECT ok(NOT pool_item_stands(512 | 2097152) AND NOT pool_item_stands(512 | 8192) AND pool_item_stands(512 | 65536), 'what is withdrawn for good does not stand');
 DELETE FROM membership WHERE number = 1;
 
