@@ -81,7 +81,7 @@ struct archive_info {
 	struct archive_coop *coops;
 	size_t n_coops;
 };
-/* Reads an archive from a file that can be read twice and holds every member against the signed manifest; ERR_CORRUPT or ERR_INVALID says what is wrong. `key` is whose signature is
+/* Reads an archive from a file that can be read twice and holds every member against the signed manifest; ERR_REFUSED, "archive_corrupt", says what is wrong. `key` is whose signature is
  * wanted; NULL: the one that it names itself, which shows damage but not who made it. */
 CH_CHECK enum err archive_check(struct call *c, int fd, const uint8_t key[32], struct archive_info *out);
 

@@ -364,7 +364,7 @@ enum err archive_import(struct call *c, struct uuid coop, int fd, const struct a
 	TRY(pool_terms(c, coop, &terms));
 	w.has_public_name = terms.has_public_name;
 	TRY(denials_new(c, &w.denials));
-	TRY(take_all(&w));
+	TRY(archive_refused(c, take_all(&w)));
 	denials_settle(w.denials);
 	TRY(denials_offers(c, w.denials, &out->offers, &out->n_offers));
 	return add_licence(&w, out);

@@ -20,6 +20,9 @@ extern const struct archive_rows archive_of_account[], archive_of_coop[]; /* end
 /* A whole file of an archive that is read, of up to `max` bytes. */
 CH_CHECK enum err archive_bytes(struct call *c, int fd, const struct tar_file *f, size_t max, struct str *out);
 
+/* What is wrong with somebody's archive is no fault of ours: ERR_REFUSED, "archive_corrupt", with the same sentence. Other errors as they are. */
+CH_CHECK enum err archive_refused(struct call *c, enum err e);
+
 /* What the archive's statements deny: of all one's items, of a kind, of single ones. */
 struct denials;
 CH_CHECK enum err denials_new(struct call *c, struct denials **out);

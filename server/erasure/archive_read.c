@@ -110,7 +110,7 @@ static enum err read_info(struct call *c, const struct json *m, struct archive_i
 	return ERR_OK;
 }
 
-enum err archive_check(struct call *c, int fd, const uint8_t key[32], struct archive_info *out)
+static enum err look_through(struct call *c, int fd, const uint8_t key[32], struct archive_info *out)
 {
 	struct tar_file manifest, envelope;
 	struct stat st;
@@ -126,4 +126,18 @@ enum err archive_check(struct call *c, int fd, const uint8_t key[32], struct arc
 	TRY(read_info(c, m, out));
 	TRY(check_signature(c, text, m, sealed, key, out));
 	return check_members(c, fd, st.st_size, json_get(m, "members"));
+}
+
+enum err archive_refused(struct call *c, enum err e)
+{
+	char said[sizeof(c->error.message)];
+	if (e != ERR_CORRUPT && e != ERR_BAD_JSON && e != ERR_BAD_UTF8)
+		return e;
+	memcpy(said, c->error.message, sizeof(said));
+	return fail_reason(c, ERR_REFUSED, "archive_corrupt", "%s", said);
+}
+
+enum err archive_check(struct call *c, int fd, const uint8_t key[32], struct archive_info *out)
+{
+	return archive_refused(c, look_through(c, fd, key, out));
 }

@@ -1,6 +1,7 @@
 /* What is held, and the archive of it, over HTTP. */
+#include "server/erasure/holdings_web.h"
+
 #include "commonhold/config.h"
-#include "commonhold/holdings.h"
 #include "commonhold/db.h"
 #include "commonhold/routes.h"
 #include "commonhold/sign_in.h"
@@ -27,17 +28,15 @@ static enum err read_holdings(struct request *rq, struct response *rs)
 
 static enum err to_client(void *arg, const void *p, size_t n, struct error *e)
 {
-	struct request *rq = arg;
 	(void)e;
-	return stream_write(rq, p, n);
+	return stream_write(arg, p, n);
 }
 
-static enum err coop_of(struct request *rq, struct str name, struct uuid *out)
+enum err archive_coop_named(struct call *c, struct str name, struct uuid *out)
 {
 	struct coop coop;
-	struct call *c = rq->call;
 	*out = (struct uuid){ { 0 } };
-	if (!name.p)
+	if (!name.n)
 		return ERR_OK;
 	TRY(db_begin(c, DB_READ));
 	TRY(coop_find(c, name, &coop));
@@ -46,14 +45,11 @@ static enum err coop_of(struct request *rq, struct str name, struct uuid *out)
 	return ERR_OK;
 }
 
-static enum err send_archive(struct request *rq, struct response *rs, const struct proof *proof, struct str coop_name)
+enum err archive_send(struct request *rq, struct response *rs, struct uuid coop)
 {
 	struct call *c = rq->call;
-	struct uuid coop;
 	struct archive_made made;
 	struct archive_sink sink = { to_client, rq };
-	TRY(coop_of(rq, coop_name, &coop));
-	TRY(archive_permit(c, proof, coop));
 	db_release(c);
 	response_header(rs, "Content-Disposition", str_fmt(c->arena, "attachment; filename=\"commonhold-archive-%.10s.tar\"", clock_format(c->arena, clock_now()).p));
 	response_header(rs, "Cache-Control", STR("no-store"));
@@ -62,17 +58,25 @@ static enum err send_archive(struct request *rq, struct response *rs, const stru
 	return stream_end(rq);
 }
 
+static enum err hand_over(struct request *rq, struct response *rs, const struct proof *proof, struct str coop_name)
+{
+	struct uuid coop;
+	TRY(archive_coop_named(rq->call, coop_name, &coop));
+	TRY(archive_permit(rq->call, proof, coop));
+	return archive_send(rq, rs, coop);
+}
+
 /* With a sign-in that is fresh, or with proof. */
 static enum err get_archive(struct request *rq, struct response *rs)
 {
 	struct proof proof = { .network = request_network(rq) };
-	return send_archive(rq, rs, &proof, request_query(rq, "coop"));
+	return hand_over(rq, rs, &proof, request_query(rq, "coop"));
 }
 
 static enum err ask_archive(struct request *rq, struct response *rs)
 {
 	struct proof proof = { .password = json_member_text(rq->json, "current_password"), .code = json_member_text(rq->json, "code"), .network = request_network(rq) };
-	return send_archive(rq, rs, &proof, json_member_text(rq->json, "coop"));
+	return hand_over(rq, rs, &proof, json_member_text(rq->json, "coop"));
 }
 
 /* ---- Bringing ---- */
@@ -82,28 +86,38 @@ static void close_file(void *arg)
 	close(*(int *)arg);
 }
 
-/* A file without a name, which is read twice. */
-static enum err spool_body(struct request *rq, int *out)
+enum err archive_spool(struct call *c, int *out)
 {
-	struct call *c = rq->call;
 	int *fd = ARENA_NEW(c->arena, int);
-	char *path = (char *)str_fmt(c->arena, "%s/upload-XXXXXX", config()->dir).p, *chunk = arena_take(c->arena, READ_BYTES);
-	*fd = mkostemp(path, O_CLOEXEC);
+	char *path = (char *)str_fmt(c->arena, "%s/upload-XXXXXX", config()->dir).p;
+	*out = *fd = mkostemp(path, O_CLOEXEC);
 	if (*fd < 0)
 		return fail(c, ERR_IO, "There is no place to keep the archive while it is looked through: %s.", strerrorname_np(errno));
 	unlink(path);
-	if (!arena_defer(c->arena, close_file, fd))
-		return fail(c, ERR_NO_MEMORY, "%s", err_text(ERR_NO_MEMORY));
+	return arena_defer(c->arena, close_file, fd) ? ERR_OK : fail(c, ERR_NO_MEMORY, "%s", err_text(ERR_NO_MEMORY));
+}
+
+enum err archive_spool_write(struct call *c, int fd, const void *p, size_t n)
+{
+	for (size_t done = 0; done < n;) {
+		ssize_t wrote = write(fd, (const char *)p + done, n - done);
+		if (wrote < 0)
+			return fail(c, ERR_IO, "There is no room to keep the archive while it is looked through: %s.", strerrorname_np(errno));
+		done += (size_t)wrote;
+	}
+	return ERR_OK;
+}
+
+/* The body, as a file that is read twice. */
+static enum err spool_body(struct request *rq, int *fd)
+{
+	struct call *c = rq->call;
+	char *chunk = arena_take(c->arena, READ_BYTES);
+	TRY(archive_spool(c, fd));
 	for (size_t got = 1; got;) {
 		TRY(request_read(rq, chunk, READ_BYTES, &got));
-		for (size_t done = 0; done < got;) {
-			ssize_t n = write(*fd, chunk + done, got - done);
-			if (n < 0)
-				return fail(c, ERR_IO, "There is no room to keep the archive while it is looked through: %s.", strerrorname_np(errno));
-			done += (size_t)n;
-		}
+		TRY(archive_spool_write(c, *fd, chunk, got));
 	}
-	*out = *fd;
 	return ERR_OK;
 }
 

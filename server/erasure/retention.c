@@ -96,7 +96,7 @@ static struct str notice_data(struct call *c, const struct charter *charter, str
 	jw_object(&w);
 	jw_kint(&w, "items", items);
 	jw_kstr(&w, "text", str_fmt(a, "%lld of your contributions were %s so long ago that the charter of %.*s lets them go: the first on %.*s. They are then erased here, in releases and at those who "
-		"hold copies. To keep them, take a copy before: your archive is under My data.", (long long)items, s->what, STR_ARG(charter->name), STR_ARG(words_day(a, goes < earliest ? earliest : goes))));
+		"hold copies. To keep them, take a copy before: your page What is held about me has it.", (long long)items, s->what, STR_ARG(charter->name), STR_ARG(words_day(a, goes < earliest ? earliest : goes))));
 	jw_kz(&w, "title", "Contributions of yours reach the end of their time");
 	jw_kstr(&w, "url", str_fmt(a, "/coops/%.*s/contributions", STR_ARG(slug)));
 	jw_end_object(&w);

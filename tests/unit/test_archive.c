@@ -385,7 +385,8 @@ static void a_changed_archive_is_refused_whole(void **state)
 	const char *at = memmem(all.p, all.n, "original", 8);
 	assert_non_null(at);
 	assert_int_equal(pwrite(fd, "altered!", 8, at - all.p), 8);
-	assert_err(c, ERR_CORRUPT, archive_import(c, w.coop, fd, &how, &report));
+	assert_err(c, ERR_REFUSED, archive_import(c, w.coop, fd, &how, &report));
+	assert_string_equal(c->error.reason, "archive_corrupt");
 	assert_int_equal(pwrite(fd, "original", 8, at - all.p), 8);
 	assert_ok(c, archive_check(c, fd, NULL, &info));
 	/* Cut off anywhere. */

@@ -53,8 +53,8 @@ export default function (here) {
   test("what is no archive is refused with nothing taken", async () => {
     const { ada } = here.people();
     const send = (body, query = "") => ada.request("POST", `${coop}/archives${query}`, { body, type: "application/x-tar" });
-    assert.equal((await send(Buffer.from("not a tar at all"))).body.code, "corrupt");
-    assert.equal((await send(Buffer.alloc(1024))).body.code, "corrupt");
+    assert.equal((await send(Buffer.from("not a tar at all"))).body.reason, "archive_corrupt");
+    assert.equal((await send(Buffer.alloc(1024))).body.reason, "archive_corrupt");
     assert.equal((await send(Buffer.alloc(1024), "?key=abc")).body.errors[0].pointer, "query/key");
   });
 
