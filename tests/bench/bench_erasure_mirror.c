@@ -9,7 +9,7 @@
 
 #define SHARD 31250     /* rows of a shard, as a release of a million has them */
 #define ERASED 1000
-#define ROW_BYTES 240
+#define ROW_BYTES 100
 
 /* What every run of one kind took. */
 struct runs { double ms[FIGURE_RUNS]; int64_t patched, shards, downloaded; };
