@@ -188,6 +188,23 @@ test("something better takes the place of a contribution, by keyboard", async ()
   await somebody.context.close();
 });
 
+test("the page follows what happens while it is open, without being loaded again", async () => {
+  const somebody = await visitor(here.member), { page } = somebody;
+  const item = ok(201, await here.member.post(`${api}/contributions`, { kind: "example", lang: "en", content: { input: "Who watches?", output: "The page." } }));
+  await somebody.go(`${coop}/contributions/${item.id}`);
+  await somebody.follow("Take this out");
+  await page.getByLabel("Erase it everywhere").check();
+  await somebody.press("Yes, do this");
+  const head = await page.locator("head").innerHTML();
+  let loads = 0;
+  page.on("load", () => { loads++; });
+  await page.getByText("Nobody outside the co-op has to confirm anything.").waitFor({ timeout: 60_000 });
+  assert.equal(loads, 0);
+  if (/carried|destroyed now/.test(head)) assert.match(head, /<noscript><meta http-equiv="refresh"/);
+  assert.deepEqual(somebody.complaints, []);
+  await somebody.context.close();
+});
+
 test("a day that is no day is told beside its field; an embargo is ended early", async () => {
   const somebody = await visitor(here.member, { script: false }), { page } = somebody;
   const item = ok(201, await here.member.post(`${api}/contributions`, { kind: "example", lang: "en", content: { input: "What is kept back?", output: "This." } }));
