@@ -62,7 +62,7 @@ static enum err tell_admins(struct call *c, const struct open_duty *d, enum duty
 	struct str slug;
 	size_t n;
 	TRY(mirror_admins(c, d->coop, &admins, &n, &slug));
-	struct notice notice = { .kind = "deletion.overdue", .coop = d->coop, .key = str_fmt(c->arena, "%.*s %s", STR_ARG(uuid_format(c->arena, d->id)), duty_step_name(step)),
+	struct notice notice = { .kind = "deletion.overdue", .coop = d->coop, .essential = true, .key = str_fmt(c->arena, "%.*s %s", STR_ARG(uuid_format(c->arena, d->id)), duty_step_name(step)),
 		.data = mirror_notice(c->arena, title, text, slug) };
 	return n ? notify_many(c, &notice, admins, n) : ERR_OK;
 }

@@ -1,4 +1,4 @@
-/* Mirrors under concurrency: announcing against receipts, several servers delivering or climbing the ladder at once. */
+/* Mirrors under stress: announcing against receipts, several servers delivering or climbing the ladder at once, receipts with a byte changed. */
 #include "world.h"
 
 #include "commonhold/crypto.h"
@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #define ROUNDS 40
 #define CREW 4
@@ -100,15 +101,20 @@ static void *announcer(void *arg)
 
 SQL(feed_end, "SELECT coalesce(max(idx), -1) FROM tombstone WHERE coop_id = $1");
 
+static struct str receipt_text(struct scene *s, struct call *c, int64_t upto)
+{
+	struct str said = str_fmt(c->arena, "{\"at\":\"%.*s\",\"key\":\"%.*s\",\"method\":\"deleted\",\"mirror\":\"%.*s\",\"releases\":[],\"upto\":%lld}", STR_ARG(clock_format(c->arena, clock_now())),
+		STR_ARG(key_id(c->arena, s->key.public_key)), STR_ARG(uuid_format(c->arena, s->mirror)), (long long)upto);
+	return dsse_sign(c->arena, &s->key, 1, STR(MIRROR_RECEIPT_TYPE), said);
+}
+
 static enum err confirm_one(struct scene *s, struct call *c)
 {
 	struct rows r;
 	struct purge_receipt t;
 	TRY(db_begin_in(c, s->w.coop, DB_READ));
 	TRY(db_finish(c, feed_end, &r, A_UUID(s->w.coop)));
-	struct str said = str_fmt(c->arena, "{\"at\":\"%.*s\",\"key\":\"%.*s\",\"method\":\"deleted\",\"mirror\":\"%.*s\",\"releases\":[],\"upto\":%lld}", STR_ARG(clock_format(c->arena, clock_now())),
-		STR_ARG(key_id(c->arena, s->key.public_key)), STR_ARG(uuid_format(c->arena, s->mirror)), (long long)row_int(&r, 0, 0));
-	return receipt_take(c, s->w.coop, s->mirror, dsse_sign(c->arena, &s->key, 1, STR(MIRROR_RECEIPT_TYPE), said), &t);
+	return receipt_take(c, s->w.coop, s->mirror, receipt_text(s, c, row_int(&r, 0, 0)), &t);
 }
 
 static void *confirmer(void *arg)
@@ -147,6 +153,46 @@ static void no_duty_stays_open_that_a_receipt_has_covered(void **state)
 	assert_int_equal(fixture_int("SELECT count(*) FROM duty WHERE confirmed_at IS NULL"), 0);
 	assert_true(fixture_int("SELECT count(*) FROM duty") > 0);
 	assert_int_equal(fixture_int("SELECT count(DISTINCT key) FROM job WHERE kind = 'erasure.complete'"), ROUNDS);
+}
+
+/* One byte put in, taken out or changed at random: refused, or nothing of what is signed has changed. */
+static void no_receipt_is_taken_that_says_something_else_than_what_was_signed(void **state)
+{
+	struct scene s;
+	struct purge_receipt t;
+	struct uuid id = uuid_new();
+	uint32_t seed;
+	(void)state;
+	scene_make(&s, "pull");
+	struct call *c = s.crew[0];
+	assert_ok(c, bury_one(c, s.w.coop, id));
+	assert_ok(c, announce_one(c, s.w.coop, id));
+	random_bytes(&seed, sizeof(seed));
+	print_message("seed %u\n", seed);
+	srandom(seed);
+	struct str good = receipt_text(&s, c, 0);
+	struct arena_mark mark = arena_mark(c->arena);
+	for (int i = 0; i < 400; i++) {
+		char *bad = arena_alloc(c->arena, good.n + 1);
+		size_t at = (size_t)random() % good.n;
+		int how = (int)(random() % 3);
+		size_t n = good.n + (how == 0) - (how == 1);
+		memcpy(bad, good.p, at);
+		if (how != 1)
+			bad[at] = (char)(how == 0 ? random() & 0x7f : good.p[at] ^ (1 + random() % 255));
+		memcpy(bad + at + (how != 1), good.p + at + (how != 0), good.n - at - (how != 0));
+		if (receipt_take(c, s.w.coop, s.mirror, str_make(bad, n), &t) == ERR_OK)
+			break;
+		db_rollback(c);
+		error_clear(&c->error);
+		arena_rewind(c->arena, mark);
+	}
+	assert_int_equal(fixture_int("SELECT count(*) FROM duty WHERE confirmed_at IS NOT NULL"), fixture_int("SELECT count(*) FROM receipt WHERE upto = 0 AND method = 'deleted' AND releases = '{}'"));
+	assert_int_equal(fixture_int("SELECT count(*) FROM receipt WHERE upto <> 0 OR method <> 'deleted'"), 0);
+	if (fixture_int("SELECT count(*) FROM receipt") == 0)
+		assert_ok(c, receipt_take(c, s.w.coop, s.mirror, good, &t));
+	else
+		assert_err(c, ERR_EXISTS, receipt_take(c, s.w.coop, s.mirror, good, &t));
 }
 
 struct worker { struct scene *s; struct call *c; int64_t steps; };
@@ -236,6 +282,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		fixture_test(no_duty_stays_open_that_a_receipt_has_covered),
+		fixture_test(no_receipt_is_taken_that_says_something_else_than_what_was_signed),
 		fixture_test(several_servers_take_each_step_of_the_ladder_once),
 		fixture_test(several_servers_make_one_attempt),
 	};
