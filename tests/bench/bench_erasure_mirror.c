@@ -114,15 +114,15 @@ int main(void)
 	char base[96];
 	double ignored;
 	snprintf(base, sizeof(base), "%s-mirror", w->dir);
-	world_publish(w, "1.0.0", NULL);
+	world_publish_version(w, "1.0.0", NULL);
 	sync_folder(w, base, "1.0.0", &ignored);
 	/* Across the border between two shards. */
 	erase(w, SHARD - ERASED / 2, 1);
-	world_publish(w, "2.0.0", "1.0.0");
+	world_publish_version(w, "2.0.0", "1.0.0");
 	measure(w, base, "2.0.0", &near);
 	sync_folder(w, base, "2.0.0", &ignored);
 	erase(w, 7, (int)(rows / ERASED) - 2);
-	world_publish(w, "3.0.0", "2.0.0");
+	world_publish_version(w, "3.0.0", "2.0.0");
 	measure(w, base, "3.0.0", &far);
 	for (int i = 0; i < FIGURE_RUNS; i++) {
 		folder_clear(base);
