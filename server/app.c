@@ -63,7 +63,7 @@ static const struct route *const route_tables[] = {
 	mirror_routes,
 	erasure_routes, erasure_page_routes, erasure_ask_page_routes, erasure_admin_page_routes, erasure_statement_routes,
 	tombstone_page_routes, mirror_page_routes, agent_page_routes, account_deletion_page_routes, holdings_page_routes,
-	adapter_routes,
+	adapter_routes, adapter_page_routes,
 	NULL,
 };
 

@@ -24,7 +24,7 @@ extern const struct route checkup_routes[], checkup_page_routes[];
 extern const struct route mirror_routes[];
 extern const struct route erasure_routes[], erasure_page_routes[], erasure_ask_page_routes[], erasure_admin_page_routes[], erasure_statement_routes[];
 extern const struct route tombstone_page_routes[], mirror_page_routes[], agent_page_routes[], account_deletion_page_routes[], holdings_page_routes[];
-extern const struct route adapter_routes[];
+extern const struct route adapter_routes[], adapter_page_routes[];
 extern const struct route holdings_routes[];
 
 #endif

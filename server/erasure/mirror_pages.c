@@ -31,6 +31,7 @@ static void mirror_write(struct json_writer *w, struct request *rq, const struct
 	jw_kstr(w, "last", m->seen_at == INSTANT_NONE ? STR("none yet") : words_day(a, m->seen_at));
 	jw_kbool(w, "keeper", is_keeper(rq, m));
 	jw_kbool(w, "webhook", m->kind == MIRROR_WEBHOOK);
+	jw_kbool(w, "placed", rq->coop.is_admin && (m->kind == MIRROR_S3 || m->kind == MIRROR_HUGGINGFACE));
 	state_write(w, m);
 	jw_end_object(w);
 }

@@ -233,6 +233,34 @@ test("credentials that are wrong are refused once, and are nowhere to be seen", 
   await gone(n);
 });
 
+test("admins set, repeat and give up a place on its page, which never shows the credentials", async () => {
+  const s = await started("s3");
+  const enter = async ({ email, password }) => (await here.anyone().post("/api/v1/sessions", { email, password })).headers.get("set-cookie").split(";")[0];
+  const [cookie, other] = [await enter(here.admin), await enter(here.member)];
+  const { csrf } = (await here.anyone().get("/api/v1/me", { headers: { cookie } })).body;
+  const page = (path, form) => here.anyone().request(form ? "POST" : "GET", path, { headers: { cookie }, ...(form ? { body: new URLSearchParams({ csrf, ...form }).toString(), type: "application/x-www-form-urlencoded" } : {}) });
+  const made = await page(`/coops/${here.slug}/mirrors/kept`, { name: "Set by hand", kind: "s3" });
+  assert.equal(made.status, 303, made.text);
+  const path = made.headers.get("location");
+  assert.match((await page(path)).text, /Say where/);
+  const filled = { endpoint: s.url, place: "mirror", prefix: "coop/a", region: "eu-test-1", key_id: keyId, secret, audience: "gated_manual", confirm: "yes" };
+  const refused = await page(path, { ...filled, place: "No Bucket", confirm: "" });
+  assert.equal(refused.status, 422);
+  assert.ok(!refused.text.includes(secret) && refused.text.includes("No Bucket"));
+  assert.equal((await page(path, filled)).status, 303);
+  const m = { kind: "s3", path: `/api/v1${path}` };
+  assert.equal((await settled(m)).state, "current");
+  const shown = (await page(path)).text;
+  assert.ok(!shown.includes(secret) && !shown.includes(keyId));
+  assert.match(shown, /Readers are sent to release <strong>1\.0\.0<\/strong>/);
+  assert.equal((await page(`${path}/retry`, {})).status, 303);
+  assert.match((await page(`/coops/${here.slug}/mirrors`)).text, /Its place/);
+  assert.equal((await page(`${path}/end`, { erase: "yes" })).status, 303);
+  await until("the place to be given up", async () => (await here.admin.get(m.path)).status === 404);
+  assert.deepEqual((await s.state()).objects, {});
+  assert.equal((await here.anyone().get(path, { headers: { cookie: other } })).status, 403);
+});
+
 test("a repository gets one commit, one tag and its gate through every failure", async () => {
   const hub = await started("hub");
   await hub.fail(
