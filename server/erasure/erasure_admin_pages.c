@@ -117,21 +117,113 @@ static enum err lag_write(struct json_writer *w, struct request *rq)
 	return ERR_OK;
 }
 
-static enum err queue_data(struct json_writer *w, struct request *rq)
+/* ---- Legal holds ---- */
+
+static const struct { const char *ground, *words; } grounds[] = {
+	{ "legal_claims", "legal claims" }, { "legal_obligation", "a legal obligation" }, { "expression", "freedom of expression and information" },
+	{ "public_health", "public health" }, { "archiving", "archiving in the public interest, research" },
+};
+
+static const char *ground_words(struct str ground)
 {
+	for (size_t i = 0; i < CH_LEN(grounds); i++)
+		if (str_is(ground, grounds[i].ground))
+			return grounds[i].words;
+	return "";
+}
+
+static enum err holds_write(struct json_writer *w, struct request *rq)
+{
+	struct arena *a = rq->call->arena;
+	struct legal_hold *holds;
+	struct str next;
+	size_t n, standing = 0;
+	TRY(hold_list(rq->call, rq->coop.id, STR_NONE, LIMIT_PAGE_DEFAULT, &holds, &n, &next));
+	jw_key(w, "holds");
+	jw_array(w);
+	for (size_t i = 0; i < n; i++) {
+		if (holds[i].lifted_at != INSTANT_NONE)
+			continue;
+		jw_object(w);
+		jw_kstr(w, "item", rid_format(a, rq->coop.name, holds[i].contribution));
+		jw_kstr(w, "contribution", uuid_format(a, holds[i].contribution));
+		jw_kz(w, "ground", ground_words(holds[i].ground));
+		jw_kstr(w, "hold_reason", holds[i].reason);
+		jw_kstr(w, "since", words_day(a, holds[i].placed_at));
+		jw_end_object(w);
+		standing++;
+	}
+	jw_end_array(w);
+	jw_kbool(w, "any_hold", standing > 0);
+	jw_key(w, "grounds");
+	jw_array(w);
+	for (size_t i = 0; i < CH_LEN(grounds); i++) {
+		jw_object(w);
+		jw_kz(w, "id", grounds[i].ground);
+		jw_kz(w, "words", grounds[i].words);
+		jw_kbool(w, "chosen", rq->body.n && str_is(request_form(rq, "ground"), grounds[i].ground));
+		jw_end_object(w);
+	}
+	jw_end_array(w);
+	jw_key(w, "typed");
+	jw_object(w);
+	jw_kstr(w, "item", rq->body.n ? request_form(rq, "item") : STR(""));
+	jw_kstr(w, "reason", rq->body.n ? request_form(rq, "reason") : STR(""));
+	jw_end_object(w);
+	return ERR_OK;
+}
+
+static enum err queue_data(struct json_writer *w, struct request *rq, struct response *rs, enum err refused)
+{
+	TRY(page_form_refused(rq, rs, refused, w));
 	TRY(requests_write(w, rq));
 	TRY(overdue_write(w, rq));
 	TRY(dead_write(w, rq));
+	TRY(holds_write(w, rq));
 	return lag_write(w, rq);
 }
 
-static enum err queue_page(struct request *rq, struct response *rs)
+static enum err show(struct request *rq, struct response *rs, enum err refused)
 {
 	struct buf b;
 	struct json_writer w = page_begin(&b);
 	jw_kz(&w, "title", "Requests to look after");
 	jw_kstr(&w, "coop", rq->coop.slug);
-	return page_end(rq, rs, "page/deletion_queue", &b, &w, queue_data(&w, rq));
+	return page_end(rq, rs, "page/deletion_queue", &b, &w, queue_data(&w, rq, rs, refused));
+}
+
+static enum err queue_page(struct request *rq, struct response *rs)
+{
+	return show(rq, rs, ERR_OK);
+}
+
+static enum err back(struct request *rq, struct response *rs, const char *flash)
+{
+	response_flash(rq, rs, str_of(flash));
+	response_redirect(rs, str_fmt(rq->call->arena, "/coops/%.*s/deletions/queue", STR_ARG(rq->coop.slug)));
+	return ERR_OK;
+}
+
+static enum err hold_form(struct request *rq, struct response *rs)
+{
+	struct legal_hold hold;
+	struct uuid id;
+	struct str item = str_trim(request_form(rq, "item")), coop;
+	if (!rid_parse(item, &coop, &id) && !uuid_parse(item, &id))
+		return show(rq, rs, fail_field(rq->call, "/item", "This is no number of an item: it looks like dc:, the co-op's name and an id."));
+	enum err e = hold_place(rq->call, rq->coop.id, id, request_form(rq, "ground"), str_trim(request_form(rq, "reason")), &hold);
+	if (e == ERR_NOT_FOUND)
+		e = fail_field(rq->call, "/item", "There is no such item here.");
+	return e == ERR_OK ? back(rq, rs, "Its content is kept. It is in no release and in no decision.") : show(rq, rs, e);
+}
+
+static enum err lift_form(struct request *rq, struct response *rs)
+{
+	struct legal_hold hold;
+	struct uuid id;
+	TRY(request_param_uuid(rq, 1, &id));
+	enum err e = hold_lift(rq->call, rq->coop.id, id, &hold);
+	return e == ERR_OK ? back(rq, rs, "The hold has ended. What was asked for goes on.") : show(rq, rs, e);
 }
 
 static enum err repeat_form(struct request *rq, struct response *rs)
@@ -140,13 +232,13 @@ static enum err repeat_form(struct request *rq, struct response *rs)
 	struct delivery d;
 	TRY(request_param_uuid(rq, 1, &id));
 	TRY(delivery_repeat(rq->call, rq->coop.id, id, &d));
-	response_flash(rq, rs, STR("It is sent again."));
-	response_redirect(rs, str_fmt(rq->call->arena, "/coops/%.*s/deletions/queue", STR_ARG(rq->coop.slug)));
-	return ERR_OK;
+	return back(rq, rs, "It is sent again.");
 }
 
 const struct route erasure_admin_page_routes[] = {
 	{ "GET", "/coops/{coop}/deletions/queue", "page_deletion_queue", PERM_ADMIN, 0, NULL, "text/html", 200, queue_page, "Requests by due date, overdue copies" },
 	{ "POST", "/coops/{coop}/deliveries/{delivery}/repeat", "page_delivery_repeat", PERM_ADMIN, LIMIT_BODY_SMALL, "form", "text/html", 303, repeat_form, "Send a message again" },
+	{ "POST", "/coops/{coop}/deletions/holds", "page_hold_place", PERM_ADMIN, LIMIT_BODY_SMALL, "form", "text/html", 303, hold_form, "Keep an item's content by law" },
+	{ "POST", "/coops/{coop}/deletions/holds/{contribution}/end", "page_hold_lift", PERM_ADMIN, LIMIT_BODY_SMALL, "form", "text/html", 303, lift_form, "End that" },
 	ROUTE_TABLE_END,
 };

@@ -266,6 +266,24 @@ test("somebody who is no member says that an item is about them; it is turned do
   await admin.context.close();
 });
 
+test("an admin keeps the content of an item by law, with a reason, and lets it go again", async () => {
+  const admin = await visitor(here.admin, { script: false }), { page } = admin;
+  const { rid } = ok(201, await here.member.post(`${api}/contributions`, { kind: "example", lang: "en", content: { input: "What is kept?", output: "The evidence." } }));
+  await admin.go(`${coop}/deletions/queue`);
+  await admin.open("Keep the content of an item");
+  await page.getByLabel("Which item").fill("nothing");
+  await page.getByLabel("Reason, for admins and the person").fill("A court has asked for it.");
+  await admin.press("Keep it");
+  await admin.reads("This is no number of an item");
+  await page.getByLabel("Which item").fill(rid);
+  await admin.press("Keep it");
+  await admin.reads("Its content is kept", rid, "legal claims", "A court has asked for it.");
+  await admin.press(`End the hold on ${rid}`);
+  await admin.reads("The hold has ended");
+  assert.deepEqual(admin.complaints, []);
+  await admin.context.close();
+});
+
 test("an agent is let, and asks; the member says yes", async () => {
   const somebody = await visitor(here.member), { page } = somebody, found = [];
   const agent = await visitor(here.outsider);
