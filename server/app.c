@@ -122,6 +122,12 @@ static enum err identify(struct call *c, const struct http_identity *who, struct
 	return coop_identify(c, who, coop);
 }
 
+/* What a ballot's page shows of its subject, by whose business it is. */
+static enum err on_ballot(struct call *c, const struct ballot *b, struct json_writer *w)
+{
+	return str_is(b->kind, "appeal") ? erasure_on_ballot(c, b, w) : motion_on_ballot(c, b, w);
+}
+
 static enum err ready(struct call *c)
 {
 	SQL(ping, "SELECT 1");
@@ -221,7 +227,7 @@ enum err app_open(struct app **out, struct error *e)
 	TRY(instance_keys_open(config()->key_dir, &a->keys, e));
 	instance_keys_use(a->keys);
 	ledger_use_host(host_of(config()->base_url));
-	ballot_use_subject(motion_on_ballot);
+	ballot_use_subject(on_ballot);
 	TRY(open_database(a, e));
 	return migrate(a, e);
 }

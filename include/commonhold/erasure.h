@@ -177,6 +177,9 @@ CH_CHECK enum err erasure_history(struct call *c, struct uuid coop, struct uuid 
 CH_CHECK enum err erasure_claim(struct call *c, struct uuid coop, struct uuid id, struct str *out);
 /* Why somebody appeals: for them, for admins, and for every member while the ballot is not closed; absent once it is gone. */
 CH_CHECK enum err erasure_appeal_reason(struct call *c, struct uuid coop, struct uuid id, struct str *out);
+/* What the page of a ballot on an appeal shows to members who vote: what the person wrote (ballot_use_subject). */
+struct ballot;
+CH_CHECK enum err erasure_on_ballot(struct call *c, const struct ballot *b, struct json_writer *w);
 
 /* ---- The whole account ---- */
 

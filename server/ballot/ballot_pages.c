@@ -142,7 +142,7 @@ static enum err ballot_page_data(struct json_writer *w, struct request *rq, cons
 	jw_kstr(w, "rule_words", ballot_rule_words(a, rule));
 	jw_kstr(w, "digest", sha256_hex(a, b->digest));
 	jw_kbool(w, "is_release", str_is(b->kind, "release"));
-	jw_kbool(w, "of_motion", !str_is(b->kind, "release") && !str_is(b->kind, "merge"));
+	jw_kbool(w, "of_motion", !str_is(b->kind, "release") && !str_is(b->kind, "merge") && !str_is(b->kind, "appeal"));
 	jw_kbool(w, "of_charter", str_is(b->kind, "charter"));
 	jw_kstr(w, "subject", uuid_format(a, b->subject));
 	jw_kz(w, "state", state_words[b->state]);

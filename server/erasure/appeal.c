@@ -65,6 +65,20 @@ enum err erasure_appeal(struct call *c, struct uuid coop, struct uuid id, struct
 	return db_commit(c);
 }
 
+enum err erasure_on_ballot(struct call *c, const struct ballot *b, struct json_writer *w)
+{
+	struct str reason;
+	enum err e = erasure_appeal_reason(c, b->coop, b->subject, &reason);
+	if (e == ERR_NOT_FOUND) { /* it has closed, or whoever looks is no member */
+		db_rollback(c);
+		error_clear(&c->error);
+		return ERR_OK;
+	}
+	TRY(e);
+	jw_kstr(w, "proposed", reason);
+	return ERR_OK;
+}
+
 static enum err passed(struct call *c, struct erasure_locked *l)
 {
 	TRY(tell_asker(c, &l->e, "deletion.appeal_passed", "The members decided for you", STR("What you asked for counts from now on.")));

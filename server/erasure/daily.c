@@ -16,7 +16,7 @@ SQL(daily_final, "SELECT id FROM erasure WHERE coop_id = $1 AND state = 'denied'
 SQL(daily_due,
 	"SELECT e.id, e.due_at < commonhold_now() FROM erasure e WHERE e.coop_id = $1 AND e.state IN ('verified', 'effective') AND e.due_at < $2 AND NOT EXISTS "
 	"(SELECT FROM erasure_event v WHERE v.coop_id = $1 AND v.erasure_id = e.id AND v.event = CASE WHEN e.due_at < commonhold_now() THEN 'overdue' ELSE 'reminded' END) ORDER BY e.due_at LIMIT $3");
-SQL(daily_stuck, "SELECT id FROM erasure WHERE coop_id = $1 AND state IN ('effective', 'purged') AND effective_at < $2 LIMIT $3");
+SQL(daily_stuck, "SELECT id FROM erasure WHERE coop_id = $1 AND state IN ('effective', 'purged') AND effective_at < $2 ORDER BY effective_at DESC LIMIT $3");
 
 static enum err lapse(struct call *c, struct uuid coop, struct uuid id)
 {

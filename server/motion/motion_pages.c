@@ -213,7 +213,7 @@ static enum err changes_data(struct call *c, struct json_writer *w, const struct
 enum err motion_on_ballot(struct call *c, const struct ballot *b, struct json_writer *w)
 {
 	struct motion m;
-	if (str_is(b->kind, "release") || str_is(b->kind, "merge"))
+	if (str_is(b->kind, "release") || str_is(b->kind, "merge") || str_is(b->kind, "appeal"))
 		return ERR_OK;
 	enum err e = motion_read(c, b->coop, b->subject, &m);
 	if (e == ERR_NOT_FOUND) { /* a ballot that no motion announced */

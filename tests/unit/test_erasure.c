@@ -518,6 +518,15 @@ static void appeal_and_vote(struct world *w, struct call *subject, struct erasur
 	assert_ok(by(w, 6), ballot_read(by(w, 6), w->coop, e->appeal_ballot, &b));
 	assert_str(b.kind, "appeal");
 	assert_null(strstr(str_z(w->system->arena, b.question), "after all"));
+	struct buf page;
+	struct json_writer out;
+	buf_init(&page, 4 * KIB);
+	jw_init(&out, &page);
+	jw_object(&out);
+	assert_ok(by(w, 6), erasure_on_ballot(by(w, 6), &b, &out));
+	jw_end_object(&out);
+	assert_str(buf_str(&page), "{\"proposed\":\"It is me after all.\"}");
+	buf_release(&page);
 	assert_true(b.opens_at >= clock_now() + 7 * CLOCK_DAY);
 	erasure_until(w, b.opens_at);
 	for (int i = 3; i < 7; i++)
