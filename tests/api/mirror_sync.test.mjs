@@ -1,8 +1,9 @@
 // The mirror tool against a real server, and against one that stands between them and lies.
 import { test, before, after } from "node:test";
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { createServer } from "node:http";
+import { createServer as createSecureServer } from "node:https";
 import { existsSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -52,11 +53,12 @@ function rows(name) {
 
 // Stands between the tool and the server; `lie` may answer in the server's place or change what it says.
 class Liar {
-  static async begin() {
+  static async begin(tls) {
     const liar = new Liar();
-    liar.server = createServer((request, response) => liar.answer(request, response).catch(() => response.destroy()));
+    const listener = (request, response) => liar.answer(request, response).catch(() => response.destroy());
+    liar.server = tls ? createSecureServer(tls, listener) : createServer(listener);
     await new Promise((resolve) => liar.server.listen(0, "127.0.0.1", resolve));
-    liar.url = `http://127.0.0.1:${liar.server.address().port}`;
+    liar.url = `${tls ? "https" : "http"}://127.0.0.1:${liar.server.address().port}`;
     return liar;
   }
   async answer(request, response) {
@@ -178,6 +180,20 @@ test("a copy that was held elsewhere follows, and a loop ends when it is asked t
   assert.ok(looped.said.length >= 2);
   assert.ok(looped.said.every((s) => s.ok));
   assert.equal(current("lies"), looped.said[0].version);
+});
+
+test("over TLS only a certificate that can be trusted is believed", async () => {
+  const [secret, certificate] = [join(work, "tls.key"), join(work, "tls.crt")];
+  execFileSync("openssl", ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", secret, "-out", certificate], { stdio: "ignore" });
+  const secure = await Liar.begin({ key: readFileSync(secret), cert: readFileSync(certificate) });
+  try {
+    const unknown = await sync("tls", secure.url);
+    assert.equal(unknown.code, 1);
+    assert.equal(unknown.said[0].error.reason, "tls", unknown.out);
+    assert.equal((await synced("tls", secure.url, ["--ca", certificate])).version, current("m"));
+  } finally {
+    secure.end();
+  }
 });
 
 test("wrong usage is told apart from failure", async () => {
