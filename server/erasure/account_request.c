@@ -17,7 +17,9 @@ SQL(account_request_verified, "UPDATE account_erasure SET state = 'effective', v
 SQL(account_request_cancelled, "UPDATE account_erasure SET state = 'cancelled', cancelled_at = commonhold_now() WHERE id = $1");
 SQL(account_request_told, "UPDATE account_erasure SET told_at = commonhold_now() WHERE id = $1");
 SQL(account_request_purged, "UPDATE account_erasure SET state = 'purged', purged_at = commonhold_now() WHERE id = $1 AND state = 'effective'");
-SQL(account_request_completed, "UPDATE account_erasure SET state = 'completed', completed_at = commonhold_now() WHERE id = $1 AND state = 'purged'");
+/* What was one person's in several co-ops has nothing in common any more once nobody needs to know. */
+SQL(account_request_completed, "UPDATE account_erasure SET state = 'completed', completed_at = commonhold_now(), coops = '{}' WHERE id = $1 AND state = 'purged'");
+SQL(account_part_untied, "UPDATE erasure SET scope = 'coop', account_request_id = NULL WHERE coop_id = $1 AND account_request_id = $2");
 SQL(account_request_late, "UPDATE account_erasure SET state = 'cancelled', cancelled_at = commonhold_now() WHERE state = 'received' AND received_at < $1");
 SQL(account_parts, "SELECT " ERASURE_COLUMNS " FROM erasure e WHERE e.account_request_id = $1 ORDER BY e.coop_id");
 SQL(account_part_states, "SELECT state FROM erasure WHERE coop_id = $1 AND account_request_id = $2");
@@ -192,6 +194,15 @@ static enum err parts_are(struct call *c, struct uuid request, const struct uuid
 	return ERR_OK;
 }
 
+static enum err complete(struct call *c, struct uuid request, const struct uuid *coops, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		TRY(db_enter_coop(c, coops[i]));
+		TRY(db_exec(c, account_part_untied, A_UUID(coops[i]), A_UUID(request)));
+	}
+	return db_exec(c, account_request_completed, A_UUID(request));
+}
+
 /* The last message, while there is an address to send it to. */
 static enum err say_goodbye(struct call *c, struct uuid account)
 {
@@ -235,7 +246,7 @@ enum err account_request_run(struct call *c, const struct json *args)
 	if (request.state == ERASURE_PURGED) {
 		TRY(parts_are(c, id, coops, n, true, &all));
 		if (all)
-			TRY(db_exec(c, account_request_completed, A_UUID(id)));
+			TRY(complete(c, id, coops, n));
 	}
 	return db_commit(c);
 }

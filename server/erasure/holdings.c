@@ -94,7 +94,7 @@ static const struct holding table[] = {
 	{ "erasure", "account_id member_id agent_id account_request_id items digest reason_code received_at due_at extended_reason denial_reason", "what one asked to be deleted", PROOF, FOR_EVER_NUMBER, "deletions.jsonl", NULL, HOLDING_PSEUDONYMOUS, "that a request was answered can be shown; nothing leads from it to the person" },
 	{ "erasure_claim", "sealed", "what one wrote to show that an item is about oneself", CONSENT, "until the request ends", "deletions.jsonl", NULL, D },
 	{ "erasure_event", "by note at", "what happened to a request", PROOF, FOR_EVER_NUMBER, "deletions.jsonl", NULL, NUMBER },
-	{ "account_erasure", "account_id proof coops received_at", "that one asked for the whole account to go, and where", PROOF, "with the instance; without the account once it is gone", "deletions.jsonl", NULL, NUMBER },
+	{ "account_erasure", "account_id proof coops received_at", "that one asked for the whole account to go, and where", PROOF, "with the instance; without the account once it is gone, without the co-ops once all is done", "deletions.jsonl", NULL, NUMBER },
 	{ "agent", "member_id account_id kinds since until", "who may ask for deletions in one's place", CONSENT, FOR_EVER_NUMBER, "deletions.jsonl", NULL, NUMBER },
 	{ "legal_hold", "contribution_id placed_by lifted_by reason ground", "content that the law makes the co-op keep", "legal duty (Art. 17(3))", "while the hold lasts", "deletions.jsonl", NULL, HOLDING_KEPT, "the law demands it; the admin's account is taken out" },
 	{ "withdrawal", "member_no items", "items that are in no release any more", CONSENT, FOR_EVER_NUMBER, "deletions.jsonl", NULL, NUMBER },

@@ -242,7 +242,9 @@ static void the_whole_account_goes_from_every_co_op_and_then_itself(void **state
 	assert_int_equal(count(&w, "SELECT count(*) FROM account WHERE email LIKE 'member5@%' OR id = ", w.actor[5].account), 0);
 	assert_false(content_there(&w, x));
 	assert_true(content_there(&w, y));
-	assert_int_equal(fixture_int("SELECT count(*) FROM erasure WHERE scope = 'account' AND key_gone_at IS NOT NULL AND n_items = 1"), 1);
+	/* Nothing is left that ties what was one person's in two co-ops together. */
+	assert_int_equal(fixture_int("SELECT count(*) FROM erasure WHERE scope = 'coop' AND account_request_id IS NULL AND key_gone_at IS NOT NULL AND n_items = 1"), 1);
+	assert_int_equal(fixture_int("SELECT count(*) FROM account_erasure WHERE cardinality(coops) > 0"), 0);
 }
 
 static void a_request_for_the_account_lapses_unconfirmed(void **state)

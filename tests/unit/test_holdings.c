@@ -14,7 +14,7 @@
 static const char *const of_nobody[] = {
 	"adapter_copy", "adapter_file", "adapter_part", "ballot_count", "charter", "commonhold_migration", "control", "control_lift", "coop_count", "delivery", "duty_step", "erasure_held",
 	"job_tick", "log_head", "log_tile", "mirror_holding", "mirror_lag", "motion_what_if", "pool_head", "release", "release_counted", "release_event", "release_file", "release_reason",
-	"shard_key", "keys.commonhold_migration", "keys.coop_key",
+	"shard_key", "tombstone_seal", "keys.commonhold_migration", "keys.coop_key",
 };
 
 /* Columns that lead to an account, a member or a person by their names. */
@@ -173,6 +173,28 @@ static void nothing_leads_back_to_whoever_erased_their_account(void **state)
 	assert_ok(c, account_erase(c, w.actor[5].account));
 }
 
+/* From one co-op to the next nothing says that two numbers were one person. */
+static void what_stays_in_two_co_ops_has_nothing_in_common(void **state)
+{
+	(void)state;
+	struct world w;
+	struct coop second;
+	struct member m;
+	world_make(&w, NULL);
+	struct call *c = by(&w, 0);
+	const struct json *draft;
+	assert_ok(c, json_parse(c->arena, STR("{\"name\":\"Second\",\"scope\":{\"domain\":\"testing\",\"region\":\"CH\",\"language\":[\"en\"]},\"release\":{\"uses\":[\"train.gen\"],\"purposes\":[\"research\"]},\"membership\":{\"admission\":\"open\"}}"), &draft, &c->error));
+	assert_ok(c, coop_found(c, STR("second"), draft, &second));
+	assert_ok(by(&w, 5), member_join(by(&w, 5), second.id, &m));
+	assert_ok(w.system, account_erase(w.system, w.actor[5].account));
+	assert_int_equal(fixture_int("SELECT count(*) FROM membership m WHERE m.state = 'left'"), 2);
+	/* No account, name or other id of the one stands at the other. */
+	assert_int_equal(fixture_int("SELECT count(DISTINCT m.account_id) FROM membership m WHERE m.state = 'left'"), 2);
+	assert_int_equal(fixture_int("SELECT count(*) FROM membership_event a JOIN membership_event b ON a.by_account = b.by_account AND a.coop_id <> b.coop_id "
+		"JOIN membership m ON m.coop_id = a.coop_id AND m.id = a.member_id AND m.state = 'left'"), 0);
+	assert_int_equal(fixture_int("SELECT count(DISTINCT created_at) FROM account WHERE email LIKE '%@erased.invalid'"), fixture_int("SELECT count(DISTINCT founded_at) FROM coop"));
+}
+
 static void facts_lose_an_account_only_when_it_is_closed(void **state)
 {
 	(void)state;
@@ -257,6 +279,7 @@ int main(void)
 		fixture_test(every_table_is_somebodys_or_said_to_be_nobodys),
 		fixture_test(every_row_of_the_table_is_true),
 		fixture_test(nothing_leads_back_to_whoever_erased_their_account),
+		fixture_test(what_stays_in_two_co_ops_has_nothing_in_common),
 		fixture_test(facts_lose_an_account_only_when_it_is_closed),
 		fixture_test(the_last_admin_hands_over_first),
 		fixture_test(the_same_address_registers_as_somebody_new),
