@@ -16,11 +16,11 @@ SELECT ok((i.indkey::smallint[])[0] = a.attnum, c.relname || ' has a primary key
 -- Facts that happened cannot be rewritten: neither by a privilege nor, for the owner, by a statement.
 SELECT ok(NOT has_table_privilege('commonhold_app', t, 'UPDATE') AND NOT has_table_privilege('commonhold_app', t, 'DELETE'), t || ' cannot be rewritten by the server')
 	FROM unnest(ARRAY['charter', 'vote', 'ballot_roll', 'ballot_resolution', 'ballot_count', 'membership_event', 'release_event', 'moderation_decision',
-		'consent', 'licence_choice', 'log_leaf', 'delegation', 'delegation_event', 'reminder', 'checkup_demand', 'consent_receipt', 'release_share', 'suppression', 'duty_step', 'receipt']) AS t;
+		'consent', 'licence_choice', 'log_leaf', 'delegation', 'delegation_event', 'reminder', 'checkup_demand', 'consent_receipt', 'release_share', 'suppression', 'duty_step', 'receipt', 'tombstone', 'tombstone_seal']) AS t;
 SELECT ok(NOT has_table_privilege('commonhold_app', 'statement', 'UPDATE'), 'a statement cannot be changed by the server');
 SELECT ok(EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = t::regclass AND NOT g.tgisinternal AND (g.tgtype & 24) <> 0), t || ' refuses to be rewritten, even by its owner')
 	FROM unnest(ARRAY['charter', 'statement', 'vote', 'ballot_roll', 'ballot_resolution', 'ballot_count', 'membership_event', 'release_event', 'moderation_decision',
-		'consent', 'licence_choice', 'log_leaf', 'access_log', 'delegation', 'delegation_event', 'reminder', 'checkup_demand', 'consent_receipt', 'release_share', 'suppression', 'duty_step', 'receipt']) AS t;
+		'consent', 'licence_choice', 'log_leaf', 'access_log', 'delegation', 'delegation_event', 'reminder', 'checkup_demand', 'consent_receipt', 'release_share', 'suppression', 'duty_step', 'receipt', 'tombstone', 'tombstone_seal']) AS t;
 
 -- Nothing that opens an account is kept as it is: only digests, or sealed.
 SELECT is_empty($$ SELECT table_name || '.' || column_name FROM information_schema.columns WHERE table_schema = 'public'
