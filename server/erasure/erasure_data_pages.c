@@ -223,6 +223,28 @@ static struct str copies_words(struct arena *a, const struct where *where)
 		STR_ARG(words_count(a, n->overdue)), n->total > (int64_t)where->n_copies ? " Those due first are named here." : "");
 }
 
+static bool any_public(const struct where *where)
+{
+	static const char audience[] = "\"audience\":\"public\"";
+	for (size_t i = 0; i < where->n_releases; i++)
+		if (where->releases[i].spec.n && memmem(where->releases[i].spec.p, where->releases[i].spec.n, audience, sizeof audience - 1))
+			return true;
+	return false;
+}
+
+/* Why nobody is named; absent where somebody is, or where it ended before anybody could be. */
+static struct str no_copies_words(struct arena *a, const struct erasure *e, const struct where *where)
+{
+	if (where->n_copies || e->state == ERASURE_DENIED || e->state == ERASURE_CANCELLED)
+		return STR_NONE;
+	if (!erasure_purges(e->kind))
+		return STR("Copies of releases that are out may stay, so nobody has to confirm anything.");
+	if (e->propagating_at == INSTANT_NONE && e->state != ERASURE_COMPLETED)
+		return STR("Who has copies of them is worked out when the content is gone here.");
+	return str_fmt(a, "No mirror that we know holds them, and nobody downloaded them with access of their own, so nobody has to confirm.%s",
+		any_public(where) ? " They could be had without asking: who did so is not known." : "");
+}
+
 void erasure_write_where(struct json_writer *w, struct arena *a, const struct erasure *e, const struct where *where)
 {
 	jw_kbool(w, "any_release", where->n_releases > 0);
@@ -234,7 +256,7 @@ void erasure_write_where(struct json_writer *w, struct arena *a, const struct er
 		write_release(w, a, &where->releases[i], where);
 	jw_end_array(w);
 	jw_kbool(w, "any_copy", where->n_copies > 0);
-	jw_kbool(w, "copies_known", where->n_copies > 0 || e->propagating_at != INSTANT_NONE || erasure_over(e->state));
+	jw_kstr(w, "no_copies", no_copies_words(a, e, where));
 	jw_kstr(w, "copies_words", copies_words(a, where));
 	write_ladder(w, a);
 	jw_kstr(w, "flow", where->n_copies ? flow_picture(a, where) : STR_NONE);

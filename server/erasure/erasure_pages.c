@@ -142,7 +142,9 @@ static enum err one_data(struct json_writer *w, struct request *rq, struct respo
 	can_write(w, rq, &e);
 	denied_write(w, c->arena, &e);
 	TRY(decide_write(w, rq, &e));
-	return erasure_write_items(w, rq, &e, limit, e.asker != ERASURE_SUBJECT && e.mine && rq->coop.is_member);
+	/* Their own pages; and for whoever has to decide, those of the items. */
+	bool own = e.asker != ERASURE_SUBJECT && e.mine && rq->coop.is_member, decides = rq->coop.is_admin && !e.mine && e.state == ERASURE_VERIFIED;
+	return erasure_write_items(w, rq, &e, limit, own || decides);
 }
 
 static enum err one_form(struct request *rq, struct response *rs, enum err refused)

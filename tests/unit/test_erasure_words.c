@@ -138,6 +138,33 @@ static void the_picture_ends_where_a_request_was_turned_down(void **state)
 	says(stages_of(&e), "Erased here");
 }
 
+static struct str where_of(const struct erasure *e, const struct where *where)
+{
+	struct json_writer w;
+	struct buf b;
+	buf_init(&b, 1 * MIB);
+	jw_init(&w, &b);
+	jw_object(&w);
+	erasure_write_where(&w, arena, e, where);
+	jw_end_object(&w);
+	return buf_take(arena, &b);
+}
+
+static void nobody_is_said_to_have_no_copy_before_it_was_looked_up(void **state)
+{
+	(void)state;
+	struct release held = { .version = STR("1.0.0"), .spec = STR("{\"audience\":\"public\"}"), .state = RELEASE_PUBLISHED, .published_at = now, .withdrawn_at = INSTANT_NONE, .cleared_at = INSTANT_NONE };
+	struct where where = { .releases = &held, .n_releases = 1 };
+	struct erasure e = request(ERASURE_ERASE, ERASURE_EFFECTIVE);
+	says(where_of(&e, &where), "is worked out when the content is gone here");
+	e.state = ERASURE_COMPLETED;
+	says(where_of(&e, &where), "nobody has to confirm. They could be had without asking");
+	e = request(ERASURE_WITHDRAW_FUTURE, ERASURE_COMPLETED);
+	says(where_of(&e, &where), "may stay");
+	e = request(ERASURE_ERASE, ERASURE_DENIED);
+	says(where_of(&e, &where), "\"no_copies\":null");
+}
+
 static void a_day_is_read_as_its_beginning(void **state)
 {
 	(void)state;
@@ -156,7 +183,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_request_says_what_it_is_about), TEST(an_embargo_is_kept_back_until_its_day_and_over_then), TEST(nothing_is_said_to_be_gone_before_it_is),
 		TEST(those_who_must_confirm_are_counted_with_those_who_are_late), TEST(a_recipient_waits_until_the_day_and_is_overdue_after_it),
-		TEST(the_picture_ends_where_a_request_was_turned_down), TEST(a_day_is_read_as_its_beginning),
+		TEST(the_picture_ends_where_a_request_was_turned_down), TEST(nobody_is_said_to_have_no_copy_before_it_was_looked_up),
+		TEST(a_day_is_read_as_its_beginning),
 	};
 	return cmocka_run_group_tests_name("erasure_words", tests, NULL, NULL);
 }
