@@ -330,7 +330,8 @@ int mirror_main(int argc, char **argv)
 {
 	struct arguments args;
 	struct error e = { 0 };
-	struct sigaction on_stop = { .sa_handler = stop };
+	/* Asked twice, it ends at once: a run may be ended anywhere. */
+	struct sigaction on_stop = { .sa_handler = stop, .sa_flags = (int)SA_RESETHAND };
 	if (!arguments_parse(argc, argv, &args))
 		return usage(stderr);
 	if (args.help)

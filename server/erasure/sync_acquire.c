@@ -417,16 +417,17 @@ static enum err adopt(struct sync *s, struct str version)
 enum err acquire(struct sync *s, struct str version)
 {
 	struct acquiring a = { .s = s, .version = version };
-	s->out->how = s->current.p ? MIRROR_SYNC_UPDATE : MIRROR_SYNC_WHOLE;
+	enum mirror_sync_how how = s->current.p ? MIRROR_SYNC_UPDATE : MIRROR_SYNC_WHOLE;
 	if (folder_has(s, version)) {
 		TRY(adopt(s, version));
-		if (s->current.p && str_eq(s->current, version))
+		if (s->current.p && str_eq(s->current, version)) {
+			s->out->how = how;
 			return ERR_OK;
+		}
 	}
 	TRY(stage_fill(&a));
-	if (a.patched && s->out->patched > 0)
-		s->out->how = MIRROR_SYNC_PATCH;
 	TRY(put_in_place(&a));
+	s->out->how = a.patched && s->out->rows_dropped > 0 ? MIRROR_SYNC_PATCH : how;
 	stages_clear(s);
 	base_clear(s);
 	s->state.base_until = INSTANT_NONE;

@@ -193,7 +193,7 @@ static void a_shard_of_which_nothing_is_left_vanishes(void **state)
 	world_erase(w, rows, PER_SHARD);
 	world_publish_version(w, "2.0.0", "1.0.0");
 	assert_synced("2.0.0");
-	assert_int_equal(result.how, MIRROR_SYNC_UPDATE);
+	assert_int_equal(result.how, MIRROR_SYNC_PATCH);
 	assert_int_equal(result.rows_dropped, PER_SHARD);
 	assert_false(there("2.0.0/data/chat/cc0-00002-of-00006.jsonl.gz"));
 	assert_false(anywhere(21));
