@@ -25,7 +25,7 @@ CREATE TABLE tombstone (
 	CONSTRAINT tombstone_digest_is_of_its_line CHECK (digest = sha256(convert_to(line, 'UTF8')))
 );
 CREATE UNIQUE INDEX one_tombstone_an_item_and_erasure ON tombstone (coop_id, erasure_id, contribution_id) WHERE erasure_id IS NOT NULL;
-CREATE INDEX tombstone_by_hour ON tombstone (coop_id, made_at);
+CREATE INDEX tombstone_by_hour ON tombstone (coop_id, made_at, idx);
 CREATE INDEX tombstone_of_contribution ON tombstone (coop_id, contribution_id);
 COMMENT ON TABLE tombstone IS 'The feed that mirrors follow: append-only, dense, each line signed and chained to the one before. No content, no contributor, no free text.';
 COMMENT ON COLUMN tombstone.coop_id IS 'The co-op';
