@@ -145,6 +145,24 @@ static struct str filled(struct request *rq, const char *name)
 	return value.n ? value : STR_NONE;
 }
 
+/* What the form does not ask for stays as it is. */
+static enum err keep_rest(struct request *rq, struct adapter_target *in)
+{
+	struct adapter_target before;
+	struct adapter_copy *copies;
+	size_t n;
+	enum err e = adapter_read(rq->call, in->coop, in->mirror, &before, &copies, &n);
+	if (e == ERR_NOT_FOUND) {
+		db_rollback(rq->call);
+		error_clear(&rq->call->error);
+		return ERR_OK;
+	}
+	TRY(e);
+	in->path_style = before.path_style;
+	in->part_bytes = before.part_bytes;
+	return ERR_OK;
+}
+
 static enum err set_form(struct request *rq, struct response *rs)
 {
 	struct adapter_target out, in = { .coop = rq->coop.id, .endpoint = filled(rq, "endpoint"), .place = filled(rq, "place"), .prefix = filled(rq, "prefix"), .region = filled(rq, "region"),
@@ -154,6 +172,7 @@ static enum err set_form(struct request *rq, struct response *rs)
 	int no = audience.p ? policy_audience_find(audience.p, audience.n) : -1;
 	in.audience = no > 0 ? (uint8_t)no : POLICY_AUDIENCE_ANY;
 	TRY(request_param_uuid(rq, 1, &in.mirror));
+	TRY(keep_rest(rq, &in));
 	enum err e = adapter_set(rq->call, &in, &credentials, str_is(request_form(rq, "confirm"), "yes"), &out);
 	return e == ERR_OK ? back(rq, rs, in.mirror, "The place is set. It is being brought in step.") : show(rq, rs, in.mirror, e);
 }

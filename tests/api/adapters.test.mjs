@@ -81,7 +81,11 @@ const settled = (m, states = ["current", "refused", "dead"], seconds = 60) => un
   const t = await read(m);
   return states.includes(t?.state) && t;
 }, seconds);
-const gone = (m) => here.admin.delete(`${m.path}?erase=false`);
+const gone = async (m) => {
+  await here.admin.delete(`${m.path}?erase=false`);
+  const ended = await here.admin.post(m.path.replace(/target$/, "state"), { state: "ended", reason: "No longer needed." });
+  assert.equal(ended.status, 200, ended.text);
+};
 
 // Ten minutes later, when the lease of a job that was killed is over.
 let minutes = 30;
