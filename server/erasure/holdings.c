@@ -75,7 +75,7 @@ static const struct holding table[] = {
 	{ "pool_segment", "ids members words mores hashes shards", "the same columns, packed", CONSENT, UNTIL_ITEM, NULL, "a copy of columns that are in items.jsonl", HOLDING_EMPTIED, "it is packed anew without what was erased" },
 	{ "suppression", "mark", "that something was erased and is not to be taken again", DUTY, "with the co-op", NULL, A_MARK, HOLDING_KEPT, "erased content must not come back; without the key the digest says nothing" },
 	{ "release_share", "member_no items", "how many of one's items are in a release", PROOF, FOR_EVER_NUMBER, "recipients.jsonl", NULL, NUMBER },
-	{ "release_segment", "codes sets", "the decision on every item, by its number", PROOF, "with the release", "items.jsonl", NULL, NUMBER },
+	{ "release_segment", "codes sets", "the decision on every item, by its number", PROOF, "with the release", NULL, "every item's page, and the API, explain each decision on it", NUMBER },
 	/* Money. */
 	{ "benefit_share", "member_id weight amount salt", "one's share of what releases earned", BOOKS, FOR_EVER_NUMBER, "benefit.jsonl", NULL, NUMBER },
 	{ "benefit_payment", "member_id recorded_by reference amount", "what one was paid, and as an admin recorded", BOOKS, FOR_EVER_NUMBER, "benefit.jsonl", NULL, HOLDING_KEPT, "books are kept as the law says; account and name are taken out" },
@@ -92,7 +92,7 @@ static const struct holding table[] = {
 	{ "adapter_target", "confirmed_by credentials", "targets that one set up as an admin", DUTY, FOR_EVER_NUMBER, "access.jsonl", NULL, HOLDING_KEPT, "the copy goes on; the account is taken out" },
 	/* Requests for deletion. */
 	{ "erasure", "account_id member_id agent_id account_request_id items digest reason_code received_at due_at extended_reason denial_reason", "what one asked to be deleted", PROOF, FOR_EVER_NUMBER, "deletions.jsonl", NULL, HOLDING_PSEUDONYMOUS, "that a request was answered can be shown; nothing leads from it to the person" },
-	{ "erasure_claim", "sealed", "what one wrote to show that an item is about oneself", CONSENT, "until the request ends", "deletions.jsonl", NULL, D },
+	{ "erasure_claim", "sealed", "what one wrote to show that an item is about oneself", CONSENT, "until the request ends", NULL, "it is sealed; the request's page shows it while it is there", D },
 	{ "erasure_event", "by note at", "what happened to a request", PROOF, FOR_EVER_NUMBER, "deletions.jsonl", NULL, NUMBER },
 	{ "account_erasure", "account_id proof coops received_at", "that one asked for the whole account to go, and where", PROOF, "with the instance; without the account once it is gone, without the co-ops once all is done", "deletions.jsonl", NULL, NUMBER },
 	{ "agent", "member_id account_id kinds since until", "who may ask for deletions in one's place", CONSENT, FOR_EVER_NUMBER, "deletions.jsonl", NULL, NUMBER },
@@ -101,7 +101,7 @@ static const struct holding table[] = {
 	{ "tombstone", "contribution_id reason_code line", "that an item is gone, for those who hold copies", DUTY, "with the co-op", "deletions.jsonl", NULL, HOLDING_KEPT, "whoever holds a copy must learn of it; it names no person" },
 	/* The rest. */
 	{ "coop", "founder_id", "co-ops that one founded", PROOF, FOR_EVER_NUMBER, "membership.jsonl", NULL, NUMBER },
-	{ "log_leaf", "entry", "the public log: ids of memberships and salted digests, never content", PROOF, "with the co-op", "membership.jsonl", NULL, HOLDING_KEPT, "the log only grows; what it says of a person is a number or a digest whose salt is gone" },
+	{ "log_leaf", "entry", "the public log: ids of memberships and salted digests, never content", PROOF, "with the co-op", NULL, "it is public; what it says of one is in the other files", HOLDING_KEPT, "the log only grows; what it says of a person is a number or a digest whose salt is gone" },
 	{ "ballot_seal", "secret header", "the key of the commitments to voices in a closed ballot", TALLY, "with the co-op", NULL, "it would open others' voices as well; one's own proof is given on its page", HOLDING_KEPT, "without it nobody could prove how their voice was counted" },
 	{ "job", "args last_error", "what the instance has yet to do: ids, never content", CONTRACT, "until it is done", NULL, "it says nothing that is not elsewhere", HOLDING_KEPT, "it goes by itself when the work is done" },
 	{ "keys.member_key", "member_id wrapped created_at destroyed_at", "the key that one's contributions are sealed with", CONSENT, "until the membership ends and nothing is left under it", NULL, SECRET, HOLDING_EMPTIED, "a mark that it is destroyed stays, so that no backup brings it back" },
