@@ -8,14 +8,20 @@
 
 struct wanted { int64_t since, limit; };
 
+static enum err refuse(struct call *c, const char *pointer, const char *why)
+{
+	error_fault(&c->error, c->arena, str_of(pointer), "%s", why);
+	return fail(c, ERR_BAD_REQUEST, "The query is not understood.");
+}
+
 static enum err wanted_read(struct request *rq, struct wanted *out)
 {
 	struct str since = request_query(rq, "since"), limit = request_query(rq, "limit");
 	*out = (struct wanted){ -1, INT64_MAX };
 	if (since.p && !str_to_i64(since, -1, INT64_MAX - 1, &out->since))
-		return fail_field(rq->call, "query/since", "This is the index of the last tombstone that you have, -1 for none.");
+		return refuse(rq->call, "query/since", "This is the index of the last tombstone that you have, -1 for none.");
 	if (limit.p && !str_to_i64(limit, 1, INT64_MAX, &out->limit))
-		return fail_field(rq->call, "query/limit", "This is a number of tombstones, at least 1.");
+		return refuse(rq->call, "query/limit", "This is a number of tombstones, at least 1.");
 	return ERR_OK;
 }
 
