@@ -371,13 +371,34 @@ static enum err list_write(struct acquiring *a)
 	return held_write(s, a->version, &files);
 }
 
+static struct str parent_of(struct str path)
+{
+	while (path.n && path.p[path.n - 1] != '/')
+		path.n--;
+	return str_sub(path, 0, path.n ? path.n - 1 : 0);
+}
+
+/* Each file was made durable when it was written; names and links, too, must outlast a loss of power before anything that they replace goes. */
+static enum err names_sync(struct acquiring *a)
+{
+	struct sync *s = a->s;
+	struct str before = STR_NONE;
+	for (size_t i = 0; i < a->n; i++) {
+		struct str parent = parent_of(a->files[i].path);
+		if (before.p && str_eq(parent, before))
+			continue;
+		before = parent;
+		for (; parent.n; parent = parent_of(parent))
+			TRY(folder_sync(s, str_fmt(s->arena, "%.*s/%.*s", STR_ARG(a->stage), STR_ARG(parent)).p));
+	}
+	return folder_sync(s, str_z(s->arena, a->stage));
+}
+
 static enum err put_in_place(struct acquiring *a)
 {
 	struct sync *s = a->s;
 	TRY(list_write(a));
-	/* Names and links, too, must outlast a loss of power before anything that they replace goes. */
-	if (syncfs(s->dir) != 0)
-		return sync_fail(s, ERR_IO, "disk", "The disk does not take version %.*s: %s.", STR_ARG(a->version), strerrorname_np(errno));
+	TRY(names_sync(a));
 	if (renameat(s->dir, str_z(s->arena, a->stage), s->dir, str_z(s->arena, a->version)) != 0)
 		return sync_fail(s, ERR_IO, "disk", "Version %.*s cannot be put in place: %s.", STR_ARG(a->version), strerrorname_np(errno));
 	return folder_switch(s, a->version);
