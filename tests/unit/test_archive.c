@@ -113,8 +113,6 @@ static void everything_of_mine_and_nothing_of_others(void **state)
 	assert_true(has(file_of(c, fd, "recipients.jsonl"), "Member 6"));
 	assert_true(has(file_of(c, fd, "items-00001.jsonl"), "\"status\":\"approved\""));
 	assert_true(has(file_of(c, fd, "membership.jsonl"), "\"to_state\":\"active\""));
-	assert_true(has(file_of(c, fd, "votes.jsonl"), "\"what\":\"roll\""));
-	assert_true(has(file_of(c, fd, "votes.jsonl"), "\"what\":\"resolution\""));
 	assert_ok(c, archive_check(c, fd, NULL, &info));
 	assert_int_equal(info.n_coops, 1);
 	assert_int_equal(info.coops[0].contributions, 1);
@@ -123,6 +121,12 @@ static void everything_of_mine_and_nothing_of_others(void **state)
 	/* Other people's programs read it as well. */
 	struct str tar = str_fmt(c->arena, "tar -tf %s/mine.tar >/dev/null", fixture_dir());
 	assert_int_equal(system(tar.p), 0);
+	/* An admin's votes, and what became of them. */
+	fd = take(&w, 1, w.coop, "voter.tar", &made);
+	assert_true(has(file_of(c, fd, "votes.jsonl"), "\"what\":\"vote\""));
+	assert_true(has(file_of(c, fd, "votes.jsonl"), "\"what\":\"roll\""));
+	assert_true(has(file_of(c, fd, "votes.jsonl"), "\"what\":\"resolution\""));
+	close(fd);
 	/* The other one's recipient is told about as a recipient's own. */
 	fd = take(&w, 6, w.coop, "theirs.tar", &made);
 	assert_true(has(file_of(c, fd, "access.jsonl"), "Studying rivers"));
