@@ -1,11 +1,12 @@
-/* check.h - what a check without a server found, step by step, and the command line that such checks share: a file or folder, --key, --json.
+/* check.h - what a check without a server found, step by step, and the command that such checks share: a file or folder, --key, --json.
  *
- * Pure but for printing. Used by `commonhold verify` and `commonhold audit`, which trust nothing but a key that the reader got elsewhere.
+ * Pure but for printing. Used by `commonhold verify`, `audit` and `statement`, which trust nothing but a key that the reader got elsewhere.
  */
 #ifndef COMMONHOLD_CHECK_H
 #define COMMONHOLD_CHECK_H
 
 #include "arena.h"
+#include "error.h"
 #include "json.h"
 #include "str.h"
 
@@ -16,19 +17,34 @@ struct check {
 	struct str text;     /* a sentence for a person: what was found, or what is wrong and where */
 	struct check *next;  /* in the order of looking */
 };
-/* A line for each on standard output; in colours on a terminal. */
-void checks_print(const struct check *checks);
-/* The same as the member "checks" of the object that is being written. */
+/* All of them as the member "checks" of the object that is being written. */
 void checks_write(struct json_writer *w, const struct check *checks);
 
 struct check_arguments {
-	const char *path;    /* what is checked; NULL with `help` */
-	const char *key;     /* as given; NULL: none */
-	const char *base;    /* as given, where a check knows one; NULL: none */
-	bool json, help;
+	const char *path;          /* what is checked */
+	const uint8_t *public_key; /* 32 bytes; NULL: none given */
+	const char *base;          /* as given, where a check knows one; NULL: none */
 };
-/* Reads `PATH [--key KEY] [--base DIR] [--json] [--help]` from argv[from]; a path may be "-" where `standard_input` says so. False for anything else. */
-CH_CHECK bool check_arguments_parse(int argc, char **argv, int from, bool standard_input, struct check_arguments *out);
+/* What came out. */
+struct check_report {
+	const struct check *checks;
+	bool ok;                   /* everything holds */
+	const char *verdict;       /* the last line, a sentence */
+	const void *result;        /* for `write` */
+};
+struct check_command {
+	const char *name;          /* as people type it: "verify" */
+	const char *usage;         /* the whole text of --help */
+	size_t memory;             /* most that a run may take */
+	bool standard_input;       /* the path may be "-" */
+	bool base;                 /* --base DIR is known */
+	/* Looks; an error is for what cannot be looked at at all. */
+	enum err (*look)(struct arena *a, const struct check_arguments *args, struct check_report *out, struct error *e);
+	/* The members of the object that --json prints, in order of their names. */
+	void (*write)(struct json_writer *w, const struct check_report *r);
+};
+/* Reads `PATH [--key KEY] [--base DIR] [--json] [--help]` from argv[from], looks, prints. Exit status: 0 everything holds, 1 something does not, 2 wrong usage. */
+int check_main(int argc, char **argv, int from, const struct check_command *command);
 /* A public key in minisign's form or as 64 hexadecimal digits. */
 CH_CHECK bool check_key_parse(struct arena *a, const char *text, uint8_t key[32]);
 

@@ -3,34 +3,22 @@
 
 #include <stdio.h>
 
-static int usage(FILE *to)
-{
-	fprintf(to,
-		"usage: commonhold audit verify-ballot FILE [--key KEY] [--json]\n\n"
-		"Recounts a ballot from its bundle (GET …/ballots/{ballot}/proof), offline: every vote, every delegation, what became of everybody on the roll, the counts, the rule, and the\n"
-		"proof that the co-op's signed log knows this bundle. FILE may be - for standard input.\n\n"
-		"  --key KEY  the co-op's public key, as minisign writes it (RW…) or 64 hexadecimal digits; take it from a place you trust, not from the bundle\n"
-		"  --json     one JSON document instead of lines\n\n"
-		"Exit status: 0 everything holds, 1 something does not, 2 wrong usage.\n");
-	return to == stdout ? 0 : 2;
-}
+static const char usage[] =
+	"usage: commonhold audit verify-ballot FILE [--key KEY] [--json]\n\n"
+	"Recounts a ballot from its bundle (GET …/ballots/{ballot}/proof), offline: every vote, every delegation, what became of everybody on the roll, the counts, the rule, and the\n"
+	"proof that the co-op's signed log knows this bundle. FILE may be - for standard input.\n\n"
+	"  --key KEY  the co-op's public key, as minisign writes it (RW…) or 64 hexadecimal digits; take it from a place you trust, not from the bundle\n"
+	"  --json     one JSON document instead of lines\n\n"
+	"Exit status: 0 everything holds, 1 something does not, 2 wrong usage.\n";
 
-/* What comes after the name of the check. */
-static bool arguments_parse(int argc, char **argv, struct check_arguments *out)
+static enum err look(struct arena *a, const struct check_arguments *args, struct check_report *out, struct error *e)
 {
-	*out = (struct check_arguments){ .help = argc > 1 && (str_is(str_of(argv[1]), "--help") || str_is(str_of(argv[1]), "-h")) };
-	return out->help || (argc > 1 && str_is(str_of(argv[1]), "verify-ballot") && check_arguments_parse(argc, argv, 2, true, out) && !out->base);
-}
-
-static void print_lines(const struct audit_result *r)
-{
-	checks_print(r->checks);
-	if (!r->ok)
-		printf("Do not believe this bundle: see FAIL above.\n");
-	else if (r->pinned)
-		printf("The ballot was counted rightly, in the log of whose key you gave.\n");
-	else
-		printf("The ballot was counted rightly. Give --key to be sure whose it is.\n");
+	struct audit_result *r = ARENA_NEW(a, struct audit_result);
+	TRY(ballot_bundle_audit(a, args->path, args->public_key, r, e));
+	*out = (struct check_report){ .checks = r->checks, .ok = r->ok, .result = r };
+	out->verdict = !r->ok ? "Do not believe this bundle: see FAIL above." : r->pinned ? "The ballot was counted rightly, in the log of whose key you gave."
+		: "The ballot was counted rightly. Give --key to be sure whose it is.";
+	return ERR_OK;
 }
 
 static void write_tally(struct json_writer *w, const char *key, const struct ballot_tally *t)
@@ -45,56 +33,25 @@ static void write_tally(struct json_writer *w, const char *key, const struct bal
 	jw_end_object(w);
 }
 
-static void print_json(const struct audit_result *r)
+static void write(struct json_writer *w, const struct check_report *report)
 {
-	struct buf out;
-	struct json_writer w;
-	buf_init(&out, 1 * MIB);
-	jw_init(&w, &out);
-	jw_object(&w);
-	write_tally(&w, "admins", &r->admins);
-	jw_kstr(&w, "ballot", r->ballot);
-	checks_write(&w, r->checks);
-	write_tally(&w, "members", &r->members);
-	jw_kbool(&w, "ok", r->ok);
-	jw_kbool(&w, "passed", r->passed);
-	jw_kbool(&w, "pinned", r->pinned);
-	jw_end_object(&w);
-	printf("%.*s\n", STR_ARG(buf_str(&out)));
-	buf_release(&out);
-}
-
-static int audit(struct arena *a, const struct check_arguments *args)
-{
-	uint8_t key[32];
-	struct audit_result result;
-	struct error e = { 0 };
-	if (args->key && !check_key_parse(a, args->key, key)) {
-		fprintf(stderr, "commonhold audit: the key is neither minisign's form nor 64 hexadecimal digits.\n");
-		return 2;
-	}
-	if (ballot_bundle_audit(a, args->path, args->key ? key : NULL, &result, &e) != ERR_OK) {
-		fprintf(stderr, "commonhold audit: %s\n", e.message);
-		return 1;
-	}
-	if (args->json)
-		print_json(&result);
-	else
-		print_lines(&result);
-	return result.ok ? 0 : 1;
+	const struct audit_result *r = report->result;
+	write_tally(w, "admins", &r->admins);
+	jw_kstr(w, "ballot", r->ballot);
+	checks_write(w, report->checks);
+	write_tally(w, "members", &r->members);
+	jw_kbool(w, "ok", r->ok);
+	jw_kbool(w, "passed", r->passed);
+	jw_kbool(w, "pinned", r->pinned);
 }
 
 int audit_main(int argc, char **argv)
 {
-	struct check_arguments args;
-	if (!arguments_parse(argc, argv, &args))
-		return usage(stderr);
-	if (args.help)
-		return usage(stdout);
-	struct arena *a = arena_new(LIMIT_DECIDE_ARENA);
-	if (!a)
-		return 1;
-	int status = audit(a, &args);
-	arena_free(a);
-	return status;
+	static const struct check_command command = { .name = "audit", .usage = usage, .memory = LIMIT_DECIDE_ARENA, .standard_input = true, .look = look, .write = write };
+	struct str what = str_of(argc > 1 ? argv[1] : "");
+	if (!str_is(what, "verify-ballot") && !str_is(what, "--help") && !str_is(what, "-h")) {
+		fputs(usage, stderr);
+		return 2;
+	}
+	return check_main(argc, argv, str_is(what, "verify-ballot") ? 2 : 1, &command);
 }

@@ -1,11 +1,13 @@
 #include "commonhold/check.h"
 
 #include "commonhold/crypto.h"
+#include "commonhold/limits.h"
 
 #include <stdio.h>
 #include <unistd.h>
 
-void checks_print(const struct check *checks)
+/* A line for each; in colours on a terminal. */
+static void checks_print(const struct check *checks)
 {
 	bool colours = isatty(STDOUT_FILENO);
 	for (const struct check *c = checks; c; c = c->next)
@@ -26,9 +28,20 @@ void checks_write(struct json_writer *w, const struct check *checks)
 	jw_end_array(w);
 }
 
-bool check_arguments_parse(int argc, char **argv, int from, bool standard_input, struct check_arguments *out)
+bool check_key_parse(struct arena *a, const char *text, uint8_t key[32])
 {
-	*out = (struct check_arguments){ .path = NULL };
+	return str_unhex(str_of(text), key, 32) || minisign_parse_key(a, str_of(text), key);
+}
+
+/* The command line as it was typed. */
+struct typed {
+	const char *path, *key, *base;
+	bool json, help;
+};
+
+static bool typed_parse(int argc, char **argv, int from, const struct check_command *command, struct typed *out)
+{
+	*out = (struct typed){ .path = NULL };
 	for (int i = from; i < argc; i++) {
 		struct str arg = str_of(argv[i]);
 		if (str_is(arg, "--json"))
@@ -39,9 +52,9 @@ bool check_arguments_parse(int argc, char **argv, int from, bool standard_input,
 			out->key = argv[++i];
 		else if (str_starts(arg, "--key="))
 			out->key = argv[i] + 6;
-		else if (str_is(arg, "--base") && i + 1 < argc)
+		else if (command->base && str_is(arg, "--base") && i + 1 < argc)
 			out->base = argv[++i];
-		else if ((str_starts(arg, "-") && !(standard_input && arg.n == 1)) || out->path)
+		else if ((str_starts(arg, "-") && !(command->standard_input && arg.n == 1)) || out->path)
 			return false;
 		else
 			out->path = argv[i];
@@ -49,7 +62,57 @@ bool check_arguments_parse(int argc, char **argv, int from, bool standard_input,
 	return out->help || out->path;
 }
 
-bool check_key_parse(struct arena *a, const char *text, uint8_t key[32])
+static void print_json(const struct check_command *command, const struct check_report *r)
 {
-	return str_unhex(str_of(text), key, 32) || minisign_parse_key(a, str_of(text), key);
+	struct buf out;
+	struct json_writer w;
+	buf_init(&out, 1 * MIB);
+	jw_init(&w, &out);
+	jw_object(&w);
+	command->write(&w, r);
+	jw_end_object(&w);
+	printf("%.*s\n", STR_ARG(buf_str(&out)));
+	buf_release(&out);
+}
+
+static int look_and_print(struct arena *a, const struct check_command *command, const struct typed *typed)
+{
+	uint8_t key[32];
+	struct check_arguments args = { .path = typed->path, .public_key = typed->key ? key : NULL, .base = typed->base };
+	struct check_report report = { .checks = NULL };
+	struct error e = { 0 };
+	if (typed->key && !check_key_parse(a, typed->key, key)) {
+		fprintf(stderr, "commonhold %s: the key is neither minisign's form nor 64 hexadecimal digits.\n", command->name);
+		return 2;
+	}
+	if (command->look(a, &args, &report, &e) != ERR_OK) {
+		fprintf(stderr, "commonhold %s: %s\n", command->name, e.message);
+		return 1;
+	}
+	if (typed->json) {
+		print_json(command, &report);
+	} else {
+		checks_print(report.checks);
+		printf("%s\n", report.verdict);
+	}
+	return report.ok ? 0 : 1;
+}
+
+int check_main(int argc, char **argv, int from, const struct check_command *command)
+{
+	struct typed typed;
+	if (!typed_parse(argc, argv, from, command, &typed)) {
+		fputs(command->usage, stderr);
+		return 2;
+	}
+	if (typed.help) {
+		fputs(command->usage, stdout);
+		return 0;
+	}
+	struct arena *a = arena_new(command->memory);
+	if (!a)
+		return 1;
+	int status = look_and_print(a, command, &typed);
+	arena_free(a);
+	return status;
 }
