@@ -18,6 +18,8 @@
 #define ERASURE_ITEMS_MAX 10000             /* items named in one request; a co-op or an account as a whole has no such bound */
 #define ERASURE_CLAIM_ITEMS 20              /* items that one claim of a subject may name … */
 #define ERASURE_CLAIMS_OPEN 3               /* … and claims that one account may have open in a co-op: each takes items out of releases unseen */
+#define ERASURE_CLAIMS_A_DAY 10             /* and claims that one account may make in a co-op in a day, also those that it took back: each is told to several people */
+#define ERASURE_EMBARGOES 100              /* embargoes of one member that are in force at once: every decision looks at each */
 #define ERASURE_CONFIRM_LIFE (14 * CLOCK_DAY) /* how long a request waits for the confirmation that it needs, before it lapses */
 #define ERASURE_APPEAL_LIFE (14 * CLOCK_DAY)  /* how long a denial can be taken to a ballot; the items stay restricted meanwhile */
 #define ERASURE_AGENT_VALID (10 * CLOCK_MINUTE) /* how long what an agent sends may be valid at most (Data Rights Protocol 1.0 recommends ten minutes) */

@@ -7,6 +7,9 @@
 
 SQL(claims_open,
 	"SELECT count(*) FROM erasure e WHERE e.coop_id = $1 AND e.account_id = $2 AND e.asker = 'subject' AND e.restricted_until IS NULL AND e.state IN ('received', 'verified', 'denied')");
+SQL(claims_today, "SELECT count(*) FROM erasure e WHERE e.coop_id = $1 AND e.account_id = $2 AND e.asker = 'subject' AND e.received_at > $3");
+SQL(claims_denied,
+	"SELECT EXISTS (SELECT FROM erasure e, unnest($3::bigint[]) AS i WHERE e.coop_id = $1 AND e.account_id = $2 AND e.asker = 'subject' AND e.state = 'denied' AND pool_list_holds(e.items, i))");
 SQL(claim_insert, "INSERT INTO erasure_claim (coop_id, erasure_id, what, sealed) VALUES ($1, $2, $3, $4) ON CONFLICT (coop_id, erasure_id, what) DO UPDATE SET sealed = EXCLUDED.sealed");
 SQL(claim_select, "SELECT sealed FROM erasure_claim WHERE coop_id = $1 AND erasure_id = $2 AND what = $3");
 SQL(claim_delete, "DELETE FROM erasure_claim WHERE coop_id = $1 AND erasure_id = $2");
@@ -88,6 +91,19 @@ enum err claim_room(struct call *c, struct uuid coop)
 	TRY(db_one(c, claims_open, &r, A_UUID(coop), A_UUID(c->actor.account)));
 	if (row_int(&r, 0, 0) >= ERASURE_CLAIMS_OPEN)
 		return fail_reason(c, ERR_TOO_MANY, "claims_open", "You have %d claims open here. Wait until they are answered.", ERASURE_CLAIMS_OPEN);
+	TRY(db_one(c, claims_today, &r, A_UUID(coop), A_UUID(c->actor.account), A_TIME(clock_now() - CLOCK_DAY)));
+	if (row_int(&r, 0, 0) >= ERASURE_CLAIMS_A_DAY)
+		return fail_reason(c, ERR_TOO_MANY, "claims_a_day", "You have made %d claims here within a day. Try again tomorrow.", ERASURE_CLAIMS_A_DAY);
+	return ERR_OK;
+}
+
+enum err claim_denied_before(struct call *c, struct uuid coop, struct str packed, bool *denied)
+{
+	int64_t *items;
+	struct rows r;
+	size_t n = items_unpack(c->arena, packed, &items);
+	TRY(db_one(c, claims_denied, &r, A_UUID(coop), A_UUID(c->actor.account), A_I64S(items, n)));
+	*denied = row_bool(&r, 0, 0);
 	return ERR_OK;
 }
 
@@ -160,7 +176,8 @@ enum err erasure_deny(struct call *c, struct uuid coop, struct uuid id, struct s
 		return fail_reason(c, ERR_STATE, "not_waiting", "This request does not wait for an answer.");
 	l.e.denial_code = code;
 	l.e.denial_reason = reason;
-	l.e.appeal_until = clock_now() + ERASURE_APPEAL_LIFE;
+	/* What a member never confirmed is not for others to vote on: an appeal that passed would delete it without them. */
+	l.e.appeal_until = l.e.state == ERASURE_VERIFIED ? clock_now() + ERASURE_APPEAL_LIFE : INSTANT_NONE;
 	TRY(tell_asker(c, &l.e, "deletion.denied", "Your request was denied",
 		str_fmt(c->arena, "Because %s: %.*s", words, STR_ARG(reason))));
 	TRY(erasure_move(c, &l, ERASURE_DENIED, "admin", ""));

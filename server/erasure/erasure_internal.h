@@ -63,6 +63,8 @@ CH_CHECK enum err claim_forget(struct call *c, struct uuid coop, struct uuid id)
 /* Claims (claim.c): what is asked for can be a claim; the actor may make one more (inside); those whose items they are are told (inside). */
 CH_CHECK enum err claim_check(struct call *c, const struct erasure_wish *wish);
 CH_CHECK enum err claim_room(struct call *c, struct uuid coop);
+/* Whether the acting account claimed one of these items before, and that was denied. Inside. */
+CH_CHECK enum err claim_denied_before(struct call *c, struct uuid coop, struct str packed, bool *denied);
 CH_CHECK enum err claim_tell_contributors(struct call *c, const struct erasure *e, struct str items);
 CH_CHECK enum err claim_tell_outcome(struct call *c, const struct erasure *e, struct str items, bool erased);
 

@@ -13,6 +13,8 @@ SQL(member_newest_item,
 SQL(member_of_account, "SELECT id, state IN ('left', 'removed') FROM membership WHERE coop_id = $1 AND account_id = $2");
 SQL(erasure_set_count, "UPDATE erasure SET n_items = $3 WHERE coop_id = $1 AND id = $2");
 SQL(erasure_set_unrestricted, "UPDATE erasure SET restricted_until = commonhold_now() WHERE coop_id = $1 AND id = $2");
+SQL(embargoes_of_member,
+	"SELECT count(*) FROM erasure WHERE coop_id = $1 AND member_id = $2 AND kind = 'embargo' AND state NOT IN ('denied', 'cancelled') AND until > commonhold_now()");
 SQL(erasure_set_agent_over, "SELECT ended_at IS NOT NULL OR until <= commonhold_now() FROM agent WHERE coop_id = $1 AND id = $2");
 
 /* ---- What is asked ---- */
@@ -215,25 +217,42 @@ enum err erasure_take_effect(struct call *c, struct erasure_locked *l, const cha
 	return erasure_move(c, l, ERASURE_EFFECTIVE, by, note);
 }
 
-/* A claim is restricted before anybody has looked at it. */
-static enum err restrict_items(struct call *c, const struct erasure_new *n)
+/* A claim is restricted before anybody has looked at it, unless the same account's claim about the same item was looked at and denied: asking again and again must not keep others' items
+ * out of releases for ever. Then it waits for its answer all the same. */
+static enum err restrict_items(struct call *c, const struct erasure_new *n, bool *restricted)
 {
+	bool denied;
 	int64_t *items;
 	struct pool_withdrawal w = { .id = n->restriction, .kind = POOL_RESTRICT, .until = INSTANT_NONE };
 	w.n = items_unpack(c->arena, n->items, &items);
 	w.items = items;
-	return pool_withdraw(c, n->e.coop, &w);
+	TRY(claim_denied_before(c, n->e.coop, n->items, &denied));
+	*restricted = !denied;
+	TRY(pool_withdraw(c, n->e.coop, &w));
+	return denied ? pool_withdrawal_lift(c, n->e.coop, n->restriction) : ERR_OK;
 }
 
-static enum err tell_received(struct call *c, const struct erasure *e)
+/* Those that end are never written into the rows: every decision looks at each of them until it ends. */
+static enum err embargo_room(struct call *c, struct uuid coop, const struct asking *a)
+{
+	struct rows r;
+	TRY(db_one(c, embargoes_of_member, &r, A_UUID(coop), A_UUID(a->member)));
+	if (row_int(&r, 0, 0) >= ERASURE_EMBARGOES)
+		return fail_reason(c, ERR_TOO_MANY, "embargoes", "You have %d embargoes in force here. Name several items in one, or end one first.", ERASURE_EMBARGOES);
+	return ERR_OK;
+}
+
+static enum err tell_received(struct call *c, const struct erasure *e, bool restricted)
 {
 	static const char *const kind_words[ERASURE_KIND_COUNT] = { "that it is deleted", "that it is in no release any more", "that it is in no release for a while", "that it is replaced" };
 	struct str what = items_words(c->arena, e);
 	if (e->asker == ERASURE_SUBJECT) {
 		TRY(tell_admins(c, e, "deletion.claim", "Somebody says that an item is about them",
-			str_fmt(c->arena, "Somebody claims that %.*s hold what is about them. They are in no release until an admin decides, by %.*s at the latest.", STR_ARG(what), STR_ARG(day_words(c->arena, e->due_at)))));
+			str_fmt(c->arena, "Somebody claims that %.*s hold what is about them. %s, by %.*s at the latest.", STR_ARG(what),
+				restricted ? "They are in no release until an admin decides" : "You denied that before, so they are not held back; an admin decides anew", STR_ARG(day_words(c->arena, e->due_at)))));
 		return tell_asker(c, e, "deletion.received", "Your claim was received",
-			str_fmt(c->arena, "%.*s are in no release from now on. An admin answers you by %.*s.", STR_ARG(what), STR_ARG(day_words(c->arena, e->due_at))));
+			str_fmt(c->arena, "%.*s %s. An admin answers you by %.*s.", STR_ARG(what),
+				restricted ? "are in no release from now on" : "are not held back meanwhile, since you claimed this before and it was denied", STR_ARG(day_words(c->arena, e->due_at))));
 	}
 	if (e->state == ERASURE_EFFECTIVE && e->asker == ERASURE_AGENT)
 		return tell_member(c, e, "deletion.effective", "Your agent asked for a deletion, and it counts",
@@ -259,21 +278,25 @@ static enum err write_request(struct call *c, struct uuid coop, const struct ask
 	struct erasure_new n = { .e = l.e, .items = a->items, .digest = a->digest, .restriction = claim ? uuid_new() : (struct uuid){ { 0 } } };
 	if (claim)
 		TRY(claim_room(c, coop));
+	if (w->kind == ERASURE_EMBARGO)
+		TRY(embargo_room(c, coop, a));
 	TRY(erasure_insert(c, &n));
 	if (claim) {
-		TRY(restrict_items(c, &n));
+		bool restricted;
+		TRY(restrict_items(c, &n, &restricted));
 		if (w->claim.n)
 			TRY(claim_put(c, coop, l.e.id, "claim", w->claim));
-		TRY(claim_tell_contributors(c, &l.e, a->items));
-		TRY(tell_received(c, &l.e));
+		if (restricted)
+			TRY(claim_tell_contributors(c, &l.e, a->items));
+		TRY(tell_received(c, &l.e, restricted));
 		TRY(erasure_move(c, &l, ERASURE_VERIFIED, "asker", ""));
 	} else if (a->at_once) {
 		l.e.state = ERASURE_EFFECTIVE;
-		TRY(tell_received(c, &l.e));
+		TRY(tell_received(c, &l.e, false));
 		l.e.state = ERASURE_RECEIVED;
 		TRY(erasure_take_effect(c, &l, a->asker == ERASURE_AGENT ? "asker" : "member", ""));
 	} else {
-		TRY(tell_received(c, &l.e));
+		TRY(tell_received(c, &l.e, false));
 		TRY(erasure_leaf(c, &l.e, "deletion.received"));
 	}
 	return erasure_get(c, coop, l.e.id, out);
@@ -362,6 +385,7 @@ enum err erasure_verify(struct call *c, struct uuid coop, struct uuid id, struct
 enum err erasure_cancel(struct call *c, struct uuid coop, struct uuid id, struct erasure *out)
 {
 	struct erasure_locked l;
+	struct rows r;
 	TRY(db_begin_in(c, coop, DB_WRITE));
 	TRY(pool_lock(c, coop));
 	TRY(erasure_lock_for(c, coop, id, &l, NULL));
@@ -373,8 +397,13 @@ enum err erasure_cancel(struct call *c, struct uuid coop, struct uuid id, struct
 	}
 	if (l.e.state != ERASURE_RECEIVED && l.e.state != ERASURE_VERIFIED && l.e.kind != ERASURE_EMBARGO)
 		return fail_reason(c, ERR_STATE, "effective", l.e.effective_at == INSTANT_NONE ? "This request was answered already." : "What is deleted cannot be taken back.");
-	if (l.e.effective_at != INSTANT_NONE)
+	if (l.e.effective_at != INSTANT_NONE) {
+		/* What an agent asked for protects the member: it is for them alone to let it go. */
+		TRY(db_query(c, member_of_account, &r, A_UUID(coop), A_UUID(c->actor.account)));
+		if (r.n != 1 || !uuid_eq(row_uuid(&r, 0, 0), l.e.member))
+			return fail_reason(c, ERR_FORBIDDEN, "not_yours", "Only the member whose items they are ends an embargo.");
 		TRY(pool_withdrawal_lift(c, coop, id));
+	}
 	TRY(erasure_unrestrict(c, &l));
 	TRY(claim_forget(c, coop, id));
 	TRY(erasure_move(c, &l, ERASURE_CANCELLED, "asker", ""));

@@ -331,6 +331,66 @@ static void an_agent_asks_within_what_the_member_allowed(void **state)
 	assert_err(agent, ERR_FORBIDDEN, erasure_ask(agent, w.coop, &wish, &e));
 }
 
+/* What an agent obtained protects the member, whatever becomes of the agent. */
+static void an_embargo_that_an_agent_asked_for_is_the_members_to_end(void **state)
+{
+	struct world w;
+	struct agent g;
+	struct erasure e;
+	(void)state;
+	world_make(&w, NULL);
+	struct uuid a = world_contribute(&w, 5, "one");
+	struct call *agent = stranger_new(&w, "agent");
+	assert_ok(by(&w, 5), agent_authorise(by(&w, 5), w.coop, agent->actor.account, 1u << ERASURE_EMBARGO, true, clock_now() + 30 * CLOCK_DAY, &g));
+	struct erasure_wish wish = { .kind = ERASURE_EMBARGO, .items = &a, .n_items = 1, .until = clock_now() + 60 * CLOCK_DAY, .for_member = w.id[5], .issued_at = clock_now(),
+		.expires_at = clock_now() + CLOCK_MINUTE };
+	assert_ok(agent, erasure_ask(agent, w.coop, &wish, &e));
+	assert_int_equal(e.state, ERASURE_EFFECTIVE);
+	assert_err(agent, ERR_FORBIDDEN, erasure_cancel(agent, w.coop, e.id, &e));
+	assert_ok(by(&w, 5), agent_end(by(&w, 5), w.coop, g.id, &g));
+	assert_err(agent, ERR_FORBIDDEN, erasure_cancel(agent, w.coop, e.id, &e));
+	assert_true(word_of(&w, a) & POLICY_ITEM_EMBARGOED);
+	assert_ok(by(&w, 5), erasure_cancel(by(&w, 5), w.coop, e.id, &e));
+	assert_false(word_of(&w, a) & POLICY_ITEM_EMBARGOED);
+}
+
+/* A vote never stands in for the member's own yes. */
+static void what_an_agent_asked_and_nobody_confirmed_is_not_appealed_into_effect(void **state)
+{
+	struct world w;
+	struct agent g;
+	struct erasure e;
+	(void)state;
+	world_make(&w, NULL);
+	struct uuid a = world_contribute(&w, 5, "one");
+	struct call *agent = stranger_new(&w, "agent");
+	assert_ok(by(&w, 5), agent_authorise(by(&w, 5), w.coop, agent->actor.account, 1u << ERASURE_ERASE, false, clock_now() + 30 * CLOCK_DAY, &g));
+	struct erasure_wish wish = { .kind = ERASURE_ERASE, .items = &a, .n_items = 1, .until = INSTANT_NONE, .for_member = w.id[5], .issued_at = clock_now(), .expires_at = clock_now() + CLOCK_MINUTE };
+	assert_ok(agent, erasure_ask(agent, w.coop, &wish, &e));
+	assert_ok(by(&w, 0), erasure_deny(by(&w, 0), w.coop, e.id, STR("other"), STR("Ask them yourself."), &e));
+	assert_true(e.appeal_until == INSTANT_NONE);
+	assert_err(agent, ERR_STATE, erasure_appeal(agent, w.coop, e.id, STR("It is to go."), &e));
+	assert_false(word_of(&w, a) & POLICY_ITEM_ERASURE);
+}
+
+static void one_member_has_few_embargoes_in_force(void **state)
+{
+	struct world w;
+	struct erasure e;
+	(void)state;
+	world_make(&w, NULL);
+	struct uuid a = world_contribute(&w, 5, "one");
+	struct erasure_wish wish = { .kind = ERASURE_EMBARGO, .items = &a, .n_items = 1, .issued_at = INSTANT_NONE, .expires_at = INSTANT_NONE };
+	for (int i = 0; i < ERASURE_EMBARGOES; i++) {
+		wish.until = clock_now() + (i + 1) * CLOCK_DAY;
+		assert_ok(by(&w, 5), erasure_ask(by(&w, 5), w.coop, &wish, &e));
+	}
+	wish.until = clock_now() + 200 * CLOCK_DAY;
+	assert_err(by(&w, 5), ERR_TOO_MANY, erasure_ask(by(&w, 5), w.coop, &wish, &e));
+	clock_set(clock_now() + CLOCK_DAY);
+	assert_ok(by(&w, 5), erasure_ask(by(&w, 5), w.coop, &wish, &e));
+}
+
 static void what_nobody_confirms_lapses_and_nothing_is_deleted(void **state)
 {
 	struct world w;
@@ -505,6 +565,47 @@ static void a_denial_that_nobody_appeals_against_ends_the_restriction(void **sta
 	claim(&w, subject, &a, 1, "Once more, with a photograph.");
 }
 
+/* Whoever was told no keeps nothing out of releases by asking again, alone or among other items. */
+static void what_was_denied_once_is_not_restricted_again(void **state)
+{
+	struct world w;
+	struct erasure e;
+	(void)state;
+	world_make(&w, NULL);
+	struct uuid a = world_contribute(&w, 5, "one"), b = world_contribute(&w, 5, "two");
+	struct uuid both[2] = { a, b };
+	struct call *subject = stranger_new(&w, "subject");
+	denied(&w, subject, &a);
+	e = claim(&w, subject, both, 2, "Once more.");
+	assert_int_equal(e.state, ERASURE_VERIFIED);
+	assert_true(word_of(&w, a) & POLICY_ITEM_RESTRICTED); /* the denial is not final yet */
+	daily(&w, clock_now() + ERASURE_APPEAL_LIFE + CLOCK_HOUR);
+	assert_false(word_of(&w, a) & POLICY_ITEM_RESTRICTED);
+	assert_false(word_of(&w, b) & POLICY_ITEM_RESTRICTED);
+	assert_int_equal(notices(&w, 5, "deletion.restricted"), 1);
+	assert_ok(by(&w, 0), erasure_accept(by(&w, 0), w.coop, e.id, &e));
+	assert_true(word_of(&w, a) & POLICY_ITEM_ERASURE);
+}
+
+/* Taking back is no way around: each claim is told to admins and contributors. */
+static void one_account_makes_few_claims_a_day(void **state)
+{
+	struct world w;
+	struct erasure e;
+	(void)state;
+	world_make(&w, NULL);
+	struct uuid a = world_contribute(&w, 5, "one");
+	struct call *subject = stranger_new(&w, "subject");
+	struct erasure_wish wish = { .kind = ERASURE_ERASE, .items = &a, .n_items = 1, .about_me = true, .until = INSTANT_NONE, .issued_at = INSTANT_NONE, .expires_at = INSTANT_NONE };
+	for (int i = 0; i < ERASURE_CLAIMS_A_DAY; i++) {
+		assert_ok(subject, erasure_ask(subject, w.coop, &wish, &e));
+		assert_ok(subject, erasure_cancel(subject, w.coop, e.id, &e));
+	}
+	assert_err(subject, ERR_TOO_MANY, erasure_ask(subject, w.coop, &wish, &e));
+	clock_set(clock_now() + CLOCK_DAY);
+	assert_ok(subject, erasure_ask(subject, w.coop, &wish, &e));
+}
+
 static void appeal_and_vote(struct world *w, struct call *subject, struct erasure *e, const char *choice)
 {
 	struct str reason;
@@ -601,6 +702,9 @@ int main(void)
 		fixture_test(the_very_same_asked_at_the_same_moment_is_one_request),
 		fixture_test(of_answers_given_at_the_same_moment_one_counts),
 		fixture_test(an_agent_asks_within_what_the_member_allowed),
+		fixture_test(an_embargo_that_an_agent_asked_for_is_the_members_to_end),
+		fixture_test(what_an_agent_asked_and_nobody_confirmed_is_not_appealed_into_effect),
+		fixture_test(one_member_has_few_embargoes_in_force),
 		fixture_test(what_nobody_confirms_lapses_and_nothing_is_deleted),
 		fixture_test(a_claim_restricts_at_once_and_an_admin_answers),
 		fixture_test(one_account_has_few_claims_open),
@@ -608,6 +712,8 @@ int main(void)
 		fixture_test(more_time_is_taken_once_in_the_first_month_with_a_reason_that_is_told),
 		fixture_test(admins_are_reminded_before_and_told_after_a_due_date_once_whatever_the_clock_does),
 		fixture_test(a_denial_that_nobody_appeals_against_ends_the_restriction),
+		fixture_test(what_was_denied_once_is_not_restricted_again),
+		fixture_test(one_account_makes_few_claims_a_day),
 		fixture_test(an_appeal_that_passes_makes_the_request_count),
 		fixture_test(an_appeal_that_fails_leaves_the_denial_and_ends_the_restriction),
 		fixture_test(the_log_says_nothing_about_people_or_how_much),
