@@ -346,11 +346,14 @@ static void what_was_said_cannot_be_changed_or_removed(void **state)
 	SQL(change_licence, "UPDATE licence_choice SET licence = 'CC-BY-4.0'");
 	SQL(change_coop, "UPDATE coop SET slug = 'other'");
 	SQL(remove_member, "DELETE FROM membership");
-	const struct db_stmt *refused[] = { &change_statement, &remove_statement, &change_consent, &change_charter, &change_event, &change_licence, &change_coop, &remove_member };
+	const struct db_stmt *refused[] = { &change_statement, &change_consent, &change_charter, &change_event, &change_licence, &change_coop, &remove_member };
 	for (size_t i = 0; i < CH_LEN(refused); i++) {
 		assert_ok(ada, db_begin_in(ada, coop.id, DB_WRITE));
 		assert_err(ada, ERR_FORBIDDEN, db_run(ada, refused[i], NULL, NULL, 0)); /* the server's role has no right to try */
 	}
+	/* A statement on an item goes with the item when that is erased; any other is refused by its trigger. */
+	assert_ok(ada, db_begin_in(ada, coop.id, DB_WRITE));
+	assert_err(ada, ERR_REFUSED, db_query0(ada, remove_statement, NULL));
 	/* Not even the owner: the trigger refuses. */
 	assert_string_equal(fixture_text("SELECT string_agg(DISTINCT tgname, '') FROM pg_trigger WHERE tgrelid = 'statement'::regclass AND tgname LIKE 'facts%'"), "facts_do_not_change");
 	assert_int_equal(fixture_int("SELECT count(*) FROM statement WHERE effect = 'deny'"), 1);
