@@ -195,7 +195,7 @@ struct erasure_account {
 };
 struct proof; /* sign_in.h */
 /* Asks that all that is held of the actor goes: every co-op's items, the memberships, the account. Waits for proof (erasure_account_verify), up to ERASURE_CONFIRM_LIFE. The open one is
- * answered again. ERR_CONFLICT with the reason "last_admin" where a co-op with other members would be left without an admin. */
+ * answered again. ERR_REFUSED with the reason "last_admin" where a co-op with other members would be left without an admin. */
 CH_CHECK enum err erasure_ask_account(struct call *c, struct erasure_account *out);
 /* With proof that it is them (proof_wanted says which: code, password, or a session that began a short time ago, as by a mailed link): effective in every co-op in this transaction. */
 CH_CHECK enum err erasure_account_verify(struct call *c, const struct proof *proof, struct erasure_account *out);

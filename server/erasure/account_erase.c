@@ -11,7 +11,8 @@ SQL(coops_of_account, "SELECT coop_id, id FROM membership WHERE account_id = $1 
 SQL(coops_all, "SELECT id FROM coop ORDER BY id");
 SQL(admins_left,
 	"SELECT (SELECT h.name FROM charter h WHERE h.coop_id = $1 ORDER BY h.version DESC LIMIT 1) FROM membership m WHERE m.coop_id = $1 AND m.account_id = $2 AND m.is_admin "
-	"AND m.state IN ('active', 'due', 'grace') AND NOT EXISTS (SELECT FROM membership o WHERE o.coop_id = $1 AND o.id <> m.id AND o.is_admin AND o.state IN ('active', 'due', 'grace'))");
+	"AND m.state IN ('active', 'due', 'grace') AND NOT EXISTS (SELECT FROM membership o WHERE o.coop_id = $1 AND o.id <> m.id AND o.is_admin AND o.state IN ('active', 'due', 'grace')) "
+	"AND EXISTS (SELECT FROM membership o WHERE o.coop_id = $1 AND o.id <> m.id AND o.state IN ('active', 'due', 'grace'))");
 
 /* What leads back to the person, and what they were told. */
 SQL(account_close, "UPDATE account SET closed_at = coalesce(closed_at, commonhold_now()), password_hash = NULL, email_verified_at = NULL WHERE id = $1");
@@ -101,7 +102,7 @@ enum err account_erase_check(struct call *c, struct uuid account)
 	TRY(e);
 	if (text.n == 0)
 		return ERR_OK;
-	return fail_reason(c, ERR_REFUSED, "last_admin", "You are the last admin of %.*s. Make somebody else an admin first: a co-op cannot be without one.", STR_ARG(text));
+	return fail_reason(c, ERR_REFUSED, "last_admin", "You are the last admin of %.*s. Make somebody else an admin first: its members cannot be without one.", STR_ARG(text));
 }
 
 /* ---- Leaving ---- */

@@ -247,6 +247,33 @@ static void the_whole_account_goes_from_every_co_op_and_then_itself(void **state
 	assert_int_equal(fixture_int("SELECT count(*) FROM account_erasure WHERE cardinality(coops) > 0"), 0);
 }
 
+/* Nobody is there to hand over to, and nobody would be left without an admin. */
+static void who_is_alone_in_a_co_op_may_go(void **state)
+{
+	struct world w;
+	struct erasure_account a;
+	struct member m;
+	struct proof proof = { .network = STR("192.0.2.1") };
+	(void)state;
+	world_make(&w, NULL);
+	for (int i = 1; i < WORLD_MEMBERS - 1; i++)
+		assert_ok(by(&w, i), member_leave(by(&w, i), w.coop, &m));
+	struct call *c = fixture_call();
+	c->actor = w.actor[0];
+	fresh_session(c);
+	assert_err(c, ERR_REFUSED, erasure_ask_account(c, &a));
+	assert_string_equal(c->error.reason, "last_admin");
+	assert_ok(by(&w, WORLD_MEMBERS - 1), member_leave(by(&w, WORLD_MEMBERS - 1), w.coop, &m));
+	assert_err(by(&w, 0), ERR_REFUSED, member_leave(by(&w, 0), w.coop, &m)); /* but not merely leave */
+	assert_ok(c, erasure_ask_account(c, &a));
+	assert_ok(c, erasure_account_verify(c, &proof, &a));
+	db_release(c);
+	for (int i = 0; i < 30 && fixture_int("SELECT count(*) FROM account_erasure WHERE state = 'completed'") == 0; i++)
+		erasure_until(&w, clock_now() + 5 * CLOCK_SECOND);
+	assert_int_equal(count(&w, "SELECT count(*) FROM account WHERE email LIKE 'member0@%' OR id = ", w.actor[0].account), 0);
+	assert_int_equal(fixture_int("SELECT count(*) FROM membership WHERE state IN ('active', 'due', 'grace')"), 0);
+}
+
 static void a_request_for_the_account_lapses_unconfirmed(void **state)
 {
 	struct world w;
@@ -522,6 +549,7 @@ int main(void)
 		fixture_test(a_legal_hold_keeps_content_and_nothing_else),
 		fixture_test(a_request_over_many_items_is_one_row_and_few_statements),
 		fixture_test(the_whole_account_goes_from_every_co_op_and_then_itself),
+		fixture_test(who_is_alone_in_a_co_op_may_go),
 		fixture_test(a_request_for_the_account_lapses_unconfirmed),
 		fixture_test(a_crash_at_any_point_of_carrying_resumes),
 		fixture_test(random_lives_follow_the_rules),
