@@ -21,6 +21,7 @@ SQL(account_request_purged, "UPDATE account_erasure SET state = 'purged', purged
 SQL(account_request_completed, "UPDATE account_erasure SET state = 'completed', completed_at = commonhold_now(), coops = '{}' WHERE id = $1 AND state = 'purged'");
 SQL(account_part_untied, "UPDATE erasure SET scope = 'coop', account_request_id = NULL WHERE coop_id = $1 AND account_request_id = $2");
 SQL(account_request_late, "UPDATE account_erasure SET state = 'cancelled', cancelled_at = commonhold_now() WHERE state = 'received' AND received_at < $1");
+SQL(account_request_stuck, "SELECT id FROM account_erasure WHERE state IN ('effective', 'purged') AND verified_at < $1 ORDER BY verified_at");
 SQL(account_parts, "SELECT " ERASURE_COLUMNS " FROM erasure e WHERE e.account_request_id = $1 ORDER BY e.coop_id");
 SQL(account_part_states, "SELECT state FROM erasure WHERE coop_id = $1 AND account_request_id = $2");
 SQL(account_memberships, "SELECT coop_id, id, state IN ('left', 'removed') FROM membership WHERE account_id = $1 ORDER BY coop_id");
@@ -125,6 +126,12 @@ static enum err part_begin(struct call *c, const struct erasure_account *request
 	return erasure_take_effect(c, &l, "member", "");
 }
 
+static enum err queue_request(struct call *c, struct uuid request)
+{
+	struct str id = uuid_format(c->arena, request);
+	return job_queue(c, "erasure.account", id, str_fmt(c->arena, "{\"request\":\"%.*s\"}", STR_ARG(id)), clock_now());
+}
+
 static enum err all_parts(struct call *c, const struct erasure_account *request, const char *proof)
 {
 	struct rows r;
@@ -138,7 +145,7 @@ static enum err all_parts(struct call *c, const struct erasure_account *request,
 		left[i] = row_bool(&r, (int)i, 2);
 	}
 	TRY(db_exec(c, account_request_verified, A_UUID(request->id), A_Z(proof), A_UUIDS(coops, n)));
-	TRY(job_queue(c, "erasure.account", uuid_format(c->arena, request->id), str_fmt(c->arena, "{\"request\":\"%.*s\"}", STR_ARG(uuid_format(c->arena, request->id))), clock_now()));
+	TRY(queue_request(c, request->id));
 	for (size_t i = 0; i < n; i++)
 		TRY(part_begin(c, request, coops[i], members[i], left[i]));
 	return ERR_OK;
@@ -173,8 +180,7 @@ enum err account_part_moved(struct call *c, const struct erasure *part)
 {
 	if (uuid_is_nil(part->account_request) || (part->state != ERASURE_PURGED && part->state != ERASURE_COMPLETED))
 		return ERR_OK;
-	struct str id = uuid_format(c->arena, part->account_request);
-	return job_queue(c, "erasure.account", id, str_fmt(c->arena, "{\"request\":\"%.*s\"}", STR_ARG(id)), clock_now());
+	return queue_request(c, part->account_request);
 }
 
 /* Whether every part has come so far. */
@@ -255,5 +261,15 @@ enum err account_request_lapse(struct call *c)
 {
 	TRY(db_begin(c, DB_WRITE));
 	TRY(db_exec(c, account_request_late, A_TIME(clock_now() - ERASURE_CONFIRM_LIFE)));
+	return db_commit(c);
+}
+
+enum err account_request_resume(struct call *c, instant before)
+{
+	struct rows r;
+	TRY(db_begin(c, DB_WRITE));
+	TRY(db_query(c, account_request_stuck, &r, A_TIME(before)));
+	for (int i = 0; i < r.n; i++)
+		TRY(queue_request(c, row_uuid(&r, i, 0)));
 	return db_commit(c);
 }

@@ -1,12 +1,13 @@
 #include "erasure_internal.h"
 
 #include "commonhold/pool.h"
+#include "commonhold/release.h"
 
 /* What time does to requests: those that nobody confirmed lapse, denials that nobody appealed against become final, admins are reminded before a due date and told of one that passed.
  * Everything is counted from what is stored, so that a clock that jumps, or a day without a run, changes nothing but when it happens. */
 
 #define REMIND_BEFORE (7 * CLOCK_DAY)
-#define STUCK_AFTER CLOCK_DAY /* a job that died is queued again */
+#define STUCK_AFTER CLOCK_DAY /* jobs that died, as when the disk was full for long, are queued again */
 #define COOPS_AT_ONCE 500
 #define AT_ONCE 200
 
@@ -16,7 +17,9 @@ SQL(daily_final, "SELECT id FROM erasure WHERE coop_id = $1 AND state = 'denied'
 SQL(daily_due,
 	"SELECT e.id, e.due_at < commonhold_now() FROM erasure e WHERE e.coop_id = $1 AND e.state IN ('verified', 'effective') AND e.due_at < $2 AND NOT EXISTS "
 	"(SELECT FROM erasure_event v WHERE v.coop_id = $1 AND v.erasure_id = e.id AND v.event = CASE WHEN e.due_at < commonhold_now() THEN 'overdue' ELSE 'reminded' END) ORDER BY e.due_at LIMIT $3");
-SQL(daily_stuck, "SELECT id FROM erasure WHERE coop_id = $1 AND state IN ('effective', 'purged') AND effective_at < $2 ORDER BY effective_at DESC LIMIT $3");
+SQL(daily_stuck,
+	"SELECT e.id FROM erasure e WHERE e.coop_id = $1 AND e.effective_at < $2 AND (e.state IN ('effective', 'purged') OR "
+	"(e.state = 'propagating' AND NOT EXISTS (SELECT FROM duty d WHERE d.coop_id = $1 AND d.erasure_id = e.id AND d.ended_at IS NULL))) ORDER BY e.effective_at DESC LIMIT $3");
 
 static enum err lapse(struct call *c, struct uuid coop, struct uuid id)
 {
@@ -75,9 +78,19 @@ static enum err each_due(struct call *c, struct uuid coop, const struct rows *r,
 	return remind(c, coop, row_uuid(r, i, 0), row_bool(r, i, 1));
 }
 
+/* Whichever job the request waits for: to be completed, to be carried, or for a redaction after which files may go. */
 static enum err each_stuck(struct call *c, struct uuid coop, const struct rows *r, int i)
 {
-	return erasure_queue_carry(c, coop, row_uuid(r, i, 0), clock_now());
+	struct erasure e;
+	int64_t left = 0;
+	TRY(erasure_get(c, coop, row_uuid(r, i, 0), &e));
+	if (e.state == ERASURE_PROPAGATING)
+		return erasure_queue_complete(c, coop, e.id);
+	if (e.last_idx >= 0)
+		TRY(release_not_cleared(c, coop, e.last_idx, &left));
+	if (left)
+		TRY(release_redact(c, coop, clock_now()));
+	return erasure_queue_carry(c, coop, e.id, clock_now());
 }
 
 static enum err find(struct call *c, struct uuid coop, int which, struct rows *r)
@@ -148,6 +161,7 @@ enum err erasure_daily_run(struct call *c, const struct json *args)
 	int n = COOPS_AT_ONCE;
 	(void)args;
 	TRY(account_request_lapse(c));
+	TRY(account_request_resume(c, clock_now() - STUCK_AFTER));
 	while (n == COOPS_AT_ONCE)
 		TRY(coops_take(c, &last, &n, &failed));
 	c->error = failed;

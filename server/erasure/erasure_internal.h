@@ -36,6 +36,7 @@ CH_CHECK enum err erasure_note(struct call *c, const struct erasure *e, const ch
 /* A leaf about a request: its id, kind and asker, never whose, what or how much. Inside. */
 CH_CHECK enum err erasure_leaf(struct call *c, const struct erasure *e, const char *type);
 CH_CHECK enum err erasure_queue_carry(struct call *c, struct uuid coop, struct uuid id, instant due);
+CH_CHECK enum err erasure_queue_complete(struct call *c, struct uuid coop, struct uuid id);
 
 /* Item numbers as they are stored, and back. */
 struct str items_pack(struct arena *a, const int64_t *items, size_t n); /* sorts, drops doubles */
@@ -87,6 +88,8 @@ CH_CHECK enum err account_part_moved(struct call *c, const struct erasure *part)
 CH_CHECK enum err account_request_run(struct call *c, const struct json *args);
 /* What waits for a confirmation too long; own transactions. */
 CH_CHECK enum err account_request_lapse(struct call *c);
+/* Queues "erasure.account" once more for what was confirmed before and is not completed; own transaction. */
+CH_CHECK enum err account_request_resume(struct call *c, instant before);
 /* "erasure.daily", "appeal.decided". */
 CH_CHECK enum err erasure_daily_run(struct call *c, const struct json *args);
 CH_CHECK enum err appeal_decided_run(struct call *c, const struct json *args);

@@ -333,3 +333,8 @@ enum err erasure_queue_carry(struct call *c, struct uuid coop, struct uuid id, i
 {
 	return job_queue(c, "erasure.carry", uuid_format(c->arena, id), job_args(c->arena, coop, "erasure", id), due);
 }
+
+enum err erasure_queue_complete(struct call *c, struct uuid coop, struct uuid id)
+{
+	return job_queue(c, "erasure.complete", uuid_format(c->arena, id), job_args(c->arena, coop, "erasure", id), clock_now());
+}

@@ -16,10 +16,13 @@ SQL(insert_job,
 SQL(take_back,
 	"UPDATE job SET state = 'waiting', due = commonhold_now(), lease_token = NULL, lease_until = NULL"
 	" WHERE id IN (SELECT id FROM job WHERE state = 'running' AND lease_until <= commonhold_now() FOR UPDATE SKIP LOCKED)");
+/* A turn that is further off than two periods was set by a clock that had jumped ahead: it is taken now, or duties would rest until that day. */
 SQL(tick,
-	"WITH turn AS (INSERT INTO job_tick (kind, next_due) SELECT k.kind, k.next_due FROM unnest($1, $2) k (kind, next_due)"
-	"  WHERE NOT EXISTS (SELECT FROM job_tick t WHERE t.kind = k.kind AND t.next_due > commonhold_now())"
-	"  ON CONFLICT (kind) DO UPDATE SET next_due = excluded.next_due WHERE job_tick.next_due <= commonhold_now() RETURNING kind)"
+	"WITH late AS MATERIALIZED (SELECT k.kind, k.next_due FROM unnest($1, $2, $3) k (kind, next_due, latest)"
+	"  WHERE NOT EXISTS (SELECT FROM job_tick t WHERE t.kind = k.kind AND t.next_due > commonhold_now() AND t.next_due <= k.latest)),"
+	" turn AS (INSERT INTO job_tick (kind, next_due) SELECT kind, next_due FROM late"
+	"  ON CONFLICT (kind) DO UPDATE SET next_due = excluded.next_due"
+	"  WHERE job_tick.next_due <= commonhold_now() OR job_tick.next_due > (SELECT k.latest FROM unnest($1, $3) k (kind, latest) WHERE k.kind = excluded.kind) RETURNING kind)"
 	" INSERT INTO job (id, kind, key, args, state, due, queued_at)"
 	"  SELECT gen_random_uuid(), kind, 'tick', '{}', 'waiting', commonhold_now(), commonhold_now() FROM turn"
 	" ON CONFLICT (kind, key) WHERE key IS NOT NULL AND state IN ('waiting', 'running') DO UPDATE SET"
@@ -93,16 +96,17 @@ enum err job_args_read(struct call *c, const struct json *args, const char *whic
 /* Each duty's next turn, at the end of the period that the clock stands in. */
 static enum err queue_ticks(struct call *c)
 {
-	instant next[JOB_TICKS_MAX], now = clock_now();
+	instant next[JOB_TICKS_MAX], latest[JOB_TICKS_MAX], now = clock_now();
 	struct str kinds[JOB_TICKS_MAX];
 	pthread_mutex_lock(&ticks.lock);
 	size_t count = ticks.count;
 	for (size_t i = 0; i < count; i++) {
 		kinds[i] = ticks.kinds[i];
 		next[i] = now - now % ticks.every[i] + ticks.every[i];
+		latest[i] = next[i] + ticks.every[i];
 	}
 	pthread_mutex_unlock(&ticks.lock);
-	return count ? db_queue(c, tick, A_TEXTS(kinds, count), A_TIMES(next, count)) : ERR_OK;
+	return count ? db_queue(c, tick, A_TEXTS(kinds, count), A_TIMES(next, count), A_TIMES(latest, count)) : ERR_OK;
 }
 
 static void batch_read(const struct kind_list *l, const struct rows *r, struct job_batch *out)

@@ -318,6 +318,27 @@ static void a_tick_queues_its_job_once_a_period(void **state)
 	assert_int_equal(fixture_int("SELECT count(*) FROM job_tick WHERE next_due = date_trunc('day', next_due) AND kind = 'test.count'"), 1);
 }
 
+static void a_clock_that_jumped_ahead_and_back_silences_no_tick(void **state)
+{
+	(void)state;
+	static const struct job_tick table[] = { { "test.count", 86400 }, { "test.slow", 3600 }, JOB_TICK_END };
+	fixture_call();
+	job_ticks(table);
+	assert_int_equal(run_due(), 2);
+	clock_set(NOON + 365 * CLOCK_DAY);
+	assert_int_equal(run_due(), 2);
+	clock_set(NOON + CLOCK_HOUR);
+	assert_int_equal(run_due(), 2);
+	assert_int_equal(run_due(), 0);
+	/* Two servers whose clocks differ a little take a turn once. */
+	clock_set(NOON + CLOCK_HOUR - CLOCK_MINUTE);
+	assert_int_equal(run_due(), 0);
+	clock_set(NOON + CLOCK_DAY);
+	assert_int_equal(run_due(), 2);
+	clock_set(NOON);
+	assert_int_equal(run_due(), 1); /* a day back: the hourly one goes on, the daily one had its turn */
+}
+
 static void job_tables_are_checked(void **state)
 {
 	(void)state;
@@ -418,6 +439,7 @@ int main(void)
 		job_test(arguments_that_are_no_json_fail_the_job),
 		job_test(unknown_kinds_are_left_for_those_who_know_them),
 		job_test(a_tick_queues_its_job_once_a_period),
+		job_test(a_clock_that_jumped_ahead_and_back_silences_no_tick),
 		job_test(job_tables_are_checked),
 		job_test(several_threads_run_each_job_exactly_once),
 		job_test(a_runner_works_off_what_is_queued_and_stops),
