@@ -33,6 +33,7 @@ SQL(membership_by_account, "SELECT " MEMBER_COLUMNS NO_NAME " FROM membership m 
 SQL(membership_page,
 	"SELECT " MEMBER_COLUMNS WITH_NAME " FROM membership m WHERE m.coop_id = $1 AND ($2::text IS NULL OR m.state = $2) AND m.number > $3 ORDER BY m.number LIMIT $4");
 SQL(membership_mine, "SELECT " MEMBER_COLUMNS NO_NAME " FROM membership m WHERE m.account_id = $1 ORDER BY m.applied_at, m.coop_id LIMIT 1000");
+SQL(account_is_going, "SELECT FROM account_erasure WHERE account_id = $1 AND state IN ('effective', 'purged')");
 SQL(invitation_use,
 	"UPDATE invitation SET used_at = commonhold_now() WHERE coop_id = $1 AND used_at IS NULL AND email_sha256 = sha256(convert_to(lower($2), 'UTF8')) "
 	"AND EXISTS (SELECT FROM account WHERE id = $3 AND email_verified_at IS NOT NULL AND lower(email) = lower($2)) RETURNING at");
@@ -288,6 +289,14 @@ static enum err admission_of(struct call *c, struct uuid coop, const struct char
 	return ERR_OK;
 }
 
+/* What somebody contributed between confirming that all of theirs goes and their account's end would be nobody's to delete any more. */
+static enum err check_staying(struct call *c)
+{
+	struct rows r;
+	TRY(db_query(c, account_is_going, &r, A_UUID(c->actor.account)));
+	return r.n == 0 ? ERR_OK : fail_reason(c, ERR_REFUSED, "account_going", "You have confirmed that your account is erased. Nobody joins a co-op with it any more.");
+}
+
 enum err member_join(struct call *c, struct uuid coop, struct member *out)
 {
 	struct charter charter;
@@ -298,6 +307,7 @@ enum err member_join(struct call *c, struct uuid coop, struct member *out)
 	TRY(db_begin_in(c, coop, DB_WRITE));
 	TRY(membership_lock(c, coop));
 	TRY(charter_current(c, coop, &charter));
+	TRY(check_staying(c));
 	enum err known = member_of_actor(c, coop, &before);
 	if (known != ERR_OK && known != ERR_NOT_FOUND)
 		return known;

@@ -87,7 +87,7 @@ static enum err item_read(struct call *c, struct uuid coop, struct uuid contribu
 	return ERR_OK;
 }
 
-/* What was withdrawn since a release was built had no part in it: the bits of withdrawals are as they were then. */
+/* What was withdrawn since a release was built had no part in it: the bits of withdrawals are as they were then. Of what was purged since, the credit line is gone from the row. */
 static uint64_t word_as_built(uint64_t word, policy_reasons stored)
 {
 	static const struct { uint64_t bit; policy_reasons reason; } withdrawn[] = {
@@ -95,10 +95,11 @@ static uint64_t word_as_built(uint64_t word, policy_reasons stored)
 		{ POLICY_ITEM_RESTRICTED, POLICY_REASON(RESTRICTED) }, { POLICY_ITEM_WITHDRAWN, POLICY_REASON(CONSENT_WITHDRAWN) },
 		{ POLICY_ITEM_EMBARGOED, POLICY_REASON(EMBARGO_UNTIL) },
 	};
+	uint64_t credited = word & POLICY_ITEM_TOMBSTONED && !(stored & POLICY_REASON(ATTRIBUTION_MISSING)) ? (uint64_t)POLICY_ITEM_ATTRIBUTED : 0;
 	for (size_t i = 0; i < CH_LEN(withdrawn); i++)
 		if (!(stored & withdrawn[i].reason))
 			word &= ~withdrawn[i].bit;
-	return word;
+	return word | credited;
 }
 
 static enum err delegate_names(struct call *c, struct uuid coop, const struct policy_trace *trace, struct decision *out)

@@ -235,6 +235,7 @@ static void the_whole_account_goes_from_every_co_op_and_then_itself(void **state
 	assert_false(word_of(&w, y) & POLICY_ITEM_ERASURE);
 	assert_int_equal(count(&w, "SELECT count(*) FROM membership WHERE state = 'left' AND account_id = ", w.actor[5].account), 2);
 	assert_err(c, ERR_STATE, erasure_account_cancel(c, &a));
+	assert_err(c, ERR_REFUSED, member_join(c, second.id, &m)); /* what were contributed now would stay for ever */
 	db_release(c);
 	for (int i = 0; i < 30 && fixture_int("SELECT count(*) FROM account_erasure WHERE state = 'completed'") == 0; i++)
 		erasure_until(&w, clock_now() + 5 * CLOCK_SECOND);

@@ -93,6 +93,16 @@ static void a_built_release_is_explained_as_it_was_built(void **state)
 		assert_int_equal(stored, out ? reason_of[k] : 0);
 		assert_int_equal(reasons_in(&now), k < POOL_WITHDRAWAL_KIND_COUNT ? reason_of[k] : 0);
 	}
+	/* what purging took from the row is no reason that counted then */
+	struct pool_purged purged;
+	int64_t last = POOL_WITHDRAWAL_KIND_COUNT;
+	assert_ok(w.system, db_begin_in(w.system, w.coop, DB_WRITE));
+	assert_ok(w.system, pool_purge(w.system, w.coop, &last, 1, &purged));
+	assert_ok(w.system, db_commit(w.system));
+	struct decision then = explain(&w, items[last], release), now = explain(&w, items[last], next);
+	assert_int_equal(reasons_in(&then), 0);
+	assert_int_equal(then.outcome, POLICY_INCLUDE);
+	assert_int_equal(reasons_in(&now) & POLICY_REASON(TOMBSTONED), POLICY_REASON(TOMBSTONED));
 }
 
 int main(void)
