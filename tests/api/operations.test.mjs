@@ -88,6 +88,18 @@ test("health, readiness and metrics", async () => {
   assert.ok(![...later.keys()].join().includes("alpine"), "labels hold no names of co-ops or people");
 });
 
+test("what is measured of deletions is there before there are any, as the README says", async () => {
+  const { world } = await founded();
+  const { series } = parseMetrics(await (await fetch(`${world.url}/metrics`, { headers: { authorization: "Bearer let-me-see" } })).text());
+  const readme = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
+  const named = [...readme.matchAll(/`(commonhold_[a-z_]+)`/g)].map((m) => m[1]);
+  assert.ok(named.includes("commonhold_redactions_overdue"));
+  /* Duties outstanding and overdue and the age of the oldest, mirrors and how many tombstones and seconds they are behind, deliveries by outcome. */
+  for (const name of [...named, "commonhold_duties_outstanding", "commonhold_duties_overdue", "commonhold_duty_oldest_seconds", "commonhold_mirrors", "commonhold_mirrors_behind",
+    "commonhold_mirror_lag_tombstones", "commonhold_mirror_lag_seconds", "commonhold_deliveries", "commonhold_delivery_attempts_total"])
+    assert.ok([...series].some(([k, v]) => k.startsWith(`${name}{`) && v === 0), name);
+});
+
 test("a dead job is visible", async () => {
   const { world, ada } = await founded();
   await until(() => ada.get(`${coop}/releases`), (a) => a.body.items.length === 1);

@@ -2,7 +2,7 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import { createPublicKey, verify } from "node:crypto";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { spawnSync } from "node:child_process";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -20,6 +20,19 @@ export default function (here) {
     addFormats(ajv);
     ajv.addSchema(ok(200, await anyone().get("/api/v1/schemas/dsse.json")), "dsse.json");
     return ajv.compile(ok(200, await anyone().get("/api/v1/schemas/erasure_statement.json")));
+  }
+
+  // The README's own lines for tools that everybody has, as they stand there; with another key they say no.
+  function asTheReadmeSays(envelope, key) {
+    const readme = readFileSync(new URL("../../../README.md", import.meta.url), "utf8");
+    const lines = readme.match(/\n# with openssl and jq alone[^\n]*\n([\s\S]*?)```/)[1];
+    const folder = mkdtempSync(join(tmpdir(), "ch-"));
+    writeFileSync(join(folder, "deletion.dsse.json"), JSON.stringify(envelope));
+    const run = (hex) => spawnSync("bash", ["-euo", "pipefail", "-c", lines], { cwd: folder, encoding: "utf8", env: { ...process.env, KEY: hex } });
+    const right = run(key), wrong = run("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a");
+    assert.match(right.stdout, /Verified Successfully/, right.stdout + right.stderr);
+    assert.notEqual(wrong.status, 0);
+    rmSync(folder, { recursive: true, force: true });
   }
 
   test("a statement tells what was asked and done, under the co-op's key", async () => {
@@ -44,6 +57,7 @@ export default function (here) {
     const type = envelope.payloadType, signed = Buffer.concat([Buffer.from(`DSSEv1 ${type.length} ${type} ${body.length} `), body]);
     assert.ok(verify(null, signed, createPublicKey({ key: Buffer.concat([der, key]), format: "der", type: "spki" }), Buffer.from(envelope.signatures[0].sig, "base64")));
 
+    asTheReadmeSays(envelope, key.toString("hex"));
     const folder = mkdtempSync(join(tmpdir(), "ch-")), file = join(folder, "statement.json");
     const check = (text, ...args) => {
       writeFileSync(file, text);
