@@ -334,11 +334,14 @@ static enum err check_closed(struct adapter_run *run, const struct adapter_versi
 		return ERR_OK;
 	struct fetch_header range = { STR("Range"), STR("bytes=0-0") };
 	struct fetch_request q = { .method = "GET", .url = str_cat(a, run->t.endpoint, STR("/datasets/"), run->t.place, STR("/resolve/"), commit, STR("/"), probe->path), .headers = &range, .n_headers = 1,
-		.max_bytes = INT64_MAX };
+		.max_bytes = 1 };
 	struct adapter_watch watch = { .run = run, .hash = hasher_new(a) };
 	q.sink = adapter_hash_sink;
 	q.arg = &watch;
-	TRY(adapter_ask(run, &q, &answer, "see whether anybody can read there"));
+	enum err e = adapter_ask(run, &q, &answer, "see whether anybody can read there");
+	if (e != ERR_TOO_LARGE)
+		TRY(e);
+	error_clear(&run->c->error); /* content, and more than was asked for */
 	if (answer.status == 401 || answer.status == 403 || answer.status == 404)
 		return ERR_OK;
 	TRY(set_private(run));

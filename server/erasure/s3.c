@@ -91,7 +91,7 @@ enum err s3_ask(struct adapter_run *run, struct s3_request *q, struct fetch_answ
 	if (!q->unsigned_)
 		fields[n++] = (struct fetch_header){ STR("x-amz-content-sha256"), sha256_hex(a, q->part ? q->sha256 : sha256(q->body.p ? q->body : STR(""))) };
 	struct fetch_request r = {
-		.method = q->method, .url = url_of(run, q), .headers = fields, .n_headers = n, .body = q->body, .part = q->part, .max_bytes = q->watch ? INT64_MAX : (int64_t)LISTING_MAX,
+		.method = q->method, .url = url_of(run, q), .headers = fields, .n_headers = n, .body = q->body, .part = q->part, .max_bytes = q->watch ? q->watch_max : (int64_t)LISTING_MAX,
 		.slow_seconds = q->slow_seconds, .sink = q->watch ? adapter_hash_sink : NULL, .arg = q->watch,
 	};
 	if (!q->unsigned_) {

@@ -19,6 +19,7 @@ struct s3_request {
 	bool unsigned_;                   /* as anybody asks */
 	long slow_seconds;
 	struct adapter_watch *watch;      /* its hasher takes the body; NULL: it is collected */
+	int64_t watch_max;                /* bytes of a body that is watched; more is ERR_TOO_LARGE */
 };
 void s3_field(struct s3_request *q, const char *name, struct str value);
 CH_CHECK enum err s3_ask(struct adapter_run *run, struct s3_request *q, struct fetch_answer *out, const char *what);

@@ -9,6 +9,7 @@
 //   drip       answers a few bytes at a time, `pause` ms apart
 //   hold       does nothing until POST /_mock/release
 //   etag       answers with a wrong ETag
+//   endless    answers with more and more, for as long as somebody reads it
 //   answer     does what was asked, but answers with `status` and `body`
 import http from "node:http";
 import { createHash } from "node:crypto";
@@ -63,6 +64,17 @@ export function serve({ handle, opOf, refusal, state, port = 0 }) {
     const bytes = Buffer.isBuffer(body) ? body : Buffer.from(body);
     if (failure?.act === "etag" && headers.etag) headers = { ...headers, etag: '"00000000000000000000000000000000"' };
     headers = { ...headers, "content-length": bytes.length };
+    if (failure?.act === "endless") {
+      const { "content-length": _, ...rest } = headers;
+      response.writeHead(200, rest);
+      const more = Buffer.alloc(1 << 16, 0x61);
+      let read = true;
+      response.on("close", () => { read = false; });
+      while (read) {
+        if (!response.write(more)) await Promise.race([new Promise((resolve) => response.once("drain", resolve)), new Promise((resolve) => response.once("close", resolve))]);
+      }
+      return;
+    }
     response.writeHead(status, headers);
     if (failure?.act === "truncate" && bytes.length) {
       response.write(bytes.subarray(0, Math.floor(bytes.length / 2)));

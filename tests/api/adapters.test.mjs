@@ -144,6 +144,7 @@ test("a release goes up through every failure, in parts, and is named last", asy
     { op: "create", act: "status", status: 429, headers: { "retry-after": "2" } },
     { op: "put", path: "README.md", act: "drop" },
     { op: "put", path: "manifest.json", act: "etag" },
+    { op: "get", path: "data", act: "endless" },
     { op: "put", path: "policy.json", act: "refuse" },
     { op: "part", path: "partNumber=1", act: "drop" },
     { op: "part", path: "partNumber=2", act: "etag" },
@@ -308,6 +309,13 @@ test("a repository that is open, or will not be closed, or cannot forget, is not
   m = await aim("huggingface", inRepository(hub, { place: "alpine/leaky" }));
   const leaky = await settled(m);
   assert.deepEqual([leaky.state, (await hub.state()).repos["alpine/leaky"].private], ["refused", true], leaky.error);
+  await gone(m);
+
+  await hub.state({ mode: { leak: false } });
+  await hub.fail({ op: "resolve", act: "endless", after: 0 });
+  m = await aim("huggingface", inRepository(hub, { place: "alpine/endless" }));
+  const endless = await settled(m);
+  assert.deepEqual([endless.state, (await hub.state()).repos["alpine/endless"].private], ["refused", true], endless.error);
   await gone(m);
 
   await hub.state({ mode: { leak: false, plain: true } });
