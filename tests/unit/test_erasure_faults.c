@@ -10,8 +10,10 @@
 
 #include <libpq-fe.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define N 18
@@ -187,29 +189,90 @@ static void what_jobs_died_of_is_taken_up_again_by_the_day(void **state)
 	all_is_done_once(&s, e.id);
 }
 
-static void an_account_whose_job_died_goes_all_the_same(void **state)
+/* Member 5 wants everything gone, and has proved that it is them. */
+static void account_ask(struct world *w, struct uuid *item)
 {
-	struct world w;
 	struct erasure_account a;
 	struct proof proof = { .network = STR("192.0.2.1") };
 	struct str secret;
-	(void)state;
-	world_make(&w, NULL);
-	world_contribute(&w, 5, "one");
+	world_make(w, NULL);
+	*item = world_contribute(w, 5, "one");
 	struct call *c = fixture_call();
-	c->actor = w.actor[5];
+	c->actor = w->actor[5];
 	assert_ok(c, erasure_ask_account(c, &a));
 	assert_ok(c, session_start_for(c, c->actor.account, STR("test"), &secret));
 	assert_true(uuid_parse(str_of(fixture_text("SELECT id FROM session ORDER BY created_at DESC LIMIT 1")), &c->actor.session));
 	assert_ok(c, erasure_account_verify(c, &proof, &a));
 	db_release(c);
-	for (int i = 0; i < 6 && fixture_int("SELECT count(*) FROM account_erasure WHERE state = 'completed'") == 0; i++) {
+	db_release(w->system);
+	db_release(w->person);
+}
+
+static bool account_gone(void)
+{
+	return fixture_int("SELECT count(*) FROM account_erasure WHERE state = 'completed' AND account_id IS NULL") == 1;
+}
+
+static void an_account_whose_job_died_goes_all_the_same(void **state)
+{
+	struct world w;
+	struct uuid item;
+	(void)state;
+	account_ask(&w, &item);
+	for (int i = 0; i < 6 && !account_gone(); i++) {
 		/* Each kind of job dies once, at whatever it was about to do. */
 		kill_jobs();
 		daily(&w, clock_now() + 2 * CLOCK_DAY);
 		erasure_until(&w, clock_now());
 	}
-	assert_int_equal(fixture_int("SELECT count(*) FROM account_erasure WHERE state = 'completed' AND account_id IS NULL"), 1);
+	assert_true(account_gone());
+}
+
+/* A server that runs what is due and is killed after so many microseconds. */
+static void serve_and_kill(const char *url, const char *keys, useconds_t after)
+{
+	pid_t pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		struct db_pool *content, *keyring;
+		struct error e = { 0 };
+		if (db_pool_open(&content, url, 3, &e) != ERR_OK || db_pool_open(&keyring, keys, 1, &e) != ERR_OK)
+			_exit(3);
+		db_use_pool(content, keyring);
+		run_anyhow();
+		_exit(0);
+	}
+	usleep(after);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+static void an_account_goes_whole_wherever_the_server_is_killed(void **state)
+{
+	struct world w;
+	struct uuid item;
+	int kills = 0;
+	(void)state;
+	account_ask(&w, &item);
+	struct str account = uuid_format(w.system->arena, w.actor[5].account), id = uuid_format(w.system->arena, item);
+	const char *content = str_z(w.system->arena, str_fmt(w.system->arena, "SELECT count(*) FROM contribution_content WHERE id = '%.*s'", STR_ARG(id)));
+	const char *there = str_z(w.system->arena, str_fmt(w.system->arena, "SELECT count(*) FROM account WHERE id = '%.*s'", STR_ARG(account)));
+	const char *url = str_z(w.system->arena, str_of(fixture_url(false))), *keys = str_z(w.system->arena, str_of(fixture_url(true)));
+	for (useconds_t after = 6000; kills < 50 && !account_gone(); after += 2000, kills++) {
+		clock_set(clock_now() + 2 * CLOCK_HOUR); /* past leases, and longer than it is waited between two tries */
+		serve_and_kill(url, keys, after);
+		/* Nobody's account is gone while what they contributed is there. */
+		assert_true(fixture_int(there) == 1 || fixture_int(content) == 0);
+	}
+	print_message("killed %d times\n", kills);
+	for (int i = 0; i < 6 && !account_gone(); i++) {
+		daily(&w, clock_now() + 2 * CLOCK_DAY);
+		erasure_until(&w, clock_now());
+	}
+	assert_true(account_gone());
+	assert_int_equal(fixture_int(there) + fixture_int(content), 0);
+	assert_int_equal(fixture_int("SELECT count(*) FROM tombstone"), 1);
+	assert_int_equal(fixture_int("SELECT count(*) FROM log_leaf WHERE type = 'deletion.completed'"), 1);
 }
 
 /* ---- The clock jumps ---- */
@@ -328,6 +391,7 @@ int main(void)
 		fixture_test(a_database_without_room_stops_at_a_whole_step_and_goes_on),
 		fixture_test(what_jobs_died_of_is_taken_up_again_by_the_day),
 		fixture_test(an_account_whose_job_died_goes_all_the_same),
+		fixture_test(an_account_goes_whole_wherever_the_server_is_killed),
 		fixture_test(a_clock_that_jumps_while_it_is_carried_changes_nothing_but_when),
 		fixture_test(the_status_is_good_for_a_day_from_now_whatever_the_clock_did),
 		fixture_test(what_is_kept_out_of_releases_stays_readable_for_its_member_and_an_embargo_gives_it_back),
