@@ -13,9 +13,10 @@ SQL(insert_job,
 	" ON CONFLICT (kind, key) WHERE key IS NOT NULL AND state IN ('waiting', 'running') DO UPDATE SET"
 	" due = CASE job.state WHEN 'waiting' THEN least(job.due, excluded.due) ELSE job.due END,"
 	" again_due = CASE job.state WHEN 'running' THEN least(job.again_due, excluded.due) END");
+/* No lease is as long as a day: one that seems to be was given by a clock that had jumped ahead. */
 SQL(take_back,
 	"UPDATE job SET state = 'waiting', due = commonhold_now(), lease_token = NULL, lease_until = NULL"
-	" WHERE id IN (SELECT id FROM job WHERE state = 'running' AND lease_until <= commonhold_now() FOR UPDATE SKIP LOCKED)");
+	" WHERE id IN (SELECT id FROM job WHERE state = 'running' AND (lease_until <= commonhold_now() OR lease_until > commonhold_now() + interval '1 day') FOR UPDATE SKIP LOCKED)");
 /* A turn that is further off than two periods was set by a clock that had jumped ahead: it is taken now, or duties would rest until that day. */
 SQL(tick,
 	"WITH late AS MATERIALIZED (SELECT k.kind, k.next_due FROM unnest($1, $2, $3) k (kind, next_due, latest)"

@@ -253,6 +253,16 @@ static void a_worker_that_dies_loses_its_lease_and_the_job_runs_again(void **sta
 	assert_string_equal(fixture_text("SELECT state FROM job"), "dead");
 }
 
+static void a_lease_given_by_a_clock_that_had_jumped_ahead_does_not_hold_for_a_year(void **state)
+{
+	(void)state;
+	fixture_call();
+	queue_one("test.count", STR_NONE, NULL, NOON);
+	fixture_sql("UPDATE job SET state = 'running', attempts = 1, lease_token = gen_random_uuid(), lease_until = to_timestamp(1800000000) + interval '365 days'");
+	assert_int_equal(run_due(), 1);
+	assert_int_equal(runs, 1);
+}
+
 static void a_run_that_lost_its_lease_is_told_and_changes_nothing(void **state)
 {
 	(void)state;
@@ -433,6 +443,7 @@ int main(void)
 		job_test(a_failed_job_backs_off_and_dies_after_its_last_attempt),
 		job_test(a_key_is_free_again_when_its_job_is_dead),
 		job_test(a_worker_that_dies_loses_its_lease_and_the_job_runs_again),
+		job_test(a_lease_given_by_a_clock_that_had_jumped_ahead_does_not_hold_for_a_year),
 		job_test(a_run_that_lost_its_lease_is_told_and_changes_nothing),
 		job_test(a_lease_is_prolonged_inside_a_transaction),
 		job_test(what_a_job_leaves_open_is_rolled_back),
