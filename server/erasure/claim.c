@@ -10,6 +10,10 @@ SQL(claims_open,
 SQL(claims_today, "SELECT count(*) FROM erasure e WHERE e.coop_id = $1 AND e.account_id = $2 AND e.asker = 'subject' AND e.received_at > $3");
 SQL(claims_denied,
 	"SELECT EXISTS (SELECT FROM erasure e, unnest($3::bigint[]) AS i WHERE e.coop_id = $1 AND e.account_id = $2 AND e.asker = 'subject' AND e.state = 'denied' AND pool_list_holds(e.items, i))");
+/* Whether one of the items is the acting account's, and another admin could answer. */
+SQL(claim_about_own,
+	"SELECT EXISTS (SELECT FROM contribution c JOIN membership m ON m.coop_id = c.coop_id AND m.number = c.member_no WHERE c.coop_id = $1 AND c.item_no = ANY ($2) AND m.account_id = $3) "
+	"AND EXISTS (SELECT FROM membership o WHERE o.coop_id = $1 AND o.account_id <> $3 AND o.is_admin AND o.state IN ('active', 'due', 'grace'))");
 SQL(claim_insert, "INSERT INTO erasure_claim (coop_id, erasure_id, what, sealed) VALUES ($1, $2, $3, $4) ON CONFLICT (coop_id, erasure_id, what) DO UPDATE SET sealed = EXCLUDED.sealed");
 SQL(claim_select, "SELECT sealed FROM erasure_claim WHERE coop_id = $1 AND erasure_id = $2 AND what = $3");
 SQL(claim_delete, "DELETE FROM erasure_claim WHERE coop_id = $1 AND erasure_id = $2");
@@ -136,6 +140,18 @@ enum err claim_tell_outcome(struct call *c, const struct erasure *e, struct str 
 
 /* ---- Answering ---- */
 
+/* Nobody decides about a claim against what they contributed themselves, while there is another who can. */
+static enum err check_unbiased(struct call *c, const struct erasure_locked *l)
+{
+	struct rows r;
+	int64_t *items;
+	if (l->e.asker != ERASURE_SUBJECT)
+		return ERR_OK;
+	size_t n = items_unpack(c->arena, l->items, &items);
+	TRY(db_one(c, claim_about_own, &r, A_UUID(l->e.coop), A_I64S(items, n), A_UUID(c->actor.account)));
+	return row_bool(&r, 0, 0) ? fail_reason(c, ERR_FORBIDDEN, "own_item", "This is about something that you contributed: another admin decides.") : ERR_OK;
+}
+
 /* Locks a request for an admin who did not make it. */
 static enum err take(struct call *c, struct uuid coop, struct uuid id, struct erasure_locked *l)
 {
@@ -145,7 +161,7 @@ static enum err take(struct call *c, struct uuid coop, struct uuid id, struct er
 	TRY(erasure_lock(c, coop, id, l));
 	if (l->e.mine)
 		return fail_reason(c, ERR_FORBIDDEN, "own_request", "Another admin decides about your own request.");
-	return ERR_OK;
+	return check_unbiased(c, l);
 }
 
 enum err erasure_accept(struct call *c, struct uuid coop, struct uuid id, struct erasure *out)

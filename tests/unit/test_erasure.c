@@ -474,9 +474,13 @@ static void an_admin_does_not_decide_about_their_own_claim(void **state)
 	struct erasure e;
 	(void)state;
 	world_make(&w, NULL);
-	struct uuid a = world_contribute(&w, 5, "about an admin");
+	struct uuid a = world_contribute(&w, 5, "about an admin"), b = world_contribute(&w, 1, "what an admin wrote about somebody");
 	e = claim(&w, by(&w, 1), &a, 1, "It is me.");
 	assert_err(by(&w, 1), ERR_FORBIDDEN, erasure_accept(by(&w, 1), w.coop, e.id, &e));
+	assert_ok(by(&w, 2), erasure_accept(by(&w, 2), w.coop, e.id, &e));
+	struct call *subject = stranger_new(&w, "subject");
+	e = claim(&w, subject, &b, 1, "It is me.");
+	assert_err(by(&w, 1), ERR_FORBIDDEN, erasure_deny(by(&w, 1), w.coop, e.id, STR("no_match"), STR("It is not."), &e));
 	assert_ok(by(&w, 2), erasure_accept(by(&w, 2), w.coop, e.id, &e));
 }
 
