@@ -156,7 +156,7 @@ CH_CHECK enum err erasure_deny(struct call *c, struct uuid coop, struct uuid id,
 CH_CHECK enum err erasure_extend(struct call *c, struct uuid coop, struct uuid id, struct str reason, struct erasure *out);
 /* Takes a denial to a ballot of kind "appeal" under the charter's rule, up to appeal_until. Whoever asked, though no member, may. Passed: effective; failed: the restriction ends. */
 CH_CHECK enum err erasure_appeal(struct call *c, struct uuid coop, struct uuid id, struct str reason, struct erasure *out);
-/* Who asked, whom it is about, or an admin; ERR_NOT_FOUND for others. */
+/* Who asked (an agent while authorised), whom it is about, or an admin; ERR_NOT_FOUND for others. */
 CH_CHECK enum err erasure_read(struct call *c, struct uuid coop, struct uuid id, struct erasure *out);
 /* The same inside, whoever acts. */
 CH_CHECK enum err erasure_get(struct call *c, struct uuid coop, struct uuid id, struct erasure *out);

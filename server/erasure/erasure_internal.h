@@ -5,12 +5,16 @@
 #include "commonhold/db.h"
 #include "commonhold/erasure.h"
 
+/* Whether whoever acts asked for "erasure e": an agent only while the authorisation lasts that they asked under. */
+#define ERASURE_ASKED \
+	"(e.account_id = commonhold_account() AND (e.agent_id IS NULL OR EXISTS (SELECT FROM agent g WHERE g.coop_id = e.coop_id AND g.id = e.agent_id AND g.ended_at IS NULL " \
+	"AND g.until > commonhold_now())))"
 /* Columns of a request in the order of erasure_of_row, from "erasure e". */
 #define ERASURE_COLUMNS \
 	"e.coop_id, e.id, e.kind, e.scope, e.asker, e.account_id, e.member_id, e.agent_id, e.account_request_id, e.state, e.n_items, e.n_held, e.reason_code, " \
 	"e.received_at, e.verified_at, e.effective_at, e.purged_at, e.propagating_at, e.completed_at, e.denied_at, e.cancelled_at, e.extended_at, e.due_at, e.extended_reason, " \
 	"e.denial_code, e.denial_reason, e.appeal_until, e.appeal_ballot_id, e.appeal_outcome, e.replacement_id, e.until, e.first_idx, e.last_idx, e.key_gone_at, e.backups_until, " \
-	"e.account_id IS NOT DISTINCT FROM commonhold_account() AND e.account_id IS NOT NULL OR " \
+	"coalesce(" ERASURE_ASKED ", false) OR " \
 	"EXISTS (SELECT FROM membership m WHERE m.coop_id = e.coop_id AND m.id = e.member_id AND m.account_id = commonhold_account())"
 struct erasure erasure_of_row(const struct rows *r, int i);
 

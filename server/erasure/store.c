@@ -12,7 +12,7 @@ SQL(erasure_by_id, "SELECT " ERASURE_COLUMNS " FROM erasure e WHERE e.coop_id = 
 SQL(erasure_for_update, "SELECT " ERASURE_COLUMNS LOCKED " FROM erasure e WHERE e.coop_id = $1 AND e.id = $2 FOR UPDATE OF e");
 SQL(erasure_items_read, "SELECT " ERASURE_COLUMNS ", e.items FROM erasure e WHERE e.coop_id = $1 AND e.id = $2");
 SQL(erasure_mine_page,
-	"SELECT " ERASURE_COLUMNS " FROM erasure e WHERE e.coop_id = $1 AND (e.account_id = $2 OR e.member_id = (SELECT id FROM membership WHERE coop_id = $1 AND account_id = $2)) "
+	"SELECT " ERASURE_COLUMNS " FROM erasure e WHERE e.coop_id = $1 AND (" ERASURE_ASKED " OR e.member_id = (SELECT id FROM membership WHERE coop_id = $1 AND account_id = $2)) "
 	"AND ($3::timestamptz IS NULL OR (e.received_at, e.id) < ($3, $4)) ORDER BY e.received_at DESC, e.id DESC LIMIT $5");
 SQL(erasure_queue_page,
 	"SELECT " ERASURE_COLUMNS " FROM erasure e WHERE e.coop_id = $1 AND ($2::text IS NULL OR e.state = $2) AND ($3 OR e.state NOT IN ('completed', 'denied', 'cancelled')) "
