@@ -1,0 +1,90 @@
+/* link.h - one person in two co-ops: who proves both accounts is one person from then on, and one "no" of theirs counts in both; and which co-op holds what of a person.
+ *
+ * Nobody is ever linked by a name, an address or a likeness. A person signs in at one co-op and is given a code; signs in at the other and gives it there. Each co-op tells the other over its own
+ * signature what it has seen: that the code was given to a contributor of its own (link.offered), that it came back from one of its own (link.proved). Then, in each of the two, the guest and
+ * the member are read as one person (guest.h): the stricter word wins, counted once.
+ *
+ * Never: tells one co-op the account, address or name that a person has in the other; acts for one account in the other; loosens anything.
+ */
+#ifndef COMMONHOLD_LINK_H
+#define COMMONHOLD_LINK_H
+
+#include "call.h"
+#include "coop.h"
+#include "crypto.h"
+#include "json.h"
+
+#define LINK_CODE_TEXT 29              /* as fork.h's claim: six groups of four letters and digits */
+#define LINK_CODE_LIFE (1 * CLOCK_DAY) /* from being given to being brought */
+#define LINKS_OPEN 5                   /* codes that one member may have out at once */
+#define LINK_TRIES 10                  /* wrong codes of one member in a day */
+
+/* X(name, word, sentence) */
+#define LINK_STATES(X) \
+	X(OFFERED, "offered", "A code was given; it has not come back yet.") \
+	X(STANDING, "standing", "Proved at both. One no of yours counts in both.") \
+	X(ENDED, "ended", "You ended it.") \
+	X(EXPIRED, "expired", "The code was not brought in time.")
+enum link_state {
+#define X(name, word, sentence) LINK_##name,
+	LINK_STATES(X)
+#undef X
+	LINK_STATE_COUNT
+};
+const char *link_state_word(unsigned state);
+
+struct link {
+	struct uuid coop, id;
+	struct uuid peer;         /* the other co-op (peer.h); nil for a claim of a fork, which needs no message */
+	struct str home;          /* its key name */
+	struct str title;         /* what it is called */
+	struct str contributor;   /* 32 hexadecimal digits: who the person is there, towards us; absent until it is proved */
+	bool ours;                /* the code was given here */
+	enum link_state state;
+	instant at, state_at, expires_at;
+	int64_t items;            /* that are here from there, as far as this guest's are */
+};
+/* The acting member of this co-op begins: gives the code, shown once, and sends link.offered. ERR_NOT_FOUND for a peer that is not confirmed. */
+CH_CHECK enum err link_offer(struct call *c, struct uuid coop, struct uuid peer, struct link *out, struct str *code);
+/* The acting member of the other co-op brings it. ERR_REFUSED "link_code" for one that was not offered, is over, or was used. */
+CH_CHECK enum err link_prove(struct call *c, struct uuid coop, struct uuid peer, struct str code, struct link *out);
+/* The acting member's links; and ending one, here and there. What each account said itself stands on. */
+CH_CHECK enum err link_list(struct call *c, struct uuid coop, struct link **out, size_t *n);
+CH_CHECK enum err link_end(struct call *c, struct uuid coop, struct uuid id, struct link *out);
+/* A guest is a member of ours, as they have proved: written into the guest's row now, or when the guest comes; inside. */
+CH_CHECK enum err link_note(struct call *c, struct uuid coop, struct str home, struct str contributor, struct uuid member);
+
+/* ---- Which co-op holds what of mine ---- */
+
+/* X(name, word): why something of a person is there */
+#define HOLDS_HOWS(X) \
+	X(HOME, "home")     /* the acting member contributed it here */ \
+	X(SENT, "sent")     /* it went there under an agreement */ \
+	X(MOVED, "moved")   /* it went along with a fork */ \
+	X(GUEST, "guest")   /* it is here, from the person's account there */
+enum holds_how {
+#define X(name, word) HOLDS_##name,
+	HOLDS_HOWS(X)
+#undef X
+	HOLDS_HOW_COUNT
+};
+const char *holds_how_word(unsigned how);
+/* One co-op that holds something of the acting member's. */
+struct holds {
+	enum holds_how how;
+	struct str name, title, url;  /* of that co-op; url may be absent */
+	struct uuid under;            /* agreement, offer of a fork or link; nil for HOME */
+	int64_t items;                /* how many */
+	int64_t erased;               /* of them, erased here since, so that it was told to erase them too */
+	int64_t confirmed;            /* of those, confirmed by it */
+	instant since;                /* first of them */
+	bool ended;                   /* nothing more goes there: the agreement or link is over */
+};
+/* The co-op itself first. Inside. */
+CH_CHECK enum err holds_get(struct call *c, struct uuid coop, struct uuid member, struct holds **out, size_t *n);
+/* Of the acting member. */
+CH_CHECK enum err holds_mine(struct call *c, struct uuid coop, struct holds **out, size_t *n);
+/* As schemas/holds.json has them. */
+void holds_write(struct json_writer *w, const struct holds *holds, size_t n);
+
+#endif
