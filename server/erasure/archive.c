@@ -3,7 +3,7 @@
  * No transaction is open and no connection held while bytes go to a person, who may be slow: rows are spooled to a file without a name first, contributions are read page by page. What is
  * sealed is opened in memory alone and never spooled. Every file is as of the moment when it was read. */
 #include "server/erasure/archive_internal.h"
-#include "server/erasure/tar.h"
+#include "commonhold/tar.h"
 
 #include "commonhold/config.h"
 #include "commonhold/db.h"

@@ -3,7 +3,7 @@
 #define COMMONHOLD_ARCHIVE_INTERNAL_H
 
 #include "commonhold/holdings.h"
-#include "server/erasure/tar.h"
+#include "commonhold/tar.h"
 
 #define ARCHIVE_CONTRIBUTIONS "contributions"
 #define ARCHIVE_ITEMS "items"

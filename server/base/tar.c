@@ -1,7 +1,9 @@
-#include "server/erasure/tar.h"
+#include "commonhold/tar.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* The fields of a header: where each begins and how long it is (IEEE Std 1003.1, "ustar interchange format"). */
@@ -63,6 +65,81 @@ bool tar_header(uint8_t block[TAR_BLOCK], struct str name, int64_t size, instant
 	octal(block + CHKSUM, 6, sum_of(block));
 	block[CHKSUM + 7] = ' ';
 	return true;
+}
+
+static bool write_all(int fd, const void *from, size_t n)
+{
+	for (const char *p = from; n;) {
+		ssize_t done = write(fd, p, n);
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done <= 0)
+			return false;
+		p += done;
+		n -= (size_t)done;
+	}
+	return true;
+}
+
+/* One file with its header and padding; false with errno. */
+static bool pack_bytes(int to, int from, int64_t size, const uint8_t header[TAR_BLOCK])
+{
+	static const uint8_t zeros[TAR_BLOCK];
+	char chunk[65536];
+	int64_t done = 0;
+	if (!write_all(to, header, TAR_BLOCK))
+		return false;
+	while (done < size) {
+		ssize_t n = read(from, chunk, sizeof(chunk));
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0 || n > size - done) { /* it changes while it is read */
+			errno = n < 0 ? errno : EBUSY;
+			return false;
+		}
+		if (!write_all(to, chunk, (size_t)n))
+			return false;
+		done += n;
+	}
+	return write_all(to, zeros, tar_padding(size));
+}
+
+static enum err pack_one(int to, int folder, struct str name, instant at, struct error *e)
+{
+	uint8_t header[TAR_BLOCK];
+	char z[TAR_NAME_MAX + 1] = { 0 };
+	struct stat st;
+	if (!name_is_plain(name))
+		return error_set(e, ERR_INVALID, "A file of this name cannot be put into an archive.");
+	memcpy(z, name.p, name.n);
+	int fd = openat(folder, z, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	bool good = fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && tar_header(header, name, st.st_size, at) && pack_bytes(to, fd, st.st_size, header);
+	int number = errno;
+	if (fd >= 0)
+		close(fd);
+	return good ? ERR_OK : error_set(e, ERR_IO, "The file %s cannot be put into the archive: %s.", z, strerror(number));
+}
+
+enum err tar_pack(const char *to, const char *folder, const struct str *names, size_t n, instant at, struct error *e)
+{
+	static const uint8_t zeros[TAR_END_BYTES];
+	enum err err = ERR_OK;
+	int out = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
+	if (out < 0)
+		return error_set(e, ERR_IO, "The file %s cannot be created: %s.", to, strerror(errno));
+	int from = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (from < 0)
+		err = error_set(e, ERR_IO, "The folder %s cannot be read: %s.", folder, strerror(errno));
+	for (size_t i = 0; i < n && err == ERR_OK; i++)
+		err = pack_one(out, from, names[i], at, e);
+	if (err == ERR_OK && (!write_all(out, zeros, sizeof(zeros)) || fsync(out) != 0))
+		err = error_set(e, ERR_IO, "The file %s could not be written: %s.", to, strerror(errno));
+	if (from >= 0)
+		close(from);
+	close(out);
+	if (err != ERR_OK)
+		unlink(to);
+	return err;
 }
 
 /* Digits up to a NUL or a blank; -1 for anything else. */
