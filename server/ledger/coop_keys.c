@@ -11,7 +11,7 @@ SQL(key_insert,
 	"INSERT INTO coop_key (coop_id, key_no, public_key, wrapped_seed, created_at) VALUES ($1, 1, $2, $3, $4) ON CONFLICT (coop_id, key_no) DO NOTHING");
 SQL(key_first, "SELECT key_no, public_key, wrapped_seed FROM coop_key WHERE coop_id = $1 AND key_no = 1");
 SQL(key_current, "SELECT key_no, public_key, wrapped_seed FROM coop_key WHERE coop_id = $1 AND retired_at IS NULL ORDER BY key_no DESC LIMIT 1");
-SQL(head_open, "INSERT INTO log_head (coop_id, origin, public_key) VALUES ($1, $2, $3)");
+SQL(head_open, "WITH first AS (INSERT INTO signing_key (coop_id, no, public_key) VALUES ($1, 1, $3)) INSERT INTO log_head (coop_id, origin, public_key) VALUES ($1, $2, $3)");
 
 static const char *host = "commonhold.localhost";
 static struct secret_cache *cache;

@@ -14,7 +14,7 @@
 static const char *const of_nobody[] = {
 	"adapter_copy", "adapter_file", "adapter_part", "ballot_count", "charter", "commonhold_migration", "control", "control_lift", "coop_count", "delivery", "duty_step", "erasure_held",
 	"job_tick", "log_head", "log_tile", "mirror_holding", "mirror_lag", "motion_what_if", "pool_head", "release", "release_counted", "release_event", "release_file", "release_reason",
-	"shard_key", "tombstone_seal", "keys.commonhold_migration", "keys.coop_key",
+	"shard_key", "signing_key", "tombstone_seal", "keys.commonhold_migration", "keys.coop_key",
 };
 
 /* Columns that lead to an account, a member or a person by their names. */
