@@ -99,6 +99,9 @@ static const struct holding table[] = {
 	{ "legal_hold", "contribution_id placed_by lifted_by reason ground", "content that the law makes the co-op keep", "legal duty (Art. 17(3))", "while the hold lasts", "deletions.jsonl", NULL, HOLDING_KEPT, "the law demands it; the admin's account is taken out" },
 	{ "withdrawal", "member_no items", "items that are in no release any more", CONSENT, FOR_EVER_NUMBER, "deletions.jsonl", NULL, NUMBER },
 	{ "tombstone", "contribution_id reason_code line", "that an item is gone, for those who hold copies", DUTY, "with the co-op", "deletions.jsonl", NULL, HOLDING_KEPT, "whoever holds a copy must learn of it; it names no person" },
+	{ "onward_word", "home id reason_code line", "that another co-op's item is gone, as that co-op signed it", DUTY, "with the co-op", NULL, "it is about items that came from another co-op, where the person has their page", HOLDING_KEPT, "an erased item must not come back; it names no person" },
+	{ "onward_mark", "mark", "that content was erased and is not to come in again from a partner", DUTY, "with the co-op", NULL, A_MARK, HOLDING_KEPT, "erased content must not come back; without the agreement's key the digest says nothing" },
+	{ "derivation", "id home source copied", "what a contribution was made from", CONSENT, UNTIL_ITEM, NULL, "a copy of what stands with the item's circumstances", D },
 	/* The rest. */
 	{ "coop", "founder_id", "co-ops that one founded", PROOF, FOR_EVER_NUMBER, "membership.jsonl", NULL, NUMBER },
 	{ "log_leaf", "entry", "the public log: ids of memberships and salted digests, never content", PROOF, "with the co-op", NULL, "it is public; what it says of one is in the other files", HOLDING_KEPT, "the log only grows; what it says of a person is a number or a digest whose salt is gone" },
