@@ -1,0 +1,52 @@
+/* preview.h - trying a merge out before anybody votes: what each pool would hold, told without content.
+ *
+ * A preview is one co-op's pool as an agreement under discussion would let it pass: no content, no ids, no salts, no contributor. It is a file of NDJSON, canonical JSON a line, signed:
+ *
+ *   {"agreement":HEX,"as_of":INSTANT,"charter":{"digest","version"},"controls":[…],"counts":{"candidates","items","people","reasons":{…}},"from":key name,"notice_min":N,"to":key name,"v":1}
+ *   {"consent":{"expires","purposes":[…]},"kinds":{kind:{"allow":[use…],"allow_if":[…],"deny":[…],"duties":[…]}},"who":N}     a line a person; N counts from 0 in an order that tells nothing
+ *   {"alone":[reason…],"bytes":2^n,"h":HEX,"kind","lang","licence","merged":[reason…],"month":"2026-01","who":N}              a line an item, by h
+ *
+ *   h       HMAC-SHA-256(pairwise key of the agreement, content hash): equal in both pools for equal content, and nothing to anybody else
+ *   bytes   size rounded up to a power of two
+ *   alone, merged   the reasons that the home's own engine gives under its charter, and under the agreement's rules with it; items that it would let pass by neither are counted, not listed
+ *
+ * The dry run is a pure function of the terms, both charters and both previews: whoever computes it from these gets the same document, byte for byte, and the same digest. It counts for each side what
+ * would change by outcome and reason, exact duplicates, conflicts, the shards that the licences allow, and the people concerned. What it says of single people is each member's own to read.
+ * Nothing here lets anything into a pool.
+ */
+#ifndef COMMONHOLD_PREVIEW_H
+#define COMMONHOLD_PREVIEW_H
+
+#include "call.h"
+#include "crypto.h"
+#include "job.h"
+
+/* A preview that is kept: ours as it was sent, or the partner's as it came. */
+struct pool_outline {
+	struct sha256 digest;    /* of the file's bytes */
+	struct str from;         /* key name of the co-op whose pool it is */
+	instant as_of;           /* when it was made */
+	int64_t items, people;   /* lines of each */
+	int64_t size;            /* bytes of the file */
+};
+
+/* A dry run as stored. */
+struct dry_run {
+	struct uuid id;               /* random */
+	instant at;                   /* when it was computed */
+	struct sha256 ours, theirs;   /* the previews it is of */
+	struct str document;          /* canonical JSON, schemas/dry_run.json: the same on both sides */
+	struct sha256 digest;         /* of the document */
+};
+
+/* What the agreement would mean for the acting member, by the newest dry run. */
+struct dry_run_own {
+	int64_t items;                /* of theirs in the preview */
+	int64_t in_alone, in_merged;  /* of these in a release of their co-op alone, and in one under the agreement */
+	int64_t at_partner;           /* of these that the partner would release */
+	struct str *lost_by;          /* why some fall out: names of reasons, and … */
+	int64_t *lost_items;          /* … how many items each touches */
+	size_t n_lost;                /* how many reasons */
+};
+
+#endif
