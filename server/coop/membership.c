@@ -11,7 +11,7 @@
 SQL(membership_lock_take, "SELECT pg_advisory_xact_lock(hashtextextended('membership ' || $1::uuid::text, 0)) IS NULL");
 SQL(membership_insert,
 	"INSERT INTO membership AS m (coop_id, id, account_id, number, state, is_admin, applied_at, joined_at, due_at, due_day, state_at, attribution, pseudonym) "
-	"SELECT $1, $2, $3, (SELECT coalesce(max(number) + 1, 0) FROM membership WHERE coop_id = $1), $4, $5, commonhold_now(), "
+	"SELECT $1, $2, $3, coop_next_number($1), $4, $5, commonhold_now(), "
 	"CASE WHEN $4 = 'active' THEN commonhold_now() END, $6, $9, commonhold_now(), $7, $8 "
 	"ON CONFLICT ON CONSTRAINT pseudonyms_are_unique DO NOTHING RETURNING " MEMBER_COLUMNS NO_NAME);
 SQL(membership_update,

@@ -20,6 +20,9 @@
 #define NUMBER HOLDING_PSEUDONYMOUS, "the count must come out the same again; nothing leads from the number to the person"
 
 /* By table; a table whose columns go different ways has several rows. */
+#define GUEST_GROUND "consent, given at their home (Art. 6(1)(a))"
+#define GUEST_UNTIL "until their home takes it back, or the agreement's retention"
+#define GUEST_ASKS_HOME "guests have no account here: their home hands over what it holds, and shows what it passed on"
 static const struct holding table[] = {
 	/* The account and how one signs in. */
 	{ "account", "id email name locale created_at closed_at email_verified_at", "who one is on this instance: address, name, language", CONTRACT, UNTIL_ACCOUNT, "account.jsonl", NULL, D },
@@ -73,6 +76,9 @@ static const struct holding table[] = {
 	{ "contribution_content", "sealed lang", "the content itself, sealed under one's key", CONSENT, UNTIL_ITEM, "contributions.jsonl", NULL, D },
 	{ "moderation_decision", "contribution_id by_account decision reason sealed_reason at", "what was decided about an item, and as an admin by whom", CONSENT, FOR_EVER_NUMBER, "items.jsonl", NULL, HOLDING_PSEUDONYMOUS, "that it was decided stays; the reason goes with the item, the admin's account with the account" },
 	{ "pool_segment", "ids members words mores hashes shards", "the same columns, packed", CONSENT, UNTIL_ITEM, NULL, "a copy of columns that are in items.jsonl", HOLDING_EMPTIED, "it is packed anew without what was erased" },
+	{ "guest", "id number home contributor rev line standing consent purposes consent_given consent_expires name linked_member spoken", "a person of another co-op: a pseudonym that their home made, and what it signed for them", GUEST_GROUND, GUEST_UNTIL, NULL, GUEST_ASKS_HOME, HOLDING_PSEUDONYMOUS, "a guest has no account here; a link to a membership that ends leads to nobody" },
+	{ "guest_statement", "guest_id layer kind item_id uses purpose audience effect duties declared_at valid_from valid_to external verbatim", "what a guest said about uses of their items", GUEST_GROUND, GUEST_UNTIL, NULL, GUEST_ASKS_HOME, HOLDING_PSEUDONYMOUS, "it is replaced by what their home says next" },
+	{ "item_origin", "item_no id member_no member_id licence lang word more salt findings sealed_facts at", "that a guest contributed a content that stands here once", GUEST_GROUND, GUEST_UNTIL, NULL, GUEST_ASKS_HOME, HOLDING_PSEUDONYMOUS, "it goes when their home takes it back" },
 	{ "suppression", "mark", "that something was erased and is not to be taken again", DUTY, "with the co-op", NULL, A_MARK, HOLDING_KEPT, "erased content must not come back; without the key the digest says nothing" },
 	{ "release_share", "member_no items", "how many of one's items are in a release", PROOF, FOR_EVER_NUMBER, "recipients.jsonl", NULL, NUMBER },
 	{ "release_segment", "codes sets", "the decision on every item, by its number", PROOF, "with the release", NULL, "every item's page, and the API, explain each decision on it", NUMBER },
