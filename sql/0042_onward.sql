@@ -62,7 +62,7 @@ CALL commonhold_wall_in('onward_word');
 
 -- ---- What partners owe, and their receipts ----
 
-ALTER TABLE duty ADD COLUMN partner text, ADD COLUMN through text, ADD COLUMN partner_name text;
+ALTER TABLE duty ADD COLUMN partner text, ADD COLUMN through text, ADD COLUMN partner_name text, ADD COLUMN told int8multirange, ADD COLUMN seen int8multirange;
 ALTER TABLE duty ALTER COLUMN account_id DROP NOT NULL;
 ALTER TABLE duty DROP CONSTRAINT a_recipient_owes_once_for_an_erasure;
 ALTER TABLE duty ADD CONSTRAINT a_recipient_owes_once_for_an_erasure UNIQUE NULLS NOT DISTINCT (coop_id, erasure_id, mirror_id, grant_id, partner);
@@ -70,7 +70,8 @@ ALTER TABLE duty DROP CONSTRAINT duty_kind_is_known;
 ALTER TABLE duty ADD CONSTRAINT duty_kind_is_known CHECK (kind IN ('mirror', 'grant', 'partner'));
 ALTER TABLE duty DROP CONSTRAINT a_mirror_or_a_grant_owes;
 ALTER TABLE duty ADD CONSTRAINT a_mirror_a_grant_or_a_partner_owes CHECK ((kind = 'mirror') = (mirror_id IS NOT NULL) AND (kind = 'grant') = (grant_id IS NOT NULL)
-	AND (kind = 'partner') = (partner IS NOT NULL) AND (kind = 'partner') = (partner_name IS NOT NULL) AND (kind = 'partner') = (account_id IS NULL));
+	AND (kind = 'partner') = (partner IS NOT NULL) AND (kind = 'partner') = (partner_name IS NOT NULL) AND (kind = 'partner') = (account_id IS NULL)
+	AND (kind = 'partner') = (told IS NOT NULL) AND (kind = 'partner') = (seen IS NOT NULL));
 ALTER TABLE duty ADD CONSTRAINT partners_alone_are_told_through_others CHECK (through IS NULL OR partner IS NOT NULL);
 ALTER TABLE duty DROP CONSTRAINT duty_method_is_known;
 ALTER TABLE duty ADD CONSTRAINT duty_method_is_known CHECK (method IN ('patched', 'deleted', 'never-held', 'held-back'));
@@ -80,6 +81,8 @@ COMMENT ON COLUMN duty.account_id IS 'Who answers for it; NULL for co-ops';
 COMMENT ON COLUMN duty.partner IS 'Key name of the co-op';
 COMMENT ON COLUMN duty.through IS 'Key name of the partner who passed the item on to it and answers for its receipt; NULL: it is our own partner';
 COMMENT ON COLUMN duty.partner_name IS 'What that co-op is called';
+COMMENT ON COLUMN duty.told IS 'Tombstones, by index, that are about items which that co-op has, or may have';
+COMMENT ON COLUMN duty.seen IS 'Those that its receipts confirm: all of them, and the duty is';
 
 CREATE TABLE onward_receipt (
 	coop_id  uuid NOT NULL REFERENCES coop,

@@ -41,7 +41,8 @@ enum erasure_asker {
 	ERASURE_MEMBER,  /* about their own */
 	ERASURE_AGENT,   /* for a member who authorised them */
 	ERASURE_SUBJECT, /* an account that says that the item is about them */
-	ERASURE_RULE,    /* nobody asked: the charter's retention has run out; asked by the instance alone */
+	ERASURE_RULE,    /* nobody asked: the charter's retention has run out, or what it was copied from is erased; asked by the instance alone */
+	ERASURE_PARTNER, /* another co-op, whose item it is (onward.h); asked by the instance alone */
 	ERASURE_ASKER_COUNT
 };
 enum erasure_state {
@@ -81,7 +82,9 @@ bool erasure_over(enum erasure_state s); /* completed, denied or cancelled */
 	X(inaccurate, "it is not right") \
 	X(about_me, "it is about the person, who did not contribute it") \
 	X(retention, "it was kept as long as the charter says") \
-	X(account_closed, "the account was closed")
+	X(account_closed, "the account was closed") \
+	X(derived, "it was copied from what was erased") \
+	X(agreement_ended, "the agreement that it came by has ended")
 /* Why not: the codes of the Data Rights Protocol 1.0. */
 #define ERASURE_DENIALS(X) \
 	X(suspected_fraud, "it seems not to come from who it says") \
@@ -101,8 +104,8 @@ struct erasure {
 	enum erasure_kind kind;
 	enum erasure_scope scope;
 	enum erasure_asker asker;
-	struct uuid account;        /* who asked; nil once that account is gone, and for ERASURE_RULE */
-	struct uuid member;         /* whose items they are; nil for a subject's claim, which may be about several people's, and for ERASURE_RULE */
+	struct uuid account;        /* who asked; nil once that account is gone, and for ERASURE_RULE and ERASURE_PARTNER */
+	struct uuid member;         /* whose items they are; nil for a subject's claim, which may be about several people's, and for ERASURE_RULE and ERASURE_PARTNER */
 	struct uuid agent;          /* the authorisation that an agent acted under; nil */
 	struct uuid account_request; /* the request about the whole account that this is part of; nil */
 	enum erasure_state state;
@@ -208,6 +211,26 @@ CH_CHECK enum err erasure_account_read(struct call *c, struct erasure_account *o
 
 /* What the charter's retention lets go, as a request of the instance's own (ERASURE_RULE, reason "retention"): effective, and carried on like any other. Inside. */
 CH_CHECK enum err erasure_by_rule(struct call *c, struct uuid coop, const int64_t *items, size_t n, struct erasure *out);
+/* What the instance has to carry out without anybody here having asked: effective, and carried on like any other. `n` may be 0 for ERASURE_PARTNER: then it is about further origins of items that
+ * stay, whose tombstones its maker appends. Inside. */
+struct erasure_order {
+	enum erasure_kind kind;
+	enum erasure_asker asker;   /* ERASURE_RULE or ERASURE_PARTNER */
+	struct str reason_code;     /* of the tombstones */
+	instant until;              /* embargo: its end; INSTANT_NONE otherwise */
+	struct uuid replacement;    /* correct: nil where it is not known */
+	const int64_t *items;       /* item numbers */
+	size_t n;
+};
+CH_CHECK enum err erasure_by_order(struct call *c, struct uuid coop, const struct erasure_order *o, struct erasure *out);
+/* What the domain above has to do about requests, which knows other co-ops. Each inside, and may be repeated. Once, at start; without it nothing happens. */
+struct erasure_above {
+	/* Tombstones of a request were appended, of these items: tell others at once. The pool and the log are locked. */
+	enum err (*appended)(struct call *c, const struct erasure *e, const struct uuid *items, size_t n);
+	/* Recipients are being told: what partners owe (mirror_owe_partner) is to be written. */
+	enum err (*announced)(struct call *c, const struct erasure *e);
+};
+void erasure_use_above(const struct erasure_above *above);
 
 /* ---- Agents: who may ask for a member, as the member said ---- */
 

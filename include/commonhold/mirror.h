@@ -117,9 +117,11 @@ instant duty_step_at(enum duty_step s, instant announced, instant due);
 
 struct duty {
 	struct uuid id, erasure;
-	struct uuid mirror, grant;    /* one of them; the other is nil */
-	struct uuid account;          /* who answers for it */
-	struct str name;              /* of the mirror; of the organisation that holds the grant, or "holder of a grant": never a person's, unless for admins */
+	struct uuid mirror, grant;    /* one of them, the other is nil; both are for a partner */
+	struct str partner;           /* key name of another co-op that holds the items themselves; absent */
+	struct str through;           /* key name of the partner who passed them on to it; absent: it is our own partner */
+	struct uuid account;          /* who answers for it; nil for a partner */
+	struct str name;              /* of the mirror, of the co-op; of the organisation that holds the grant, or "holder of a grant": never a person's, unless for admins */
 	int64_t first_idx, upto;      /* tombstones */
 	struct str *releases;         /* versions concerned */
 	size_t n_releases;
@@ -127,7 +129,7 @@ struct duty {
 	enum duty_step step;          /* the last one taken */
 	instant step_at;              /* INSTANT_NONE: none */
 	instant confirmed_at;         /* INSTANT_NONE: not yet */
-	struct str method;            /* patched, deleted, never-held; absent */
+	struct str method;            /* patched, deleted, never-held; of partners held-back, too (kept there, and in no release); absent */
 	bool doubtful;                /* they say never-held although a download is on record */
 	struct str models;            /* what they say about models; absent */
 };
@@ -150,6 +152,22 @@ struct duty_counts { int64_t total, confirmed, overdue, ended; instant last_due,
 CH_CHECK enum err mirror_duty_counts(struct call *c, struct uuid coop, struct uuid erasure, struct duty_counts *out);
 /* For the public: those listed as overdue, one line each, as mirror_owed. A transaction of its own; for anybody. */
 CH_CHECK enum err mirror_overdue(struct call *c, struct uuid coop, struct duty **out, size_t *n);
+/* Another co-op has, or may have, items that tombstones of ours with these indexes are about. What it owes for a request grows with each call, and confirmed is what receipts have covered in full:
+ * both may be said in any order, and again. Inside. */
+struct partner_duty {
+	struct uuid erasure;
+	struct str partner, name;     /* key name; what it is called */
+	struct str through;           /* key name of the partner who passed them on; absent: our own partner */
+	const int64_t *idx;           /* of our feed */
+	size_t n;
+	instant due;                  /* by when a receipt is owed */
+};
+CH_CHECK enum err mirror_owe_partner(struct call *c, struct uuid coop, const struct partner_duty *d);
+/* It says that it has dealt with these, how, and which receipt says so (digest). *confirmed: the duty is met by now. Inside. */
+CH_CHECK enum err mirror_partner_said(struct call *c, struct uuid coop, const struct partner_duty *d, struct str method, bool *confirmed);
+/* What the domain that knows partners does at a step of the ladder about one of them; inside. Once, at start. */
+typedef enum err (*mirror_partner_step_fn)(struct call *c, struct uuid coop, struct uuid erasure, struct str partner, enum duty_step step);
+void mirror_use_partner_steps(mirror_partner_step_fn fn);
 /* Takes every step of the ladder that is due in one co-op (nil: in all), each in a transaction of its own. Job "mirror.daily", by tick. */
 CH_CHECK enum err mirror_daily(struct call *c, struct uuid coop, int64_t *steps);
 

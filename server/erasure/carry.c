@@ -27,6 +27,13 @@ SQL(carry_member_over, "SELECT state IN ('left', 'removed') FROM membership WHER
 #define WAIT_FIRST (5 * CLOCK_SECOND)  /* until files may be gone; longer, the longer it takes */
 #define WAIT_LONGEST (10 * CLOCK_MINUTE)
 
+static struct erasure_above above; /* of the domain that knows other co-ops */
+
+void erasure_use_above(const struct erasure_above *fns)
+{
+	above = *fns;
+}
+
 static bool purges(const struct erasure *e)
 {
 	return e->kind == ERASURE_ERASE || e->kind == ERASURE_CORRECT;
@@ -44,7 +51,7 @@ static enum err take(struct call *c, struct uuid coop, struct uuid id, struct er
 
 static enum err step_mark(struct call *c, const struct erasure_locked *l)
 {
-	if (l->e.kind != ERASURE_EMBARGO)
+	if (l->e.kind != ERASURE_EMBARGO && l->e.n_items)
 		TRY(pool_withdrawal_mark(c, l->e.coop, l->e.id));
 	TRY(db_begin_in(c, l->e.coop, DB_WRITE));
 	TRY(db_exec(c, carry_set_marked, A_UUID(l->e.coop), A_UUID(l->e.id)));
@@ -101,6 +108,15 @@ static enum err purge_group(struct call *c, const struct erasure *e, const int64
 	return erasure_note(c, e, "held", "instance", "The law makes the co-op keep the content of an item; the item itself is in nothing any more.");
 }
 
+/* Others are told at once, not only when everything is gone here. */
+static enum err tell_above(struct call *c, const struct erasure *e, const struct tombstone_draft *drafts, size_t n)
+{
+	struct uuid *ids = ARENA_ARRAY(c->arena, n + 1, struct uuid);
+	for (size_t i = 0; i < n; i++)
+		ids[i] = drafts[i].item;
+	return above.appended(c, e, ids, n);
+}
+
 /* One transaction: content, salt, derived rows, suppression, tombstones, the withdrawal of versions, and how far it has come. */
 static enum err step_group(struct call *c, struct erasure_locked *l, const int64_t *items, size_t n)
 {
@@ -119,6 +135,8 @@ static enum err step_group(struct call *c, struct erasure_locked *l, const int64
 	if (purges(e))
 		TRY(withdraw_versions(c, e, &charter, &holding, from, last));
 	TRY(db_exec(c, carry_set_upto, A_UUID(e->coop), A_UUID(e->id), A_I64(items[n - 1]), A_I64(first), A_I64(last)));
+	if (above.appended)
+		TRY(tell_above(c, e, drafts, n));
 	l->purged_upto = items[n - 1];
 	return ERR_OK;
 }
@@ -182,6 +200,8 @@ static enum err step_announce(struct call *c, struct uuid coop, struct uuid id)
 	TRY(take(c, coop, id, &l));
 	if (!erasure_edge_exists(l.e.state, ERASURE_PROPAGATING))
 		return db_commit(c);
+	if (above.announced)
+		TRY(above.announced(c, &l.e));
 	TRY(mirror_announce(c, coop, id));
 	TRY(erasure_move(c, &l, ERASURE_PROPAGATING, "instance", ""));
 	return db_commit(c);
@@ -246,10 +266,11 @@ static enum err after_freed(struct call *c, struct uuid coop, struct uuid id)
 /* The next group, or how it goes on when there is none. */
 static enum err step_effective(struct call *c, struct erasure_locked *l, bool *more)
 {
-	int64_t *items;
-	size_t n;
+	int64_t *items = NULL;
+	size_t n = 0;
 	struct uuid coop = l->e.coop, id = l->e.id;
-	TRY(pool_withdrawal_items(c, coop, id, l->purged_upto, POOL_PURGE_GROUP, &items, &n));
+	if (l->e.n_items)
+		TRY(pool_withdrawal_items(c, coop, id, l->purged_upto, POOL_PURGE_GROUP, &items, &n));
 	if (n) {
 		TRY(step_group(c, l, items, n));
 		return db_commit(c);

@@ -28,8 +28,8 @@ instant duty_step_at(enum duty_step s, instant announced, instant due)
 
 /* Who they are to the public: a mirror by its name, a grantee by the organisation that it gave, a person never. */
 #define DUTY_COLUMNS \
-	"d.id, d.erasure_id, d.mirror_id, d.grant_id, d.account_id, coalesce(m.name, nullif(q.organisation, ''), 'Holder of a grant'), d.first_idx, d.upto, d.releases, d.announced_at, d.due_at, " \
-	"d.step, d.step_at, d.confirmed_at, d.method, coalesce(t.doubtful, false), t.models "
+	"d.id, d.erasure_id, d.mirror_id, d.grant_id, d.account_id, coalesce(m.name, d.partner_name, nullif(q.organisation, ''), 'Holder of a grant'), d.first_idx, d.upto, d.releases, d.announced_at, d.due_at, " \
+	"d.step, d.step_at, d.confirmed_at, d.method, coalesce(t.doubtful, false), t.models, d.partner, d.through "
 #define DUTY_FROM \
 	"FROM duty d LEFT JOIN mirror m ON m.coop_id = d.coop_id AND m.id = d.mirror_id " \
 	"LEFT JOIN access_grant g ON g.coop_id = d.coop_id AND g.id = d.grant_id LEFT JOIN access_request q ON q.coop_id = g.coop_id AND q.id = g.request_id " \
@@ -42,12 +42,12 @@ SQL(duty_page,
 	"AND ($8::timestamptz IS NULL OR (d.due_at, d.id) > ($8, $9)) ORDER BY d.due_at, d.id LIMIT $10");
 /* One line a recipient: how their duties are cut into requests is not for them to know, since each request is one person's. */
 SQL(duty_sums,
-	"SELECT d.mirror_id, d.grant_id, d.account_id, coalesce(m.name, nullif(q.organisation, ''), 'Holder of a grant'), max(d.upto), min(d.announced_at), min(d.due_at), max(d.step)::integer, "
+	"SELECT d.mirror_id, d.grant_id, d.account_id, coalesce(m.name, d.partner_name, nullif(q.organisation, ''), 'Holder of a grant'), max(d.upto), min(d.announced_at), min(d.due_at), max(d.step)::integer, "
 	"max(d.step_at), array(SELECT DISTINCT v FROM duty x, unnest(x.releases) v WHERE x.coop_id = d.coop_id AND x.mirror_id IS NOT DISTINCT FROM d.mirror_id "
-	"  AND x.grant_id IS NOT DISTINCT FROM d.grant_id AND x.confirmed_at IS NULL ORDER BY v) "
+	"  AND x.grant_id IS NOT DISTINCT FROM d.grant_id AND x.partner IS NOT DISTINCT FROM d.partner AND x.confirmed_at IS NULL ORDER BY v), d.partner, min(d.through) "
 	"FROM duty d LEFT JOIN mirror m ON m.coop_id = d.coop_id AND m.id = d.mirror_id "
 	"LEFT JOIN access_grant g ON g.coop_id = d.coop_id AND g.id = d.grant_id LEFT JOIN access_request q ON q.coop_id = g.coop_id AND q.id = g.request_id "
-	"WHERE d.coop_id = $1 AND d.confirmed_at IS NULL AND ($2::uuid IS NULL OR d.account_id = $2) GROUP BY d.coop_id, 1, 2, 3, 4 HAVING max(d.step) >= $3 ORDER BY 7, 4, 1, 2 LIMIT $4");
+	"WHERE d.coop_id = $1 AND d.confirmed_at IS NULL AND ($2::uuid IS NULL OR d.account_id = $2) GROUP BY d.coop_id, 1, 2, 3, 4, d.partner HAVING max(d.step) >= $3 ORDER BY 7, 4, 1, 2 LIMIT $4");
 SQL(duty_counted,
 	"SELECT count(*), count(confirmed_at), count(*) FILTER (WHERE confirmed_at IS NULL AND due_at <= commonhold_now()), count(ended_at), "
 	"max(due_at) FILTER (WHERE confirmed_at IS NULL), min(due_at) FILTER (WHERE confirmed_at IS NULL) FROM duty WHERE coop_id = $1 AND ($2::uuid IS NULL OR erasure_id = $2)");
@@ -67,7 +67,7 @@ static struct duty duty_of_row(struct arena *a, const struct rows *r, int i)
 	struct duty d = {
 		.id = row_uuid(r, i, 0), .erasure = row_uuid(r, i, 1), .mirror = row_uuid(r, i, 2), .grant = row_uuid(r, i, 3), .account = row_uuid(r, i, 4), .name = row_str(r, i, 5),
 		.first_idx = row_int(r, i, 6), .upto = row_int(r, i, 7), .announced_at = row_time(r, i, 9), .due_at = row_time(r, i, 10), .step = (enum duty_step)row_int(r, i, 11),
-		.step_at = row_time(r, i, 12), .confirmed_at = row_time(r, i, 13), .method = row_str(r, i, 14), .doubtful = row_bool(r, i, 15), .models = row_str(r, i, 16),
+		.step_at = row_time(r, i, 12), .confirmed_at = row_time(r, i, 13), .method = row_str(r, i, 14), .doubtful = row_bool(r, i, 15), .models = row_str(r, i, 16), .partner = row_str(r, i, 17), .through = row_str(r, i, 18),
 	};
 	d.n_releases = row_strs(a, r, i, 8, &d.releases);
 	return d;
@@ -99,7 +99,8 @@ static enum err duties_summed(struct call *c, struct uuid coop, struct uuid acco
 	for (int i = 0; i < r.n; i++) {
 		struct duty *d = &(*out)[i];
 		*d = (struct duty){ .mirror = row_uuid(&r, i, 0), .grant = row_uuid(&r, i, 1), .account = row_uuid(&r, i, 2), .name = row_str(&r, i, 3), .first_idx = -1, .upto = row_int(&r, i, 4),
-			.announced_at = row_time(&r, i, 5), .due_at = row_time(&r, i, 6), .step = (enum duty_step)row_int(&r, i, 7), .step_at = row_time(&r, i, 8), .confirmed_at = INSTANT_NONE };
+			.announced_at = row_time(&r, i, 5), .due_at = row_time(&r, i, 6), .step = (enum duty_step)row_int(&r, i, 7), .step_at = row_time(&r, i, 8), .confirmed_at = INSTANT_NONE,
+			.partner = row_str(&r, i, 10), .through = row_str(&r, i, 11) };
 		d->n_releases = row_strs(c->arena, &r, i, 9, &d->releases);
 	}
 	return ERR_OK;

@@ -28,7 +28,7 @@ static enum err requests_write(struct json_writer *w, struct request *rq)
 	for (size_t i = 0; i < n; i++) {
 		jw_object(w);
 		erasure_write(w, c->arena, &items[i]);
-		jw_kz(w, "asker", items[i].asker == ERASURE_SUBJECT ? "somebody whom it is about" : items[i].asker == ERASURE_AGENT ? "somebody for a member" : items[i].asker == ERASURE_RULE ? "the charter's rule" : "a member");
+		jw_kz(w, "asker", items[i].asker == ERASURE_SUBJECT ? "somebody whom it is about" : items[i].asker == ERASURE_AGENT ? "somebody for a member" : items[i].asker == ERASURE_RULE ? "the charter's rule" : items[i].asker == ERASURE_PARTNER ? "the co-op that it came from" : "a member");
 		jw_kbool(w, "decide", items[i].state == ERASURE_VERIFIED);
 		copies_write(w, c->arena, &counts[i]);
 		jw_end_object(w);
@@ -61,7 +61,7 @@ static enum err overdue_write(struct json_writer *w, struct request *rq)
 		enum duty_step following = d->step + 1;
 		jw_object(w);
 		jw_kstr(w, "name", d->name);
-		jw_kz(w, "role", uuid_is_nil(d->mirror) ? "downloaded it" : "mirror");
+		jw_kz(w, "role", d->partner.p ? "another co-op" : uuid_is_nil(d->mirror) ? "downloaded it" : "mirror");
 		jw_kstr(w, "since", words_day(a, d->due_at));
 		jw_kz(w, "step", d->step == DUTY_ANNOUNCED ? "They were told what to delete." : duty_step_text(d->step));
 		jw_kstr(w, "next_step", following < DUTY_STEP_COUNT ? str_fmt(a, "%.*s: %s", STR_ARG(words_day(a, duty_step_at(following, d->announced_at, d->due_at))), duty_step_text(following)) : STR("Nothing follows by itself."));

@@ -10,8 +10,8 @@
 
 static const char *asker_words(const struct erasure *e)
 {
-	static const char *const mine[ERASURE_ASKER_COUNT] = { [ERASURE_AGENT] = "asked by somebody whom you let", [ERASURE_SUBJECT] = "about you, contributed by somebody else", [ERASURE_RULE] = "by the charter's rule on how long things are kept" };
-	static const char *const others[ERASURE_ASKER_COUNT] = { [ERASURE_MEMBER] = "a member", [ERASURE_AGENT] = "somebody for a member", [ERASURE_SUBJECT] = "a person whom it is about", [ERASURE_RULE] = "the charter's rule on how long things are kept" };
+	static const char *const mine[ERASURE_ASKER_COUNT] = { [ERASURE_AGENT] = "asked by somebody whom you let", [ERASURE_SUBJECT] = "about you, contributed by somebody else", [ERASURE_RULE] = "by the charter's rule on how long things are kept", [ERASURE_PARTNER] = "by the co-op that it came from" };
+	static const char *const others[ERASURE_ASKER_COUNT] = { [ERASURE_MEMBER] = "a member", [ERASURE_AGENT] = "somebody for a member", [ERASURE_SUBJECT] = "a person whom it is about", [ERASURE_RULE] = "the charter's rule on how long things are kept", [ERASURE_PARTNER] = "the co-op that it came from" };
 	return (unsigned)e->asker >= ERASURE_ASKER_COUNT ? NULL : e->mine ? mine[e->asker] : others[e->asker];
 }
 
@@ -129,7 +129,8 @@ static void write_copy(struct json_writer *w, struct arena *a, const struct wher
 		versions = str_fmt(a, "%.*s%s%.*s", STR_ARG(versions), i ? ", " : "", STR_ARG(d->releases[i]));
 	jw_object(w);
 	jw_kstr(w, "name", d->name);
-	jw_kstr(w, "role", str_fmt(a, "%s, %.*s", uuid_is_nil(d->mirror) ? "downloaded it" : "mirror", STR_ARG(versions)));
+	jw_kstr(w, "role", d->partner.p ? str_of(d->through.p ? "another co-op, by way of a partner" : "another co-op, which holds the items")
+		: str_fmt(a, "%s, %.*s", uuid_is_nil(d->mirror) ? "downloaded it" : "mirror", STR_ARG(versions)));
 	jw_kz(w, "state", duty_state_words(d));
 	jw_kz(w, "badge", duty_badge(d));
 	jw_kstr(w, "by", words_day(a, d->due_at));
@@ -259,7 +260,7 @@ void erasure_write_where(struct json_writer *w, struct arena *a, const struct er
 	jw_kstr(w, "no_copies", no_copies_words(a, e, where));
 	jw_kstr(w, "copies_words", copies_words(a, where));
 	write_ladder(w, a);
-	jw_kstr(w, "flow", where->n_copies ? flow_picture(a, where) : STR_NONE);
+	jw_kstr(w, "flow", where->n_copies && where->n_releases ? flow_picture(a, where) : STR_NONE);
 	jw_key(w, "copies");
 	jw_array(w);
 	for (size_t i = 0; i < where->n_copies; i++)

@@ -148,6 +148,7 @@ struct str duty_said(struct arena *a, const struct duty *d)
 {
 	static const struct { const char *method, *words; } said[] = {
 		{ "patched", "The rows were taken out of their copy" }, { "deleted", "Their copy was deleted" }, { "never-held", "They never held it" },
+		{ "held-back", "They keep it out of their releases" },
 	};
 	struct str words = STR_NONE;
 	for (size_t i = 0; i < CH_LEN(said); i++)

@@ -228,6 +228,8 @@ static void write_duty(struct json_writer *w, struct arena *a, const struct duty
 	jw_kstr(w, "deletion", uuid_format_or_none(a, d->erasure));
 	jw_kstr(w, "mirror", uuid_format_or_none(a, d->mirror));
 	jw_kstr(w, "grant", uuid_format_or_none(a, d->grant));
+	jw_kstr(w, "partner", d->partner);
+	jw_kstr(w, "through", d->through);
 	jw_kstr(w, "name", d->name);
 	jw_kint(w, "upto", d->upto);
 	write_strs(w, "releases", d->releases, d->n_releases);

@@ -79,7 +79,7 @@ static enum err overdue_write(struct json_writer *w, struct request *rq)
 	for (size_t i = 0; i < n; i++) {
 		jw_object(w);
 		jw_kstr(w, "name", duties[i].name);
-		jw_kz(w, "role", uuid_is_nil(duties[i].mirror) ? "downloaded it" : "mirror");
+		jw_kz(w, "role", duties[i].partner.p ? "another co-op" : uuid_is_nil(duties[i].mirror) ? "downloaded it" : "mirror");
 		jw_kstr(w, "since", words_day(a, duties[i].due_at));
 		jw_kstr(w, "since_iso", words_day_iso(a, duties[i].due_at));
 		jw_kz(w, "step", duties[i].step >= DUTY_REVOKED ? "access was revoked" : duties[i].step >= DUTY_BLOCKED ? "gets no new access" : "was reminded");

@@ -11,7 +11,8 @@ SQL(coops_owed, "SELECT coop_id FROM mirror_lag WHERE outstanding > 0 ORDER BY c
 SQL(duties_due,
 	"SELECT id FROM duty WHERE coop_id = $1 AND confirmed_at IS NULL AND ended_at IS NULL AND due_at <= commonhold_now() + interval '2 days' AND id > $2 ORDER BY id LIMIT $3");
 SQL(duty_lock,
-	"SELECT d.id, d.step, d.announced_at, d.due_at, d.account_id, d.erasure_id, m.kind, coalesce(m.name, nullif(q.organisation, ''), ''), d.mirror_id, d.grant_id, o.slug "
+	"SELECT d.id, d.step, d.announced_at, d.due_at, d.account_id, d.erasure_id, m.kind, coalesce(m.name, d.partner_name, nullif(q.organisation, ''), ''), d.mirror_id, d.grant_id, o.slug, "
+	"d.partner, d.through "
 	"FROM duty d LEFT JOIN mirror m ON m.coop_id = d.coop_id AND m.id = d.mirror_id LEFT JOIN access_grant g ON g.coop_id = d.coop_id AND g.id = d.grant_id "
 	"LEFT JOIN access_request q ON q.coop_id = g.coop_id AND q.id = g.request_id JOIN coop o ON o.id = d.coop_id "
 	"WHERE d.coop_id = $1 AND d.id = $2 AND d.confirmed_at IS NULL AND d.ended_at IS NULL FOR UPDATE OF d");
@@ -27,16 +28,28 @@ struct open_duty {
 	enum duty_step step;
 	instant announced, due;
 	bool kept;              /* of a mirror that this instance keeps itself: nobody else can be made to */
-	struct str name, slug;  /* of the mirror or organisation, may be empty; of the co-op */
+	struct str name, slug;  /* of the mirror, partner or organisation, may be empty; of the co-op */
+	struct str partner, through; /* key names; absent but for partners, the second one but for partners' partners */
 };
+
+static mirror_partner_step_fn partner_step; /* of the domain that knows partners */
+
+void mirror_use_partner_steps(mirror_partner_step_fn fn)
+{
+	partner_step = fn;
+}
 
 static enum err note(struct call *c, const struct open_duty *d, enum duty_step step)
 {
 	bool by_mirror = !uuid_is_nil(d->mirror);
 	struct arena *a = c->arena;
-	return ledger_append(c, d->coop, &(struct leaf){ .type = "deletion.overdue",
-		.data = str_fmt(a, "{\"%s\":\"%.*s\",\"due\":\"%.*s\",\"duty\":\"%.*s\",\"step\":\"%s\"}", by_mirror ? "mirror" : "grant", STR_ARG(uuid_format(a, by_mirror ? d->mirror : d->grant)),
-			STR_ARG(clock_format(a, d->due)), STR_ARG(uuid_format(a, d->id)), duty_step_name(step)) }, NULL);
+	struct str due = clock_format(a, d->due), id = uuid_format(a, d->id), data;
+	if (d->partner.p)
+		data = str_fmt(a, "{\"due\":\"%.*s\",\"duty\":\"%.*s\",\"partner\":\"%.*s\",\"step\":\"%s\"}", STR_ARG(due), STR_ARG(id), STR_ARG(d->partner), duty_step_name(step));
+	else
+		data = str_fmt(a, "{\"%s\":\"%.*s\",\"due\":\"%.*s\",\"duty\":\"%.*s\",\"step\":\"%s\"}", by_mirror ? "mirror" : "grant",
+			STR_ARG(uuid_format(a, by_mirror ? d->mirror : d->grant)), STR_ARG(due), STR_ARG(id), duty_step_name(step));
+	return ledger_append(c, d->coop, &(struct leaf){ .type = "deletion.overdue", .data = data }, NULL);
 }
 
 static struct str due_day(struct arena *a, const struct open_duty *d)
@@ -128,6 +141,23 @@ static enum err step_of_own(struct call *c, const struct open_duty *d, enum duty
 		str_fmt(c->arena, "%.*s was to be purged by %.*s. See what its last run met.", STR_ARG(d->name), STR_ARG(due_day(c->arena, d))));
 }
 
+/* Another co-op: it has no account here that could be told, blocked or revoked. It is told again, nothing more is sent to it, and our admins decide what follows. A partner's partner is for that
+ * partner to press; here it is shown, and reported at the end. */
+static enum err step_of_partner(struct call *c, const struct open_duty *d, enum duty_step step)
+{
+	static const char *const titles[DUTY_STEP_COUNT] = {
+		[DUTY_DUE] = "Another co-op has not confirmed a deletion", [DUTY_BLOCKED] = "Nothing more is sent to a co-op until it confirms a deletion",
+		[DUTY_REVOKED] = "An agreement is suspended over a deletion", [DUTY_REPORTED] = "A co-op did not confirm a deletion, and nothing more follows by itself",
+	};
+	bool far = d->through.p != NULL;
+	if (!far && partner_step)
+		TRY(partner_step(c, d->coop, d->erasure, d->partner, step));
+	if (!titles[step] || (far && step != DUTY_REPORTED))
+		return ERR_OK;
+	return tell_admins(c, d, step, titles[step],
+		str_fmt(c->arena, "%.*s holds, or held, items of members who had them deleted. It was to confirm by %.*s, and has not.", STR_ARG(d->name), STR_ARG(due_day(c->arena, d))));
+}
+
 typedef enum err (*step_fn)(struct call *c, const struct open_duty *d);
 static const step_fn acts[DUTY_STEP_COUNT] = {
 	[DUTY_REMINDED] = remind, [DUTY_DUE] = say_due, [DUTY_BLOCKED] = block, [DUTY_LISTED] = list, [DUTY_REVOKED] = revoke, [DUTY_REPORTED] = report,
@@ -138,7 +168,7 @@ static enum err take(struct call *c, const struct open_duty *d, enum duty_step s
 	bool last = step + 1 == DUTY_STEP_COUNT;
 	TRY(db_exec(c, step_take, A_UUID(d->coop), A_UUID(d->id), A_INT((int)step), A_BOOL(last)));
 	TRY(db_exec(c, step_note, A_UUID(d->coop), A_UUID(d->id), A_INT((int)step), A_Z(duty_step_name(step))));
-	TRY(d->kept ? step_of_own(c, d, step) : acts[step](c, d));
+	TRY(d->partner.p ? step_of_partner(c, d, step) : d->kept ? step_of_own(c, d, step) : acts[step](c, d));
 	return note(c, d, step);
 }
 
@@ -154,7 +184,7 @@ static enum err advance(struct call *c, struct uuid coop, struct uuid duty, int6
 	struct open_duty d = {
 		.coop = coop, .id = duty, .step = (enum duty_step)row_int(&r, 0, 1), .announced = row_time(&r, 0, 2), .due = row_time(&r, 0, 3), .account = row_uuid(&r, 0, 4),
 		.erasure = row_uuid(&r, 0, 5), .kept = mirror_kind_find(row_str(&r, 0, 6), &kind) && mirror_is_kept(kind), .name = row_str(&r, 0, 7), .mirror = row_uuid(&r, 0, 8),
-		.grant = row_uuid(&r, 0, 9), .slug = row_str(&r, 0, 10),
+		.grant = row_uuid(&r, 0, 9), .slug = row_str(&r, 0, 10), .partner = row_str(&r, 0, 11), .through = row_str(&r, 0, 12),
 	};
 	int64_t taken = 0;
 	instant now = clock_now();

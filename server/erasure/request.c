@@ -207,7 +207,8 @@ enum err erasure_take_effect(struct call *c, struct erasure_locked *l, const cha
 	} else {
 		w.member = l->e.member;
 	}
-	TRY(pool_withdraw(c, l->e.coop, &w));
+	if (!l->items.p || w.n)
+		TRY(pool_withdraw(c, l->e.coop, &w));
 	if (!l->items.p) {
 		TRY(pool_withdrawal_left(c, l->e.coop, l->e.id, &l->e.n_items));
 		TRY(db_exec(c, erasure_set_count, A_UUID(l->e.coop), A_UUID(l->e.id), A_I64(l->e.n_items)));
@@ -413,17 +414,22 @@ enum err erasure_cancel(struct call *c, struct uuid coop, struct uuid id, struct
 
 /* ---- The instance itself ---- */
 
-enum err erasure_by_rule(struct call *c, struct uuid coop, const int64_t *items, size_t n, struct erasure *out)
+enum err erasure_by_order(struct call *c, struct uuid coop, const struct erasure_order *o, struct erasure *out)
 {
 	struct charter charter;
 	TRY(charter_current(c, coop, &charter));
-	struct erasure_locked l = { .items = items_pack(c->arena, items, n), .purged_upto = -1, .e = {
-		.coop = coop, .id = uuid_new(), .kind = ERASURE_ERASE, .scope = ERASURE_ITEMS, .asker = ERASURE_RULE, .state = ERASURE_RECEIVED, .reason_code = STR("retention"),
-		.received_at = clock_now(), .verified_at = clock_now(), .due_at = due_date(clock_now(), 1, charter.region), .until = INSTANT_NONE } };
+	struct erasure_locked l = { .items = items_pack(c->arena, o->items, o->n), .purged_upto = -1, .e = {
+		.coop = coop, .id = uuid_new(), .kind = o->kind, .scope = ERASURE_ITEMS, .asker = o->asker, .state = ERASURE_RECEIVED, .reason_code = o->reason_code,
+		.received_at = clock_now(), .verified_at = clock_now(), .due_at = due_date(clock_now(), 1, charter.region), .replacement = o->replacement, .until = o->until } };
 	l.e.n_items = (int64_t)(l.items.n / 4);
 	struct erasure_new new = { .e = l.e, .items = l.items, .digest = sha256(l.items) };
 	TRY(pool_lock(c, coop));
 	TRY(erasure_insert(c, &new));
 	TRY(erasure_take_effect(c, &l, "instance", ""));
 	return erasure_get(c, coop, l.e.id, out);
+}
+
+enum err erasure_by_rule(struct call *c, struct uuid coop, const int64_t *items, size_t n, struct erasure *out)
+{
+	return erasure_by_order(c, coop, &(struct erasure_order){ .kind = ERASURE_ERASE, .asker = ERASURE_RULE, .reason_code = STR("retention"), .until = INSTANT_NONE, .items = items, .n = n }, out);
 }

@@ -118,7 +118,7 @@ static void write_copy(struct json_writer *w, struct arena *a, const struct wher
 	const struct duty *d = &copy->duty;
 	bool confirmed = d->confirmed_at != INSTANT_NONE;
 	jw_object(w);
-	jw_kz(w, "kind", uuid_is_nil(d->mirror) ? "grantee" : "mirror");
+	jw_kz(w, "kind", d->partner.p ? "coop" : uuid_is_nil(d->mirror) ? "grantee" : "mirror");
 	jw_kstr(w, "name", d->name);
 	jw_key(w, "releases");
 	jw_array(w);

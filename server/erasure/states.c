@@ -4,7 +4,7 @@
 
 static const char *const kinds[ERASURE_KIND_COUNT] = { "erase", "withdraw_future", "embargo", "correct" };
 static const char *const scopes[ERASURE_SCOPE_COUNT] = { "items", "coop", "account" };
-static const char *const askers[ERASURE_ASKER_COUNT] = { "member", "agent", "subject", "rule" };
+static const char *const askers[ERASURE_ASKER_COUNT] = { "member", "agent", "subject", "rule", "partner" };
 static const char *const states[ERASURE_STATE_COUNT] = { "received", "verified", "effective", "purged", "propagating", "completed", "denied", "cancelled" };
 
 #define BEGINNING (-1)

@@ -284,7 +284,7 @@ static enum err leaf_of_state(struct call *c, const struct erasure *e)
 enum err erasure_insert(struct call *c, const struct erasure_new *n)
 {
 	const struct erasure *e = &n->e;
-	const char *by = e->asker == ERASURE_RULE ? "instance" : "asker";
+	const char *by = e->asker == ERASURE_RULE || e->asker == ERASURE_PARTNER ? "instance" : "asker";
 	TRY(db_exec(c, erasure_insert_row, A_UUID(e->coop), A_UUID(e->id), A_Z(erasure_kind_name(e->kind)), A_Z(erasure_scope_name(e->scope)), A_Z(erasure_asker_name(e->asker)),
 		A_UUID_OR_NULL(e->account), A_UUID_OR_NULL(e->member), A_UUID_OR_NULL(e->agent), A_UUID_OR_NULL(e->account_request), A_BYTES(str_make(n->digest.b, 32)),
 		A_Z(erasure_state_name(e->state)), A_I64(e->n_items), A_BYTES(n->items), A_STR(e->reason_code), A_TIME(e->received_at), A_TIME(e->verified_at), A_TIME(e->due_at),

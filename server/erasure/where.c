@@ -6,7 +6,9 @@
 SQL(where_versions,
 	"SELECT DISTINCT v FROM (SELECT DISTINCT releases FROM tombstone WHERE coop_id = $1 AND erasure_id = $2) t, unnest(t.releases) v");
 SQL(where_receipts,
-	"SELECT d.id, r.digest FROM duty d JOIN receipt r ON r.coop_id = d.coop_id AND r.id = d.receipt_id WHERE d.coop_id = $1 AND d.erasure_id = $2 AND d.confirmed_at IS NOT NULL");
+	"SELECT d.id, r.digest FROM duty d JOIN receipt r ON r.coop_id = d.coop_id AND r.id = d.receipt_id WHERE d.coop_id = $1 AND d.erasure_id = $2 AND d.confirmed_at IS NOT NULL "
+	"UNION ALL (SELECT DISTINCT ON (d.id) d.id, r.digest FROM duty d JOIN onward_receipt r ON r.coop_id = d.coop_id AND r.by = d.partner AND r.erasures @> ARRAY[d.erasure_id] "
+	"WHERE d.coop_id = $1 AND d.erasure_id = $2 AND d.partner IS NOT NULL AND d.confirmed_at IS NOT NULL ORDER BY d.id, r.seq DESC)");
 SQL(where_indexes, "SELECT contribution_id, idx FROM tombstone WHERE coop_id = $1 AND erasure_id = $2 ORDER BY idx LIMIT $3");
 
 static bool holds_version(const struct str *versions, size_t n, struct str version)
@@ -119,7 +121,7 @@ enum err where_read(struct call *c, const struct erasure *e, struct where *out)
 	TRY(db_begin_in(c, e->coop, DB_READ));
 	TRY(copies_of(c, e, out));
 	TRY(tombstone_of_erasure(c, e->coop, e->id, &first, &last, &out->tombstones));
-	if (e->state == ERASURE_EFFECTIVE)
+	if (e->state == ERASURE_EFFECTIVE && e->n_items)
 		TRY(pool_withdrawal_left(c, e->coop, e->id, &out->left));
 	TRY(db_commit(c));
 	TRY(releases_of(c, e->coop, versions, n, out));
