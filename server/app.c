@@ -11,6 +11,7 @@
 #include "commonhold/crypto.h"
 #include "commonhold/db.h"
 #include "commonhold/fetch.h"
+#include "commonhold/fork.h"
 #include "commonhold/delegation.h"
 #include "commonhold/erasure.h"
 #include "commonhold/holdings.h"
@@ -64,6 +65,7 @@ static const struct route *const route_tables[] = {
 	erasure_routes, erasure_page_routes, erasure_ask_page_routes, erasure_admin_page_routes, erasure_statement_routes,
 	tombstone_page_routes, mirror_page_routes, agent_page_routes, account_deletion_page_routes, holdings_page_routes,
 	adapter_routes, adapter_page_routes,
+	fork_routes,
 	NULL,
 };
 
@@ -80,6 +82,7 @@ static const struct job_kind *const job_tables[] = {
 	release_jobs,
 	access_jobs,
 	holdings_jobs,
+	fork_jobs,
 	motion_jobs,
 	checkup_jobs,
 	erasure_jobs,

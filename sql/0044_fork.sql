@@ -21,7 +21,7 @@ CREATE TABLE fork_offer (
 	items       bigint,
 	PRIMARY KEY (coop_id, id),
 	FOREIGN KEY (coop_id, offered_by) REFERENCES membership,
-	CONSTRAINT fork_state_is_known CHECK (state IN ('open', 'closed', 'exported', 'founded', 'withdrawn')),
+	CONSTRAINT fork_state_is_known CHECK (state IN ('open', 'closed', 'exporting', 'exported', 'founded', 'withdrawn')),
 	CONSTRAINT members_are_asked_for_a_while CHECK (closes_at > offered_at),
 	CONSTRAINT exported_forks_say_for_whom_and_what CHECK (state NOT IN ('exported', 'founded')
 		OR num_nonnulls(request, fork_name, fork_url, size, root, manifest, members, items) = 8),
@@ -37,7 +37,7 @@ COMMENT ON COLUMN fork_offer.reason IS 'Why, in plain text';
 COMMENT ON COLUMN fork_offer.offered_by IS 'The member who offers it';
 COMMENT ON COLUMN fork_offer.offered_at IS 'When';
 COMMENT ON COLUMN fork_offer.closes_at IS 'Until when members are asked';
-COMMENT ON COLUMN fork_offer.state IS 'open, closed (can be exported), exported, founded, withdrawn';
+COMMENT ON COLUMN fork_offer.state IS 'open, closed (can be exported), exporting, exported, founded, withdrawn';
 COMMENT ON COLUMN fork_offer.state_at IS 'Since when';
 COMMENT ON COLUMN fork_offer.request IS 'What the instance asked with that it was exported for, signed by the key of the fork';
 COMMENT ON COLUMN fork_offer.fork_name IS 'Key name of the fork';

@@ -142,6 +142,18 @@ struct coop {
 
 /* Founds a co-op: keys, charter 1, the founder as its first admin, leaf 0 of the log. `draft` as charter_check. */
 CH_CHECK enum err coop_found(struct call *c, struct str slug, const struct json *draft, struct coop *out);
+/* The same where another co-op's log goes before (fork.h), inside the caller's transaction, which has entered the co-op: `log` fills the new log with what precedes, then comes the leaf of `leaf`
+ * with the canonical JSON that `facts` gives once the key is there, then charter 1, `document` as it is, and the acting account as the first admin. */
+struct coop_beginning {
+	struct uuid id;
+	struct str slug;
+	struct str document;    /* a charter in canonical form, checked here once more */
+	const char *leaf;       /* "coop.forked" */
+	enum err (*log)(struct call *c, struct uuid coop, struct str key_name, void *arg);
+	enum err (*facts)(struct call *c, struct str key_name, struct uuid founder, void *arg, struct str *out);
+	void *arg;
+};
+CH_CHECK enum err coop_begin(struct call *c, const struct coop_beginning *b, struct coop *out);
 CH_CHECK enum err coop_read(struct call *c, struct uuid id, struct coop *out);
 /* The same inside an open transaction. */
 CH_CHECK enum err coop_get(struct call *c, struct uuid id, struct coop *out);

@@ -23,6 +23,7 @@
 #define FORK_STATES(X) \
 	X(OPEN, "open", "Members are being asked.") \
 	X(CLOSED, "closed", "The time to answer is over. It can be exported.") \
+	X(EXPORTING, "exporting", "It is being exported: nobody joins it and nobody leaves it any more.") \
 	X(EXPORTED, "exported", "Charter, log and the items of those who said yes were handed over.") \
 	X(FOUNDED, "founded", "The fork stands.") \
 	X(WITHDRAWN, "withdrawn", "Who offered it took it back.")
@@ -119,7 +120,7 @@ CH_CHECK enum err fork_recognise(struct call *c, struct uuid coop, struct uuid o
 /* The acting member of a fork shows with the claim that they were given at the parent that a guest is they. ERR_NOT_FOUND for a claim that is nobody's. */
 CH_CHECK enum err fork_claim(struct call *c, struct uuid coop, struct str claim, int64_t *items);
 
-/* "fork.close", "fork.take" */
+/* "fork.tell", "fork.close" */
 extern const struct job_kind fork_jobs[];
 
 #endif

@@ -11,6 +11,7 @@
 
 #include "call.h"
 #include "crypto.h"
+#include "json.h"
 
 /* RFC 6962: H(0x00 || leaf), H(0x01 || left || right). */
 struct sha256 merkle_leaf(struct str leaf);
@@ -115,6 +116,19 @@ CH_CHECK enum err ledger_entries(struct call *c, struct uuid coop, int64_t befor
  * it after a rolled-back founding finds the same key. */
 CH_CHECK enum err ledger_key_new(struct call *c, struct uuid coop, uint8_t public_key[32]);
 CH_CHECK enum err ledger_key(struct call *c, struct uuid coop, struct sign_key *out);
+/* Fills the empty log of a co-op that is being founded as a fork with the first leaves of its parent, byte for byte, inside the founding transaction: entries in order, as many as there are; what
+ * is no leaf ({"at","data","t"} in canonical form) is ERR_CORRUPT. Hands out the size and root that they come to, for the caller to hold against what the parent has signed before anything
+ * is committed. Memory of a few thousand entries at a time. */
+struct ledger_prefix;
+CH_CHECK enum err ledger_prefix_begin(struct call *c, struct uuid coop, struct ledger_prefix **out);
+CH_CHECK enum err ledger_prefix_add(struct ledger_prefix *p, struct str entry);
+CH_CHECK enum err ledger_prefix_end(struct ledger_prefix *p, int64_t *size, struct sha256 *root);
+/* Whether a text is a leaf's entry; its instant and type (memory of the arena). */
+CH_CHECK bool ledger_entry_read(struct arena *a, struct str entry, instant *at, struct str *type, const struct json **data);
+/* The entries from the first on, below `upto`, streamed; inside. */
+CH_CHECK enum err ledger_entries_stream(struct call *c, struct uuid coop, int64_t upto, enum err (*entry)(void *arg, struct str bytes), void *arg);
+/* The signed checkpoint of what the open transaction sees, for one that appends nothing: it must be a snapshot of what is committed. Inside. */
+CH_CHECK enum err ledger_checkpoint_seen(struct call *c, struct uuid coop, int64_t *size, struct sha256 *root, struct str *note);
 /* The host that the origins of new logs begin with ("commonhold.example"); set once at start. */
 void ledger_use_host(const char *host);
 /* Name used in checkpoints: fixed when the log is opened. */

@@ -10,6 +10,7 @@
 #include "crypto.h"
 #include "json.h"
 
+#define LINEAGE_TYPE "application/vnd.commonhold.lineage+json"
 #define LINEAGE_DEPTH 32 /* parents of parents that are remembered; a fork of more forks is refused */
 
 /* One co-op of the lineage. */
@@ -29,7 +30,7 @@ struct lineage_node {
 CH_CHECK enum err lineage_get(struct call *c, struct uuid coop, struct lineage_node **out, size_t *n);
 CH_CHECK enum err lineage_read(struct call *c, struct uuid coop, struct lineage_node **out, size_t *n);
 /* {"at","coop","nodes":[…]} as schemas/lineage.json has it, and the same signed by the co-op's key (DSSE). */
-void lineage_write(struct json_writer *w, struct str coop, const struct lineage_node *nodes, size_t n);
+void lineage_write(struct json_writer *w, struct arena *a, const struct lineage_node *nodes, size_t n);
 CH_CHECK enum err lineage_signed(struct call *c, struct uuid coop, struct str *dsse);
 /* Whether a log begins with another: that the leaves of size and root are its first ones is what the proof shows. Pure. */
 CH_CHECK bool lineage_prefix_ok(const struct lineage_node *parent, int64_t size, struct sha256 root, const struct sha256 *path, size_t n);

@@ -98,15 +98,47 @@ static void faults_below(struct call *c, const char *prefix)
 			f->pointer = str_fmt(c->arena, "%s%.*s", prefix, STR_ARG(f->pointer));
 }
 
+static enum err founding_facts(struct call *c, struct str key_name, struct uuid founder, void *arg, struct str *out)
+{
+	const struct str *slug = arg;
+	*out = founding_leaf(c, key_name, *slug, founder);
+	return ERR_OK;
+}
+
+enum err coop_begin(struct call *c, const struct coop_beginning *b, struct coop *out)
+{
+	struct charter charter;
+	struct member founder;
+	struct str facts;
+	int version;
+	uint8_t public_key[32];
+	struct uuid first = uuid_new(), no_ballot = { { 0 } };
+	db_constraints(constraints);
+	coop_explain_constraints();
+	if (uuid_is_nil(c->actor.account))
+		return fail(c, ERR_UNAUTHENTICATED, "Sign in first.");
+	TRY(check_slug(c, b->slug));
+	TRY(charter_parse(c->arena, b->document, &charter, &c->error));
+	TRY(ledger_key_new(c, b->id, public_key));
+	struct str key_name = coop_key_name(c->arena, public_key);
+	TRY(db_exec(c, coop_insert, A_UUID(b->id), A_STR(key_name), A_STR(b->slug), A_BYTES(str_make(public_key, 32)), A_UUID(c->actor.account)));
+	if (b->log)
+		TRY(b->log(c, b->id, key_name, b->arg));
+	TRY(b->facts(c, key_name, first, b->arg, &facts));
+	TRY(log_act(c, b->id, b->leaf, facts, first));
+	TRY(charter_adopt(c, b->id, b->document, no_ballot, first, &version));
+	TRY(membership_begin(c, b->id, first, c->actor.account, POLICY_STANDING_ACTIVE, true, &charter, &founder));
+	TRY(log_act(c, b->id, "admin.added", leaf_about_member(c, first, NULL, STR_NONE), first));
+	TRY(coop_get(c, b->id, out));
+	out->members = 1; /* counted when the transaction ends */
+	return ERR_OK;
+}
+
 enum err coop_found(struct call *c, struct str slug, const struct json *draft, struct coop *out)
 {
 	struct str document;
 	struct charter charter;
-	struct member founder;
-	int version;
-	uint8_t public_key[32];
 	struct uuid id = uuid_new();
-	db_constraints(constraints);
 	if (uuid_is_nil(c->actor.account))
 		return fail(c, ERR_UNAUTHENTICATED, "Sign in first.");
 	enum err checked = charter_check(c->arena, draft, &document, &c->error);
@@ -117,18 +149,9 @@ enum err coop_found(struct call *c, struct str slug, const struct json *draft, s
 	TRY(slug_checked);
 	TRY(charter_parse(c->arena, document, &charter, &c->error));
 
+	struct coop_beginning beginning = { .id = id, .slug = slug, .document = document, .leaf = "coop.founded", .facts = founding_facts, .arg = &slug };
 	TRY(db_begin_in(c, id, DB_WRITE));
-	coop_explain_constraints();
-	TRY(ledger_key_new(c, id, public_key));
-	struct str key_name = coop_key_name(c->arena, public_key);
-	TRY(db_exec(c, coop_insert, A_UUID(id), A_STR(key_name), A_STR(slug), A_BYTES(str_make(public_key, 32)), A_UUID(c->actor.account)));
-	struct uuid first = uuid_new(), no_ballot = { { 0 } };
-	TRY(log_act(c, id, "coop.founded", founding_leaf(c, key_name, slug, first), first));
-	TRY(charter_adopt(c, id, document, no_ballot, first, &version));
-	TRY(membership_begin(c, id, first, c->actor.account, POLICY_STANDING_ACTIVE, true, &charter, &founder));
-	TRY(log_act(c, id, "admin.added", leaf_about_member(c, first, NULL, STR_NONE), first));
-	TRY(coop_get(c, id, out));
-	out->members = 1; /* counted when the transaction ends */
+	TRY(coop_begin(c, &beginning, out));
 	return db_commit(c);
 }
 

@@ -70,6 +70,12 @@ static const struct holding table[] = {
 	{ "ballot_resolution", "member_no decider_no on_behalf choice via reason path", "what became of one's voice", TALLY, FOR_EVER_NUMBER, "votes.jsonl", NULL, NUMBER },
 	{ "motion", "proposer_id title reason document", "what one proposed", TALLY, FOR_EVER_NUMBER, "motions.jsonl", NULL, HOLDING_KEPT, "members voted on these very words; they are the co-op's" },
 	{ "motion_event", "member_id event at note", "what one seconded or withdrew", TALLY, FOR_EVER_NUMBER, "motions.jsonl", NULL, NUMBER },
+	/* Forks, and accounts in other co-ops. */
+	{ "fork_offer", "offered_by title reason place", "forks that one offered", TALLY, FOR_EVER_NUMBER, "forks.jsonl", NULL, HOLDING_KEPT, "members answered these very words; they are the co-op's" },
+	{ "fork_answer", "member_id yes claim said_at salt", "whether one goes along with a fork", PROOF, FOR_EVER_NUMBER, "forks.jsonl", NULL, NUMBER },
+	{ "fork_moved", "member_id member_no items moved_at", "how many of one's items went along with a fork", PROOF, FOR_EVER_NUMBER, "forks.jsonl", NULL, NUMBER },
+	{ "fork_claim", "member_id contributor claimed_at", "that what came from a parent is one's own", PROOF, FOR_EVER_NUMBER, "forks.jsonl", NULL, NUMBER },
+	{ "link", "member_id contributor home state made_at", "accounts in other co-ops that one proved to be one's own", CONSENT, "until it is ended; " FOR_EVER_NUMBER, "forks.jsonl", NULL, NUMBER },
 	{ "control_pledge", "member_id joined at", "pledges that one joined", TALLY, FOR_EVER_NUMBER, "votes.jsonl", NULL, NUMBER },
 	/* Contributions. */
 	{ "contribution", "member_id member_no content_sha256 salt findings facts sealed_facts word more lang licence submitted_at", "what one contributed: kind, language, licence, circumstances", CONSENT, UNTIL_ITEM, "items.jsonl", NULL, HOLDING_EMPTIED, "the row stays as a tombstone: its number was taken" },

@@ -218,6 +218,19 @@ static enum err head_store(struct call *c, struct uuid coop, const struct log_he
 	return db_queue(c, head_move, A_UUID(coop), A_I64((int64_t)head->size), A_BYTES(frontier));
 }
 
+enum err log_grow(struct call *c, struct uuid coop, struct log_head *head, const struct sha256 *hashes, size_t n)
+{
+	struct run run = { 0, head->size, hashes, n, NULL }, above;
+	for (size_t i = 0; i < n; i++)
+		merkle_add(&head->builder, hashes[i]);
+	head->size += n;
+	while (run.n && run.level < TILE_LEVELS) {
+		TRY(tiles_keep(c, coop, &run, &above));
+		run = above;
+	}
+	return head_store(c, coop, head);
+}
+
 enum err ledger_lock(struct call *c, struct uuid coop)
 {
 	struct log_head head;

@@ -24,6 +24,8 @@ CH_CHECK enum err log_head_sign(struct call *c, struct uuid coop, const struct l
 CH_CHECK enum err log_enter(struct call *c, struct uuid coop);
 /* The hashes of a tile from the given place on: `count` of them, which must be there. Level 0 are leaves. */
 CH_CHECK enum err log_hashes(struct call *c, struct uuid coop, unsigned level, uint64_t first, unsigned count, struct sha256 *out);
+/* Grows the head by leaves that were inserted: keeps the tiles that they complete, and stores the head. */
+CH_CHECK enum err log_grow(struct call *c, struct uuid coop, struct log_head *head, const struct sha256 *hashes, size_t n);
 /* The key that the log was opened with. */
 CH_CHECK enum err log_public_key(struct call *c, struct uuid coop, uint8_t public_key[32]);
 
