@@ -79,10 +79,9 @@ struct guest_words {
 	struct str name;                /* name for credits; absent: none */
 	struct str line;                /* the signed line, verbatim; guest_put alone */
 };
-/* The members "consent", "name", "said", "spoken_for", "standing" of a statement line, keys in order, into an open object in which nothing sorts between them. `home`: key name that the
- * items' rids have. */
+/* The values of the members "consent", "said" and "spoken_for" of a statement line, canonical. `home` of the words: the key name that its items' rids have; set for guest_said_write. */
 struct json_writer;
-void guest_consent_write(struct json_writer *w, const struct guest_words *words);    /* the value of "consent" */
+void guest_consent_write(struct json_writer *w, struct arena *a, const struct guest_words *words);  /* the value of "consent" */
 void guest_said_write(struct json_writer *w, struct arena *a, const struct guest_words *words);  /* of "said" */
 void guest_spoken_write(struct json_writer *w, const struct guest_words *words);     /* of "spoken_for" */
 /* Reads a statement line ("out" and "back" lines are none) into words; strict: an unknown word, a permission from outside, an item of another home, a missing member or one too many is

@@ -14,6 +14,8 @@
 
 /* The member's key, made if there is none. Never for a destroyed one: ERR_GONE. */
 CH_CHECK enum err keyring_make(struct call *c, struct uuid coop, struct uuid member, struct seal_key *out);
+/* Keys for many who have none yet, at once: guests that a bundle brings. Those that have one keep it; a destroyed one stays destroyed. */
+CH_CHECK enum err keyring_make_many(struct call *c, struct uuid coop, const struct uuid *members, size_t n);
 /* The keys of many members at once, in their order; one round trip for what is not cached. `present[i]` (may be NULL when all must be there) is false where there is no
  * key or no longer one; without `present` that is ERR_GONE. */
 CH_CHECK enum err keyring_get(struct call *c, struct uuid coop, const struct uuid *members, size_t n, struct seal_key *out, bool *present);

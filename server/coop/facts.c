@@ -1,11 +1,12 @@
 #include "server/coop/delegation_internal.h"
+#include "server/coop/guest_internal.h"
 
 /* What the policy engine is told about the people of a co-op: members by number, with the consent that stands, their statements, and who
  * speaks for whom. Streamed, so that memory is that of the
  * facts themselves. */
 
 SQL(facts_size,
-	"SELECT (SELECT coalesce(max(number) + 1, 0) FROM membership WHERE coop_id = $1)::bigint, (SELECT count(*) FROM statement WHERE coop_id = $1), "
+	"SELECT coop_next_number($1)::bigint, (SELECT count(*) FROM statement WHERE coop_id = $1), "
 	"(SELECT coalesce(max(seq), 0) FROM statement WHERE coop_id = $1), (SELECT coalesce(max(seq), 0) FROM consent WHERE coop_id = $1), "
 	"(SELECT coalesce(max(seq), 0) FROM membership_event WHERE coop_id = $1), (SELECT coalesce(max(seq), 0) FROM delegation_event WHERE coop_id = $1)");
 
@@ -167,9 +168,10 @@ static enum err stream(struct call *c, struct uuid coop, const char *sql, copy_r
 	return err;
 }
 
-enum err coop_policy_facts(struct call *c, struct uuid coop, uint32_t (*item_position)(void *arg, struct uuid item), void *arg, struct policy_facts *out)
+enum err coop_facts(struct call *c, struct uuid coop, bool guests, uint32_t (*item_position)(void *arg, struct uuid item), void *arg, struct policy_facts *out)
 {
 	struct rows r;
+	struct guest_facts present = { 0 };
 	TRY(db_one(c, facts_size, &r, A_UUID(coop)));
 	struct charter charter;
 	int consent_words;
@@ -177,8 +179,7 @@ enum err coop_policy_facts(struct call *c, struct uuid coop, uint32_t (*item_pos
 	struct loader l = { .grace = charter.grace, .now = clock_now(), .n_members = (size_t)row_int(&r, 0, 0), .room = (size_t)row_int(&r, 0, 1), .item_position = item_position, .arg = arg };
 	l.members = ARENA_ARRAY(c->arena, l.n_members + 1, struct policy_member);
 	l.defaults_until = ARENA_ARRAY(c->arena, l.n_members + 1, instant);
-	l.statements = ARENA_ARRAY(c->arena, l.room + 1, struct policy_statement);
-	if (!l.members || !l.defaults_until || !l.statements)
+	if (!l.members || !l.defaults_until)
 		return fail(c, ERR_NO_MEMORY, "The facts about the members do not fit into memory.");
 	members_unknown(l.members, l.n_members);
 	for (size_t i = 0; i < l.n_members; i++)
@@ -187,7 +188,14 @@ enum err coop_policy_facts(struct call *c, struct uuid coop, uint32_t (*item_pos
 	TRY(stream(c, coop, members_sql, take_member, &l));
 	TRY(stream(c, coop, consents_sql, take_consent, &l));
 	rest_defaults(&l);
+	if (guests)
+		TRY(guest_facts_members(c, coop, l.members, l.n_members, &present));
+	l.statements = ARENA_ARRAY(c->arena, l.room + present.room + 1, struct policy_statement);
+	if (!l.statements)
+		return fail(c, ERR_NO_MEMORY, "The facts about the members do not fit into memory.");
 	TRY(stream(c, coop, statements_sql, take_statement, &l));
+	if (present.any)
+		TRY(guest_facts_statements(c, coop, &present, item_position, arg, l.statements, &l.n_statements));
 	*out = (struct policy_facts){ .members = l.members, .n_members = l.n_members, .statements = l.statements, .n_statements = l.n_statements };
 	struct policy_edge *edges;
 	TRY(delegation_edges_load(c, c->arena, coop, POLICY_QUESTION_CONSENT, &edges, &out->n_edges));
@@ -195,7 +203,14 @@ enum err coop_policy_facts(struct call *c, struct uuid coop, uint32_t (*item_pos
 	out->board_active = true; /* a co-op always has an admin */
 	struct str snapshot = str_fmt(c->arena, "%zu %lld %lld %lld %lld", l.n_members, (long long)row_int(&r, 0, 2), (long long)row_int(&r, 0, 3), (long long)row_int(&r, 0, 4),
 		(long long)row_int(&r, 0, 5));
+	if (present.any)
+		snapshot = str_fmt(c->arena, "%.*s guests %lld", STR_ARG(snapshot), (long long)present.changes);
 	struct sha256 digest = sha256(snapshot);
 	memcpy(out->data, digest.b, sizeof out->data);
 	return ERR_OK;
+}
+
+enum err coop_policy_facts(struct call *c, struct uuid coop, uint32_t (*item_position)(void *arg, struct uuid item), void *arg, struct policy_facts *out)
+{
+	return coop_facts(c, coop, true, item_position, arg, out);
 }

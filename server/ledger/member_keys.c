@@ -12,6 +12,8 @@
 
 SQL(key_insert,
 	"INSERT INTO member_key (coop_id, member_id, wrapped, created_at) VALUES ($1, $2, $3, $4) ON CONFLICT (coop_id, member_id) DO NOTHING");
+SQL(keys_insert,
+	"INSERT INTO member_key (coop_id, member_id, wrapped, created_at) SELECT $1, unnest($2::uuid[]), unnest($3::bytea[]), $4 ON CONFLICT (coop_id, member_id) DO NOTHING");
 SQL(keys_read, "SELECT member_id, wrapped FROM member_key WHERE coop_id = $1 AND member_id = ANY ($2::uuid[])");
 SQL(key_destroy,
 	"INSERT INTO member_key AS k (coop_id, member_id, wrapped, created_at, destroyed_at) VALUES ($1, $2, NULL, $3, $3)"
@@ -139,6 +141,27 @@ enum err keyring_make(struct call *c, struct uuid coop, struct uuid member, stru
 	/* Read back what is there: another process may have made one at the same moment, and a destroyed one stays destroyed. */
 	TRY(db_keys_query(c, key_insert, NULL, A_UUID(coop), A_UUID(member), A_BYTES(sealed), A_TIME(clock_now())));
 	return keyring_get(c, coop, &member, 1, out, NULL);
+}
+
+enum err keyring_make_many(struct call *c, struct uuid coop, const struct uuid *members, size_t n)
+{
+	const struct seal_key *wrap = NULL;
+	struct context x;
+	TRY(keyring_open(c, &wrap));
+	for (size_t from = 0; from < n; from += BATCH) {
+		size_t some = n - from < BATCH ? n - from : BATCH;
+		struct arena_mark mark = arena_mark(c->arena);
+		struct str *wrapped = ARENA_ARRAY(c->arena, some, struct str);
+		for (size_t i = 0; i < some; i++) {
+			struct seal_key key;
+			random_bytes(&key, sizeof(key));
+			wrapped[i] = seal(c->arena, wrap, key_context(&x, coop, members[from + i]), str_make(key.b, sizeof(key.b)));
+			secret_wipe(&key, sizeof(key));
+		}
+		TRY(db_keys_query(c, keys_insert, NULL, A_UUID(coop), A_UUIDS(members + from, some), A_BYTEAS(wrapped, some), A_TIME(clock_now())));
+		arena_rewind(c->arena, mark);
+	}
+	return ERR_OK;
 }
 
 enum err keyring_destroy(struct call *c, struct uuid coop, struct uuid member)
