@@ -50,7 +50,7 @@ COMMENT ON COLUMN onward_word.replacement IS 'correct: the id, of the same home,
 COMMENT ON COLUMN onward_word.line IS 'The line, byte for byte';
 COMMENT ON COLUMN onward_word.digest IS 'SHA-256 of the line';
 COMMENT ON COLUMN onward_word.via IS 'Key name of the partner who handed it over: where the receipt goes';
-COMMENT ON COLUMN onward_word.counts IS 'Signed by the item''s home, or by the partner whom we have it from; others are kept, answered, and change nothing';
+COMMENT ON COLUMN onward_word.counts IS 'Signed by the item''s home. Others count for what that very partner gave us, and nothing else';
 COMMENT ON COLUMN onward_word.taken_at IS 'When it came';
 COMMENT ON COLUMN onward_word.erasure_id IS 'The request that carries it out here; NULL: nothing of it is here';
 COMMENT ON COLUMN onward_word.answered_at IS 'When our receipt was sent; NULL: not yet';
@@ -59,6 +59,18 @@ CREATE INDEX onward_word_open ON onward_word (coop_id, home, id) WHERE erasure_i
 CREATE INDEX onward_word_of_erasure ON onward_word (coop_id, erasure_id, feed, idx) WHERE erasure_id IS NOT NULL;
 CREATE INDEX onward_word_unanswered ON onward_word (coop_id, via, feed, idx) WHERE answered_at IS NULL;
 CALL commonhold_wall_in('onward_word');
+
+CREATE TABLE onward_home (
+	coop_id uuid NOT NULL REFERENCES coop,
+	home    text NOT NULL,
+	keys    text NOT NULL,
+	PRIMARY KEY (coop_id, home)
+);
+COMMENT ON TABLE onward_home IS 'Keys of co-ops that are no peers and whose words or receipts are passed on: followed from their names, the longest chain that was seen.';
+COMMENT ON COLUMN onward_home.coop_id IS 'The co-op that knows it';
+COMMENT ON COLUMN onward_home.home IS 'Its key name';
+COMMENT ON COLUMN onward_home.keys IS 'Its keys.json';
+CALL commonhold_wall_in('onward_home');
 
 -- ---- What partners owe, and their receipts ----
 

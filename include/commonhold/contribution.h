@@ -9,6 +9,7 @@
 
 #include "clock.h"
 #include "crypto.h"
+#include "id.h"
 #include "json.h"
 #include "policy_vocab.h"
 
@@ -50,6 +51,12 @@ enum contribution_sensitive {
 	CONTRIBUTION_THIRD_PARTY = 1 << 2,
 };
 
+/* What a contribution was made from: "derived_from":[{"rid":…,"copied":BOOL},…]. `copied`: content of the source is in it, so that it goes when the source is erased. */
+#define CONTRIBUTION_SOURCES 16
+struct derivation { struct str home; /* key name */ struct uuid source; bool copied; };
+/* Reads that member, or the whole object that has it, of what a schema has let pass or a partner sent; what is no rid is left out. At most CONTRIBUTION_SOURCES. */
+size_t derivation_read(struct arena *a, const struct json *derived_from, struct derivation **out);
+
 /* A contribution ready to be stored. Text is STR_NONE where nothing was said; memory of the call's arena. */
 struct contribution_draft {
 	enum policy_kind kind;                      /* which schema the content has */
@@ -64,6 +71,8 @@ struct contribution_draft {
 	struct str provider_terms;                  /* link to its terms */
 	struct str model;                           /* name of the model */
 	struct str source_system;                   /* imported from, e.g. "openassistant" */
+	struct derivation *derived;                 /* what it was made from */
+	size_t n_derived;
 	struct str record_schema;                   /* for records: the registered schema's name */
 	const struct json *record_data;             /* for records: what that schema must accept */
 	enum contribution_prompted prompted;        /* what brought it about */

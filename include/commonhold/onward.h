@@ -26,12 +26,12 @@
 #include "crypto.h"
 #include "job.h"
 #include "json.h"
+#include "keychain.h"
 #include "tombstone.h"
 
 #define ONWARD_RECEIPT_TYPE "application/vnd.commonhold.partner-receipt+json"
 #define ONWARD_LINES 500      /* tombstones in one message */
 #define ONWARD_RANGES 2000    /* stretches of idx in one receipt */
-#define ONWARD_SOURCES 16     /* records that one contribution may say it is derived from */
 
 /* ---- Taking what a home said ---- */
 
@@ -41,8 +41,8 @@
 struct onward_line { struct str line; /* as it stands in the feed, without "\n" */ struct tombstone said; /* the same, read (tombstone_take or onward_line_read) */ };
 struct onward_taken { int64_t kept, known, skipped; /* lines */ int64_t withdrawn; /* items and origins that we hold */ };
 CH_CHECK enum err onward_take(struct call *c, struct uuid coop, struct str via, struct str feed, const struct onward_line *lines, size_t n, struct onward_taken *out);
-/* Reads one line by itself and checks its own signature under any of these keys; a chain is not looked at. ERR_CORRUPT. Pure. */
-CH_CHECK enum err onward_line_read(struct arena *a, struct str line, const uint8_t (*public_keys)[32], size_t n_keys, struct onward_line *out, struct error *e);
+/* Reads one line by itself and checks its own signature, by a key that was in force when it was made; the lines before it are not looked at. ERR_CORRUPT. Pure. */
+CH_CHECK enum err onward_line_read(struct arena *a, struct str line, const struct keychain *keys, struct onward_line *out, struct error *e);
 /* Carries out what was said about items that are here by now: after records have come in (merge_apply), in the same transaction. *withdrawn may be NULL. Inside; takes the pool's lock. */
 CH_CHECK enum err onward_settle(struct call *c, struct uuid coop, int64_t *withdrawn);
 /* Which of a home's ids were erased or corrected there, so that no record may come in under them: gone[i]. Inside. */
@@ -58,11 +58,9 @@ struct sha256 onward_mark(const uint8_t key[32], struct sha256 content);
 
 /* ---- Derived records ---- */
 
-/* A contribution may say what it was made from: "derived_from":[{"rid":…,"copied":BOOL},…] (schemas/contribution.json). The editor of a foreign record is the home of the edit, under an id of its
- * own; the source stays as it is. `copied`: content of the source is in it; then it goes when the source is erased, here and, by its own tombstone, everywhere. */
-struct derivation { struct str home; /* key name */ struct uuid source; bool copied; };
-/* Reads the member; absent or wrong: 0. At most ONWARD_SOURCES. */
-size_t derivation_read(struct arena *a, const struct json *derived_from, struct derivation **out);
+/* A contribution may say what it was made from (contribution.h, "derived_from"). The editor of a foreign record is the home of the edit, under an id of its own; the source stays as it is. What has
+ * content of the source in it goes when the source is erased, here or at its home, and so does what was copied from that: as a request of the instance's own (ERASURE_RULE, reason "derived"), with
+ * tombstones like any other. The job "onward.derived" {"coop","line"} finds it; it is queued by tombstones, and by contributions that say they hold copies. */
 
 /* ---- For the person ---- */
 
@@ -86,8 +84,11 @@ CH_CHECK enum err onward_tombstones_take(struct call *c, struct uuid coop, const
 CH_CHECK enum err onward_receipt_take(struct call *c, struct uuid coop, const struct message *m);
 /* Tells the domains below whom to call: erasures as they are carried, purges, the ladder. Once, at start. */
 void onward_start(void);
-/* "onward.tell" {"coop","erasure"}: messages to partners about one request. "onward.receipt" {"coop","line"}: receipts that are due. "merge.ended" {"coop","agreement"}: what the agreement says of
- * the items that came by it: erase, or keep (they stay, in no new release, since their source has ended). */
+/* Whether a partner has not confirmed a deletion for so long that nothing more is sent to it (DUTY_BLOCKED). Inside. */
+CH_CHECK enum err onward_blocked(struct call *c, struct uuid coop, struct str partner, bool *blocked);
+/* "onward.tell" {"coop","erasure"}: messages to partners about one request. "onward.receipt" {"coop","line"}: receipts that are due. "onward.embargo" {"coop","erasure"}: one of origins is over.
+ * "onward.derived" {"coop","line"}: copies of what was erased. "onward.suspend" {"coop","agreement"}: a partner did not confirm. "merge.ended" {"coop","agreement"}: what the agreement says of the items that came by it: erase, or keep (they stay, in no new
+ * release, since their source has ended). */
 extern const struct job_kind onward_jobs[];
 
 #endif

@@ -78,6 +78,10 @@ struct pool_import_report {
 };
 CH_CHECK enum err pool_import(struct call *c, struct uuid coop, const struct pool_import *how, const struct import_source *source, struct pool_import_report *out);
 
+/* Notes what items were made from, and has those looked for that were copied from what is erased by now (job "onward.derived"). For who writes rows of contribution, in that transaction. Inside. */
+struct pool_derivation { struct uuid item; struct str home; /* key name */ struct uuid source; bool copied; };
+CH_CHECK enum err pool_derive(struct call *c, struct uuid coop, const struct pool_derivation *d, size_t n);
+
 /* What a contribution is, for lists and pages. */
 struct contribution {
 	struct uuid id, member;
@@ -228,26 +232,6 @@ struct pool_backups pool_backups_until(instant at);
 /* Co-ops whose charter promises that backups go earlier than the instance keeps them. Outside a transaction. */
 struct pool_overlong { struct str coop_name; int64_t days; /* promised */ };
 CH_CHECK enum err pool_backups_overlong(struct call *c, struct pool_overlong **out, size_t *n);
-
-/* ---- Handing over ---- */
-
-/* An item with everything that its home hands over with it; valid during the callback. */
-struct pool_handed {
-	struct uuid id;
-	int64_t item_no;
-	uint32_t member_no;
-	unsigned kind, licence;
-	struct str lang;
-	struct sha256 hash;      /* of the content */
-	instant at;              /* when it was contributed */
-	int64_t leaf;            /* in the co-op's log */
-	uint8_t salt[32];        /* of the commitment there */
-	struct str content, facts;
-};
-typedef enum err (*pool_handed_fn)(void *arg, const struct pool_handed *item);
-/* What stands of the items of these members (numbers), approved and neither withdrawn, embargoed nor restricted, in order of item number and of leaf; page by page, in the caller's transaction,
- * which sees one snapshot. That they want it handed over is for the caller to have made sure of. Inside. */
-CH_CHECK enum err pool_hand_over(struct call *c, struct uuid coop, const int64_t *member_nos, size_t n, pool_handed_fn fn, void *arg);
 
 extern const struct job_kind pool_jobs[];
 

@@ -56,6 +56,7 @@ static inline bool tombstone_purges(enum tombstone_kind k) { return k == TOMBSTO
 
 struct tombstone_draft {
 	struct uuid item;            /* contribution */
+	struct str home;             /* key name of the co-op whose item it is, and its replacement; absent: this one */
 	enum tombstone_kind kind;
 	struct str reason_code;      /* lower-case words with underscores, of a fixed set; no free text */
 	const struct str *releases;  /* versions that held it, oldest first (release_holding_versions) */

@@ -14,7 +14,9 @@ SQL(carry_set_marked, "UPDATE erasure SET marked_at = commonhold_now() WHERE coo
 SQL(carry_set_upto, "UPDATE erasure SET purged_upto = $3, first_idx = $4, last_idx = $5 WHERE coop_id = $1 AND id = $2");
 SQL(carry_set_key_gone, "UPDATE erasure SET key_gone_at = $3 WHERE coop_id = $1 AND id = $2");
 SQL(carry_set_gone, "UPDATE erasure SET key_gone_at = $3, backups_until = $4 WHERE coop_id = $1 AND id = $2");
-SQL(carry_ids, "SELECT id FROM contribution WHERE coop_id = $1 AND item_no = ANY ($2) ORDER BY item_no");
+SQL(carry_ids,
+	"SELECT c.id, o.key_name FROM contribution c LEFT JOIN origin_coop o ON o.coop_id = c.coop_id AND o.no = (c.more >> 24) & 255 "
+	"WHERE c.coop_id = $1 AND c.item_no = ANY ($2) ORDER BY c.item_no");
 SQL(carry_held_insert, "INSERT INTO erasure_held (coop_id, erasure_id, item_no) SELECT $1, $2, unnest($3::bigint[]) ON CONFLICT DO NOTHING");
 SQL(carry_held_count, "UPDATE erasure SET n_held = (SELECT count(*) FROM erasure_held h WHERE h.coop_id = $1 AND h.erasure_id = $2) WHERE coop_id = $1 AND id = $2");
 /* Held no longer: the bit of the hold (15) is gone. */
@@ -78,7 +80,7 @@ static enum err drafts_of(struct call *c, const struct erasure *e, const struct 
 		struct str *versions;
 		struct tombstone_draft *d = &(*out)[i];
 		*d = (struct tombstone_draft){
-			.item = row_uuid(&r, (int)i, 0), .kind = tombstone_of(e->kind), .reason_code = e->reason_code, .effective = e->effective_at, .purge_by = e->effective_at + charter->purge_days * CLOCK_DAY,
+			.item = row_uuid(&r, (int)i, 0), .home = row_str(&r, (int)i, 1), .kind = tombstone_of(e->kind), .reason_code = e->reason_code, .effective = e->effective_at, .purge_by = e->effective_at + charter->purge_days * CLOCK_DAY,
 			.until = e->until, .replacement = e->replacement, .erasure = e->id,
 		};
 		d->n_releases = release_holding_versions(c->arena, h, i, &versions);
@@ -127,9 +129,9 @@ static enum err step_group(struct call *c, struct erasure_locked *l, const int64
 	const struct erasure *e = &l->e;
 	TRY(charter_current(c, e->coop, &charter));
 	TRY(release_holding(c, e->coop, items, n, &holding));
+	TRY(drafts_of(c, e, &charter, items, n, &holding, &drafts)); /* before the purge, which may forget where they come from */
 	if (purges(e))
 		TRY(purge_group(c, e, items, n));
-	TRY(drafts_of(c, e, &charter, items, n, &holding, &drafts));
 	TRY(tombstone_append(c, e->coop, drafts, n, &from));
 	TRY(tombstone_of_erasure(c, e->coop, e->id, &first, &last, &count));
 	if (purges(e))

@@ -24,8 +24,9 @@ enum err mirror_owe_partner(struct call *c, struct uuid coop, const struct partn
 	}
 	if (d->n == 0)
 		return ERR_OK;
-	return db_exec(c, partner_owes, A_UUID(coop), A_UUID(d->erasure), A_I64S(d->idx, d->n), A_UUID(uuid_new()), A_STR(d->partner), A_STR(d->name.n ? d->name : d->partner), A_STR(d->through),
-		A_I64(first), A_I64(upto), A_TIME(d->due));
+	TRY(db_exec(c, partner_owes, A_UUID(coop), A_UUID(d->erasure), A_I64S(d->idx, d->n), A_UUID(uuid_new()), A_STR(d->partner), A_STR(d->name.n ? d->name : d->partner), A_STR(d->through),
+		A_I64(first), A_I64(upto), A_TIME(d->due)));
+	return mirror_measure(c, coop);
 }
 
 enum err mirror_partner_said(struct call *c, struct uuid coop, const struct partner_duty *d, struct str method, bool *confirmed)
@@ -39,5 +40,6 @@ enum err mirror_partner_said(struct call *c, struct uuid coop, const struct part
 	if (!*confirmed || row_bool(&r, 0, 1))
 		return ERR_OK;
 	TRY(db_exec(c, partner_met, A_UUID(coop), A_UUID(d->erasure), A_STR(d->partner), A_STR(method)));
+	TRY(mirror_measure(c, coop));
 	return duty_settle(c, coop, &d->erasure, 1);
 }

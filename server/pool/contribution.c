@@ -90,7 +90,7 @@ static struct buf *arena_buf(struct arena *a, size_t usual)
 /* Everything but kind and content, in canonical order of members. */
 static void write_circumstances(struct buf *out, const struct json *submitted)
 {
-	static const char *const members[] = { "ai_preferences", "application", "attribution", "created", "friction", "lang", "licence", "model", "processing",
+	static const char *const members[] = { "ai_preferences", "application", "attribution", "created", "derived_from", "friction", "lang", "licence", "model", "processing",
 		"prompted", "provider", "sensitive", "source" };
 	char before = '{';
 	for (size_t i = 0; i < CH_LEN(members); i++) {
@@ -116,7 +116,24 @@ static size_t text_bytes(const struct json *content)
 	return n;
 }
 
-static void read_circumstances(const struct json *submitted, struct contribution_draft *d)
+size_t derivation_read(struct arena *a, const struct json *derived_from, struct derivation **out)
+{
+	size_t n = 0;
+	if (json_is(derived_from, JSON_OBJECT))
+		derived_from = json_get(derived_from, "derived_from");
+	if (!json_is(derived_from, JSON_ARRAY) || derived_from->count == 0)
+		return 0;
+	*out = ARENA_ARRAY(a, CONTRIBUTION_SOURCES, struct derivation);
+	json_each (one, derived_from) {
+		struct derivation d = { .copied = json_bool(json_get(one, "copied"), false) };
+		if (n == CONTRIBUTION_SOURCES || !rid_parse(json_member_text(one, "rid"), &d.home, &d.source))
+			continue;
+		(*out)[n++] = d;
+	}
+	return n;
+}
+
+static void read_circumstances(struct arena *a, const struct json *submitted, struct contribution_draft *d)
 {
 	const struct json *provider = json_get(submitted, "provider");
 	d->lang = json_member_text(submitted, "lang");
@@ -126,6 +143,7 @@ static void read_circumstances(const struct json *submitted, struct contribution
 	d->provider = json_member_text(provider, "name");
 	d->provider_terms = json_member_text(provider, "terms");
 	d->model = json_member_text(submitted, "model");
+	d->n_derived = derivation_read(a, json_get(submitted, "derived_from"), &d->derived);
 	d->source_system = json_member_text(json_get(submitted, "source"), "system");
 	d->prompted = word_number(prompted_words, CH_LEN(prompted_words), submitted, "prompted");
 	d->friction = word_number(friction_words, CH_LEN(friction_words), submitted, "friction");
@@ -161,6 +179,6 @@ enum err contribution_canonical(struct arena *a, const struct contribution_schem
 		out->record_schema = json_member_text(content, "schema");
 		out->record_data = json_get(content, "data");
 	}
-	read_circumstances(submitted, out);
+	read_circumstances(a, submitted, out);
 	return ERR_OK;
 }

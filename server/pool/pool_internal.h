@@ -66,6 +66,8 @@ struct item {
 	struct str lang;
 	struct str preferences;     /* that string, word for word */
 	struct str sealed, facts;   /* content, and its circumstances, under the member's key */
+	struct pool_derivation *derived; /* what it was made from */
+	size_t n_derived;
 	struct str leaf;            /* data of its leaf in the log, canonical JSON */
 	struct str rid;             /* dc:<coop>:<id> */
 	bool content_written;       /* before the pool's lock was taken */

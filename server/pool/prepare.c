@@ -251,6 +251,15 @@ static void write_leaf(struct arena *a, const struct intake *in, struct item *ou
 	out->leaf = str_make(leaf, (size_t)(to - leaf));
 }
 
+static void note_derived(struct arena *a, const struct contribution_draft *d, struct item *out)
+{
+	if (d->n_derived == 0)
+		return;
+	out->derived = ARENA_ARRAY(a, d->n_derived, struct pool_derivation);
+	for (size_t i = 0; i < d->n_derived; i++)
+		out->derived[out->n_derived++] = (struct pool_derivation){ out->id, str_copy(a, d->derived[i].home), d->derived[i].source, d->derived[i].copied };
+}
+
 enum err item_prepare(struct arena *a, struct arena *scratch, const struct intake *in, instant at, const struct json *submission, struct item *out, struct error *e)
 {
 	const struct contribution_schemas *known;
@@ -282,6 +291,7 @@ enum err item_prepare(struct arena *a, struct arena *scratch, const struct intak
 		.preferences = d.ai_preferences.p ? str_copy(a, d.ai_preferences) : STR_NONE, .deny = denied_uses(d.ai_preferences),
 	};
 	memcpy(out->salt, random.salt, sizeof(out->salt));
+	note_derived(a, &d, out);
 	seal_content(a, in, d.content, facts_write(scratch, d.circumstances, &report), out);
 	write_leaf(a, in, out);
 	return ERR_OK;

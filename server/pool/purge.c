@@ -22,6 +22,7 @@ SQL(contents_delete,
 	"DELETE FROM contribution_content k USING (SELECT unnest($2)::integer AS shard, unnest($3) AS id) d WHERE k.coop_id = $1 AND k.shard = d.shard AND k.id = d.id");
 SQL(reasons_empty, "UPDATE moderation_decision SET reason = '', sealed_reason = NULL WHERE coop_id = $1 AND contribution_id = ANY ($2) AND (reason <> '' OR sealed_reason IS NOT NULL)");
 SQL(statements_delete, "DELETE FROM statement WHERE coop_id = $1 AND item_id = ANY ($2)");
+SQL(derivations_delete, "DELETE FROM derivation WHERE coop_id = $1 AND id = ANY ($2)");
 SQL(segments_delete, "DELETE FROM pool_segment WHERE coop_id = $1 AND no = ANY ($2)");
 /* Answers are kept sealed, but beside them a digest of what was sent. */
 SQL(answers_forget,
@@ -94,6 +95,7 @@ static enum err empty_items(struct call *c, struct uuid coop, const struct leavi
 	TRY(db_queue(c, contents_delete, A_UUID(coop), A_I64S(l->shards, n), A_UUIDS(l->ids, n)));
 	TRY(db_queue(c, reasons_empty, A_UUID(coop), A_UUIDS(l->ids, n)));
 	TRY(db_queue(c, statements_delete, A_UUID(coop), A_UUIDS(l->ids, n)));
+	TRY(db_queue(c, derivations_delete, A_UUID(coop), A_UUIDS(l->ids, n)));
 	TRY(db_queue(c, segments_delete, A_UUID(coop), A_I64S(l->segments, l->n_segments)));
 	return db_exec(c, answers_forget, A_UUID(coop), A_UUIDS(l->members, n));
 }

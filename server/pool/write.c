@@ -445,10 +445,26 @@ static enum err write_preferences(struct call *c, const struct intake *in, insta
 	return ERR_OK;
 }
 
+static enum err write_derived(struct call *c, const struct intake *in, const struct writing *k)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < k->n; i++)
+		n += k->item[i]->n_derived;
+	if (n == 0)
+		return ERR_OK;
+	struct pool_derivation *all = ARENA_ARRAY(c->arena, n, struct pool_derivation);
+	n = 0;
+	for (size_t i = 0; i < k->n; i++)
+		for (size_t d = 0; d < k->item[i]->n_derived; d++)
+			all[n++] = k->item[i]->derived[d];
+	return pool_derive(c, in->coop, all, n);
+}
+
 enum err item_write_besides(struct call *c, const struct intake *in, instant at, struct item *item)
 {
 	struct writing k = { .n = 1, .item = &item };
 	TRY(write_holds(c, in, at, &k));
+	TRY(write_derived(c, in, &k));
 	return write_preferences(c, in, at, &k);
 }
 
@@ -485,6 +501,7 @@ static enum err write_all(struct call *c, const struct intake *in, instant at, c
 	TRY(db_queue(c, member_count, A_UUID(in->coop), A_UUID(in->member), A_I64((int64_t)k->n)));
 	TRY(db_queue(c, head_advance, A_UUID(in->coop), A_I64((int64_t)k->n)));
 	TRY(write_preferences(c, in, at, k));
+	TRY(write_derived(c, in, k));
 	TRY(db_push(c));
 	return append_leaves(c, in, place, k);
 }

@@ -67,6 +67,7 @@ struct making {
 static void line_parts(struct arena *a, const struct making *m, const struct tombstone_draft *d, int64_t idx, struct buf *before, struct buf *after)
 {
 	struct json_writer w;
+	struct str home = d->home.p ? d->home : m->coop;
 	jw_init(&w, before);
 	jw_object(&w);
 	jw_kstr(&w, "effective", clock_format(a, hour_up(d->effective)));
@@ -81,10 +82,10 @@ static void line_parts(struct arena *a, const struct making *m, const struct tom
 		jw_str(&w, d->releases[i]);
 	jw_end_array(&w);
 	if (!uuid_is_nil(d->replacement))
-		jw_kstr(&w, "replacement", rid_format(a, m->coop, d->replacement));
+		jw_kstr(&w, "replacement", rid_format(a, home, d->replacement));
 	jw_key(&w, "rid");
 	jw_array(&w);
-	jw_str(&w, rid_format(a, m->coop, d->item));
+	jw_str(&w, rid_format(a, home, d->item));
 	jw_end_array(&w);
 	buf_addf(after, ",\"t\":\"%.*s\"", STR_ARG(m->made_at));
 	if (d->kind == TOMBSTONE_EMBARGO) {
