@@ -220,3 +220,30 @@ CREATE UNIQUE INDEX one_contributor_is_linked_once ON link (coop_id, home, contr
 CREATE UNIQUE INDEX a_link_code_is_known_once ON link (coop_id, home, code) WHERE code IS NOT NULL;
 CREATE INDEX link_of_member ON link (coop_id, member_id);
 CALL commonhold_wall_in('link');
+
+-- A guest who comes after their link was proved is linked at once.
+CREATE FUNCTION guest_is_linked() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	IF NEW.linked_member IS NULL THEN
+		NEW.linked_member := (SELECT l.member_id FROM link l WHERE l.coop_id = NEW.coop_id AND l.home = NEW.home AND l.contributor = NEW.contributor AND l.state = 'standing');
+	END IF;
+	RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION guest_is_linked() IS 'Trigger: who has proved to be a member here is known as that member when their items come';
+CREATE TRIGGER guest_is_linked BEFORE INSERT ON guest FOR EACH ROW EXECUTE FUNCTION guest_is_linked();
+
+-- Whoever leaves is nobody here whom a guest could be.
+CREATE FUNCTION links_end_with_membership() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	UPDATE link SET state = 'ended', state_at = commonhold_now() WHERE coop_id = NEW.coop_id AND member_id = NEW.id AND state IN ('offered', 'standing');
+	IF FOUND THEN
+		UPDATE guest SET linked_member = NULL WHERE coop_id = NEW.coop_id AND linked_member = NEW.id;
+		UPDATE guest_head SET changes = changes + 1 WHERE coop_id = NEW.coop_id;
+	END IF;
+	RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION links_end_with_membership() IS 'Trigger: links end when the membership does';
+CREATE TRIGGER links_end_with_membership AFTER UPDATE OF state ON membership FOR EACH ROW WHEN (NEW.state IN ('left', 'removed') AND OLD.state <> NEW.state)
+	EXECUTE FUNCTION links_end_with_membership();

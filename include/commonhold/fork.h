@@ -89,6 +89,9 @@ struct fork_request {
 	struct str url;            /* base address of its instance */
 	struct str text;           /* the signed request, as it is handed over */
 };
+#define FORK_REQUEST_TYPE "application/vnd.commonhold.fork-request+json"
+#define FORK_REQUEST_MAX (16 * KIB)
+#define FORK_TYPE "application/vnd.commonhold.fork+json" /* of fork.dsse.json, over the bytes of fork.json */
 /* Makes the key of a fork that is to be founded here. */
 CH_CHECK enum err fork_request_make(struct call *c, struct fork_request *out);
 CH_CHECK enum err fork_request_read(struct arena *a, struct str text, struct fork_request *out, struct error *e);

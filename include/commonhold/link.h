@@ -17,7 +17,6 @@
 #define LINK_CODE_TEXT 29              /* as fork.h's claim: six groups of four letters and digits */
 #define LINK_CODE_LIFE (1 * CLOCK_DAY) /* from being given to being brought */
 #define LINKS_OPEN 5                   /* codes that one member may have out at once */
-#define LINK_TRIES 10                  /* wrong codes of one member in a day */
 
 /* X(name, word, sentence) */
 #define LINK_STATES(X) \
@@ -32,6 +31,7 @@ enum link_state {
 	LINK_STATE_COUNT
 };
 const char *link_state_word(unsigned state);
+const char *link_state_sentence(unsigned state);
 
 struct link {
 	struct uuid coop, id;
@@ -51,8 +51,14 @@ CH_CHECK enum err link_prove(struct call *c, struct uuid coop, struct uuid peer,
 /* The acting member's links; and ending one, here and there. What each account said itself stands on. */
 CH_CHECK enum err link_list(struct call *c, struct uuid coop, struct link **out, size_t *n);
 CH_CHECK enum err link_end(struct call *c, struct uuid coop, struct uuid id, struct link *out);
-/* A guest is a member of ours, as they have proved: written into the guest's row now, or when the guest comes; inside. */
-CH_CHECK enum err link_note(struct call *c, struct uuid coop, struct str home, struct str contributor, struct uuid member);
+/* Somebody has shown otherwise (the claim of a fork) that a contributor of a home is a member of ours. ERR_EXISTS where that one is linked with somebody else. Inside. */
+CH_CHECK enum err link_claimed(struct call *c, struct uuid coop, struct str home, const uint8_t contributor[16], struct uuid member);
+
+/* Messages "link.offered", "link.proved", "link.ended" (message.h), inside the inbox's transaction. */
+struct message;
+CH_CHECK enum err link_take_offered(struct call *c, struct uuid coop, const struct message *m);
+CH_CHECK enum err link_take_proved(struct call *c, struct uuid coop, const struct message *m);
+CH_CHECK enum err link_take_ended(struct call *c, struct uuid coop, const struct message *m);
 
 /* ---- Which co-op holds what of mine ---- */
 
@@ -85,6 +91,6 @@ CH_CHECK enum err holds_get(struct call *c, struct uuid coop, struct uuid member
 /* Of the acting member. */
 CH_CHECK enum err holds_mine(struct call *c, struct uuid coop, struct holds **out, size_t *n);
 /* As schemas/holds.json has them. */
-void holds_write(struct json_writer *w, const struct holds *holds, size_t n);
+void holds_write(struct json_writer *w, struct arena *a, const struct holds *holds, size_t n);
 
 #endif

@@ -233,6 +233,26 @@ struct pool_backups pool_backups_until(instant at);
 struct pool_overlong { struct str coop_name; int64_t days; /* promised */ };
 CH_CHECK enum err pool_backups_overlong(struct call *c, struct pool_overlong **out, size_t *n);
 
+/* ---- Handing over ---- */
+
+/* An item with everything that its home hands over with it; valid during the callback. */
+struct pool_handed {
+	struct uuid id;
+	int64_t item_no;
+	uint32_t member_no;
+	unsigned kind, licence;
+	struct str lang;
+	struct sha256 hash;      /* of the content */
+	instant at;              /* when it was contributed */
+	int64_t leaf;            /* in the co-op's log */
+	uint8_t salt[32];        /* of the commitment there */
+	struct str content, facts;
+};
+typedef enum err (*pool_handed_fn)(void *arg, const struct pool_handed *item);
+/* What stands of the items of these members (numbers), approved and neither withdrawn, embargoed nor restricted, in order of item number and of leaf; page by page, in the caller's transaction,
+ * which sees one snapshot. That they want it handed over is for the caller to have made sure of. Inside. */
+CH_CHECK enum err pool_hand_over(struct call *c, struct uuid coop, const int64_t *member_nos, size_t n, pool_handed_fn fn, void *arg);
+
 extern const struct job_kind pool_jobs[];
 
 #endif

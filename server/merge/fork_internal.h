@@ -6,6 +6,8 @@
 #include "commonhold/fork.h"
 #include "commonhold/lineage.h"
 #include "commonhold/link.h"
+#include "commonhold/tar.h"
+#include "commonhold/zst.h"
 
 /* ---- Codes that people carry from one co-op to another ---- */
 
@@ -28,6 +30,52 @@ CH_CHECK enum err fork_leaf(struct call *c, struct uuid coop, const char *type, 
 void lineage_node_write(struct json_writer *w, struct arena *a, const struct lineage_node *node);
 /* Reads "nodes" of a lineage. Checks form alone. */
 CH_CHECK enum err lineage_nodes_read(struct arena *a, const struct json *nodes, struct lineage_node **out, size_t *n, struct error *e);
+
+/* ---- Links ---- */
+
+struct link_row {
+	struct link link;
+	struct uuid member;       /* of ours; nil: not known yet */
+	uint8_t contributor[16];  /* of theirs, once link.contributor is there */
+};
+#define A_NULL_BYTES ((struct db_arg){ .type = DB_BYTEA, .null = true })
+
+/* ---- Folders that are exported ---- */
+
+#define FORK_MANIFEST_MAX (8 * MIB)
+#define FORK_CHARTERS_MAX (128 * MIB)
+#define FORK_PART_BYTES ((int64_t)192 << 20) /* raw bytes from which a part goes on in another file */
+/* One file, as a manifest says it. */
+struct fork_file {
+	struct str path;
+	int64_t lines, size, raw_size;
+	struct sha256 sha256, raw_sha256;
+};
+struct fork_folder {
+	struct call *c;
+	const char *dir;          /* made by us: nobody else writes there */
+	struct fork_file *files;
+	size_t n, room;
+	struct zst_writer *zst;   /* the part at hand; NULL: none */
+	const char *part;         /* its name */
+	int part_no;              /* its number */
+	int64_t lines;            /* in it */
+};
+/* The folder must not exist. */
+CH_CHECK enum err fork_folder_make(struct call *c, const char *dir, struct fork_folder *out);
+/* A whole file at once. */
+CH_CHECK enum err fork_folder_put(struct fork_folder *f, struct str name, struct str bytes, int64_t lines);
+/* Notes a file that was written there otherwise. */
+CH_CHECK enum err fork_folder_note(struct fork_folder *f, struct str name);
+/* A line of a compressed part, "records": files of it follow each other. Another part ends the one before. */
+CH_CHECK enum err fork_folder_line(struct fork_folder *f, const char *part, struct str line);
+CH_CHECK enum err fork_folder_end_part(struct fork_folder *f);
+/* The member "files" of a manifest, in order of path. */
+void fork_folder_list(struct fork_folder *f, struct json_writer *w);
+/* All of it as one .tar, which must not exist. */
+CH_CHECK enum err fork_folder_pack(struct fork_folder *f, const char *to, instant at);
+/* Takes it away again. */
+void fork_folder_remove(struct fork_folder *f);
 
 /* What others call a member: `m` is the membership. */
 #define MEMBER_NAME "CASE m.attribution WHEN 'public' THEN m.public_name WHEN 'pseudonym' THEN m.pseudonym ELSE 'member ' || m.number END"
