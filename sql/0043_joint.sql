@@ -92,26 +92,31 @@ CREATE TABLE release_joint (
 	maker           boolean NOT NULL,
 	partner         text NOT NULL,
 	partner_key     bytea NOT NULL,
+	partner_keys    text NOT NULL,
 	document        text NOT NULL,
 	document_sha256 bytea NOT NULL,
 	partner_charter text NOT NULL,
 	ours            bytea,
 	theirs          bytea,
+	their_leaves    bytea,
 	differs         text,
 	partner_state   text NOT NULL,
+	heard_at        timestamptz,
 	partner_ballot  text,
 	partner_version text,
 	partner_url     text,
+	manifest        text,
 	manifest_sha256 bytea,
-	signature       text,
+	signature       bytea,
 	published_at    timestamptz,
 	made_at         timestamptz NOT NULL,
 	PRIMARY KEY (coop_id, joint_id),
 	FOREIGN KEY (coop_id, release_id) REFERENCES release,
 	CONSTRAINT joint_digests_are_sha256 CHECK (length(document_sha256) = 32 AND length(manifest_sha256) = 32),
 	CONSTRAINT partner_key_is_ed25519 CHECK (length(partner_key) = 32),
+	CONSTRAINT signature_is_ed25519 CHECK (length(signature) = 64),
 	CONSTRAINT joint_sets_are_a_digest_and_its_buckets CHECK (length(ours) = 32 * 257 AND length(theirs) = 32 * 257),
-	CONSTRAINT partner_state_is_known CHECK (partner_state IN ('proposed', 'frozen', 'passed', 'failed', 'signed', 'published', 'withdrawn', 'cancelled'))
+	CONSTRAINT partner_state_is_known CHECK (partner_state IN ('proposed', 'frozen', 'passed', 'failed', 'published', 'withdrawn', 'cancelled'))
 );
 COMMENT ON TABLE release_joint IS 'A release that two co-ops make together, as one of them sees it (release_joint.h, joint.h).';
 COMMENT ON COLUMN release_joint.coop_id IS 'The co-op';
@@ -121,18 +126,22 @@ COMMENT ON COLUMN release_joint.agreement_id IS 'Under which agreement';
 COMMENT ON COLUMN release_joint.maker IS 'This co-op builds and publishes it';
 COMMENT ON COLUMN release_joint.partner IS 'Key name of the other';
 COMMENT ON COLUMN release_joint.partner_key IS 'The other''s Ed25519 key, which its signature is checked with';
+COMMENT ON COLUMN release_joint.partner_keys IS 'The other''s keys.json, which leads from its name to that key';
 COMMENT ON COLUMN release_joint.document IS 'What it is made by: canonical JSON, the same in both';
 COMMENT ON COLUMN release_joint.document_sha256 IS 'Its digest';
 COMMENT ON COLUMN release_joint.partner_charter IS 'The other''s charter, whose digest the document names';
 COMMENT ON COLUMN release_joint.ours IS 'Digest of the set that this co-op decided, and of its 256 buckets';
 COMMENT ON COLUMN release_joint.theirs IS 'The same as the other says it';
+COMMENT ON COLUMN release_joint.their_leaves IS 'The other''s leaves in the parts that differ, 32 bytes each, ascending';
 COMMENT ON COLUMN release_joint.differs IS 'Where the sets differ, or why the other does not sign';
 COMMENT ON COLUMN release_joint.partner_state IS 'What the other last said of it';
-COMMENT ON COLUMN release_joint.partner_ballot IS 'The other''s ballot, closed: canonical JSON {"id","digest","result","closed_at"}';
+COMMENT ON COLUMN release_joint.heard_at IS 'When the other wrote that: what it wrote before counts no more';
+COMMENT ON COLUMN release_joint.partner_ballot IS 'The other''s ballot, closed: canonical JSON {"closed_at","id"}';
 COMMENT ON COLUMN release_joint.partner_version IS 'The maker''s version of it';
 COMMENT ON COLUMN release_joint.partner_url IS 'Where the maker serves it';
-COMMENT ON COLUMN release_joint.manifest_sha256 IS 'The manifest that the partner signed';
-COMMENT ON COLUMN release_joint.signature IS 'The partner''s DSSE envelope over it';
+COMMENT ON COLUMN release_joint.manifest IS 'The manifest that the partner is asked to sign: canonical JSON';
+COMMENT ON COLUMN release_joint.manifest_sha256 IS 'Its digest';
+COMMENT ON COLUMN release_joint.signature IS 'The partner''s signature of it, as DSSE has it; void when another manifest takes its place';
 COMMENT ON COLUMN release_joint.published_at IS 'When the maker published it';
 COMMENT ON COLUMN release_joint.made_at IS 'When it was proposed';
 

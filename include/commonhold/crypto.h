@@ -57,6 +57,11 @@ CH_CHECK bool minisign_parse_key(struct arena *a, struct str line, uint8_t publi
 
 /* DSSE (in-toto envelope v1). The envelope is canonical JSON; several signatures where there are several keys. */
 struct str dsse_sign(struct arena *a, const struct sign_key *keys, size_t n, struct str payload_type, struct str payload);
+/* The same in two steps, for keys that are in different hands: one key's signature alone; whether it holds; and the envelope with signatures that were made elsewhere. */
+struct dsse_signature { uint8_t public_key[32], bytes[64]; };
+void dsse_signature_make(struct arena *a, const struct sign_key *k, struct str payload_type, struct str payload, struct dsse_signature *out);
+CH_CHECK bool dsse_signature_holds(struct arena *a, const struct dsse_signature *s, struct str payload_type, struct str payload);
+struct str dsse_write(struct arena *a, const struct dsse_signature *signatures, size_t n, struct str payload_type, struct str payload);
 /* Signatures that verify among the keys given must be at least `threshold`; hands out the payload. */
 CH_CHECK enum err dsse_verify(struct arena *a, struct str envelope, const uint8_t (*public_keys)[32], size_t n, size_t threshold, struct str payload_type, struct str *payload, struct error *e);
 /* The key id used in envelopes: hex SHA-256 of the public key. */

@@ -17,7 +17,7 @@
 #define RELEASE_STATES(X) \
 	X(SCHEDULED, "scheduled") X(FROZEN, "frozen") X(NOTICE, "notice") X(OPEN, "open") X(PASSED, "passed") X(FAILED, "failed") \
 	X(COOLING_OFF, "cooling_off") X(BUILDING, "building") X(PUBLISHED, "published") X(SUPERSEDED, "superseded") X(WITHDRAWN, "withdrawn") \
-	X(EXPIRED, "expired") X(CANCELLED, "cancelled") X(REDACTING, "redacting")
+	X(EXPIRED, "expired") X(CANCELLED, "cancelled") X(REDACTING, "redacting") X(JOINED, "joined") X(LEFT, "left")
 enum release_state {
 #define X(name, text) RELEASE_##name,
 	RELEASE_STATES(X)
@@ -31,6 +31,7 @@ bool release_table_ok(void);
 struct release {
 	struct uuid id, coop;
 	struct uuid ballot;               /* nil: none yet */
+	struct uuid joint;                /* of two co-ops together (release_joint.h); nil: of this one alone */
 	struct uuid previous;             /* the last one published when it was built; nil: none */
 	int charter;                      /* version whose rules it is under */
 	enum release_state state;

@@ -1,11 +1,16 @@
 /* release_joint.h - what a release has to know of the other co-op when two co-ops release together; the acts between the two are merge/joint.c's.
  *
  * Each co-op has a release of its own for it, with the same joint id, cut-off and document: the maker's becomes an artefact, the partner's ends in `joined`. Each decides its own pool by the
- * document's rules, which are the stricter of both charters and of the agreement. Both must come to the same set before anybody votes, and to the same set again when it is built.
+ * document's rules, which are the stricter of both charters and of the agreement; how people speak (defaults, delegations, consent) is their home's business on each side. Both must come to
+ * the same set before anybody votes, and to the same set again when it is built.
  *
  * The set is compared by federated ids, never by item numbers: an item is a leaf SHA-256("commonhold/joint/item/1\n" rid "\n" content hash), an exact duplicate one leaf for each of
  * its origins. Leaves are sorted and cut into 256 buckets by their first byte; the set's digest is over the document's digest and the buckets'. A difference so has a place.
- * This half never sends anything and never decides for the other co-op.
+ *
+ * The document is canonical JSON (schemas/joint_document.json), the same in both: {"agreement":HEX,"audience","charters":[{"coop","digest","name","version"},…] by key name,"cutoff","embargo":seconds,
+ * "id","k","kinds":[…],"licence_mode","maker":key name,"outputs":[SPDX…],"purposes":[…],"retention":seconds,"seed":HEX,"uses":[…],"uses_conditional":[…],"v":1}.
+ *
+ * This half never sends anything and never decides for the other co-op; what must be told queues the job "joint.tell".
  */
 #ifndef COMMONHOLD_RELEASE_JOINT_H
 #define COMMONHOLD_RELEASE_JOINT_H
@@ -16,12 +21,89 @@
 /* A set of items that both co-ops can come to by themselves. */
 struct joint_set {
 	struct sha256 *leaves;                /* sorted after joint_set_seal */
-	size_t n, cap;                        /* how many, and places there are */
+	size_t n;                             /* how many */
 	struct sha256 buckets[JOINT_BUCKETS]; /* of the sorted leaves with that first byte; zeros for an empty one */
 	struct sha256 digest;                 /* of "commonhold/joint/set/1\n", the document's digest and the buckets' */
 };
 struct sha256 joint_leaf(struct str rid, struct sha256 content);
 /* Sorts, drops what is there twice, digests. */
 void joint_set_seal(struct joint_set *set, struct sha256 document);
+/* The set as it is told: 32 bytes of its digest and 32 a bucket. And the digest of such a text, when the buckets are those that it is of; false otherwise. */
+#define JOINT_SET_BYTES (32 * (JOINT_BUCKETS + 1))
+struct str joint_set_bytes(struct arena *a, const struct joint_set *set);
+CH_CHECK bool joint_set_read(struct str bytes, struct sha256 document, struct sha256 *digest);
+
+/* What the other co-op last said of it. */
+#define JOINT_STATES(X) \
+	X(PROPOSED, "proposed")   /* scheduled there; its set may be known */ \
+	X(FROZEN, "frozen")       /* both sets are the same: the vote is under way there */ \
+	X(PASSED, "passed")       /* its members have agreed, and its cooling-off is over */ \
+	X(FAILED, "failed")       /* they have not, or too little was left */ \
+	X(PUBLISHED, "published") \
+	X(WITHDRAWN, "withdrawn") \
+	X(CANCELLED, "cancelled")
+enum joint_state {
+#define X(name, text) JOINT_##name,
+	JOINT_STATES(X)
+#undef X
+	JOINT_STATE_COUNT
+};
+const char *joint_state_name(enum joint_state s);
+CH_CHECK bool joint_state_parse(struct str word, enum joint_state *out);
+/* What a release's state is called towards the other co-op. */
+enum joint_state joint_state_of(enum release_state s);
+
+/* A joint release as one of the two co-ops sees it. */
+struct release_joint {
+	struct uuid coop, id, release, agreement; /* release: the co-op's own for it */
+	bool maker;                    /* this co-op builds and publishes it */
+	struct str partner;            /* key name of the other */
+	uint8_t partner_key[32];       /* that it signs with now */
+	struct str partner_keys;       /* its keys.json, which leads there from its name */
+	struct str document;           /* canonical JSON */
+	struct sha256 document_sha256; /* of it */
+	struct str partner_charter;    /* the other's charter, canonical JSON */
+	struct str ours, theirs;       /* sets as told (joint_set_bytes); absent: not known yet */
+	struct str their_leaves;       /* of the parts that differ, 32 bytes each; absent: not asked for */
+	struct str differs;            /* where the sets differ, or why the other does not sign; absent: nothing */
+	enum joint_state partner_state;
+	struct str partner_ballot;     /* JSON {"closed_at","id"} of the other's ballot; absent until it passed */
+	struct str partner_version, partner_url; /* the maker's version, and where it is; absent until it is published */
+	struct str manifest;           /* to be signed by the partner; absent: none yet */
+	struct sha256 manifest_sha256; /* of it; zeros */
+	struct str signature;          /* the partner's, 64 bytes; absent: none */
+	instant heard_at;              /* INSTANT_NONE: nothing was heard */
+	instant published_at;          /* INSTANT_NONE until then */
+};
+/* Both inside; ERR_NOT_FOUND. */
+CH_CHECK enum err release_joint_get(struct call *c, struct uuid coop, struct uuid id, struct release_joint *out);
+CH_CHECK enum err release_joint_take(struct call *c, struct uuid coop, struct uuid id, struct release_joint *out); /* locked for a change */
+/* Newest first, at most LIMIT_PAGE; inside. */
+CH_CHECK enum err release_joint_list(struct call *c, struct uuid coop, struct release_joint **out, size_t *n);
+
+/* Schedules the co-op's release for it; the fields of `in` up to partner_charter are given. ERR_EXISTS where another release has that cut-off. Inside. */
+CH_CHECK enum err release_joint_schedule(struct call *c, const struct release_joint *in, struct release *out);
+/* What the other has said, noted; what follows from it is queued or done: a set lets the freezing be tried again, `passed` lets the maker build, an end ends ours with the sentence `why`. Inside. */
+struct joint_word {
+	enum joint_state state;
+	instant at;                    /* when it was written: what was written before the last word heard is not heard */
+	struct str set, leaves;        /* absent: not said */
+	struct str ballot;             /* JSON; absent */
+	struct str manifest;           /* to be signed; absent */
+	struct str signature;          /* of the manifest with this digest; absent */
+	struct sha256 manifest_sha256;
+	struct str differs;            /* why it goes on trying; absent */
+	uint8_t key[32];               /* that the other signs with now */
+	struct str keys;               /* and its keys.json */
+	struct str version, url;       /* absent */
+	struct str why;                /* of an end; absent */
+};
+CH_CHECK enum err release_joint_hear(struct call *c, struct uuid coop, struct uuid id, const struct joint_word *word);
+/* What there is to say now. Inside. */
+CH_CHECK enum err release_joint_word(struct call *c, const struct release_joint *j, struct joint_word *out);
+/* Decides once more, compares with the manifest that the maker asks to have signed, and signs it or notes why not (job "joint.sign"). Opens its own transactions. */
+CH_CHECK enum err release_joint_sign(struct call *c, struct uuid coop, struct uuid id);
+/* Ends ours: cancelled before it is published, withdrawn after. Inside. */
+CH_CHECK enum err release_joint_end(struct call *c, const struct release_joint *j, struct str why);
 
 #endif

@@ -15,9 +15,19 @@ static struct str dsse_pae(struct arena *a, struct str type, struct str body)
 	return str_make(p, head.n + body.n);
 }
 
-struct str dsse_sign(struct arena *a, const struct sign_key *keys, size_t n, struct str payload_type, struct str payload)
+void dsse_signature_make(struct arena *a, const struct sign_key *k, struct str payload_type, struct str payload, struct dsse_signature *out)
 {
-	struct str message = dsse_pae(a, payload_type, payload);
+	memcpy(out->public_key, k->public_key, sizeof(out->public_key));
+	sign_bytes(k, dsse_pae(a, payload_type, payload), out->bytes);
+}
+
+bool dsse_signature_holds(struct arena *a, const struct dsse_signature *s, struct str payload_type, struct str payload)
+{
+	return verify_bytes(s->public_key, dsse_pae(a, payload_type, payload), s->bytes);
+}
+
+struct str dsse_write(struct arena *a, const struct dsse_signature *signatures, size_t n, struct str payload_type, struct str payload)
+{
 	struct str encoded = str_base64(a, payload.p, payload.n);
 	struct buf out;
 	buf_init(&out, encoded.n + payload_type.n * 6 + n * 256 + 256);
@@ -29,16 +39,22 @@ struct str dsse_sign(struct arena *a, const struct sign_key *keys, size_t n, str
 	jw_key(&w, "signatures");
 	jw_array(&w);
 	for (size_t i = 0; i < n; i++) {
-		uint8_t signature[64];
-		sign_bytes(&keys[i], message, signature);
 		jw_object(&w);
-		jw_kstr(&w, "keyid", key_id(a, keys[i].public_key));
-		jw_kstr(&w, "sig", str_base64(a, signature, sizeof(signature)));
+		jw_kstr(&w, "keyid", key_id(a, signatures[i].public_key));
+		jw_kstr(&w, "sig", str_base64(a, signatures[i].bytes, sizeof(signatures[i].bytes)));
 		jw_end_object(&w);
 	}
 	jw_end_array(&w);
 	jw_end_object(&w);
 	return buf_take(a, &out);
+}
+
+struct str dsse_sign(struct arena *a, const struct sign_key *keys, size_t n, struct str payload_type, struct str payload)
+{
+	struct dsse_signature *signatures = ARENA_ARRAY(a, n + 1, struct dsse_signature);
+	for (size_t i = 0; i < n; i++)
+		dsse_signature_make(a, &keys[i], payload_type, payload, &signatures[i]);
+	return dsse_write(a, signatures, n, payload_type, payload);
 }
 
 static bool signed_by(struct arena *a, const struct json *signature, const uint8_t public_key[32], struct str message)

@@ -56,6 +56,8 @@ static const struct { const char *type, *words; } sentences[] = {
 	{ "release.superseded", "A release was superseded" },
 	{ "release.withdrawn", "A release was withdrawn" },
 	{ "release.redacting", "A release is being made again without what was erased" },
+	{ "release.joined", "A release made with another co-op was published there" },
+	{ "release.left", "A release made with another co-op was withdrawn" },
 	{ "release.cleared", "The data of a withdrawn release were deleted" },
 	{ "deletion.received", "Somebody asked for a deletion for a member, who has to confirm it" },
 	{ "deletion.verified", "Somebody claimed that an item is about them" },

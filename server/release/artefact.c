@@ -1,7 +1,7 @@
 #include "commonhold/file.h"
 #include "commonhold/verify.h"
 
-#include "release_internal.h"
+#include "joint_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -161,6 +161,8 @@ static void manifest_text(struct artefact *a, struct json_writer *w)
 	jw_null(w);
 	write_files(w, a);
 	write_gates(w, a);
+	if (a->joint)
+		joint_manifest(a, w);
 	jw_kz(w, "line", "main");
 	jw_key(w, "log");
 	jw_object(w);
@@ -222,7 +224,8 @@ enum err manifest_write(struct artefact *a, struct sha256 *manifest)
 	struct str canonical = buf_take(a->d->arena, &b);
 	*manifest = sha256(canonical);
 	TRY(artefact_write(a, "manifest.json", canonical, false));
-	return artefact_write(a, "manifest.dsse.json", dsse_sign(a->d->arena, &a->key, 1, STR(RELEASE_PAYLOAD_TYPE), canonical), false);
+	struct str envelope = a->joint ? joint_envelope(a, canonical, *manifest) : dsse_sign(a->d->arena, &a->key, 1, STR(RELEASE_PAYLOAD_TYPE), canonical);
+	return artefact_write(a, "manifest.dsse.json", envelope, false);
 }
 
 static enum err sums_line(struct artefact *a, struct buf *out, struct str path, struct sha256 h)

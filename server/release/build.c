@@ -2,7 +2,7 @@
 #include "commonhold/log.h"
 #include "commonhold/verify.h"
 
-#include "release_internal.h"
+#include "joint_internal.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -159,9 +159,13 @@ static enum err build_staged(struct call *c, const struct release *r, const stru
 	TRY(ledger_key(c, r->coop, &a->key));
 	TRY(ledger_origin(c, r->coop, &a->origin));
 	TRY(next_version(c, d, a->previous, &a->version));
+	if (!uuid_is_nil(r->joint))
+		TRY(joint_artefact(a));
 	TRY(stage(c, r->coop, r->id, &a->dir));
 	TRY(base ? redact_shards_write(a) : shards_write(a));
 	TRY(documents_write(a));
+	if (a->joint)
+		TRY(joint_documents(a));
 	TRY(manifest_write(a, manifest));
 	a->memory = verify_memory_new(a->d->arena);
 	return check(c, a, true);
@@ -282,6 +286,8 @@ static enum err begin_building(struct call *c, struct uuid coop, struct uuid rel
 	} else if (*go && r->state == RELEASE_COOLING_OFF) {
 		TRY(release_move(c, r, RELEASE_BUILDING, STR_NONE));
 	}
+	if (*go && !uuid_is_nil(r->joint))
+		TRY(joint_may_build(c, r, go));
 	return db_commit(c);
 }
 
@@ -334,7 +340,16 @@ static enum err build_once(struct call *c, struct release *r, const struct relea
 		return ERR_OK;
 	}
 	TRY(build_staged(c, r, base, &d, &previous, &a, &manifest));
+	if (a.joint && !base && !a.joint->signed_by_both) {
+		*end = BUILD_WAITING;
+		TRY(joint_ask_signature(&a, manifest));
+	}
 	TRY(db_commit(c));
+	if (*end == BUILD_WAITING) {
+		secret_wipe(&a.key, sizeof(a.key));
+		decided_release(&d);
+		return ERR_OK;
+	}
 	TRY(publish(c, r, &a, &frozen, manifest, stale));
 	secret_wipe(&a.key, sizeof(a.key));
 	if (!*stale)

@@ -1,4 +1,4 @@
-#include "release_internal.h"
+#include "joint_internal.h"
 
 #include <stdlib.h>
 
@@ -132,6 +132,8 @@ static enum err prepare(struct call *c, struct uuid coop, const struct charter *
 	else
 		TRY(charter_current(c, coop, &d->charter));
 	release_spec(&d->charter, r, cutoff, at, &d->spec);
+	if (r && !uuid_is_nil(r->joint))
+		TRY(joint_spec(c, r, cutoff, at, d));
 	TRY(load_controls(c, cutoff, d));
 	int consent_words, defaults_words;
 	TRY(demand_oldest_words(c, coop, d->charter.version, &consent_words, &defaults_words));
@@ -171,7 +173,7 @@ static bool draws_lots(const struct policy_spec *spec)
 static bool columns_make(struct decided *d, bool identities)
 {
 	d->words = ARENA_ARRAY(d->arena, d->n, uint64_t);
-	d->more = policy_program_needs_more(d->program) ? ARENA_ARRAY(d->arena, d->n, uint64_t) : NULL;
+	d->more = identities || policy_program_needs_more(d->program) ? ARENA_ARRAY(d->arena, d->n, uint64_t) : NULL;
 	d->members = ARENA_ARRAY(d->arena, d->n, uint32_t);
 	d->shards = identities ? ARENA_ARRAY(d->arena, d->n, uint32_t) : NULL;
 	d->ids = identities || draws_lots(&d->spec) ? arena_array(d->arena, d->n, 16) : NULL;

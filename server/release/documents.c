@@ -3,7 +3,7 @@
 #include "commonhold/tombstone.h"
 #include "commonhold/words.h"
 
-#include "release_internal.h"
+#include "joint_internal.h"
 
 #include <errno.h>
 #include <stdio.h>

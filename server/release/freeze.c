@@ -1,6 +1,6 @@
 #include "commonhold/ballot.h"
 
-#include "release_internal.h"
+#include "joint_internal.h"
 
 SQL(release_set_frozen,
 	"UPDATE release SET frozen_at = commonhold_now(), candidates = $3, included = $4, contributors = $5, candidates_sha256 = $6 WHERE coop_id = $1 AND id = $2");
@@ -23,21 +23,23 @@ static struct str date_words(struct arena *a, instant t)
 }
 
 /* The members or admins are asked about exactly the set that was frozen. */
-static enum err ask(struct call *c, struct release *r, const struct decided *d)
+static enum err ask(struct call *c, struct release *r, const struct charter *charter)
 {
 	struct ballot_rule rule;
-	TRY(charter_rule(c->arena, &d->charter, "gate", &rule, &c->error));
+	TRY(charter_rule(c->arena, charter, "gate", &rule, &c->error));
 	const struct json *json;
 	TRY(json_parse(c->arena, rule.json, &json, &c->error));
 	struct str when = date_words(c->arena, r->cutoff_at);
-	instant opens = duration_add(clock_now(), d->charter.notice, 1);
+	instant opens = duration_add(clock_now(), charter->notice, 1);
 	struct ballot_draft draft = {
-		.kind = "release", .subject = r->id, .digest = r->candidates_sha256, .rule = json, .charter = d->charter.version, .opens_at = opens,
-		.closes_at = duration_add(opens, d->charter.voting, 1),
+		.kind = "release", .subject = r->id, .digest = r->candidates_sha256, .rule = json, .charter = charter->version, .opens_at = opens,
+		.closes_at = duration_add(opens, charter->voting, 1),
 		.title = str_fmt(c->arena, "Release of %.*s", STR_ARG(when)),
 		.question = str_fmt(c->arena, "Shall the %lld contributions by %lld members that were fixed on %.*s be released?", (long long)r->included,
 			(long long)r->contributors, STR_ARG(when)),
 	};
+	if (!uuid_is_nil(r->joint))
+		TRY(joint_question(c, r, when, &draft.title, &draft.question));
 	TRY(ballot_create(c, r->coop, &draft, &r->ballot));
 	TRY(db_exec(c, release_set_ballot, A_UUID(r->coop), A_UUID(r->id), A_UUID(r->ballot)));
 	return release_queue(c, r, "release.opened", opens);
@@ -67,10 +69,31 @@ static enum err take_charter_in_force(struct call *c, struct release *r)
 	return ERR_OK;
 }
 
+/* Decides, and keeps what was decided. A joint release is frozen only when the other co-op has come to the same set. */
+static enum err fix(struct call *c, struct release *r, bool *fixed)
+{
+	struct decided d;
+	TRY(decide_pool(c, r->coop, r, r->cutoff_at, r->cutoff_at, NULL, 0, &d));
+	TRY(db_exec(c, release_set_terms, A_UUID(r->coop), A_UUID(r->id), A_INT(r->charter), A_STR(release_spec_json(c->arena, &d.charter, r->cutoff_at, &d))));
+	r->candidates = (int64_t)d.n;
+	r->included = decided_included(&d);
+	r->contributors = (int64_t)d.report.contributors;
+	*fixed = uuid_is_nil(r->joint);
+	if (*fixed)
+		r->candidates_sha256 = decided_digest(&d);
+	else
+		TRY(joint_compare(c, r, &d, fixed));
+	TRY(db_exec(c, release_set_frozen, A_UUID(r->coop), A_UUID(r->id), A_I64(r->candidates), A_I64(r->included), A_I64(r->contributors),
+		A_BYTES(str_make(r->candidates_sha256.b, 32))));
+	return decided_store(c, r, "frozen", &d);
+}
+
 enum err release_freeze(struct call *c, struct uuid coop, struct uuid release)
 {
 	struct release r;
-	struct decided d;
+	struct charter charter;
+	enum joint_step step = JOINT_DECIDE;
+	bool paused, fixed;
 	TRY(decide_pack(c, coop));
 	TRY(db_begin_in(c, coop, DB_SERIAL));
 	TRY(release_take(c, coop, release, &r));
@@ -78,27 +101,25 @@ enum err release_freeze(struct call *c, struct uuid coop, struct uuid release)
 		return db_commit(c);
 	if (clock_now() < r.cutoff_at)
 		return fail(c, ERR_STATE, "The cut-off has not come yet.");
-	bool paused;
 	TRY(stop_if_paused(c, &r, &paused));
 	if (paused)
 		return db_commit(c);
 	TRY(take_charter_in_force(c, &r));
-	TRY(decide_pool(c, coop, &r, r.cutoff_at, r.cutoff_at, NULL, 0, &d));
-	TRY(db_exec(c, release_set_terms, A_UUID(coop), A_UUID(release), A_INT(r.charter), A_STR(release_spec_json(c->arena, &d.charter, r.cutoff_at, &d))));
-	r.candidates = (int64_t)d.n;
-	r.included = decided_included(&d);
-	r.contributors = (int64_t)d.report.contributors;
-	r.candidates_sha256 = decided_digest(&d);
-	TRY(db_exec(c, release_set_frozen, A_UUID(coop), A_UUID(release), A_I64(r.candidates), A_I64(r.included), A_I64(r.contributors),
-		A_BYTES(str_make(r.candidates_sha256.b, 32))));
-	TRY(decided_store(c, &r, "frozen", &d));
+	if (!uuid_is_nil(r.joint))
+		TRY(joint_look(c, &r, &step));
+	fixed = step == JOINT_AGREE;
+	if (step == JOINT_DECIDE)
+		TRY(fix(c, &r, &fixed));
+	if (!fixed)
+		return db_commit(c);
+	TRY(charter_version(c, coop, r.charter, &charter));
 	TRY(release_move(c, &r, RELEASE_FROZEN, frozen_facts(c, &r)));
 	if (r.included == 0) {
 		TRY(db_exec(c, release_set_failure, A_UUID(coop), A_UUID(release), A_Z("At the cut-off there was nothing that may be released.")));
 		TRY(release_move(c, &r, RELEASE_FAILED, STR_NONE));
 		return db_commit(c);
 	}
-	TRY(ask(c, &r, &d));
+	TRY(ask(c, &r, &charter));
 	TRY(release_move(c, &r, RELEASE_NOTICE, STR_NONE));
 	return db_commit(c);
 }

@@ -23,6 +23,12 @@ static size_t without_twins(struct sha256 *leaves, size_t n)
 	return kept;
 }
 
+static struct sha256 set_digest(struct sha256 document, struct str buckets)
+{
+	const struct str parts[] = { STR("commonhold/joint/set/1\n"), str_make(document.b, sizeof(document.b)), buckets };
+	return sha256_of(parts, CH_LEN(parts));
+}
+
 void joint_set_seal(struct joint_set *set, struct sha256 document)
 {
 	if (set->n)
@@ -34,6 +40,18 @@ void joint_set_seal(struct joint_set *set, struct sha256 document)
 			continue;
 		set->buckets[set->leaves[from].b[0]] = sha256(str_make(set->leaves + from, (to - from) * sizeof(*set->leaves)));
 	}
-	const struct str parts[] = { STR("commonhold/joint/set/1\n"), str_make(document.b, sizeof(document.b)), str_make(set->buckets, sizeof(set->buckets)) };
-	set->digest = sha256_of(parts, CH_LEN(parts));
+	set->digest = set_digest(document, str_make(set->buckets, sizeof(set->buckets)));
+}
+
+struct str joint_set_bytes(struct arena *a, const struct joint_set *set)
+{
+	return str_cat(a, str_make(set->digest.b, 32), str_make(set->buckets, sizeof(set->buckets)));
+}
+
+bool joint_set_read(struct str bytes, struct sha256 document, struct sha256 *digest)
+{
+	if (bytes.n != JOINT_SET_BYTES)
+		return false;
+	*digest = sha256_load(str_sub(bytes, 0, 32));
+	return sha256_eq(*digest, set_digest(document, str_sub(bytes, 32, bytes.n)));
 }

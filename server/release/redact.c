@@ -8,8 +8,8 @@
 
 SQL(redaction_begun, "SELECT id FROM release WHERE coop_id = $1 AND state = 'redacting'");
 SQL(redaction_insert,
-	"INSERT INTO release (coop_id, id, charter, cutoff_at, state, state_at, spec, seed, frozen_at, candidates, included, contributors, candidates_sha256, ballot_id, build_after, redacts_id) "
-	"SELECT coop_id, $3, charter, cutoff_at, 'redacting', commonhold_now(), spec, seed, frozen_at, candidates, included, contributors, candidates_sha256, ballot_id, $4, id "
+	"INSERT INTO release (coop_id, id, charter, cutoff_at, state, state_at, spec, seed, frozen_at, candidates, included, contributors, candidates_sha256, ballot_id, build_after, redacts_id, joint_id) "
+	"SELECT coop_id, $3, charter, cutoff_at, 'redacting', commonhold_now(), spec, seed, frozen_at, candidates, included, contributors, candidates_sha256, ballot_id, $4, id, joint_id "
 	"FROM release WHERE coop_id = $1 AND id = $2");
 SQL(redaction_event, "INSERT INTO release_event (coop_id, release_id, from_state, to_state, at, reason) VALUES ($1, $2, NULL, 'redacting', commonhold_now(), $3)");
 SQL(release_set_failure, "UPDATE release SET failure = $3 WHERE coop_id = $1 AND id = $2");

@@ -11,7 +11,7 @@
 #define RELEASE_COLUMNS \
 	"id, charter, state, cutoff_at, state_at, frozen_at, build_after, published_at, ballot_id, previous_id, version, spec, failure, candidates, included, contributors, " \
 	"built_items, candidates_sha256, manifest_sha256, leaf, seed, redacts_id, withdrawn_at, cleared_at, withdrawn_why, " \
-	HOUR_OF("tombstones_from", "min") ", " HOUR_OF("tombstones_upto", "max")
+	HOUR_OF("tombstones_from", "min") ", " HOUR_OF("tombstones_upto", "max") ", joint_id"
 
 SQL(release_by_id, "SELECT " RELEASE_COLUMNS " FROM release WHERE coop_id = $1 AND id = $2");
 SQL(release_for_update, "SELECT " RELEASE_COLUMNS " FROM release WHERE coop_id = $1 AND id = $2 FOR UPDATE");
@@ -22,7 +22,7 @@ SQL(release_last, "SELECT " RELEASE_COLUMNS " FROM release WHERE coop_id = $1 AN
 SQL(release_page,
 	"SELECT " RELEASE_COLUMNS " FROM release WHERE coop_id = $1 AND ($2::text IS NULL OR state = $2) AND ($3::timestamptz IS NULL OR (cutoff_at, id) < ($3, $4)) "
 	"ORDER BY cutoff_at DESC, id DESC LIMIT $5");
-SQL(release_last_cutoff, "SELECT max(cutoff_at) FROM release WHERE coop_id = $1");
+SQL(release_last_cutoff, "SELECT max(cutoff_at) FROM release WHERE coop_id = $1 AND joint_id IS NULL");
 SQL(release_insert,
 	"INSERT INTO release (coop_id, id, charter, cutoff_at, state, state_at, spec, seed) VALUES ($1, $2, $3, $4, 'scheduled', commonhold_now(), $5, $6) "
 	"ON CONFLICT (coop_id, cutoff_at) WHERE redacts_id IS NULL DO NOTHING");
@@ -51,6 +51,10 @@ static const struct release_edge { enum release_state from, to; const char *leaf
 	{ RELEASE_PUBLISHED, RELEASE_SUPERSEDED, "release.superseded", "A newer release has taken its place." },
 	{ RELEASE_PUBLISHED, RELEASE_WITHDRAWN, "release.withdrawn", "It was withdrawn." },
 	{ RELEASE_SUPERSEDED, RELEASE_WITHDRAWN, "release.withdrawn", "It was withdrawn." },
+	{ RELEASE_BUILDING, RELEASE_CANCELLED, "release.cancelled", "It was cancelled." },
+	{ RELEASE_BUILDING, RELEASE_JOINED, "release.joined", "The co-op that it is made with has published it." },
+	{ RELEASE_JOINED, RELEASE_LEFT, "release.left", "It was withdrawn." },
+	{ RELEASE_LEFT, RELEASE_JOINED, "release.joined", "It was published again, without what was erased." },
 	{ RELEASE_REDACTING, RELEASE_PUBLISHED, "release.published", "It is published: an earlier release without what was erased, for which nobody need vote." },
 	{ RELEASE_REDACTING, RELEASE_FAILED, "release.failed", "Without what was erased too little is left to be released." },
 	{ RELEASE_REDACTING, RELEASE_CANCELLED, "release.cancelled", "A newer release without what was erased came first." },
@@ -110,7 +114,7 @@ static enum err release_row(struct call *c, struct uuid coop, const struct rows 
 		.included = row_int(r, i, 14), .contributors = row_int(r, i, 15), .built_items = row_int(r, i, 16), .candidates_sha256 = sha256_load(row_bytes(r, i, 17)),
 		.manifest_sha256 = sha256_load(row_bytes(r, i, 18)), .leaf = row_null(r, i, 19) ? -1 : row_int(r, i, 19), .seed = sha256_load(row_bytes(r, i, 20)), .redacts = row_uuid(r, i, 21),
 		.withdrawn_at = row_time(r, i, 22), .cleared_at = row_time(r, i, 23), .withdrawn_why = row_str(r, i, 24),
-		.tombstones_from = row_null(r, i, 25) ? -1 : row_int(r, i, 25), .tombstones_upto = row_null(r, i, 26) ? -1 : row_int(r, i, 26),
+		.joint = row_uuid(r, i, 27), .tombstones_from = row_null(r, i, 25) ? -1 : row_int(r, i, 25), .tombstones_upto = row_null(r, i, 26) ? -1 : row_int(r, i, 26),
 	};
 	return release_state_parse(row_str(r, i, 2), &out->state) ? ERR_OK : fail(c, ERR_CORRUPT, "A release is in a state that is not known.");
 }
@@ -207,7 +211,8 @@ enum err release_list(struct call *c, struct uuid coop, struct str state, struct
 /* The ends of a release that members are told. */
 static bool is_told(enum release_state s)
 {
-	return s == RELEASE_PUBLISHED || s == RELEASE_FAILED || s == RELEASE_EXPIRED || s == RELEASE_CANCELLED || s == RELEASE_WITHDRAWN;
+	return s == RELEASE_PUBLISHED || s == RELEASE_FAILED || s == RELEASE_EXPIRED || s == RELEASE_CANCELLED || s == RELEASE_WITHDRAWN || s == RELEASE_JOINED ||
+		s == RELEASE_LEFT;
 }
 
 enum err release_move(struct call *c, struct release *r, enum release_state to, struct str facts)
@@ -222,6 +227,8 @@ enum err release_move(struct call *c, struct release *r, enum release_state to, 
 		TRY(db_exec(c, release_note_event, A_UUID(r->coop), A_UUID(r->id), A_Z(release_state_name(r->state)), A_Z(release_state_name(to)), A_Z(edges[i].sentence)));
 		r->state = to;
 		r->state_at = clock_now();
+		if (!uuid_is_nil(r->joint))
+			TRY(release_queue(c, r, "joint.tell", clock_now()));
 		if (is_told(to) && (uuid_is_nil(r->redacts) || r->version.p || to == RELEASE_PUBLISHED)) /* of a redaction that came to nothing there is nothing to tell */
 			TRY(release_queue(c, r, "release.tell", clock_now()));
 		return ledger_append(c, r->coop, &(struct leaf){ .type = edges[i].leaf, .data = facts }, &r->leaf);
@@ -316,6 +323,8 @@ enum err release_cancel(struct call *c, struct uuid coop, struct uuid release, s
 	TRY(member_require_admin(c, coop));
 	TRY(release_take(c, coop, release, out));
 	bool balloting = out->state == RELEASE_NOTICE || out->state == RELEASE_OPEN;
+	if (out->state == RELEASE_BUILDING && uuid_is_nil(out->joint))
+		return fail(c, ERR_STATE, "This release is being built and cannot be cancelled any more.");
 	TRY(release_move(c, out, RELEASE_CANCELLED, STR_NONE));
 	TRY(db_exec(c, release_set_failure, A_UUID(coop), A_UUID(release), A_STR(reason)));
 	out->failure = reason;

@@ -290,7 +290,7 @@ static enum err list_item_releases(struct request *rq, struct response *rs)
 	return ERR_OK;
 }
 
-#define STATES "scheduled|frozen|notice|open|passed|failed|cooling_off|building|published|superseded|withdrawn|expired|cancelled|redacting"
+#define STATES "scheduled|frozen|notice|open|passed|failed|cooling_off|building|published|superseded|withdrawn|expired|cancelled|redacting|joined|left"
 
 const struct route release_routes[] = {
 	{ "GET", "/api/v1/coops/{coop}/releases", "release_list", PERM_OPTIONAL, 0, NULL, "release_list", 200, list_releases, "The co-op's releases, latest cut-off first", 0,

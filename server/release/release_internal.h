@@ -101,6 +101,7 @@ struct artefact {
 	struct coop coop;
 	const char *base_url;           /* of the instance */
 	struct str dir;                 /* where it is staged */
+	struct artefact_joint *joint;   /* of a release of two co-ops: the other's side; NULL otherwise */
 	struct verify_memory *memory;   /* of the check while it was staged, for the one before it is published */
 	struct str version;
 	const struct release *previous; /* NULL for the first */
@@ -172,6 +173,7 @@ enum build_end {
 	BUILD_PUBLISHED,
 	BUILD_TOO_LITTLE,      /* less is left than may be released */
 	BUILD_OVERTAKEN,       /* redactions only: another release was published since */
+	BUILD_WAITING,         /* joint releases only: the partner has not signed what was built */
 };
 /* Builds and publishes; `base` is what a redaction release is made from, NULL for an ordinary one. */
 CH_CHECK enum err build_and_publish(struct call *c, const struct release *r, const struct release *base, enum build_end *end);

@@ -11,6 +11,7 @@ static const struct { const char *word, *badge; } states[] = {
 	[RELEASE_COOLING_OFF] = { "cooling off", "info" }, [RELEASE_BUILDING] = { "being built", "info" }, [RELEASE_PUBLISHED] = { "published", "include" },
 	[RELEASE_SUPERSEDED] = { "superseded", "neutral" }, [RELEASE_WITHDRAWN] = { "withdrawn", "exclude" }, [RELEASE_EXPIRED] = { "expired", "neutral" },
 	[RELEASE_CANCELLED] = { "cancelled", "neutral" }, [RELEASE_REDACTING] = { "being made again", "info" },
+	[RELEASE_JOINED] = { "published by a partner", "include" }, [RELEASE_LEFT] = { "withdrawn", "exclude" },
 };
 
 static void release_facts(struct json_writer *w, struct request *rq, const struct release *r)

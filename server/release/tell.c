@@ -17,8 +17,10 @@ static const char *kind_of(enum release_state state)
 		return "release.announced";
 	case RELEASE_PUBLISHED:
 	case RELEASE_SUPERSEDED:
+	case RELEASE_JOINED:
 		return "release.published";
 	case RELEASE_WITHDRAWN:
+	case RELEASE_LEFT:
 		return "release.withdrawn";
 	case RELEASE_FAILED:
 	case RELEASE_EXPIRED:
@@ -44,6 +46,9 @@ static void write_words(struct json_writer *w, struct arena *a, const struct rel
 	} else if (r->state == RELEASE_WITHDRAWN) {
 		jw_kstr(w, "title", str_fmt(a, "Release %.*s was withdrawn", STR_ARG(r->version)));
 		jw_kstr(w, "text", withdrawn_words(a, r));
+	} else if (r->state == RELEASE_JOINED || r->state == RELEASE_LEFT) {
+		jw_kstr(w, "title", str_fmt(a, "The release of %.*s, made with another co-op, %s", STR_ARG(cutoff), r->state == RELEASE_JOINED ? "is published there" : "was withdrawn"));
+		jw_kz(w, "text", r->state == RELEASE_JOINED ? "Both co-ops voted on what is in it, and both signed it." : "Its files are no longer given out, and whoever has a copy is told so.");
 	} else if (r->version.p) {
 		jw_kstr(w, "title", str_fmt(a, "Release %.*s is published", STR_ARG(r->version)));
 		jw_kz(w, "text", uuid_is_nil(r->redacts) ? "Your contributions say for each item whether it is in it, and why."

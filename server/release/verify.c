@@ -241,6 +241,7 @@ static const struct step {
 	{ "report", documents_report, false, false },
 	{ "croissant", documents_croissant, false, false },
 	{ "contributors", contributors_check, false, false },
+	{ "joint", joint_check, false, false },
 	{ "log", log_check, false, true },
 };
 
@@ -305,6 +306,7 @@ enum err verify_release(struct arena *a, const char *dir, const struct verify_op
 		out->version = str_copy(a, out->version);
 	}
 	bool ran = v.arena != NULL;
+	joint_release(&v);
 	rid_set_release(&v.tombstoned);
 	rid_set_release(&v.seen);
 	arena_free(v.arena);

@@ -6,6 +6,7 @@
 #include "commonhold/ledger.h"
 #include "commonhold/verify.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
 
@@ -72,6 +73,10 @@ struct verifying {
 	struct tallies kinds, licences, coops;
 	struct rid_set tombstoned;  /* rids that must not appear */
 	struct rid_set seen;        /* rids of all rows; no slots when there are too many to hold */
+	const struct json *joint;   /* the manifest's member: made by two co-ops; NULL: by one */
+	struct buf leaves;          /* of its rows (release_joint.h), in no order */
+	pthread_mutex_t leaves_lock; /* over them */
+	bool has_lock;              /* it was made */
 	char said[1024];            /* sentence of the check that is under way */
 };
 
@@ -130,6 +135,14 @@ bool patches_check(struct verifying *v);
 
 /* --- verify_rows.c --- */
 bool rows_check(struct verifying *v);
+
+/* --- verify_joint.c --- */
+/* Before the rows are read; and at the end. */
+bool joint_begin(struct verifying *v);
+void joint_release(struct verifying *v);
+/* Notes a row. Several threads may at once, each with a buffer of its own. */
+void joint_row(struct verifying *v, const struct json *row, struct buf *scratch);
+bool joint_check(struct verifying *v);
 
 /* --- verify_log.c --- */
 bool log_check(struct verifying *v);

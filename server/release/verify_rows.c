@@ -148,6 +148,8 @@ static bool row_line(void *arg, struct str line)
 		return row_bad(r, why);
 	struct str rid = json_member_text(row, "rid");
 	bool ok = row_rid(r, rid) && row_fields(r, row, rid);
+	if (ok)
+		joint_row(r->v, row, &r->canonical);
 	arena_guard(r->arena, NULL);
 	arena_rewind(r->arena, mark);
 	return ok;
@@ -300,6 +302,8 @@ bool rows_check(struct verifying *v)
 	struct shards all = { .v = v };
 	int64_t items = json_int(json_at(v->manifest, "/counts/items"), -1), read = 0, not_read = 0;
 	if (!shards_list(v, &all))
+		return false;
+	if (!joint_begin(v))
 		return false;
 	if (items <= SEEN_MAX && !rid_set_init(&v->seen, (size_t)items))
 		return verify_bad(v, "There is no memory for the rids.");

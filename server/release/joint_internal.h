@@ -1,0 +1,64 @@
+/* joint_internal.h - what the files about joint releases share with those that make releases. */
+#ifndef COMMONHOLD_RELEASE_JOINT_INTERNAL_H
+#define COMMONHOLD_RELEASE_JOINT_INTERNAL_H
+
+#include "commonhold/release_joint.h"
+
+#include "release_internal.h"
+
+/* ---- joint.c ---- */
+
+/* The joint release that a release is its co-op's part of. Inside. */
+CH_CHECK enum err joint_of(struct call *c, const struct release *r, struct release_joint *out);
+/* Notes what this co-op decided; absent leaves stay. Inside. */
+CH_CHECK enum err joint_set_ours(struct call *c, const struct release_joint *j, struct str ours, struct str differs);
+
+/* ---- joint_decide.c ---- */
+
+/* The specification and the charter's numbers of `d`, made those of the joint release that r is part of. */
+CH_CHECK enum err joint_spec(struct call *c, const struct release *r, instant cutoff, instant at, struct decided *d);
+/* The set of what was decided to be in. */
+CH_CHECK enum err joint_set_of(struct call *c, struct decided *d, const struct release_joint *j, struct joint_set *out);
+/* Where our set and the other's differ, a sentence; absent where they do not. `theirs` as told. */
+CH_CHECK enum err joint_difference(struct call *c, struct decided *d, const struct release_joint *j, const struct joint_set *ours, struct str *out);
+
+/* ---- joint_freeze.c ---- */
+
+/* What there is to do at the cut-off, or when the other was heard. Of a release that may not be frozen any more, the end is noted. Inside. */
+enum joint_step {
+	JOINT_DECIDE,  /* decide, and tell the other */
+	JOINT_WAIT,    /* decided and told; the other was not heard yet */
+	JOINT_AGREE,   /* the other came to the same set: r->candidates_sha256 */
+	JOINT_OVER,    /* it was cancelled just now: the charter has changed, or they never came to the same set */
+};
+CH_CHECK enum err joint_look(struct call *c, struct release *r, enum joint_step *out);
+/* Compares what was decided now with what the other said, and gives the digest that both vote on; tries again later where they differ. Inside. */
+CH_CHECK enum err joint_compare(struct call *c, struct release *r, struct decided *d, bool *agreed);
+/* Title and question of the ballot. Inside. */
+CH_CHECK enum err joint_question(struct call *c, const struct release *r, struct str when, struct str *title, struct str *question);
+
+/* ---- joint_build.c ---- */
+
+/* Whether the release may be built here now: the maker's, once the partner's members have agreed too. Inside. */
+CH_CHECK enum err joint_may_build(struct call *c, const struct release *r, bool *go);
+/* What the manifest of a joint release needs: the other's side and the set that was built. Into a->joint. Inside. */
+CH_CHECK enum err joint_artefact(struct artefact *a);
+/* joint.json and partner.keys.json, among the documents. */
+CH_CHECK enum err joint_documents(struct artefact *a);
+/* The manifest's member "joint". */
+void joint_manifest(struct artefact *a, struct json_writer *w);
+/* The envelope over the manifest: with the partner's signature where it signed this very one (a->joint->signed_by_both). */
+struct str joint_envelope(struct artefact *a, struct str manifest, struct sha256 digest);
+/* Asks the partner to sign what was staged. Inside. */
+CH_CHECK enum err joint_ask_signature(struct artefact *a, struct sha256 digest);
+
+/* What an artefact knows of its other co-op. */
+struct artefact_joint {
+	struct release_joint j;
+	struct joint_set set;      /* of what is built */
+	instant closed_at;         /* of our ballot */
+	struct str manifest;       /* as written */
+	bool signed_by_both;
+};
+
+#endif
