@@ -22,6 +22,7 @@
 #include "commonhold/mirror.h"
 #include "commonhold/motion.h"
 #include "commonhold/notify.h"
+#include "commonhold/peer.h"
 #include "commonhold/pool.h"
 #include "commonhold/release.h"
 #include "commonhold/release_api.h"
@@ -65,6 +66,7 @@ static const struct route *const route_tables[] = {
 	erasure_routes, erasure_page_routes, erasure_ask_page_routes, erasure_admin_page_routes, erasure_statement_routes,
 	tombstone_page_routes, mirror_page_routes, agent_page_routes, account_deletion_page_routes, holdings_page_routes,
 	adapter_routes, adapter_page_routes,
+	peer_routes,
 	fork_routes,
 	NULL,
 };
@@ -82,6 +84,7 @@ static const struct job_kind *const job_tables[] = {
 	release_jobs,
 	access_jobs,
 	holdings_jobs,
+	peer_jobs,
 	fork_jobs,
 	motion_jobs,
 	checkup_jobs,
@@ -105,6 +108,7 @@ static const struct job_tick ticks[] = {
 	{ "notify.send", 600 },
 	{ "notify.digest", 86400 },
 	{ "erasure.daily", 86400 },
+	{ "peer.refresh", 86400 },
 	JOB_TICK_END,
 };
 

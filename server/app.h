@@ -34,6 +34,7 @@ int doctor_main(int argc, char **argv);
 int demo_main(int argc, char **argv);
 int import_main(int argc, char **argv);
 int bounce_main(int argc, char **argv);
+int key_main(int argc, char **argv);
 int release_main(int argc, char **argv);
 int account_main(int argc, char **argv);
 int explain_main(int argc, char **argv);

@@ -17,6 +17,7 @@ static const struct command {
 	{ "demo", demo_main, "fill two co-ops and carry a release through to verification" },
 	{ "import", import_main, "add contributions from a file to a member's pool" },
 	{ "release", release_main, "schedule and list a co-op's releases, run what is due" },
+	{ "key", key_main, "show the keys of the instance and its co-ops, or change to a new one" },
 	{ "mirror", mirror_main, "keep a copy of a co-op's releases in step" },
 	{ "verify", verify_main, "check a downloaded release, offline" },
 	{ "audit", audit_main, "recount a ballot from its bundle, offline" },

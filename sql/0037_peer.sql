@@ -59,7 +59,7 @@ COMMENT ON COLUMN peer.state IS 'seen: met, nobody has compared the fingerprint;
 COMMENT ON COLUMN peer.here IS 'The co-op itself where it is on this instance';
 COMMENT ON COLUMN peer.met_at IS 'When its keys were pinned';
 COMMENT ON COLUMN peer.state_at IS 'Since when the state is what it is';
-COMMENT ON COLUMN peer.decided_by IS 'Account that confirmed or refused; NULL: nobody yet';
+COMMENT ON COLUMN peer.decided_by IS 'Membership of the admin who confirmed or refused; NULL: nobody yet, or the instance itself';
 COMMENT ON COLUMN peer.last_seen_at IS 'Last look that found the pinned chain or its continuation';
 COMMENT ON COLUMN peer.last_error IS 'What the last look found wrong; NULL: nothing';
 CALL commonhold_wall_in('peer');

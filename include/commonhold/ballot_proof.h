@@ -13,9 +13,10 @@
 #include "ballot.h"
 #include "ballot_outcome.h"
 #include "check.h"
+#include "keychain.h"
 
 #define BALLOT_BUNDLE_VERSION 1
-#define BALLOT_BUNDLE_LINE (64 * KIB) /* longest line: a header holds the rule and the question */
+#define BALLOT_BUNDLE_LINE (320 * KIB) /* longest line: a header holds the rule and the question, the proof may hold a chain of keys */
 
 enum bundle_part { BUNDLE_PEOPLE, BUNDLE_VOTES, BUNDLE_STANCES, BUNDLE_DELEGATIONS, BUNDLE_OUTCOMES, BUNDLE_PART_COUNT };
 const char *bundle_part_name(unsigned part); /* "people" … */
@@ -32,9 +33,9 @@ struct audit_result {
 	struct ballot_tally members, admins; /* as recounted */
 	struct check *checks; /* in order */
 };
-/* Reads a bundle from a file ("-": standard input) and recounts it. `key` (32 bytes) or NULL: the bundle's own, which then only has to fit the co-op's name. ERR_OK when it could be
+/* Reads a bundle from a file ("-": standard input) and recounts it. Without trust: the bundle's own key, which then only has to come from the one that the co-op is named after. ERR_OK when it could be
  * read, whatever the result. Memory: about 200 bytes a person and 100 a vote or delegation. */
-CH_CHECK enum err ballot_bundle_audit(struct arena *a, const char *path, const uint8_t *key, struct audit_result *out, struct error *e);
+CH_CHECK enum err ballot_bundle_audit(struct arena *a, const char *path, const struct keychain_trust *trust, struct audit_result *out, struct error *e);
 /* `commonhold audit verify-ballot FILE [--key KEY] [--json]`: one line a check; 0 all hold, 1 something does not, 2 wrong usage. */
 int audit_main(int argc, char **argv);
 

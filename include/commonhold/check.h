@@ -1,6 +1,6 @@
-/* check.h - what a check without a server found, step by step, and the command that such checks share: a file or folder, --key, --json.
+/* check.h - what a check without a server found, step by step, and the command that such checks share: a file or folder, --key, --keys, --json.
  *
- * Pure but for printing. Used by `commonhold verify`, `audit` and `statement`, which trust nothing but a key that the reader got elsewhere.
+ * Pure but for printing. Used by `commonhold verify`, `audit` and `statement`, which trust nothing but a key, or a chain of keys, that the reader got elsewhere.
  */
 #ifndef COMMONHOLD_CHECK_H
 #define COMMONHOLD_CHECK_H
@@ -20,9 +20,11 @@ struct check {
 /* All of them as the member "checks" of the object that is being written. */
 void checks_write(struct json_writer *w, const struct check *checks);
 
+struct keychain;
 struct check_arguments {
 	const char *path;          /* what is checked */
 	const uint8_t *public_key; /* 32 bytes; NULL: none given */
+	const struct keychain *known; /* of --keys, checked in itself; NULL: none given */
 	const char *base;          /* as given, where a check knows one; NULL: none */
 };
 /* What came out. */
@@ -43,7 +45,7 @@ struct check_command {
 	/* The members of the object that --json prints, in order of their names. */
 	void (*write)(struct json_writer *w, const struct check_report *r);
 };
-/* Reads `PATH [--key KEY] [--base DIR] [--json] [--help]` from argv[from], looks, prints. Exit status: 0 everything holds, 1 something does not, 2 wrong usage. */
+/* Reads `PATH [--key KEY] [--keys FILE] [--base DIR] [--json] [--help]` from argv[from], looks, prints. Exit status: 0 everything holds, 1 something does not, 2 wrong usage. */
 int check_main(int argc, char **argv, int from, const struct check_command *command);
 /* A public key in minisign's form or as 64 hexadecimal digits. */
 CH_CHECK bool check_key_parse(struct arena *a, const char *text, uint8_t key[32]);

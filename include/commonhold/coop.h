@@ -8,6 +8,7 @@
 #include "call.h"
 #include "json.h"
 #include "crypto.h"
+#include "keychain.h"
 #include "job.h"
 #include "policy.h"
 
@@ -128,7 +129,7 @@ struct coop {
 	struct uuid id;
 	struct str key_name;     /* its self-certifying name (id.h) */
 	struct str slug;         /* its readable name in addresses */
-	uint8_t public_key[32];  /* Ed25519: checks what it signs */
+	uint8_t public_key[32];  /* Ed25519, in force: checks what it signs now; keychain.h has those before */
 	struct uuid founder;     /* account */
 	instant founded_at;
 	int charter_version;     /* in force */
@@ -159,6 +160,8 @@ CH_CHECK enum err coop_read(struct call *c, struct uuid id, struct coop *out);
 CH_CHECK enum err coop_get(struct call *c, struct uuid id, struct coop *out);
 /* By slug or key name; inside. ERR_NOT_FOUND. */
 CH_CHECK enum err coop_find(struct call *c, struct str name, struct coop *out);
+/* Admin: hands the co-op's signing over to a new key, for good: leaf "key.rotated"; the other admins are told. */
+CH_CHECK enum err coop_key_rotate(struct call *c, struct uuid coop, struct keychain *out);
 /* The directory, newest last, filtered by what is given (absent: any). */
 struct coop_filter { struct str domain, region, language, text; struct str cursor; int limit; };
 CH_CHECK enum err coop_list(struct call *c, const struct coop_filter *filter, struct coop **out, size_t *n, struct str *next_cursor);

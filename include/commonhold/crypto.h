@@ -47,6 +47,10 @@ void sign_key_from_seed(struct sign_key *k, const uint8_t seed[32]);
 void sign_bytes(const struct sign_key *k, struct str message, uint8_t signature[64]);
 CH_CHECK bool verify_bytes(const uint8_t public_key[32], struct str message, const uint8_t signature[64]);
 
+/* A secret that the holders of two Ed25519 keys share and nobody else: X25519 of the two, converted, then HKDF-SHA-256 bound to `label` and to both public keys. The same on both sides.
+ * False for a public key that is none, or of small order. */
+CH_CHECK bool pairwise_secret(const struct sign_key *own, const uint8_t theirs[32], struct str label, uint8_t out[32]);
+
 /* minisign (jedisct1.github.io/minisign): prehashed "ED" signatures. The key id is the first 8 bytes of SHA-256 of the public key, so that it needs no store.
  * Verification holds the file signature, the key id and the trusted comment; the untrusted comment is covered by nothing, as its name says. */
 struct str minisign_public_key(struct arena *a, const uint8_t public_key[32]);               /* the base64 line, for minisign -P */

@@ -93,6 +93,8 @@ void db_constraints(const struct db_constraint *table);
 enum db_mode { DB_READ /* read only, one snapshot */, DB_WRITE /* read committed */, DB_SERIAL /* repeatable read, for freezing and building */ };
 CH_CHECK enum err db_begin(struct call *c, enum db_mode mode);
 CH_CHECK enum err db_commit(struct call *c);
+/* Whether a transaction of the call is open: for reads that are made inside one and on their own. */
+bool db_is_open(const struct call *c);
 /* Rolls back if anything is open; never fails. */
 void db_rollback(struct call *c);
 /* Gives the connection back to the pool (after a rollback if something is open). The call's owner does it. */

@@ -8,6 +8,7 @@
 
 #include "call.h"
 #include "check.h"
+#include "keychain.h"
 
 #define ERASURE_STATEMENT_TYPE "application/vnd.commonhold.erasure-statement+json"
 
@@ -26,8 +27,8 @@ struct erasure_statement_result {
 	int64_t items;         /* in all */
 };
 /* Checks the text of a statement: its signature, that the head of the tombstone feed and the log's checkpoint in it are by the same key and of the same log, and that it does not
- * contradict itself. `key` NULL: the one that it names itself, which shows damage but not who made it. Fails only when it cannot be read at all. */
-CH_CHECK enum err erasure_statement_check(struct arena *a, struct str text, const uint8_t key[32], struct erasure_statement_result *out, struct error *e);
+ * contradict itself. Without trust: by the key that it names itself, which shows damage but not who made it. Fails only when it cannot be read at all. */
+CH_CHECK enum err erasure_statement_check(struct arena *a, struct str text, const struct keychain_trust *trust, struct erasure_statement_result *out, struct error *e);
 /* commonhold statement FILE [--key KEY] [--json] */
 int erasure_statement_main(int argc, char **argv);
 

@@ -21,6 +21,7 @@
 #include "json.h"
 
 #define KEY_ROTATION_TYPE "application/vnd.commonhold.key-rotation+json"
+#define INSTANCE_PAYLOAD_TYPE "application/vnd.commonhold.instance+json" /* of what /.well-known/commonhold has signed */
 #define KEYCHAIN_KEYS_MAX 100            /* of one chain: 99 rotations */
 #define KEYCHAIN_TEXT_MAX (256 * 1024)   /* of keys.json */
 
@@ -28,12 +29,13 @@ struct keychain_key {
 	uint8_t public_key[32];
 	instant from;               /* in force since; INSTANT_NONE for the first: always */
 	int64_t size;               /* leaves that the log had when it took over: every larger log is this key's; -1 for the first */
+	struct str rotation;        /* the envelope by which it took over, canonical; absent for the first */
 };
 struct keychain {
 	struct str name;            /* 16 characters, of the first key */
 	struct keychain_key *keys;  /* oldest first; the last one is in force */
 	size_t n;                   /* at least 1 */
-	struct str text;            /* keys.json */
+	struct str text;            /* keys.json, without a newline at the end */
 };
 
 /* ---- anywhere, without a database ---- */
@@ -45,9 +47,9 @@ CH_CHECK enum err keychain_read_json(struct arena *a, const struct json *value, 
 /* The chain of a single key that was never rotated. */
 struct keychain keychain_single(struct arena *a, const uint8_t public_key[32]);
 /* Adds a key: signs the hand-over with both. `size`: leaves of the log. ERR_REFUSED when there are as many as there may be, ERR_INVALID where it would not follow. */
-CH_CHECK enum err keychain_extend(struct arena *a, const struct keychain *chain, const struct sign_key *old, const struct sign_key *new_key, instant at, int64_t size, struct keychain *out,
-	struct str *rotation, struct error *e);
-/* The chain of rows: keys with the envelopes that made them (absent for the first). Nothing is checked but form. */
+CH_CHECK enum err keychain_extend(struct arena *a, const struct keychain *chain, const struct sign_key *old, const struct sign_key *next, instant at, int64_t size, struct keychain *out,
+	struct error *e);
+/* The chain of rows: keys with the envelopes that made them (absent for the first); checked like a document. */
 CH_CHECK enum err keychain_make(struct arena *a, const struct str *public_keys, const struct str *rotations, size_t n, struct keychain *out, struct error *e);
 /* The key in force. */
 static inline const uint8_t *keychain_current(const struct keychain *c) { return c->keys[c->n - 1].public_key; }
@@ -66,6 +68,16 @@ CH_CHECK enum err keychain_dsse_verify(struct arena *a, const struct keychain *c
 CH_CHECK bool keychain_signed(const struct keychain *c, struct str message, const uint8_t signature[64], size_t *which);
 /* A checkpoint, by the key that signs for a log of its size: a retired key's word about a larger log is refused. */
 CH_CHECK enum err keychain_checkpoint_verify(struct arena *a, const struct keychain *c, struct str note, struct str origin, uint64_t *size, struct sha256 *root, struct error *e);
+/* What a reader trusts: one key, or a whole chain that they got elsewhere, or both, or (neither) the name alone. */
+struct keychain_trust {
+	const uint8_t *pin;           /* 32 bytes; NULL: none given */
+	const struct keychain *known; /* NULL: none given */
+};
+/* Whether what claims to be signed by `claimed`, for the co-op called `name` (absent: any), may be: the claimed key and the pinned one must both be in one chain, which is the longer of the known one and of the
+ * one that the thing carries (NULL: none), and neither may contradict the other. Without trust the chain must be the name's. Gives the chain, and which of its keys it is: whether that one was in force is still
+ * to be asked. *pinned: the reader's trust decided. ERR_INVALID with what goes on from "The manifest …". */
+CH_CHECK enum err keychain_settle(struct arena *a, const struct keychain_trust *trust, const struct keychain *carried, struct str name, const uint8_t claimed[32], struct keychain *out, size_t *which,
+	bool *pinned, struct error *e);
 /* For people to compare: the key's id (hex SHA-256 of it) in groups of four. */
 struct str keychain_fingerprint(struct arena *a, const uint8_t public_key[32]);
 /* Whether somebody typed exactly that: spaces, hyphens, colons and case do not count, every digit does. */
@@ -78,6 +90,8 @@ CH_CHECK enum err keychain_of(struct call *c, struct uuid coop, struct keychain 
 /* Makes a new key and hands over to it, in a transaction of its own: leaf "key.rotated" {"new","no","old","rotation":digest of the envelope}. The nil id means the instance's (no leaf).
  * Whoever calls this has asked whether the actor may. */
 CH_CHECK enum err keychain_rotate(struct call *c, struct uuid coop, struct keychain *out);
+/* The same inside: the co-op's log is locked from here until the transaction ends. */
+CH_CHECK enum err keychain_rotate_in(struct call *c, struct uuid coop, struct keychain *out);
 /* The instance's key in force. Inside, or in a transaction of its own. */
 CH_CHECK enum err instance_key(struct call *c, struct sign_key *out);
 /* A secret that this co-op and another share and nobody else can compute: X25519 of the first keys of both (converted from Ed25519), then HKDF-SHA-256 with `label` and both public keys. The

@@ -74,6 +74,7 @@ CH_CHECK enum err ledger_append_many(struct call *c, struct uuid coop, const cha
 struct ledger_place;
 struct ledger_appended {
 	struct str origin;
+	uint8_t public_key[32];              /* that signs for the log, as it stood under the lock */
 	struct merkle_builder before, after; /* the log without and with them */
 	struct str *entries;                 /* the leaves */
 	struct sha256 *hashes;
@@ -115,6 +116,7 @@ CH_CHECK enum err ledger_entries(struct call *c, struct uuid coop, int64_t befor
 /* Opens the log of a co-op that is being founded, inside the founding transaction: makes the co-op's signing key (sealed, in the keys database) and the empty log. Repeating
  * it after a rolled-back founding finds the same key. */
 CH_CHECK enum err ledger_key_new(struct call *c, struct uuid coop, uint8_t public_key[32]);
+/* The key in force, see keychain.h. Inside, or in a transaction of its own. What is signed with it must be of the same snapshot, or made under the log's lock. */
 CH_CHECK enum err ledger_key(struct call *c, struct uuid coop, struct sign_key *out);
 /* Fills the empty log of a co-op that is being founded as a fork with the first leaves of its parent, byte for byte, inside the founding transaction: entries in order, as many as there are; what
  * is no leaf ({"at","data","t"} in canonical form) is ERR_CORRUPT. Hands out the size and root that they come to, for the caller to hold against what the parent has signed before anything

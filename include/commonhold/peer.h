@@ -32,7 +32,7 @@ struct peer {
 	enum peer_state state;
 	struct uuid here;           /* the co-op itself where it is on this instance; nil otherwise */
 	instant met_at, state_at;
-	struct uuid by;             /* account that confirmed or refused; nil: nobody yet */
+	struct uuid by;             /* membership of the admin who confirmed or refused; nil: nobody yet, or the instance itself */
 	instant last_seen_at;       /* last look that found what is pinned, or its continuation; INSTANT_NONE: none */
 	struct str last_error;      /* what the last look found wrong; absent: nothing */
 };

@@ -35,6 +35,7 @@
 
 #include "call.h"
 #include "crypto.h"
+#include "keychain.h"
 
 #define TOMBSTONE_HEAD_TYPE "application/vnd.commonhold.tombstone-head+json"
 #define TOMBSTONE_LINE_MAX 65536 /* longest line, with a name of every version that a co-op may come to have */
@@ -104,6 +105,8 @@ struct tombstone {
 /* Takes the next line (without "\n"): canonical, the next index, and the digest of the one before. Its signature is looked at when a key is given: needed for the last line only. What is
  * wrong is ERR_CORRUPT with a sentence; the chain is then as it was. `out` may be NULL. */
 CH_CHECK enum err tombstone_take(struct arena *a, struct tombstone_chain *chain, struct str line, const uint8_t public_key[32], struct tombstone *out, struct error *e);
+/* The same, and the line must be signed by a key of the co-op's that was in force at its time. */
+CH_CHECK enum err tombstone_take_signed(struct arena *a, struct tombstone_chain *chain, struct str line, const struct keychain *keys, struct tombstone *out, struct error *e);
 /* Reads a head, of the log with this origin, and its signature. */
 struct tombstone_head {
 	int64_t upto;
@@ -113,6 +116,8 @@ struct tombstone_head {
 	instant created, expires;
 };
 CH_CHECK enum err tombstone_head_read(struct arena *a, struct str envelope, const uint8_t public_key[32], struct str origin, struct tombstone_head *out, struct error *e);
+/* The same by whichever of the co-op's keys signs for a log of the size that the head names. */
+CH_CHECK enum err tombstone_head_read_signed(struct arena *a, struct str envelope, const struct keychain *keys, struct str origin, struct tombstone_head *out, struct error *e);
 /* Holds it against the chain that was read: it may not end before what was seen, and where it ends at the same index it must name the same digest. ERR_CORRUPT. */
 CH_CHECK enum err tombstone_head_fits(const struct tombstone_head *head, const struct tombstone_chain *chain, struct error *e);
 

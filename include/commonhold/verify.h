@@ -16,6 +16,8 @@
 /* Media type of the manifest inside its DSSE envelope. */
 #define RELEASE_PAYLOAD_TYPE "application/vnd.commonhold.manifest+json"
 
+struct keychain;
+
 /* What a verification remembers of the files that it hashed. In the next one with the same memory a file whose inode, size and times are what they were is not read again: for
  * whoever checks what they have just written, and again when the seals are on it. */
 struct verify_memory;
@@ -23,6 +25,7 @@ struct verify_memory *verify_memory_new(struct arena *a);
 
 struct verify_options {
 	const uint8_t *public_key; /* 32 bytes that the reader got elsewhere; NULL: the manifest's own key, and the result says so */
+	const struct keychain *keys; /* the chain that the reader got elsewhere; NULL: none. Without it the folder's own keys.json leads from public_key to the key that signed */
 	const char *base;          /* folder of the release that this one is a redaction of: its patch is then applied to it; may be NULL */
 	bool staged;               /* before the release has entered the log: SHA256SUMS, its signature, checkpoint and proof may be absent and are then not looked at */
 	bool (*known)(void *arg, struct str path, struct sha256 sha256); /* rows of a shard with these bytes were checked before: its file hash is checked, its rows are not read again; may be NULL */

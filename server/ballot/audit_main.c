@@ -14,7 +14,7 @@ static const char usage[] =
 static enum err look(struct arena *a, const struct check_arguments *args, struct check_report *out, struct error *e)
 {
 	struct audit_result *r = ARENA_NEW(a, struct audit_result);
-	TRY(ballot_bundle_audit(a, args->path, args->public_key, r, e));
+	TRY(ballot_bundle_audit(a, args->path, &(struct keychain_trust){ args->public_key, args->known }, r, e));
 	*out = (struct check_report){ .checks = r->checks, .ok = r->ok, .result = r };
 	out->verdict = !r->ok ? "Do not believe this bundle: see FAIL above." : r->pinned ? "The ballot was counted rightly, in the log of whose key you gave."
 		: "The ballot was counted rightly. Give --key to be sure whose it is.";

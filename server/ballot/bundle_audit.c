@@ -489,17 +489,19 @@ static void recount(struct auditing *v)
 	check_counts(v, &o);
 }
 
-/* The key fits the co-op's name, or is the reader's own. */
-static bool key_of(struct auditing *v, const uint8_t *given, uint8_t key[32])
+/* The key that signed, and where it stands among the co-op's keys. Proofs carry the chain once there was a second key. */
+static bool key_of(struct auditing *v, const struct keychain_trust *trust, uint8_t key[32], struct keychain *chain, size_t *which)
 {
 	struct str origin, name = json_member_text(v->header, "coop");
+	const struct json *keys = json_get(v->proof, "keys");
+	struct keychain carried;
+	struct error e = { 0 };
 	if (!note_verifier_parse(v->a, json_member_text(v->proof, "key"), &origin, key))
 		return note(v, "log", false, "The proof names no key."), false;
-	if (given && memcmp(given, key, 32) != 0)
-		return note(v, "log", false, "The proof is signed by another key than the one that you gave."), false;
-	if (!given && !str_eq(coop_key_name(v->a, key), name))
-		return note(v, "log", false, "The key in the proof does not fit the co-op's name."), false;
-	v->result->pinned = given != NULL;
+	if (keys && keychain_read_json(v->a, keys, &carried, &e) != ERR_OK)
+		return note(v, "log", false, "The proof's chain of keys: %s", e.message), false;
+	if (keychain_settle(v->a, trust, keys ? &carried : NULL, name, key, chain, which, &v->result->pinned, &e) != ERR_OK)
+		return note(v, "log", false, "The proof %s.", e.message), false;
 	return true;
 }
 
@@ -514,9 +516,11 @@ static bool leaf_names_header(struct auditing *v, struct str entry)
 		&& str_eq(json_member_text(data, "bundle"), sha256_hex(v->a, sha256(v->header_text)));
 }
 
-static void check_log(struct auditing *v, const uint8_t *given)
+static void check_log(struct auditing *v, const struct keychain_trust *trust)
 {
 	uint8_t key[32];
+	struct keychain chain;
+	size_t which;
 	struct str origin = json_member_text(v->header, "origin");
 	struct tlog_proof proof;
 	struct sha256 root;
@@ -526,10 +530,14 @@ static void check_log(struct auditing *v, const uint8_t *given)
 		note(v, "log", false, "The bundle has no proof that the co-op's log knows it.");
 		return;
 	}
-	if (!key_of(v, given, key))
+	if (!key_of(v, trust, key, &chain, &which))
 		return;
 	if (tlog_proof_read(v->a, json_member_text(v->proof, "proof"), &proof, &e) != ERR_OK || checkpoint_verify(v->a, proof.checkpoint, origin, key, &size, &root, &e) != ERR_OK) {
 		note(v, "log", false, "%s", e.message);
+		return;
+	}
+	if (size > INT64_MAX || !keychain_signs_size(&chain, which, (int64_t)size)) {
+		note(v, "log", false, "The proof is signed by key %zu of the co-op, which does not sign for a log of %llu leaves: another was in force.", which + 1, (unsigned long long)size);
 		return;
 	}
 	bool named = leaf_names_header(v, proof.entry);
@@ -548,7 +556,7 @@ static FILE *open_bundle(const char *path, struct error *e)
 	return in;
 }
 
-enum err ballot_bundle_audit(struct arena *a, const char *path, const uint8_t *key, struct audit_result *out, struct error *e)
+enum err ballot_bundle_audit(struct arena *a, const char *path, const struct keychain_trust *trust, struct audit_result *out, struct error *e)
 {
 	struct auditing v = { .a = a, .e = e, .result = out, .block = arena_alloc(a, READ_BLOCK), .line = arena_alloc(a, BALLOT_BUNDLE_LINE + 1) };
 	*out = (struct audit_result){ .ok = true };
@@ -567,6 +575,6 @@ enum err ballot_bundle_audit(struct arena *a, const char *path, const uint8_t *k
 		return ERR_OK;
 	check_roots(&v);
 	recount(&v);
-	check_log(&v, key);
+	check_log(&v, trust);
 	return ERR_OK;
 }

@@ -459,16 +459,20 @@ static enum err write_line(void *arg, enum bundle_part part, struct str line)
 static enum err proof_line(struct call *c, struct uuid coop, int64_t leaf, struct str *out)
 {
 	struct str proof, origin;
-	struct coop about;
+	struct keychain chain;
 	struct buf b;
 	struct json_writer w;
 	TRY(ledger_prove_inclusion(c, coop, leaf, &proof));
 	TRY(ledger_origin(c, coop, &origin));
-	TRY(coop_get(c, coop, &about));
-	buf_init(&b, 2 * LIMIT_PROOF);
+	TRY(keychain_of(c, coop, &chain));
+	buf_init(&b, 2 * LIMIT_PROOF + KEYCHAIN_TEXT_MAX);
 	jw_init(&w, &b);
 	jw_object(&w);
-	jw_kstr(&w, "key", note_verifier_key(c->arena, origin, about.public_key));
+	jw_kstr(&w, "key", note_verifier_key(c->arena, origin, keychain_current(&chain)));
+	if (chain.n > 1) {
+		jw_key(&w, "keys");
+		jw_raw(&w, chain.text);
+	}
 	jw_kstr(&w, "proof", proof);
 	jw_kz(&w, "t", "proof");
 	jw_end_object(&w);

@@ -1,6 +1,8 @@
 #include "commonhold/check.h"
 
 #include "commonhold/crypto.h"
+#include "commonhold/file.h"
+#include "commonhold/keychain.h"
 #include "commonhold/limits.h"
 
 #include <stdio.h>
@@ -35,7 +37,7 @@ bool check_key_parse(struct arena *a, const char *text, uint8_t key[32])
 
 /* The command line as it was typed. */
 struct typed {
-	const char *path, *key, *base;
+	const char *path, *key, *keys, *base;
 	bool json, help;
 };
 
@@ -52,6 +54,10 @@ static bool typed_parse(int argc, char **argv, int from, const struct check_comm
 			out->key = argv[++i];
 		else if (str_starts(arg, "--key="))
 			out->key = argv[i] + 6;
+		else if (str_is(arg, "--keys") && i + 1 < argc)
+			out->keys = argv[++i];
+		else if (str_starts(arg, "--keys="))
+			out->keys = argv[i] + 7;
 		else if (command->base && str_is(arg, "--base") && i + 1 < argc)
 			out->base = argv[++i];
 		else if ((str_starts(arg, "-") && !(command->standard_input && arg.n == 1)) || out->path)
@@ -75,14 +81,25 @@ static void print_json(const struct check_command *command, const struct check_r
 	buf_release(&out);
 }
 
+static bool keys_read(struct arena *a, const char *path, struct keychain *out, struct error *e)
+{
+	struct str text;
+	return file_read(a, "The chain of keys", path, KEYCHAIN_TEXT_MAX + 1, &text, e) == ERR_OK && keychain_read(a, text, out, e) == ERR_OK;
+}
+
 static int look_and_print(struct arena *a, const struct check_command *command, const struct typed *typed)
 {
 	uint8_t key[32];
-	struct check_arguments args = { .path = typed->path, .public_key = typed->key ? key : NULL, .base = typed->base };
+	struct keychain known;
+	struct check_arguments args = { .path = typed->path, .public_key = typed->key ? key : NULL, .known = typed->keys ? &known : NULL, .base = typed->base };
 	struct check_report report = { .checks = NULL };
 	struct error e = { 0 };
 	if (typed->key && !check_key_parse(a, typed->key, key)) {
 		fprintf(stderr, "commonhold %s: the key is neither minisign's form nor 64 hexadecimal digits.\n", command->name);
+		return 2;
+	}
+	if (typed->keys && !keys_read(a, typed->keys, &known, &e)) {
+		fprintf(stderr, "commonhold %s: %s: %s\n", command->name, typed->keys, e.message);
 		return 2;
 	}
 	if (command->look(a, &args, &report, &e) != ERR_OK) {

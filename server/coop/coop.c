@@ -3,10 +3,11 @@
 #include "commonhold/ledger.h"
 
 #define COOP_COLUMNS \
-	"c.id, c.key_name, c.slug, c.public_key, c.founder_id, c.founded_at, v.version, v.name, v.domain, v.region, v.admission, v.languages, " \
+	"c.id, c.key_name, c.slug, k.public_key, c.founder_id, c.founded_at, v.version, v.name, v.domain, v.region, v.admission, v.languages, " \
 	"n.members, n.contributions, n.releases"
 #define COOP_TABLES \
 	" FROM coop c JOIN coop_count n ON n.coop_id = c.id " \
+	"JOIN LATERAL (SELECT public_key FROM signing_key WHERE coop_id = c.id ORDER BY no DESC LIMIT 1) k ON true " \
 	"JOIN LATERAL (SELECT * FROM charter WHERE coop_id = c.id ORDER BY version DESC LIMIT 1) v ON true "
 SQL(coop_insert,
 	"INSERT INTO coop (id, key_name, slug, public_key, founder_id, founded_at) VALUES ($1, $2, $3, $4, $5, commonhold_now())");

@@ -255,7 +255,70 @@ static enum err list_own(struct request *rq, struct response *rs)
 	return ERR_OK;
 }
 
+/* ---- Keys ---- */
+
+static enum err rotate_key(struct request *rq, struct response *rs)
+{
+	struct keychain chain;
+	TRY(coop_key_rotate(rq->call, rq->coop.id, &chain));
+	buf_add_str(&rs->body, chain.text);
+	return ERR_OK;
+}
+
 /* ---- The instance ---- */
+
+static void write_place(struct json_writer *w, struct arena *a, const struct request *rq, const char *key, const struct coop *coop, const char *path)
+{
+	jw_kstr(w, key, str_fmt(a, "%.*s/api/v1/coops/%.*s%s", STR_ARG(request_base_url(rq)), STR_ARG(coop->key_name), path));
+}
+
+/* What the instance signs of itself: canonical JSON, members in their order. */
+static struct str instance_statement(const struct request *rq, const struct keychain *keys, const struct coop *coops, size_t n)
+{
+	struct arena *a = rq->call->arena;
+	struct buf b;
+	struct json_writer w;
+	buf_init(&b, LIMIT_RESPONSE / 4);
+	jw_init(&w, &b);
+	jw_object(&w);
+	jw_kstr(&w, "api", str_fmt(a, "%.*s/api/v1", STR_ARG(request_base_url(rq))));
+	jw_key(&w, "coops");
+	jw_array(&w);
+	for (size_t i = 0; i < n; i++) {
+		jw_object(&w);
+		write_place(&w, a, rq, "keys", &coops[i], "/keys.json");
+		write_place(&w, a, rq, "log", &coops[i], "/log");
+		jw_kstr(&w, "name", coops[i].key_name);
+		jw_kstr(&w, "slug", coops[i].slug);
+		write_place(&w, a, rq, "status", &coops[i], "/status.json");
+		jw_end_object(&w);
+	}
+	jw_end_array(&w);
+	jw_kstr(&w, "created", clock_format(a, clock_now_whole(CLOCK_SECOND)));
+	jw_kstr(&w, "instance", keys->name);
+	jw_key(&w, "keys");
+	jw_raw(&w, keys->text);
+	jw_kstr(&w, "url", request_base_url(rq));
+	jw_kint(&w, "v", 1);
+	jw_end_object(&w);
+	return buf_take(a, &b);
+}
+
+static enum err instance_sign(struct request *rq, const struct coop *coops, size_t n, struct keychain *keys, struct str *envelope)
+{
+	struct call *c = rq->call;
+	struct uuid instance = { { 0 } };
+	struct sign_key key;
+	TRY(db_begin(c, DB_READ));
+	TRY(keychain_of(c, instance, keys));
+	TRY(instance_key(c, &key));
+	TRY(db_commit(c));
+	struct str payload = instance_statement(rq, keys, coops, n);
+	if (payload.p)
+		*envelope = dsse_sign(c->arena, &key, 1, STR(INSTANCE_PAYLOAD_TYPE), payload);
+	secret_wipe(&key, sizeof(key));
+	return payload.p ? ERR_OK : fail(c, ERR_TOO_LARGE, "The instance has too many co-ops to sign for at once.");
+}
 
 static enum err read_instance(struct request *rq, struct response *rs)
 {
@@ -264,12 +327,19 @@ static enum err read_instance(struct request *rq, struct response *rs)
 	size_t n;
 	struct str next;
 	struct coop_filter all = { .limit = LIMIT_PAGE };
+	struct keychain keys;
+	struct str envelope = STR_NONE;
 	TRY(coop_list(rq->call, &all, &coops, &n, &next));
+	TRY(instance_sign(rq, coops, n, &keys, &envelope));
 	struct json_writer w = response_json(rs);
 	jw_object(&w);
 	jw_kz(&w, "name", "Commonhold");
 	jw_kstr(&w, "base_url", request_base_url(rq));
-	jw_kstr(&w, "public_key", minisign_public_key(a, instance_sign_key(instance_keys())->public_key));
+	jw_kstr(&w, "public_key", minisign_public_key(a, keychain_current(&keys)));
+	jw_key(&w, "keys");
+	jw_raw(&w, keys.text);
+	jw_key(&w, "signed");
+	jw_raw(&w, envelope);
 	jw_key(&w, "coops");
 	jw_array(&w);
 	for (size_t i = 0; i < n; i++) {
@@ -295,6 +365,7 @@ const struct route coop_routes[] = {
 	{ "POST", "/api/v1/coops", "coop_found", PERM_ACCOUNT, LIMIT_BODY_CHARTER, "coop_new", "coop", 201, found_coop, "Founds a co-op with a charter; the founder is its first admin.",
 	  ROUTE_IDEMPOTENT | ROUTE_EXPENSIVE },
 	{ "GET", COOP, "coop_read", PERM_OPTIONAL, 0, NULL, "coop", 200, read_coop, "Reads a co-op." },
+	{ "POST", COOP "/keys", "coop_key_rotate", PERM_ADMIN, 0, NULL, "keychain", 201, rotate_key, "Hands the co-op's signing over to a new key, for good.", ROUTE_EXPENSIVE },
 	{ "GET", COOP "/charters", "charter_list", PERM_OPTIONAL, 0, NULL, "charter_list", 200, list_charters, "Lists the versions of the charter." },
 	{ "GET", COOP "/charters/{version}", "charter_read", PERM_OPTIONAL, 0, NULL, "charter_version", 200, read_charter,
 	  "Reads a version of the charter, or the current one, with the same in plain words." },

@@ -7,6 +7,7 @@
 
 #include "commonhold/config.h"
 #include "commonhold/db.h"
+#include "commonhold/keychain.h"
 #include "commonhold/file.h"
 #include "commonhold/ledger.h"
 #include "commonhold/notify.h"
@@ -27,9 +28,10 @@
 
 SQL(taken_count, "SELECT count(*) FROM archive_taken WHERE account_id = $1 AND at > commonhold_now() - interval '1 day'");
 SQL(taken_insert, "INSERT INTO archive_taken (account_id, id, about_coop, at) VALUES ($1, $2, $3, commonhold_now())");
-SQL(memberships_own, "SELECT m.coop_id, m.id, m.number, k.key_name, k.slug, (SELECT h.name FROM charter h WHERE h.coop_id = k.id ORDER BY h.version DESC LIMIT 1), encode(k.public_key, 'hex') "
+#define KEY_IN_FORCE "(SELECT encode(s.public_key, 'hex') FROM signing_key s WHERE s.coop_id = k.id ORDER BY s.no DESC LIMIT 1)"
+SQL(memberships_own, "SELECT m.coop_id, m.id, m.number, k.key_name, k.slug, (SELECT h.name FROM charter h WHERE h.coop_id = k.id ORDER BY h.version DESC LIMIT 1), " KEY_IN_FORCE " "
 	"FROM membership m JOIN coop k ON k.id = m.coop_id WHERE m.account_id = $1 ORDER BY m.applied_at, m.coop_id");
-SQL(coops_all, "SELECT k.id, k.key_name, k.slug, (SELECT h.name FROM charter h WHERE h.coop_id = k.id ORDER BY h.version DESC LIMIT 1), encode(k.public_key, 'hex') FROM coop k ORDER BY k.id");
+SQL(coops_all, "SELECT k.id, k.key_name, k.slug, (SELECT h.name FROM charter h WHERE h.coop_id = k.id ORDER BY h.version DESC LIMIT 1), " KEY_IN_FORCE " FROM coop k ORDER BY k.id");
 SQL(used_here,
 	"SELECT EXISTS (SELECT FROM access_request WHERE coop_id = $1 AND account_id = $2) OR EXISTS (SELECT FROM access_log WHERE coop_id = $1 AND account_id = $2) "
 	"OR EXISTS (SELECT FROM mirror WHERE coop_id = $1 AND account_id = $2) OR EXISTS (SELECT FROM erasure WHERE coop_id = $1 AND account_id = $2) "
@@ -387,10 +389,9 @@ static enum err seats_of(struct call *c, struct uuid coop, struct seat **out, si
 	return ERR_OK;
 }
 
-static struct str manifest_of(struct work *w, struct uuid coop)
+static struct str manifest_of(struct work *w, struct uuid coop, const struct sign_key *key)
 {
 	struct arena *a = w->c->arena;
-	const struct sign_key *key = instance_sign_key(instance_keys());
 	struct buf b;
 	struct json_writer j;
 	jw_end_array(&w->members);
@@ -420,11 +421,14 @@ static enum err put_end(struct work *w, struct uuid coop, struct archive_made *o
 {
 	static const uint8_t zeros[TAR_END_BYTES];
 	struct call *c = w->c;
-	struct str manifest = manifest_of(w, coop);
+	struct sign_key key;
+	TRY(instance_key(c, &key));
+	struct str manifest = manifest_of(w, coop, &key), envelope = manifest.p ? dsse_sign(c->arena, &key, 1, STR(ARCHIVE_PAYLOAD_TYPE), manifest) : STR_NONE;
+	secret_wipe(&key, sizeof(key));
 	if (!manifest.p)
 		return fail(c, ERR_TOO_LARGE, "The archive has more parts than its manifest can name.");
 	TRY(put_file(w, STR("archive.json"), manifest));
-	TRY(put_file(w, STR("archive.dsse.json"), dsse_sign(c->arena, instance_sign_key(instance_keys()), 1, STR(ARCHIVE_PAYLOAD_TYPE), manifest)));
+	TRY(put_file(w, STR("archive.dsse.json"), envelope));
 	TRY(put(w, zeros, TAR_END_BYTES));
 	*out = (struct archive_made){ .bytes = w->bytes, .contributions = w->contributions, .manifest = sha256(manifest) };
 	return ERR_OK;

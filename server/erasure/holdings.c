@@ -115,6 +115,7 @@ static const struct holding table[] = {
 	{ "onward_mark", "mark", "that content was erased and is not to come in again from a partner", DUTY, "with the co-op", NULL, A_MARK, HOLDING_KEPT, "erased content must not come back; without the agreement's key the digest says nothing" },
 	{ "derivation", "id home source copied", "what a contribution was made from", CONSENT, UNTIL_ITEM, NULL, "a copy of what stands with the item's circumstances", D },
 	{ "bundle_said", "number digest", "that a partner of the co-op was told what one said, as a digest", DUTY, FOR_EVER_NUMBER, NULL, "a digest of what is in statements.jsonl", NUMBER },
+	{ "peer", "decided_by", "other co-ops that one confirmed or refused as an admin", TALLY, FOR_EVER_NUMBER, NULL, "the list of peers, and the log, say it", NUMBER },
 	/* The rest. */
 	{ "coop", "founder_id", "co-ops that one founded", PROOF, FOR_EVER_NUMBER, "membership.jsonl", NULL, NUMBER },
 	{ "log_leaf", "entry", "the public log: ids of memberships and salted digests, never content", PROOF, "with the co-op", NULL, "it is public; what it says of one is in the other files", HOLDING_KEPT, "the log only grows; what it says of a person is a number or a digest whose salt is gone" },

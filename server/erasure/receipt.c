@@ -268,7 +268,7 @@ enum err receipt_of_adapter(struct call *c, struct uuid coop, struct uuid mirror
 {
 	struct rows r;
 	struct mirror m;
-	const struct sign_key *key = instance_sign_key(instance_keys());
+	struct sign_key key;
 	struct purge_receipt t = { .id = uuid_new(), .mirror = mirror, .method = STR("deleted"), .upto = upto, .at = clock_now(), .said_at = clock_now() };
 	TRY(mirror_get(c, coop, mirror, true, &m));
 	if (!mirror_is_kept(m.kind))
@@ -276,9 +276,10 @@ enum err receipt_of_adapter(struct call *c, struct uuid coop, struct uuid mirror
 	if (m.owed == 0)
 		return ERR_OK;
 	TRY(db_one(c, kept_holds, &r, A_UUID(coop), A_UUID(mirror)));
+	TRY(instance_key(c, &key));
 	t.n_releases = row_strs(c->arena, &r, 0, 0, &t.releases);
-	struct str said = own_statement(c->arena, "mirror", mirror, &t, checked, key_id(c->arena, key->public_key));
-	t.envelope = dsse_sign(c->arena, key, 1, STR(MIRROR_RECEIPT_TYPE), said);
+	struct str said = own_statement(c->arena, "mirror", mirror, &t, checked, key_id(c->arena, key.public_key));
+	t.envelope = dsse_sign(c->arena, &key, 1, STR(MIRROR_RECEIPT_TYPE), said);
 	t.digest = sha256(str_cat(c->arena, said, uuid_format(c->arena, t.id)));
 	return settle(c, coop, m.account, (struct uuid){ { 0 } }, &t);
 }

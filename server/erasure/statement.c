@@ -151,14 +151,18 @@ static void write_copies(struct json_writer *w, struct arena *a, const struct wh
 	jw_end_object(w);
 }
 
-static void write_coop(struct json_writer *w, struct arena *a, const struct coop *coop)
+static void write_coop(struct json_writer *w, struct arena *a, const struct coop *coop, const struct keychain *chain)
 {
 	jw_key(w, "coop");
 	jw_object(w);
 	jw_kstr(w, "key_name", coop->key_name);
 	jw_kstr(w, "name", coop->name);
 	jw_kstr(w, "address", str_fmt(a, "%s/coops/%.*s", config()->base_url, STR_ARG(coop->slug)));
-	jw_kstr(w, "public_key", minisign_public_key(a, coop->public_key));
+	if (chain->n > 1) {
+		jw_key(w, "keys");
+		jw_raw(w, chain->text);
+	}
+	jw_kstr(w, "public_key", minisign_public_key(a, keychain_current(chain)));
 	jw_end_object(w);
 }
 
@@ -184,12 +188,16 @@ static enum err document_write(struct call *c, struct json_writer *w, const stru
 	struct arena *a = c->arena;
 	struct where where;
 	struct coop coop;
+	struct keychain chain;
 	TRY(where_read(c, e, &where));
-	TRY(coop_read(c, e->coop, &coop));
+	TRY(db_begin_in(c, e->coop, DB_READ));
+	TRY(coop_get(c, e->coop, &coop));
+	TRY(keychain_of(c, e->coop, &chain));
+	TRY(db_commit(c));
 	jw_object(w);
 	jw_kint(w, "v", 1);
 	jw_kstr(w, "created", clock_format(a, clock_now()));
-	write_coop(w, a, &coop);
+	write_coop(w, a, &coop, &chain);
 	write_request(w, a, e);
 	TRY(write_items(c, w, e));
 	TRY(write_tombstones(c, w, e, &where));

@@ -10,7 +10,9 @@
 struct look {
 	struct arena *a;
 	const struct json *said;      /* the payload */
-	uint8_t key[32];
+	uint8_t key[32];              /* that it names */
+	struct keychain chain;        /* of the co-op, as far as known here */
+	size_t key_no;                /* which of its keys that is, from 0 */
 	struct erasure_statement_result *out;
 	struct check **last;          /* where the next check goes */
 	struct str origin;            /* of the log, as its checkpoint gives it */
@@ -25,14 +27,32 @@ static void found(struct look *l, const char *id, bool ok, struct str text)
 	l->out->ok &= ok;
 }
 
-static void look_at_signature(struct look *l, struct str text, bool given)
+/* Which key signs, by its own word, and whether the reader's trust leads to it. */
+static bool look_at_keys(struct look *l, const struct keychain_trust *trust)
+{
+	const struct json *coop = json_get(l->said, "coop"), *keys = json_get(coop, "keys");
+	struct keychain carried;
+	struct error e = { 0 };
+	bool named = minisign_parse_key(l->a, json_member_text(coop, "public_key"), l->key);
+	if (!named && !trust->pin)
+		return found(l, "key", false, STR("The statement names no key. Give --key.")), false;
+	if (!named)
+		memcpy(l->key, trust->pin, 32);
+	if (keys && keychain_read_json(l->a, keys, &carried, &e) != ERR_OK)
+		return found(l, "key", false, str_fmt(l->a, "The statement's chain of keys: %s", e.message)), false;
+	if (keychain_settle(l->a, trust, keys ? &carried : NULL, json_member_text(coop, "key_name"), l->key, &l->chain, &l->key_no, &l->out->pinned, &e) != ERR_OK)
+		return found(l, "key", false, str_fmt(l->a, "The statement %s.", e.message)), false;
+	return true;
+}
+
+static void look_at_signature(struct look *l, struct str text)
 {
 	struct error e = { 0 };
 	struct str payload;
 	uint8_t keys[1][32];
 	memcpy(keys[0], l->key, 32);
 	bool ok = dsse_verify(l->a, text, (const uint8_t (*)[32])keys, 1, 1, STR(ERASURE_STATEMENT_TYPE), &payload, &e) == ERR_OK;
-	found(l, "signature", ok, ok ? given ? STR("It is signed with the key that you gave.") : STR("It is signed with the key that it names itself.")
+	found(l, "signature", ok, ok ? l->out->pinned ? STR("It is signed with the key that you gave, or one that it leads to.") : STR("It is signed with the key that it names itself.")
 		: str_fmt(l->a, "The signature does not hold: %s", e.message));
 }
 
@@ -51,6 +71,8 @@ static void look_at_log(struct look *l)
 	uint64_t size = 0;
 	l->origin = origin_of(note);
 	bool ok = checkpoint_verify(l->a, note, l->origin, l->key, &size, &root, &e) == ERR_OK;
+	if (ok && (size > INT64_MAX || !keychain_signs_size(&l->chain, l->key_no, (int64_t)size)))
+		ok = error_set(&e, ERR_INVALID, "the key was not in force when the log had %llu lines.", (unsigned long long)size) == ERR_OK;
 	found(l, "log", ok, ok ? str_fmt(l->a, "The checkpoint of the log %.*s is signed with the same key, over %llu lines.", STR_ARG(l->origin), (unsigned long long)size)
 		: str_fmt(l->a, "The checkpoint of the log does not hold: %s", e.message));
 }
@@ -160,17 +182,15 @@ static enum err payload_of(struct arena *a, struct str text, const struct json *
 	return json_parse(a, payload, out, e);
 }
 
-enum err erasure_statement_check(struct arena *a, struct str text, const uint8_t key[32], struct erasure_statement_result *out, struct error *e)
+enum err erasure_statement_check(struct arena *a, struct str text, const struct keychain_trust *trust, struct erasure_statement_result *out, struct error *e)
 {
 	struct look l = { .a = a, .out = out };
-	*out = (struct erasure_statement_result){ .ok = true, .pinned = key != NULL };
+	*out = (struct erasure_statement_result){ .ok = true, .pinned = false };
 	l.last = &out->checks;
 	TRY(payload_of(a, text, &l.said, e));
-	if (key)
-		memcpy(l.key, key, 32);
-	else if (!minisign_parse_key(a, json_member_text(json_get(l.said, "coop"), "public_key"), l.key))
-		return error_set(e, ERR_INVALID, "The statement names no key. Give --key.");
-	look_at_signature(&l, text, key != NULL);
+	if (!look_at_keys(&l, trust))
+		return ERR_OK;
+	look_at_signature(&l, text);
 	look_at_log(&l);
 	look_at_feed(&l);
 	look_at_items(&l);

@@ -17,7 +17,7 @@ static enum err look(struct arena *a, const struct check_arguments *args, struct
 	struct erasure_statement_result *r = ARENA_NEW(a, struct erasure_statement_result);
 	struct str text;
 	TRY(file_read(a, "The statement", args->path, STATEMENT_MAX, &text, e));
-	TRY(erasure_statement_check(a, text, args->public_key, r, e));
+	TRY(erasure_statement_check(a, text, &(struct keychain_trust){ args->public_key, args->known }, r, e));
 	*out = (struct check_report){ .checks = r->checks, .ok = r->ok, .result = r };
 	out->verdict = !r->ok ? "Do not believe this statement: see FAIL above." : r->pinned ? "The co-op whose key you gave says this."
 		: "The statement is whole. Give --key to be sure whose it is.";

@@ -98,14 +98,14 @@ static enum err manifest_files(struct acquiring *a)
 }
 
 /* Another version under this name, or one of another co-op, is no version of ours. */
-static enum err manifest_is_it(struct acquiring *a)
+static enum err manifest_is_it(struct acquiring *a, size_t signer)
 {
 	struct sync *s = a->s;
 	struct str origin;
 	uint8_t key[32];
 	if (!str_eq(json_member_text(a->manifest, "version"), a->version))
 		return sync_fail(s, ERR_CORRUPT, "lied", "The server gives another version than %.*s.", STR_ARG(a->version));
-	if (!note_verifier_parse(s->arena, json_text(json_at(a->manifest, "/log/verifier_key")), &origin, key) || memcmp(key, s->state.key, 32) != 0 || !str_eq(origin, s->status.origin))
+	if (!note_verifier_parse(s->arena, json_text(json_at(a->manifest, "/log/verifier_key")), &origin, key) || keychain_find(&s->state.keys, key) != (ptrdiff_t)signer || !str_eq(origin, s->status.origin))
 		return sync_fail(s, ERR_CORRUPT, "lied", "The manifest of version %.*s is about another log.", STR_ARG(a->version));
 	return ERR_OK;
 }
@@ -120,11 +120,12 @@ static enum err manifest_fetch(struct acquiring *a)
 {
 	struct sync *s = a->s;
 	struct str envelope;
+	size_t signer;
 	TRY(remote_file(s, a->version, "manifest.dsse.json", 2 * LIMIT_MANIFEST, &envelope));
-	if (dsse_verify(s->arena, envelope, (const uint8_t (*)[32])&s->state.key, 1, 1, STR(RELEASE_PAYLOAD_TYPE), &a->manifest_text, s->e) != ERR_OK ||
+	if (keychain_dsse_verify(s->arena, &s->state.keys, envelope, STR(RELEASE_PAYLOAD_TYPE), &a->manifest_text, &signer, s->e) != ERR_OK ||
 		json_parse(s->arena, a->manifest_text, &a->manifest, s->e) != ERR_OK)
 		return sync_fail(s, ERR_CORRUPT, "forged", "The manifest of version %.*s is not signed by the co-op's key.", STR_ARG(a->version));
-	TRY(manifest_is_it(a));
+	TRY(manifest_is_it(a, signer));
 	TRY(manifest_files(a));
 	struct str digest = str_sub(sha256_hex(s->arena, sha256(a->manifest_text)), 0, 16);
 	a->stage = str_fmt(s->arena, ".mirror/incoming/%.*s-%.*s", STR_ARG(a->version), STR_ARG(digest));
@@ -338,7 +339,7 @@ static bool may_vouch(struct acquiring *a)
 
 static enum err verify_folder(struct sync *s, const char *dir, struct str version, struct acquiring *vouching)
 {
-	struct verify_options options = { .public_key = s->state.key };
+	struct verify_options options = { .public_key = s->state.key, .keys = &s->state.keys };
 	struct verify_result result;
 	if (vouching) {
 		options.known = vouched_rows;

@@ -55,7 +55,7 @@ static enum err line_take(struct page *p, struct str line, bool last)
 	struct sync *s = p->s;
 	struct tombstone t;
 	arena_reset(p->scratch);
-	if (tombstone_take(p->scratch, &s->chain, line, last ? s->state.key : NULL, &t, s->e) != ERR_OK)
+	if ((last ? tombstone_take_signed(p->scratch, &s->chain, line, &s->state.keys, &t, s->e) : tombstone_take(p->scratch, &s->chain, line, NULL, &t, s->e)) != ERR_OK)
 		return forged(s);
 	tombstone_heed(s, &t);
 	p->lines++;
@@ -66,7 +66,7 @@ static enum err head_take(struct page *p, struct str line)
 {
 	struct sync *s = p->s;
 	p->ended = true;
-	if (tombstone_head_read(s->arena, str_copy(s->arena, line), s->state.key, s->status.origin, &p->head, s->e) != ERR_OK)
+	if (tombstone_head_read_signed(s->arena, str_copy(s->arena, line), &s->state.keys, s->status.origin, &p->head, s->e) != ERR_OK)
 		return forged(s);
 	return ERR_OK;
 }

@@ -4,6 +4,7 @@
 
 #include "commonhold/fetch.h"
 #include "commonhold/json.h"
+#include "commonhold/keychain.h"
 #include "commonhold/mirror_sync.h"
 #include "commonhold/tombstone.h"
 
@@ -22,6 +23,7 @@ bool names_sorted_has(const struct names *in, struct str name);
 struct sync_state {
 	bool seen;                  /* there was one */
 	uint8_t key[32];            /* the co-op's, pinned */
+	struct keychain keys;       /* its keys as last seen; .n is 0 before: later ones must continue them */
 	struct str origin;          /* of its log; absent before the first status */
 	int64_t size;               /* leaves of the log in the last status, */
 	struct sha256 root;         /* and its root */

@@ -57,6 +57,7 @@ static bool state_read(struct sync *s, const struct json *j)
 {
 	struct sync_state *st = &s->state;
 	const struct json *receipt = json_get(j, "receipt");
+	struct error ignored = { 0 };
 	st->origin = json_member_text(j, "origin");
 	st->size = json_int(json_at(j, "/log/size"), -1);
 	st->created = instant_read(json_get(j, "status_created"));
@@ -68,6 +69,8 @@ static bool state_read(struct sync *s, const struct json *j)
 	st->method = json_member_text(j, "method");
 	st->base_until = instant_read(json_get(j, "base_until"));
 	if (json_int(json_get(j, "v"), 0) != 1 || !str_unhex(json_member_text(j, "key"), st->key, 32))
+		return false;
+	if (json_is(json_get(j, "keys"), JSON_OBJECT) && (keychain_read_json(s->arena, json_get(j, "keys"), &st->keys, &ignored) != ERR_OK || keychain_find(&st->keys, st->key) < 0))
 		return false;
 	json_each(one, json_get(j, "named")) {
 		names_add(s->arena, &st->named, json_member_text(one, "rid"));
@@ -114,6 +117,10 @@ static void state_write(struct sync *s, struct json_writer *w)
 	jw_kint(w, "upto", st->chain.upto);
 	jw_end_object(w);
 	jw_kstr(w, "key", str_hex(a, st->key, 32));
+	if (st->keys.n) {
+		jw_key(w, "keys");
+		jw_raw(w, st->keys.text);
+	}
 	jw_key(w, "log");
 	jw_object(w);
 	jw_kstr(w, "root", sha256_hex(a, st->root));

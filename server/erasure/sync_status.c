@@ -26,10 +26,28 @@ static enum err key_of_server(struct sync *s)
 	return ERR_OK;
 }
 
-enum err key_settle(struct sync *s)
+/* The co-op's chain of keys: it must hold the pinned key and continue what was seen before. A server of before there were chains has none to give. */
+static enum err keys_fetch(struct sync *s, struct keychain *out)
 {
-	if (s->state.seen && s->o->key && memcmp(s->state.key, s->o->key, 32) != 0)
-		return sync_fail(s, ERR_REFUSED, "key", "The folder mirrors a co-op with another key than the one given.");
+	struct document got;
+	const struct keychain *before = &s->state.keys;
+	struct error why = { 0 };
+	TRY(remote_read(s, STR("/keys.json"), KEYCHAIN_TEXT_MAX, 404, &got));
+	if (got.status == 404) {
+		*out = keychain_single(s->arena, s->state.key);
+		return before->n > 1 ? sync_fail(s, ERR_CORRUPT, "rollback", "The server no longer shows the co-op's chain of keys, which was seen before.") : ERR_OK;
+	}
+	if (keychain_read(s->arena, got.body, out, &why) != ERR_OK)
+		return sync_fail(s, ERR_CORRUPT, "forged", "The co-op's chain of keys is not to be believed: %s", why.message);
+	if (keychain_find(out, s->state.key) < 0)
+		return sync_fail(s, ERR_CORRUPT, "forged", "The co-op's chain of keys does not hold the key that is pinned here.");
+	if (before->n && !keychain_continues(out, before))
+		return sync_fail(s, ERR_CORRUPT, "rollback", "The co-op's chain of keys is not a continuation of the one seen before: it was rewritten.");
+	return ERR_OK;
+}
+
+static enum err pin_settle(struct sync *s)
+{
 	if (s->state.seen)
 		return ERR_OK;
 	if (s->o->key) {
@@ -39,6 +57,19 @@ enum err key_settle(struct sync *s)
 	if (!s->o->trust_first)
 		return sync_fail(s, ERR_REFUSED, "key", "Give the co-op's public key with --key, from a place you trust; or --trust-first to believe the server this once.");
 	return key_of_server(s);
+}
+
+enum err key_settle(struct sync *s)
+{
+	struct keychain keys;
+	bool other = s->state.seen && s->o->key && memcmp(s->state.key, s->o->key, 32) != 0;
+	TRY(pin_settle(s));
+	if (!other || s->state.keys.n)
+		TRY(keys_fetch(s, &keys));
+	if (other && (!s->state.keys.n || keychain_find(&keys, s->o->key) < 0))
+		return sync_fail(s, ERR_REFUSED, "key", "The folder mirrors a co-op with another key than the one given.");
+	s->state.keys = keys;
+	return ERR_OK;
 }
 
 /* ---- the log ---- */
@@ -134,15 +165,18 @@ enum err status_fetch(struct sync *s)
 {
 	struct document got;
 	struct str payload;
+	size_t which;
 	struct sync_status *st = &s->status;
 	*st = (struct sync_status){ 0 };
 	sync_progress(s, "the co-op's status", 0, 0);
 	TRY(remote_read(s, STR("/status.json"), STATUS_TEXT_MAX, 0, &got));
 	st->envelope = got.body;
-	if (dsse_verify(s->arena, got.body, (const uint8_t (*)[32])&s->state.key, 1, 1, STR(STATUS_PAYLOAD_TYPE), &payload, s->e) != ERR_OK)
+	if (keychain_dsse_verify(s->arena, &s->state.keys, got.body, STR(STATUS_PAYLOAD_TYPE), &payload, &which, s->e) != ERR_OK)
 		return sync_fail(s, ERR_CORRUPT, "forged", "The co-op's status is not signed by its key.");
 	if (!status_parse(s, payload, st))
 		return sync_fail(s, ERR_CORRUPT, "forged", "The co-op's status cannot be understood.");
+	if (!keychain_signs_size(&s->state.keys, which, st->size))
+		return sync_fail(s, ERR_CORRUPT, "forged", "The co-op's status is signed by a key that was not in force: it has been replaced.");
 	TRY(status_in_time(s, st));
 	return status_continues(s, st);
 }

@@ -36,6 +36,7 @@ static enum err remembered_hash(void *arg, unsigned level, uint64_t index, struc
 enum err ledger_appended_sign(struct call *c, struct uuid coop, const struct ledger_appended *appended, struct str *checkpoint)
 {
 	struct log_head head = { .origin = appended->origin, .size = appended->after.size, .builder = appended->after };
+	memcpy(head.public_key, appended->public_key, sizeof(head.public_key));
 	return log_head_sign(c, coop, &head, checkpoint);
 }
 

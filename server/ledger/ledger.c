@@ -7,8 +7,8 @@
 /* Up to here the statements travel with whatever comes next; more are sent at once, so that their memory can be given back. */
 #define QUEUE_MAX 64
 
-SQL(head_read, "SELECT origin, size, frontier FROM log_head WHERE coop_id = $1");
-SQL(head_lock, "SELECT origin, size, frontier FROM log_head WHERE coop_id = $1 FOR UPDATE");
+SQL(head_read, "SELECT origin, size, frontier, public_key FROM log_head WHERE coop_id = $1");
+SQL(head_lock, "SELECT origin, size, frontier, public_key FROM log_head WHERE coop_id = $1 FOR UPDATE");
 SQL(head_move, "UPDATE log_head SET size = $2, frontier = $3 WHERE coop_id = $1");
 SQL(leaf_insert,
 	"INSERT INTO log_leaf (coop_id, idx, at, type, entry, hash)"
@@ -43,6 +43,10 @@ static enum err head_of_rows(struct call *c, const struct rows *rows, struct log
 		return fail(c, ERR_NOT_FOUND, "This co-op has no log.");
 	out->origin = row_str(rows, 0, 0);
 	out->size = (uint64_t)row_int(rows, 0, 1);
+	struct str key = row_bytes(rows, 0, 3);
+	if (key.n != sizeof(out->public_key))
+		return fail(c, ERR_CORRUPT, "The log's key has the wrong length.");
+	memcpy(out->public_key, key.p, sizeof(out->public_key));
 	return frontier_read(c, row_bytes(rows, 0, 2), out);
 }
 
@@ -304,6 +308,7 @@ enum err ledger_append_at(struct call *c, struct uuid coop, const struct ledger_
 		leaves[i] = (struct leaf){ .type = type, .data = data[i] };
 	TRY(chunk_append(c, coop, &head, NULL, clock_now(), leaves, n, out->entries, out->hashes));
 	out->after = head.builder;
+	memcpy(out->public_key, head.public_key, sizeof(out->public_key));
 	return head_store(c, coop, &head);
 }
 

@@ -2,6 +2,7 @@
 #include "server/ledger/ledger.h"
 #include "server/ledger/log_page.h"
 
+#include "commonhold/keychain.h"
 #include "commonhold/routes.h"
 
 #define CHECKPOINT_TYPE "text/plain; charset=utf-8"
@@ -157,7 +158,20 @@ static enum err list_entries(struct request *rq, struct response *rs)
 	return ERR_OK;
 }
 
+static enum err read_keys(struct request *rq, struct response *rs)
+{
+	struct call *c = rq->call;
+	struct keychain chain;
+	TRY(db_begin_in(c, rq->coop.id, DB_READ));
+	TRY(keychain_of(c, rq->coop.id, &chain));
+	TRY(db_commit(c));
+	response_header(rs, "Cache-Control", STR("no-cache"));
+	return answer_bytes(rs, chain.text, "application/json");
+}
+
 const struct route ledger_routes[] = {
+	{ "GET", "/api/v1/coops/{coop}/keys.json", "coop_keys", PERM_OPTIONAL, 0, NULL, "keychain", 200, read_keys,
+		"The keys that the co-op has signed with, each handed over to the next by a statement of both" },
 	{ "GET", "/api/v1/coops/{coop}/log/checkpoint", "log_checkpoint", PERM_OPTIONAL, 0, NULL, CHECKPOINT_TYPE, 200, read_checkpoint,
 		"The signed checkpoint of the co-op's log (c2sp.org/tlog-checkpoint)" },
 	{ "GET", "/api/v1/coops/{coop}/log/tile/{path*}", "log_tile", PERM_OPTIONAL, 0, NULL, TILE_TYPE, 200, read_tile,

@@ -1,7 +1,6 @@
 /* Reading a log: tiles, bundles of entries, proofs and checkpoints. Hashes are read a tile at a time, so that a proof takes a handful of reads whatever the size. */
 #include "server/ledger/ledger.h"
 
-SQL(key_read, "SELECT public_key FROM log_head WHERE coop_id = $1");
 SQL(tile_read, "SELECT hashes FROM log_tile WHERE coop_id = $1 AND level = $2 AND n = $3");
 SQL(entries_read, "SELECT entry FROM log_leaf WHERE coop_id = $1 AND idx >= $2 AND idx < $3 ORDER BY idx");
 SQL(leaves_list, "SELECT idx, at, type, entry, hash FROM log_leaf WHERE coop_id = $1 AND idx < $2 ORDER BY idx DESC LIMIT $3");
@@ -101,20 +100,16 @@ enum err ledger_origin(struct call *c, struct uuid coop, struct str *origin)
 
 enum err log_public_key(struct call *c, struct uuid coop, uint8_t public_key[32])
 {
-	struct rows rows;
-	TRY(log_enter(c, coop));
-	TRY(db_one(c, key_read, &rows, A_UUID(coop)));
-	struct str key = row_bytes(&rows, 0, 0);
-	if (key.n != 32)
-		return fail(c, ERR_CORRUPT, "The log's key has the wrong length.");
-	memcpy(public_key, key.p, 32);
+	struct log_head head;
+	TRY(log_head_read(c, coop, false, &head));
+	memcpy(public_key, head.public_key, 32);
 	return ERR_OK;
 }
 
 enum err log_head_sign(struct call *c, struct uuid coop, const struct log_head *head, struct str *note)
 {
 	struct sign_key key;
-	TRY(ledger_key(c, coop, &key));
+	TRY(coop_key_secret(c, coop, head->public_key, &key));
 	*note = checkpoint_sign(c->arena, head->origin, head->size, merkle_builder_root(&head->builder), &key);
 	secret_wipe(&key, sizeof(key));
 	return ERR_OK;

@@ -157,6 +157,7 @@ static enum err build_staged(struct call *c, const struct release *r, const stru
 	a->previous = any ? previous : NULL;
 	TRY(coop_get(c, r->coop, &a->coop));
 	TRY(ledger_key(c, r->coop, &a->key));
+	TRY(keychain_of(c, r->coop, &a->chain));
 	TRY(ledger_origin(c, r->coop, &a->origin));
 	TRY(next_version(c, d, a->previous, &a->version));
 	if (!uuid_is_nil(r->joint))
@@ -212,12 +213,14 @@ static struct str published_facts(struct call *c, const struct artefact *a, stru
 		STR_ARG(redacts), STR_ARG(id), STR_ARG(a->version));
 }
 
-/* Whether the release still follows the one that it was built after; `now` is that one as it is now, under the log's lock. */
+/* Whether the release still follows the one that it was built after, and its key is in force still; `now` is that one as it is now, under the log's lock. */
 static enum err follows_still(struct call *c, const struct artefact *a, struct release *now, bool *follows)
 {
 	bool any;
+	struct keychain chain;
+	TRY(keychain_of(c, a->release->coop, &chain));
 	TRY(find_previous(c, a->release->coop, now, &any));
-	*follows = any == (a->previous != NULL) && (!any || uuid_eq(now->id, a->previous->id));
+	*follows = memcmp(keychain_current(&chain), a->key.public_key, 32) == 0 && any == (a->previous != NULL) && (!any || uuid_eq(now->id, a->previous->id));
 	return ERR_OK;
 }
 

@@ -379,7 +379,7 @@ static void report_facts(struct artefact *a, struct json_writer *w)
 	jw_end_object(w);
 }
 
-/* ---- LICENSES/, TERMS.md ---- */
+/* ---- LICENSES/, TERMS.md, keys.json ---- */
 
 static enum err licence_write(struct artefact *a, unsigned licence)
 {
@@ -451,6 +451,7 @@ enum err documents_write(struct artefact *a)
 	TRY(artefact_write_canonical(a, "croissant.json", document_text(a, croissant_facts), true, NULL));
 	TRY(artefact_write_canonical(a, "policy.json", document_text(a, policy_facts), true, &a->policy_sha256));
 	TRY(artefact_write_canonical(a, "report.json", document_text(a, report_facts), true, &a->report_sha256));
+	TRY(artefact_write(a, "keys.json", a->chain.text, true));
 	TRY(artefact_write(a, "TERMS.md", a->d->charter.terms, true));
 	TRY(tombstones_write(a));
 	for (unsigned i = 1; i < POLICY_LICENCE_COUNT; i++)

@@ -4,6 +4,7 @@
 
 #include "commonhold/control.h"
 #include "commonhold/db.h"
+#include "commonhold/keychain.h"
 #include "commonhold/pool.h"
 #include "commonhold/release.h"
 
@@ -107,7 +108,8 @@ struct artefact {
 	const struct release *previous; /* NULL for the first */
 	const struct release *base;     /* what a redaction release is made from; NULL: an ordinary one */
 	int64_t tombstones, tombstones_upto; /* lines of tombstones.jsonl, and the index of the last; 0 and -1: none */
-	struct sign_key key;            /* the co-op's */
+	struct sign_key key;            /* the co-op's, in force */
+	struct keychain chain;          /* that leads to it */
 	struct str origin;              /* of its log */
 	struct file_entry *files;       /* newest last */
 	size_t n_files, cap_files;
@@ -182,7 +184,7 @@ CH_CHECK enum err release_remove_tree(struct call *c, struct str dir);
 /* Where it is built. */
 struct str release_staging_dir(struct arena *a, struct uuid coop, struct uuid release);
 
-/* README.md, croissant.json, LICENSES/, TERMS.md, policy.json, report.json, tombstones.jsonl. */
+/* README.md, croissant.json, LICENSES/, TERMS.md, keys.json, policy.json, report.json, tombstones.jsonl. */
 CH_CHECK enum err documents_write(struct artefact *a);
 /* manifest.json, manifest.dsse.json. */
 CH_CHECK enum err manifest_write(struct artefact *a, struct sha256 *manifest);

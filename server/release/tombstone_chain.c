@@ -168,6 +168,27 @@ enum err tombstone_take(struct arena *a, struct tombstone_chain *chain, struct s
 	return ERR_OK;
 }
 
+enum err tombstone_take_signed(struct arena *a, struct tombstone_chain *chain, struct str line, const struct keychain *keys, struct tombstone *out, struct error *e)
+{
+	struct tombstone_chain before = *chain;
+	struct tombstone read;
+	enum err last = ERR_CORRUPT;
+	for (size_t i = keys->n; i-- > 0;) {
+		error_clear(e);
+		last = tombstone_take(a, chain, line, keys->keys[i].public_key, &read, e);
+		if (last != ERR_OK)
+			continue;
+		if (!keychain_in_force(keys, i, read.t, read.t + CLOCK_HOUR)) { /* a line only says in which hour it was made */
+			*chain = before;
+			return line_bad(e, before.upto + 1, "it is signed by a key of the co-op that was not in force");
+		}
+		if (out)
+			*out = read;
+		return ERR_OK;
+	}
+	return last;
+}
+
 /* ---- the head ---- */
 
 enum err tombstone_head_read(struct arena *a, struct str envelope, const uint8_t public_key[32], struct str origin, struct tombstone_head *out, struct error *e)
@@ -185,6 +206,17 @@ enum err tombstone_head_read(struct arena *a, struct str envelope, const uint8_t
 		return error_set(e, ERR_CORRUPT, "The head of the feed of tombstones is incomplete.");
 	if (!str_eq(out->log, origin))
 		return error_set(e, ERR_CORRUPT, "The head of the feed is of another log: %.*s.", STR_ARG(str_sub(out->log, 0, 200)));
+	return ERR_OK;
+}
+
+enum err tombstone_head_read_signed(struct arena *a, struct str envelope, const struct keychain *keys, struct str origin, struct tombstone_head *out, struct error *e)
+{
+	struct str payload;
+	size_t which;
+	TRY(keychain_dsse_verify(a, keys, envelope, STR(TOMBSTONE_HEAD_TYPE), &payload, &which, e));
+	TRY(tombstone_head_read(a, envelope, keys->keys[which].public_key, origin, out, e));
+	if (!keychain_signs_size(keys, which, out->size))
+		return error_set(e, ERR_CORRUPT, "The head of the feed is signed by a key of the co-op that was not in force.");
 	return ERR_OK;
 }
 

@@ -160,23 +160,50 @@ static bool manifest_check(struct verifying *v)
 
 /* --- whose signature --- */
 
+/* The chain that the folder carries; releases of before there were any have none. */
+static bool chain_read(struct verifying *v, struct keychain *out, const struct keychain **carried)
+{
+	struct str text;
+	struct error e = { 0 };
+	*carried = NULL;
+	if (!files_find(v, STR("keys.json")))
+		return true;
+	if (!files_read(v, "keys.json", KEYCHAIN_TEXT_MAX, &text))
+		return false;
+	if (keychain_read(v->arena, text, out, &e) != ERR_OK)
+		return verify_bad(v, "keys.json: %s", e.message);
+	*carried = out;
+	return true;
+}
+
+static bool key_said(struct verifying *v, struct str coop)
+{
+	const struct keychain *chain = &v->chain;
+	if (v->options->public_key && memcmp(v->options->public_key, v->key, 32) == 0)
+		return verify_good(v, "The manifest names the key that you gave.");
+	if (v->result->pinned)
+		return verify_good(v, "The manifest names key %zu of %zu of the co-op %.*s; the chain of keys ties it to what you gave.", v->key_no + 1, chain->n, STR_ARG(chain->name));
+	if (v->key_no)
+		return verify_good(v, "The key is number %zu in the chain that begins with the key that the co-op %.*s is named after. That this is the co-op you mean, only --key can tell.",
+			v->key_no + 1, STR_ARG(coop));
+	return verify_good(v, "The key is the one that the co-op %.*s is named after. That this is the co-op you mean, only --key can tell.", STR_ARG(coop));
+}
+
 static bool key_check(struct verifying *v)
 {
-	struct str origin, name, coop = json_text(json_get(v->manifest, "coops")->child);
-	uint8_t claimed[32];
-	if (!note_verifier_parse(v->arena, json_text(json_at(v->manifest, "/log/verifier_key")), &origin, claimed) ||
+	const struct keychain_trust trust = { v->options->public_key, v->options->keys };
+	struct keychain own;
+	const struct keychain *carried;
+	struct str origin, coop = json_text(json_get(v->manifest, "coops")->child);
+	struct error e = { 0 };
+	if (!note_verifier_parse(v->arena, json_text(json_at(v->manifest, "/log/verifier_key")), &origin, v->key) ||
 		!str_eq(origin, json_text(json_at(v->manifest, "/log/origin"))))
 		return verify_bad(v, "The manifest's verifier key is not well-formed, or not that of its log.");
-	if (v->options->public_key) {
-		memcpy(v->key, v->options->public_key, 32);
-		v->result->pinned = true;
-		return memcmp(claimed, v->key, 32) == 0 ? verify_good(v, "The manifest names the key that you gave.") : verify_bad(v, "The manifest names another key than the one you gave.");
-	}
-	memcpy(v->key, claimed, 32);
-	name = coop_key_name(v->arena, claimed);
-	if (!str_eq(name, coop))
-		return verify_bad(v, "The key in the manifest is not the one that the co-op %.*s is named after. Give the co-op's key with --key.", STR_ARG(coop));
-	return verify_good(v, "The key is the one that the co-op %.*s is named after. That this is the co-op you mean, only --key can tell.", STR_ARG(coop));
+	if (!chain_read(v, &own, &carried))
+		return false;
+	if (keychain_settle(v->arena, &trust, carried, coop, v->key, &v->chain, &v->key_no, &v->result->pinned, &e) != ERR_OK)
+		return verify_bad(v, "The manifest %s. Give the co-op's key with --key.", e.message);
+	return key_said(v, coop);
 }
 
 static bool envelope_check(struct verifying *v)

@@ -3,6 +3,7 @@
 #define COMMONHOLD_RELEASE_VERIFY_INTERNAL_H
 
 #include "commonhold/json.h"
+#include "commonhold/keychain.h"
 #include "commonhold/ledger.h"
 #include "commonhold/verify.h"
 
@@ -70,6 +71,8 @@ struct verifying {
 	const struct json *manifest;
 	struct sha256 manifest_sha256;
 	uint8_t key[32];            /* what signatures are checked with */
+	struct keychain chain;      /* of the co-op, as far as known here */
+	size_t key_no;              /* which of its keys that is, from 0 */
 	struct tallies kinds, licences, coops;
 	struct rid_set tombstoned;  /* rids that must not appear */
 	struct rid_set seen;        /* rids of all rows; no slots when there are too many to hold */

@@ -28,6 +28,9 @@ bool log_check(struct verifying *v)
 		return false;
 	if (checkpoint_verify(v->arena, note, origin, v->key, &size, &root, &e) != ERR_OK)
 		return verify_bad(v, "%s", e.message);
+	if (size > INT64_MAX || !keychain_signs_size(&v->chain, v->key_no, (int64_t)size))
+		return verify_bad(v, "The checkpoint of %llu leaves is signed by key %zu of the co-op, which does not sign for a log of that size: another was in force.", (unsigned long long)size,
+			v->key_no + 1);
 	if (tlog_proof_read(v->arena, text, &proof, &e) != ERR_OK)
 		return verify_bad(v, "release.tlog-proof: %s", e.message);
 	if (!str_eq(proof.checkpoint, note))

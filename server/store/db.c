@@ -526,6 +526,11 @@ void db_rollback(struct call *c)
 		tx_abandon(c->db);
 }
 
+bool db_is_open(const struct call *c)
+{
+	return c->db && c->db->tx != TX_NONE;
+}
+
 bool db_take_spare(struct call *c)
 {
 	if (!c->db && db_content_pool())

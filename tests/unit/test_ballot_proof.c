@@ -193,7 +193,7 @@ static struct audit_result audit(struct arena *a, const uint8_t *key)
 {
 	struct audit_result r;
 	struct error e = { 0 };
-	if (ballot_bundle_audit(a, bundle_file(), key, &r, &e) != ERR_OK)
+	if (ballot_bundle_audit(a, bundle_file(), &(struct keychain_trust){ .pin = key }, &r, &e) != ERR_OK)
 		fail_msg("%s", e.message);
 	return r;
 }

@@ -443,10 +443,12 @@ static void a_signing_key_of_another_coop_does_not_open(void **state)
 	struct call *c = log_opened();
 	struct sign_key key;
 	char sql[512];
-	struct uuid other = uuid_new();
+	struct uuid other = coop;
+	c = log_opened();
 	struct str mine = uuid_format(c->arena, coop), theirs = uuid_format(c->arena, other);
-	snprintf(sql, sizeof(sql), "UPDATE coop_key SET coop_id = '%.*s' WHERE coop_id = '%.*s'", STR_ARG(theirs), STR_ARG(mine));
+	snprintf(sql, sizeof(sql), "UPDATE coop_key SET wrapped_seed = (SELECT wrapped_seed FROM coop_key WHERE coop_id = '%.*s') WHERE coop_id = '%.*s'", STR_ARG(mine), STR_ARG(theirs));
 	fixture_keys_sql(sql);
+	c = fixture_call();
 	assert_int_equal(ledger_key(c, other, &key), ERR_CORRUPT);
 	struct uuid nobody = uuid_new();
 	assert_int_equal(ledger_key(c, nobody, &key), ERR_NOT_FOUND);
