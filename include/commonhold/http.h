@@ -121,6 +121,10 @@ CH_CHECK enum err page_form_refused(struct request *rq, struct response *rs, enu
 CH_CHECK enum err page_form_said(struct request *rq, struct response *rs, enum err refused, struct json_writer *w);
 /* A one-time message shown on the next page of this browser. */
 void response_flash(struct request *rq, struct response *rs, struct str message);
+/* A page of the co-op that the request is in: "/coops/<slug>/<place>". */
+struct str coop_place(struct request *rq, const char *place);
+/* What a form ends with: a message, and See Other to the page that shows it. */
+CH_CHECK enum err response_done(struct request *rq, struct response *rs, struct str message, struct str to);
 
 /* A paced stream: headers at once, then chunks. For NDJSON verdicts, feeds, exports. Data go out in writes of 32 KiB and more. Caps on concurrency: LIMIT_STREAMS. */
 CH_CHECK enum err stream_begin(struct request *rq, struct response *rs, int status, const char *content_type, int64_t content_length /* -1: chunked */);

@@ -265,9 +265,7 @@ static enum err ask_form(struct request *rq, struct response *rs)
 	enum err e = access_ask(c, rq->coop.id, release, request_form(rq, "purpose"), request_form(rq, "description"), request_form(rq, "organisation"), terms, &q, &g);
 	if (e != ERR_OK)
 		return ask_again(rq, rs, e);
-	response_flash(rq, rs, uuid_is_nil(g.id) ? STR("Your request was sent. An admin of the co-op decides about it.") : STR("Access is yours. Make a token to download."));
-	response_redirect(rs, str_fmt(c->arena, "/coops/%.*s/access", STR_ARG(rq->coop.slug)));
-	return ERR_OK;
+	return response_done(rq, rs, uuid_is_nil(g.id) ? STR("Your request was sent. An admin of the co-op decides about it.") : STR("Access is yours. Make a token to download."), coop_place(rq, "access"));
 }
 
 /* The token is shown once and kept nowhere, so that there is nothing to come back to. */
@@ -296,9 +294,7 @@ static enum err revoke_form(struct request *rq, struct response *rs)
 	TRY(request_param_uuid(rq, 1, &id));
 	TRY(access_revoke(rq->call, rq->coop.id, id, request_form(rq, "reason"), &g));
 	bool own = uuid_eq(g.account, rq->call->actor.account) && !str_is(request_form(rq, "from"), "requests");
-	response_flash(rq, rs, STR("The grant was revoked. Its tokens open nothing any more."));
-	response_redirect(rs, str_fmt(rq->call->arena, "/coops/%.*s/access%s", STR_ARG(rq->coop.slug), own ? "" : "/requests"));
-	return ERR_OK;
+	return response_done(rq, rs, STR("The grant was revoked. Its tokens open nothing any more."), str_fmt(rq->call->arena, "/coops/%.*s/access%s", STR_ARG(rq->coop.slug), own ? "" : "/requests"));
 }
 
 /* ---- for admins ---- */
@@ -332,9 +328,7 @@ static enum err decision_form(struct request *rq, struct response *rs)
 	if (!grant && !str_is(decision, "refuse"))
 		return fail_field(rq->call, "form/decision", "Grant or refuse.");
 	TRY(access_decide(rq->call, rq->coop.id, id, grant, request_form(rq, "reason"), &q, &g));
-	response_flash(rq, rs, grant ? STR("Access was granted.") : STR("The request was refused."));
-	response_redirect(rs, str_fmt(rq->call->arena, "/coops/%.*s/access/requests", STR_ARG(rq->coop.slug)));
-	return ERR_OK;
+	return response_done(rq, rs, grant ? STR("Access was granted.") : STR("The request was refused."), coop_place(rq, "access/requests"));
 }
 
 const struct route access_page_routes[] = {

@@ -41,10 +41,8 @@ static enum err register_submit(struct request *rq, struct response *rs)
 	mail_first_link(rq, rs, account.email);
 	TRY(session_start_for(rq->call, account.id, request_header(rq, "User-Agent"), &secret));
 	response_set_session(rq, rs, secret, clock_now() + SESSION_LIFE);
-	response_flash(rq, rs, notify_mail_on() ? STR("Welcome. You are registered and signed in. A mail is on its way: the link in it confirms your address.") :
-		STR("Welcome. You are registered and signed in."));
-	response_redirect(rs, safe_next(request_form(rq, "next")));
-	return ERR_OK;
+	return response_done(rq, rs, notify_mail_on() ? STR("Welcome. You are registered and signed in. A mail is on its way: the link in it confirms your address.") :
+		STR("Welcome. You are registered and signed in."), safe_next(request_form(rq, "next")));
 }
 
 /* ---- My account ---- */
@@ -140,9 +138,7 @@ static enum err me_change(struct request *rq, struct response *rs)
 	enum err e = account_change(rq->call, request_form(rq, "name"), request_form(rq, "locale"), &account);
 	if (e != ERR_OK)
 		return me_form(rq, rs, e, STR_NONE);
-	response_flash(rq, rs, STR("Saved."));
-	response_redirect(rs, STR("/me"));
-	return ERR_OK;
+	return response_done(rq, rs, STR("Saved."), STR("/me"));
 }
 
 /* Answers with the page itself: the secret is shown this once and goes through no cookie. */
@@ -166,9 +162,7 @@ static enum err token_end(struct request *rq, struct response *rs)
 	struct uuid id;
 	TRY(id_of_form(rq, &id));
 	TRY(token_revoke(rq->call, id));
-	response_flash(rq, rs, STR("The token is revoked."));
-	response_redirect(rs, STR("/me"));
-	return ERR_OK;
+	return response_done(rq, rs, STR("The token is revoked."), STR("/me"));
 }
 
 static enum err session_stop(struct request *rq, struct response *rs)
@@ -176,9 +170,7 @@ static enum err session_stop(struct request *rq, struct response *rs)
 	struct uuid id;
 	TRY(id_of_form(rq, &id));
 	TRY(session_end(rq->call, id));
-	response_flash(rq, rs, STR("That browser is signed out."));
-	response_redirect(rs, STR("/me"));
-	return ERR_OK;
+	return response_done(rq, rs, STR("That browser is signed out."), STR("/me"));
 }
 
 static enum err sessions_stop(struct request *rq, struct response *rs, bool own)
@@ -187,9 +179,7 @@ static enum err sessions_stop(struct request *rq, struct response *rs, bool own)
 	TRY(session_end_all(rq->call, own, &ended));
 	if (own)
 		response_end_session(rq, rs);
-	response_flash(rq, rs, own ? STR("You are signed out everywhere.") : ended ? STR("Your other browsers are signed out.") : STR("No other browser was signed in."));
-	response_redirect(rs, own ? STR("/sign-in") : STR("/me"));
-	return ERR_OK;
+	return response_done(rq, rs, own ? STR("You are signed out everywhere.") : ended ? STR("Your other browsers are signed out.") : STR("No other browser was signed in."), own ? STR("/sign-in") : STR("/me"));
 }
 
 static enum err sessions_stop_others(struct request *rq, struct response *rs)
@@ -208,9 +198,7 @@ static enum err verify_ask(struct request *rq, struct response *rs)
 	enum err e = link_ask(rq->call, LINK_VERIFY, rq->call->actor.email, &from);
 	if (e != ERR_OK)
 		return me_form(rq, rs, e, STR_NONE);
-	response_flash(rq, rs, STR("A mail is on its way to you. The link in it confirms your address."));
-	response_redirect(rs, STR("/me"));
-	return ERR_OK;
+	return response_done(rq, rs, STR("A mail is on its way to you. The link in it confirms your address."), STR("/me"));
 }
 
 const struct route account_page_routes[] = {

@@ -114,9 +114,7 @@ static enum err saved(struct request *rq, struct response *rs, enum err e, struc
 {
 	if (e != ERR_OK)
 		return security_form(rq, rs, e);
-	response_flash(rq, rs, flash);
-	response_redirect(rs, STR("/me/sign-in"));
-	return ERR_OK;
+	return response_done(rq, rs, flash, STR("/me/sign-in"));
 }
 
 static enum err password_submit(struct request *rq, struct response *rs)

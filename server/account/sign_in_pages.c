@@ -214,9 +214,7 @@ static enum err link_used(struct request *rq, struct response *rs)
 		return link_form(rq, rs, secret, e);
 	if (in.secret.p || in.challenge.p)
 		return signed_in(rq, rs, &in, STR("/"));
-	response_flash(rq, rs, STR("Your address is confirmed."));
-	response_redirect(rs, rq->call->actor.kind == AUTH_SESSION ? STR("/me") : STR("/sign-in"));
-	return ERR_OK;
+	return response_done(rq, rs, STR("Your address is confirmed."), rq->call->actor.kind == AUTH_SESSION ? STR("/me") : STR("/sign-in"));
 }
 
 /* ---- Other providers ---- */
@@ -252,9 +250,7 @@ static enum err provider_back(struct request *rq, struct response *rs)
 		return sign_in_form(rq, rs, STR_NONE, next, e);
 	if (!linked)
 		return signed_in(rq, rs, &in, next);
-	response_flash(rq, rs, STR("Your account is joined with that identity. You can sign in with it from now on."));
-	response_redirect(rs, STR("/me/sign-in"));
-	return ERR_OK;
+	return response_done(rq, rs, STR("Your account is joined with that identity. You can sign in with it from now on."), STR("/me/sign-in"));
 }
 
 const struct route sign_in_page_routes[] = {

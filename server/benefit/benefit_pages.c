@@ -243,9 +243,7 @@ static enum err record(struct request *rq)
 
 static enum err back_to_ledger(struct request *rq, struct response *rs, struct str message)
 {
-	response_flash(rq, rs, message);
-	response_redirect(rs, str_fmt(rq->call->arena, "/coops/%.*s/benefits", STR_ARG(rq->coop.slug)));
-	return ERR_OK;
+	return response_done(rq, rs, message, coop_place(rq, "benefits"));
 }
 
 static enum err record_form(struct request *rq, struct response *rs)

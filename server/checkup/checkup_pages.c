@@ -292,9 +292,7 @@ static enum err overview_as_before(struct request *rq, struct response *rs)
 	}
 	if (refused != ERR_OK)
 		return overview(rq, rs, refused);
-	response_flash(rq, rs, str_fmt(c->arena, done == 1 ? "Your checkup is done. The receipt is below." : "Your checkups in %zu co-ops are done. The receipts are below.", done));
-	response_redirect(rs, STR("/checkup"));
-	return ERR_OK;
+	return response_done(rq, rs, str_fmt(c->arena, done == 1 ? "Your checkup is done. The receipt is below." : "Your checkups in %zu co-ops are done. The receipts are below.", done), STR("/checkup"));
 }
 
 /* ---- One co-op ---- */
@@ -429,9 +427,7 @@ static enum err one_answer(struct request *rq, struct response *rs)
 	}
 	if (e != ERR_OK)
 		return one_form(rq, rs, e);
-	response_flash(rq, rs, STR("Your checkup is done. This is its receipt."));
-	response_redirect(rs, str_fmt(c->arena, "/coops/%.*s/receipts/%.*s", STR_ARG(rq->coop.slug), STR_ARG(uuid_format(c->arena, receipt.id))));
-	return ERR_OK;
+	return response_done(rq, rs, STR("Your checkup is done. This is its receipt."), str_fmt(c->arena, "/coops/%.*s/receipts/%.*s", STR_ARG(rq->coop.slug), STR_ARG(uuid_format(c->arena, receipt.id))));
 }
 
 static enum err one_move(struct request *rq, struct response *rs)
@@ -445,9 +441,7 @@ static enum err one_move(struct request *rq, struct response *rs)
 	enum err e = member_set_due(c, rq->coop.id, due, &me);
 	if (e != ERR_OK)
 		return one_form(rq, rs, e);
-	response_flash(rq, rs, str_fmt(c->arena, "Your next checkup is due on %.*s.", STR_ARG(words_day(c->arena, me.due_at))));
-	response_redirect(rs, str_fmt(c->arena, "/coops/%.*s/checkup", STR_ARG(rq->coop.slug)));
-	return ERR_OK;
+	return response_done(rq, rs, str_fmt(c->arena, "Your next checkup is due on %.*s.", STR_ARG(words_day(c->arena, me.due_at))), coop_place(rq, "checkup"));
 }
 
 /* ---- A receipt ---- */

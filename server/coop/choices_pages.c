@@ -193,9 +193,7 @@ static enum err done(struct request *rq, struct response *rs, enum err e, struct
 {
 	if (e != ERR_OK)
 		return choices_form(rq, rs, e);
-	response_flash(rq, rs, message);
-	response_redirect(rs, str_fmt(rq->call->arena, "/coops/%.*s/choices", STR_ARG(rq->coop.slug)));
-	return ERR_OK;
+	return response_done(rq, rs, message, coop_place(rq, "choices"));
 }
 
 enum err choices_save_consent(struct request *rq, struct response *rs)
@@ -276,7 +274,5 @@ enum err choices_leave(struct request *rq, struct response *rs)
 	enum err e = member_leave(rq->call, rq->coop.id, &member);
 	if (e != ERR_OK)
 		return choices_form(rq, rs, e);
-	response_flash(rq, rs, STR("You have left. Nothing of yours goes into further releases of this co-op."));
-	response_redirect(rs, str_fmt(rq->call->arena, "/coops/%.*s", STR_ARG(rq->coop.slug)));
-	return ERR_OK;
+	return response_done(rq, rs, STR("You have left. Nothing of yours goes into further releases of this co-op."), str_fmt(rq->call->arena, "/coops/%.*s", STR_ARG(rq->coop.slug)));
 }

@@ -41,10 +41,8 @@ static enum err pledge_form(struct request *rq, struct response *rs)
 	bool join = str_is(request_form(rq, "joined"), "true");
 	TRY(request_param_uuid(rq, 1, &id));
 	TRY(control_pledge_join(rq->call, rq->coop.id, id, join, &k));
-	response_flash(rq, rs, k.lifted_at != INSTANT_NONE ? STR("You have joined, and the pledge is reached: what was sealed may now be released together.")
-		: join ? STR("You have joined the pledge. You may take that back until it is reached.") : STR("You have taken your pledge back."));
-	response_redirect(rs, str_fmt(rq->call->arena, "/coops/%.*s/controls", STR_ARG(rq->coop.slug)));
-	return ERR_OK;
+	return response_done(rq, rs, k.lifted_at != INSTANT_NONE ? STR("You have joined, and the pledge is reached: what was sealed may now be released together.")
+		: join ? STR("You have joined the pledge. You may take that back until it is reached.") : STR("You have taken your pledge back."), coop_place(rq, "controls"));
 }
 
 const struct route control_page_routes[] = {

@@ -184,9 +184,7 @@ static enum err join_submit(struct request *rq, struct response *rs)
 		struct str message = str_copy(a, str_of(rq->call->error.message));
 		db_rollback(rq->call);
 		error_clear(&rq->call->error);
-		response_flash(rq, rs, message);
-		response_redirect(rs, str_fmt(a, "/coops/%.*s", STR_ARG(rq->coop.slug)));
-		return ERR_OK;
+		return response_done(rq, rs, message, str_fmt(a, "/coops/%.*s", STR_ARG(rq->coop.slug)));
 	}
 	TRY(e);
 	if (member.state == POLICY_STANDING_APPLIED) {
@@ -194,7 +192,7 @@ static enum err join_submit(struct request *rq, struct response *rs)
 		response_redirect(rs, str_fmt(a, "/coops/%.*s", STR_ARG(rq->coop.slug)));
 	} else {
 		response_flash(rq, rs, STR("Welcome. You are a member. Nothing of yours is shared until you say so here."));
-		response_redirect(rs, str_fmt(a, "/coops/%.*s/choices", STR_ARG(rq->coop.slug)));
+		response_redirect(rs, coop_place(rq, "choices"));
 	}
 	return ERR_OK;
 }

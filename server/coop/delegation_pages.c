@@ -20,9 +20,7 @@ const char *delegation_question_words(enum policy_question q)
 
 enum err delegation_page_done(struct request *rq, struct response *rs, struct str message)
 {
-	response_flash(rq, rs, message);
-	response_redirect(rs, str_fmt(rq->call->arena, "/coops/%.*s/delegations", STR_ARG(rq->coop.slug)));
-	return ERR_OK;
+	return response_done(rq, rs, message, coop_place(rq, "delegations"));
 }
 
 /* ---- Rows ---- */

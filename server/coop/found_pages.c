@@ -197,7 +197,5 @@ enum err found_submit(struct request *rq, struct response *rs)
 		e = coop_found(rq->call, text_of_form(rq, "slug"), draft, &coop);
 	if (e != ERR_OK)
 		return found_form(rq, rs, e);
-	response_flash(rq, rs, STR("The co-op is founded, and you are its first admin."));
-	response_redirect(rs, str_fmt(rq->call->arena, "/coops/%.*s", STR_ARG(coop.slug)));
-	return ERR_OK;
+	return response_done(rq, rs, STR("The co-op is founded, and you are its first admin."), str_fmt(rq->call->arena, "/coops/%.*s", STR_ARG(coop.slug)));
 }

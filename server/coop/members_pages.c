@@ -97,9 +97,7 @@ static enum err done(struct request *rq, struct response *rs, enum err e, struct
 {
 	if (e != ERR_OK)
 		return members_form(rq, rs, e);
-	response_flash(rq, rs, message);
-	response_redirect(rs, str_fmt(rq->call->arena, "/coops/%.*s/members", STR_ARG(rq->coop.slug)));
-	return ERR_OK;
+	return response_done(rq, rs, message, coop_place(rq, "members"));
 }
 
 enum err members_act(struct request *rq, struct response *rs)

@@ -112,9 +112,7 @@ static enum err delete_form(struct request *rq, struct response *rs)
 		e = erasure_account_verify(c, &proof, &account);
 	if (e != ERR_OK)
 		return show(rq, rs, e);
-	response_flash(rq, rs, STR("It counts from now on, in every co-op."));
-	response_redirect(rs, STR("/account/deletion"));
-	return ERR_OK;
+	return response_done(rq, rs, STR("It counts from now on, in every co-op."), STR("/account/deletion"));
 }
 
 static enum err cancel_form(struct request *rq, struct response *rs)
@@ -123,9 +121,7 @@ static enum err cancel_form(struct request *rq, struct response *rs)
 	enum err e = erasure_account_cancel(rq->call, &account);
 	if (e != ERR_OK)
 		return show(rq, rs, e);
-	response_flash(rq, rs, STR("It is taken back. Nothing was deleted."));
-	response_redirect(rs, STR("/account/deletion"));
-	return ERR_OK;
+	return response_done(rq, rs, STR("It is taken back. Nothing was deleted."), STR("/account/deletion"));
 }
 
 const struct route account_deletion_page_routes[] = {

@@ -133,9 +133,7 @@ static enum err target_page(struct request *rq, struct response *rs)
 static enum err back(struct request *rq, struct response *rs, struct uuid mirror, const char *flash)
 {
 	struct str id = uuid_format(rq->call->arena, mirror);
-	response_flash(rq, rs, str_of(flash));
-	response_redirect(rs, str_fmt(rq->call->arena, "/coops/%.*s/mirrors/%.*s/target", STR_ARG(rq->coop.slug), STR_ARG(id)));
-	return ERR_OK;
+	return response_done(rq, rs, str_of(flash), str_fmt(rq->call->arena, "/coops/%.*s/mirrors/%.*s/target", STR_ARG(rq->coop.slug), STR_ARG(id)));
 }
 
 static struct str filled(struct request *rq, const char *name)
@@ -207,7 +205,7 @@ static enum err kept_form(struct request *rq, struct response *rs)
 	response_flash(rq, rs, str_of(rq->call->error.faults ? "Give the mirror a name that no other has." : rq->call->error.message));
 	db_rollback(rq->call);
 	error_clear(&rq->call->error);
-	response_redirect(rs, str_fmt(rq->call->arena, "/coops/%.*s/mirrors", STR_ARG(rq->coop.slug)));
+	response_redirect(rs, coop_place(rq, "mirrors"));
 	return ERR_OK;
 }
 

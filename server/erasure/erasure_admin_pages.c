@@ -199,9 +199,7 @@ static enum err queue_page(struct request *rq, struct response *rs)
 
 static enum err back(struct request *rq, struct response *rs, const char *flash)
 {
-	response_flash(rq, rs, str_of(flash));
-	response_redirect(rs, str_fmt(rq->call->arena, "/coops/%.*s/deletions/queue", STR_ARG(rq->coop.slug)));
-	return ERR_OK;
+	return response_done(rq, rs, str_of(flash), coop_place(rq, "deletions/queue"));
 }
 
 static enum err hold_form(struct request *rq, struct response *rs)

@@ -213,9 +213,7 @@ static enum err ask_form(struct request *rq, struct response *rs)
 		err = erasure_ask(rq->call, rq->coop.id, &wish, &e);
 	if (err != ERR_OK)
 		return ask_again(rq, rs, err);
-	response_flash(rq, rs, str_of(ask_flash(&e)));
-	response_redirect(rs, erasure_path(rq->call->arena, rq->coop.slug, &e));
-	return ERR_OK;
+	return response_done(rq, rs, str_of(ask_flash(&e)), erasure_path(rq->call->arena, rq->coop.slug, &e));
 }
 
 /* ---- About me, by somebody else ---- */
@@ -285,9 +283,7 @@ static enum err claim_form(struct request *rq, struct response *rs)
 		err = fail_field(rq->call, "/item", "There is no such item here. Perhaps it was taken out already.");
 	if (err != ERR_OK)
 		return claim_refused(rq, rs, err);
-	response_flash(rq, rs, STR("It is held back from every release from now on. An admin of the co-op decides about it."));
-	response_redirect(rs, erasure_path(rq->call->arena, rq->coop.slug, &e));
-	return ERR_OK;
+	return response_done(rq, rs, STR("It is held back from every release from now on. An admin of the co-op decides about it."), erasure_path(rq->call->arena, rq->coop.slug, &e));
 }
 
 const struct route erasure_ask_page_routes[] = {

@@ -163,9 +163,7 @@ static enum err done(struct request *rq, struct response *rs, enum err e, const 
 {
 	if (e != ERR_OK)
 		return one_form(rq, rs, e);
-	response_flash(rq, rs, str_of(flash));
-	response_redirect(rs, erasure_path(rq->call->arena, rq->coop.slug, erasure));
-	return ERR_OK;
+	return response_done(rq, rs, str_of(flash), erasure_path(rq->call->arena, rq->coop.slug, erasure));
 }
 
 static enum err verify_form(struct request *rq, struct response *rs)

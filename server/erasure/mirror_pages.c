@@ -157,9 +157,7 @@ static enum err mirrors_page(struct request *rq, struct response *rs)
 
 static enum err back(struct request *rq, struct response *rs, const char *flash)
 {
-	response_flash(rq, rs, str_of(flash));
-	response_redirect(rs, str_fmt(rq->call->arena, "/coops/%.*s/mirrors", STR_ARG(rq->coop.slug)));
-	return ERR_OK;
+	return response_done(rq, rs, str_of(flash), coop_place(rq, "mirrors"));
 }
 
 static struct str filled(struct request *rq, const char *name)

@@ -50,9 +50,7 @@ static enum err inbox_read_all(struct request *rq, struct response *rs)
 	if (!clock_parse(request_form(rq, "until"), &until))
 		return fail(rq->call, ERR_BAD_REQUEST, "The form does not say up to when.");
 	TRY(notify_read_all(rq->call, until));
-	response_flash(rq, rs, STR("All of them are marked as read."));
-	response_redirect(rs, STR("/inbox"));
-	return ERR_OK;
+	return response_done(rq, rs, STR("All of them are marked as read."), STR("/inbox"));
 }
 
 static enum err inbox_read(struct request *rq, struct response *rs)
@@ -136,17 +134,13 @@ static enum err settings_save(struct request *rq, struct response *rs)
 	for (int t = 0; t < NOTIFY_TOPIC_COUNT; t++)
 		s.chosen[t] = notify_how_read(request_form(rq, str_fmt(rq->call->arena, "how.%s", notify_topic_word(t)).p), &s.how[t]);
 	TRY(notify_settings_write(rq->call, &s));
-	response_flash(rq, rs, STR("Saved."));
-	response_redirect(rs, STR("/me/notices"));
-	return ERR_OK;
+	return response_done(rq, rs, STR("Saved."), STR("/me/notices"));
 }
 
 static enum err address_retry(struct request *rq, struct response *rs)
 {
 	TRY(notify_address_retry(rq->call));
-	response_flash(rq, rs, STR("We will try your address again."));
-	response_redirect(rs, STR("/me/notices"));
-	return ERR_OK;
+	return response_done(rq, rs, STR("We will try your address again."), STR("/me/notices"));
 }
 
 /* ---- Unsubscribing, without signing in ---- */

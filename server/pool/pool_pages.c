@@ -311,10 +311,8 @@ static enum err contribute_form(struct request *rq, struct response *rs)
 	enum err err = submit_form(rq, kind, &r);
 	if (err != ERR_OK)
 		return mendable(err) ? try_again(rq, rs, kind) : err;
-	response_flash(rq, rs, r.duplicate ? STR("You had contributed the same before: nothing was added.")
-		: str_is(r.status, "pending") ? STR("Thank you. An admin looks at it before it can be released.") : STR("Thank you. Your contribution is in the pool."));
-	response_redirect(rs, str_fmt(rq->call->arena, "/coops/%.*s/contributions/%.*s", STR_ARG(rq->coop.slug), STR_ARG(uuid_format(rq->call->arena, r.id))));
-	return ERR_OK;
+	return response_done(rq, rs, r.duplicate ? STR("You had contributed the same before: nothing was added.")
+		: str_is(r.status, "pending") ? STR("Thank you. An admin looks at it before it can be released.") : STR("Thank you. Your contribution is in the pool."), str_fmt(rq->call->arena, "/coops/%.*s/contributions/%.*s", STR_ARG(rq->coop.slug), STR_ARG(uuid_format(rq->call->arena, r.id))));
 }
 
 static enum err import_upload(struct request *rq, struct pool_import_report *report)
@@ -496,7 +494,7 @@ static enum err moderation_form(struct request *rq, struct response *rs)
 	} else {
 		response_flash(rq, rs, str_is(decision, "approve") ? STR("Approved.") : STR("Rejected; the contributor reads your reason."));
 	}
-	response_redirect(rs, str_fmt(c->arena, "/coops/%.*s/moderation", STR_ARG(rq->coop.slug)));
+	response_redirect(rs, coop_place(rq, "moderation"));
 	return ERR_OK;
 }
 

@@ -102,9 +102,7 @@ static enum err page_feed_make(struct request *rq, struct response *rs)
 static enum err page_feed_end(struct request *rq, struct response *rs)
 {
 	TRY(calendar_feed_end(rq->call));
-	response_flash(rq, rs, STR("The address no longer works."));
-	response_redirect(rs, STR("/me/calendar"));
-	return ERR_OK;
+	return response_done(rq, rs, STR("The address no longer works."), STR("/me/calendar"));
 }
 
 const struct route calendar_routes[] = {

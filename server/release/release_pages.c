@@ -270,9 +270,7 @@ static enum err cancel_form(struct request *rq, struct response *rs)
 		return fail_field(rq->call, "form/reason", "Say why it is cancelled; members will read it.");
 	TRY(release_of_request(rq, 1, &r));
 	TRY(release_cancel(rq->call, rq->coop.id, r.id, reason, &r));
-	response_flash(rq, rs, STR("The release was cancelled."));
-	response_redirect(rs, str_fmt(rq->call->arena, "/coops/%.*s/releases", STR_ARG(rq->coop.slug)));
-	return ERR_OK;
+	return response_done(rq, rs, STR("The release was cancelled."), coop_place(rq, "releases"));
 }
 
 /* ---- my contributions, with what became of each ---- */

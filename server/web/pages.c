@@ -183,6 +183,18 @@ void response_flash(struct request *rq, struct response *rs, struct str message)
 	response_header(rs, "Set-Cookie", line);
 }
 
+struct str coop_place(struct request *rq, const char *place)
+{
+	return str_fmt(rq->call->arena, "/coops/%.*s/%s", STR_ARG(rq->coop.slug), place);
+}
+
+enum err response_done(struct request *rq, struct response *rs, struct str message, struct str to)
+{
+	response_flash(rq, rs, message);
+	response_redirect(rs, to);
+	return ERR_OK;
+}
+
 /* The message of the page before, if we wrote it. */
 static struct str flash_take(struct request *rq, struct response *rs)
 {
