@@ -84,8 +84,8 @@ struct bundle_file {
 	enum bundle_part part;
 	int64_t size, raw_size, lines;
 	struct sha256 sha256, raw_sha256;
-	int fd;                 /* where its bytes lie … */
-	int64_t at;             /* … from here on: in the .tar, or a file of its own */
+	int fd;                 /* of the .tar, or of the folder */
+	int64_t at;             /* where its bytes begin in the .tar; -1: it is a file of its own in the folder */
 };
 
 /* Another co-op whose records are passed on. */
@@ -109,6 +109,7 @@ struct bundle {
 	struct sha256 agreement;        /* digest of the revision */
 	struct uuid agreement_id;       /* of the agreement; set by bundle_expect */
 	struct uuid peer;               /* of the sender (peer.h); set by bundle_expect */
+	instant fresh_until;            /* how long the agreement takes it for news; set by bundle_expect */
 	int64_t seq;                    /* from 1 */
 	struct sha256 prev;             /* zeros: a whole bundle */
 	bool whole;                     /* says everything that stands */
@@ -133,8 +134,8 @@ struct bundle {
 	struct tombstone_chain chain;   /* of the sender's tombstones up to the last */
 };
 
-/* Opens a folder or (a regular file) a .tar: reads bundle.json, its signature's form, keys.json and checkpoint, and finds every file that is listed. Nothing is believed yet. ERR_CORRUPT, ERR_TOO_LARGE,
- * ERR_IO; with one of the reasons below. Pure of the database. */
+/* Opens a folder or (a regular file) a .tar: reads bundle.json, its signature's form, keys.json and checkpoint, and finds every file that is listed. Nothing is believed yet. ERR_REFUSED with one of
+ * the reasons below, ERR_IO. Pure of the database. */
 CH_CHECK enum err bundle_open(struct arena *a, const char *path, struct bundle **out, struct error *e);
 
 /* ---- Checking ---- */
@@ -155,10 +156,10 @@ struct bundle_expected {
 	struct str origin;              /* name of the sender's log; absent: not known yet */
 	struct merkle_builder log;      /* of that log up to the last bundle; size 0: nothing */
 	struct tombstone_chain chain;   /* up to the last bundle; upto -1: nothing */
-	int64_t known_size;             /* of that log as known by any way (origin_log); 0: not */
+	int64_t known_size;             /* of that log as known by any way (origin_log), also from others; 0: not */
 	struct sha256 known_root;       /* over known_size leaves */
-	int64_t known_at_head;          /* set where the head lies below known_size: leaves that known_head_root is over; else -1 */
-	struct sha256 known_head_root;
+	int64_t known_at_head;          /* the head's size, where it lies below known_size and the leaves are known; else -1 */
+	struct sha256 known_head_root;  /* over them */
 	struct bundle_known { struct str home; struct keychain keys; int64_t size; struct sha256 root; } *homes; /* other homes: what is pinned of their keys, what is known of their logs */
 	size_t n_homes;
 	instant now;
@@ -194,7 +195,7 @@ const char *bundle_reason_code(enum bundle_reason r);
 
 /* Checks everything: manifest, signatures, keys, sequence, sizes and digests of all files, the whole slice of the log against base, head and what is known, tombstones, every statement's signature,
  * every record's commitment, and that every line is in its form and within the agreement. Two threads. Constant memory but for one line of each. What is wrong is ERR_REFUSED with a sentence that names the
- * place, and a reason; `rewritten` (may be NULL) gets the older checkpoint's size and root where the log was rewritten. b->repeated is set, and nothing else looked at, where this very bundle was taken
+ * place, and a reason. b->repeated is set, and nothing else looked at, where this very bundle was taken
  * before. Pure of the database. */
 CH_CHECK enum err bundle_check(struct arena *a, struct bundle *b, const struct bundle_expected *expected, struct error *e);
 

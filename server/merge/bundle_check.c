@@ -1,0 +1,456 @@
+/* Checking a bundle: everything that can be known without the database, in one pass over its files. The first thing that is wrong ends it. */
+#include "bundle_internal.h"
+
+#include "commonhold/guest.h"
+#include "commonhold/json.h"
+
+#include <setjmp.h>
+#include <stdio.h>
+
+#define SCRATCH (128 * MIB) /* of one line, parsed: the parser ends at 200,000 values */
+#define EMPTY_ROOT sha256(STR(""))
+
+/* What the check has in hand. */
+struct checking {
+	struct arena *a;             /* of the caller: little */
+	struct arena *scratch;       /* of one line */
+	struct bundle *b;
+	const struct bundle_expected *x;
+	struct buf room;             /* for one canonical text */
+	struct bundle_counts seen;   /* lines so far */
+	struct error *e;
+};
+
+/* ---- Who, what, and in which order ---- */
+
+static enum err check_sender(struct checking *k)
+{
+	struct bundle *b = k->b;
+	const struct bundle_expected *x = k->x;
+	if (!str_eq(b->to, x->us))
+		return bundle_refuse(k->e, BUNDLE_REASON_NOT_FOR_US, "It is for %.*s.", STR_ARG(b->to));
+	if (x->keys.n == 0)
+		return bundle_refuse(k->e, BUNDLE_REASON_STRANGER, "Its sender calls itself %.*s.", STR_ARG(b->from));
+	/* what is pinned is as long as what came, or the other way round: a bundle may be older than the last hand-over */
+	if (!keychain_continues(&b->keys, &x->keys) && !keychain_continues(&x->keys, &b->keys))
+		return bundle_refuse(k->e, BUNDLE_REASON_KEYS, "keys.json is another chain than the pinned one.");
+	if (x->keys.n > b->keys.n)
+		b->keys = x->keys;
+	if (!x->known)
+		return bundle_refuse(k->e, BUNDLE_REASON_AGREEMENT, "%.*s", STR_ARG(x->why_not));
+	return ERR_OK;
+}
+
+static enum err check_order(struct checking *k)
+{
+	struct bundle *b = k->b;
+	const struct bundle_expected *x = k->x;
+	if (x->again) {
+		b->repeated = sha256_eq(b->digest, x->again_digest);
+		return b->repeated ? ERR_OK : bundle_refuse(k->e, BUNDLE_REASON_ROLLBACK, "Another bundle with the number %lld was taken before.", (long long)b->seq);
+	}
+	if (b->seq <= x->seq)
+		return bundle_refuse(k->e, BUNDLE_REASON_ROLLBACK, "Its number is %lld, and %lld was taken before.", (long long)b->seq, (long long)x->seq);
+	if (b->head_size < (int64_t)x->log.size)
+		return bundle_refuse(k->e, BUNDLE_REASON_LOG, "Its log is shorter than it was.");
+	if (b->created > x->now + CLOCK_HOUR)
+		return bundle_refuse(k->e, BUNDLE_REASON_MALFORMED, "It was made in the future.");
+	if (b->whole)
+		return ERR_OK;
+	if (b->seq != x->seq + 1)
+		return bundle_refuse(k->e, BUNDLE_REASON_GAP, "Number %lld comes first.", (long long)x->seq + 1);
+	if (!sha256_eq(b->prev, x->digest))
+		return bundle_refuse(k->e, BUNDLE_REASON_ROLLBACK, "It does not go on from the bundle that was taken last.");
+	if (b->base_size != (int64_t)x->log.size || !sha256_eq(b->base_root, merkle_builder_root(&x->log)))
+		return bundle_refuse(k->e, BUNDLE_REASON_LOG, "It begins elsewhere than the last one ended.");
+	return ERR_OK;
+}
+
+/* ---- The log ---- */
+
+static enum err check_checkpoint(struct checking *k)
+{
+	struct bundle *b = k->b;
+	struct error why = { 0 };
+	struct sha256 root;
+	uint64_t size;
+	if (k->x->origin.p && !str_eq(b->origin, k->x->origin))
+		return bundle_refuse(k->e, BUNDLE_REASON_LOG, "Its log has another name than before.");
+	if (keychain_checkpoint_verify(k->a, &b->keys, b->checkpoint, b->origin, &size, &root, &why) != ERR_OK)
+		return bundle_refuse(k->e, BUNDLE_REASON_SIGNATURE, "Its checkpoint is not the sender's.");
+	if (size != (uint64_t)b->head_size || !sha256_eq(root, b->head_root))
+		return bundle_refuse(k->e, BUNDLE_REASON_LOG, "Its checkpoint is of another head than bundle.json says.");
+	return ERR_OK;
+}
+
+static enum err check_consistency(struct checking *k)
+{
+	struct bundle *b = k->b;
+	struct sha256 path[BUNDLE_PATH_MAX];
+	struct str rest, line, bytes;
+	size_t n = 0;
+	TRY(bundle_file_text(k->a, b, bundle_file_find(b, "consistency.proof"), 64 * KIB, &rest, k->e));
+	while (rest.n && str_split(&rest, '\n', &line) && (line.n || rest.n)) {
+		if (n == BUNDLE_PATH_MAX || !str_unbase64(k->a, line, &bytes) || bytes.n != 32)
+			return bundle_refuse(k->e, BUNDLE_REASON_MALFORMED, "consistency.proof is none.");
+		memcpy(path[n++].b, bytes.p, 32);
+	}
+	if (!merkle_consistency_ok((uint64_t)b->base_size, b->base_root, (uint64_t)b->head_size, b->head_root, path, n))
+		return bundle_refuse(k->e, BUNDLE_REASON_LOG, "consistency.proof does not lead from its base to its head.");
+	return ERR_OK;
+}
+
+/* The log grows past every size at which something was known of it: it must have been the same there. */
+static enum err check_known_root(struct checking *k)
+{
+	const struct bundle_expected *x = k->x;
+	int64_t size = (int64_t)k->b->log.size;
+	bool wrong = false;
+	if (size == x->known_size || size == (int64_t)x->log.size || size == x->known_at_head) {
+		struct sha256 root = merkle_builder_root(&k->b->log);
+		wrong |= x->known_size > 0 && size == x->known_size && !sha256_eq(root, x->known_root);
+		wrong |= x->log.size > 0 && size == (int64_t)x->log.size && !sha256_eq(root, merkle_builder_root(&x->log));
+		wrong |= size == x->known_at_head && !sha256_eq(root, x->known_head_root);
+	}
+	return wrong ? bundle_refuse(k->e, BUNDLE_REASON_LOG, "The first %lld leaves are others than those that were known.", (long long)size) : ERR_OK;
+}
+
+struct events { struct checking *k; struct bundle_lines *lines; };
+
+/* The next leaf, which the log is grown by; absent at the end. */
+static enum err next_event(struct events *v, struct str *entry)
+{
+	struct checking *k = v->k;
+	TRY(bundle_lines_next(v->lines, entry, k->e));
+	if (!entry->p)
+		return ERR_OK;
+	if (entry->n > LEDGER_ENTRY_MAX || (int64_t)k->b->log.size >= k->b->head_size)
+		return bundle_refuse(k->e, BUNDLE_REASON_LOG, "It has leaves that its head does not.");
+	merkle_add(&k->b->log, merkle_leaf(*entry));
+	k->seen.events++;
+	return check_known_root(k);
+}
+
+static enum err events_end(struct events *v)
+{
+	struct checking *k = v->k;
+	struct str entry;
+	do
+		TRY(next_event(v, &entry));
+	while (entry.p);
+	if ((int64_t)k->b->log.size != k->b->head_size || !sha256_eq(merkle_builder_root(&k->b->log), k->b->head_root))
+		return bundle_refuse(k->e, BUNDLE_REASON_LOG, "Its events do not lead to its head.");
+	return ERR_OK;
+}
+
+/* ---- Records ---- */
+
+/* Whether an entry of a log is the leaf that commits to a record: the end of its canonical form, which nothing but these members can be. */
+static bool entry_commits(struct str entry, const struct bundle_record *r)
+{
+	static const char tail[] = "\"},\"t\":\"contribution.made\"}", middle[] = "\",\"rid\":\"", head[] = ",\"data\":{\"c\":\"";
+	char c[64], *to = c;
+	struct sha256 commitment = ledger_commitment(r->salt, r->hash);
+	for (size_t i = 0; i < 32; i++) {
+		*to++ = "0123456789abcdef"[commitment.b[i] >> 4];
+		*to++ = "0123456789abcdef"[commitment.b[i] & 15];
+	}
+	size_t after = sizeof(middle) - 1 + r->rid.n + sizeof(tail) - 1, before = sizeof(head) - 1 + 64;
+	if (entry.n < after + before)
+		return false;
+	const char *p = entry.p + entry.n - after;
+	if (memcmp(p, middle, sizeof(middle) - 1) != 0 || memcmp(p + sizeof(middle) - 1, r->rid.p, r->rid.n) != 0 || memcmp(entry.p + entry.n - sizeof(tail) + 1, tail, sizeof(tail) - 1) != 0)
+		return false;
+	/* a commitment to a preference string may stand in between: ","p":"<64 digits> */
+	if (p - entry.p >= (ptrdiff_t)(before + 7 + 64) && memcmp(p - 64 - 7, "\",\"p\":\"", 7) == 0)
+		p -= 64 + 7;
+	return memcmp(p - 64, c, 64) == 0 && memcmp(p - before, head, sizeof(head) - 1) == 0;
+}
+
+static const struct bundle_home *home_of(const struct bundle *b, struct str home)
+{
+	for (size_t i = 0; i < b->n_homes; i++)
+		if (str_eq(b->homes[i].home, home))
+			return &b->homes[i];
+	return NULL;
+}
+
+/* By the path that the record carries: the entry, then hashes. */
+static enum err check_path(struct checking *k, const struct bundle_record *r)
+{
+	const struct json *list;
+	struct error why = { 0 };
+	struct sha256 path[BUNDLE_PATH_MAX];
+	struct str entry = STR_NONE, bytes;
+	size_t n = 0;
+	const struct bundle_home *home = home_of(k->b, r->home);
+	bool own = str_eq(r->home, k->b->from);
+	if (!own && !home)
+		return bundle_refuse(k->e, BUNDLE_REASON_COMMITMENT, "%.*s is of a home whose log it says nothing of.", STR_ARG(r->rid));
+	if (json_parse(k->scratch, r->path, &list, &why) != ERR_OK || list->count == 0 || list->count > BUNDLE_PATH_MAX)
+		return bundle_refuse(k->e, BUNDLE_REASON_MALFORMED, "The path of %.*s is none.", STR_ARG(r->rid));
+	json_each (step, list) {
+		if (!str_unbase64(k->scratch, json_text(step), &bytes) || (step != list->child && bytes.n != 32))
+			return bundle_refuse(k->e, BUNDLE_REASON_MALFORMED, "The path of %.*s is none.", STR_ARG(r->rid));
+		if (step == list->child)
+			entry = bytes;
+		else
+			memcpy(path[n++].b, bytes.p, 32);
+	}
+	int64_t size = own ? k->b->head_size : home->size;
+	if (!entry_commits(entry, r) || !merkle_inclusion_ok(merkle_leaf(entry), (uint64_t)r->leaf, (uint64_t)size, path, n, own ? k->b->head_root : home->root))
+		return bundle_refuse(k->e, BUNDLE_REASON_COMMITMENT, "It is %.*s.", STR_ARG(r->rid));
+	return ERR_OK;
+}
+
+/* By the events of the bundle, which come in the same order. */
+static enum err check_among_events(struct checking *k, struct events *v, const struct bundle_record *r)
+{
+	struct str entry = STR("");
+	if (!str_eq(r->home, k->b->from) || r->leaf < (int64_t)k->b->log.size)
+		return bundle_refuse(k->e, BUNDLE_REASON_COMMITMENT, "%.*s lacks its path.", STR_ARG(r->rid));
+	while (entry.p && (int64_t)k->b->log.size <= r->leaf)
+		TRY(next_event(v, &entry));
+	if (!entry.p || !entry_commits(entry, r))
+		return bundle_refuse(k->e, BUNDLE_REASON_COMMITMENT, "It is %.*s.", STR_ARG(r->rid));
+	return ERR_OK;
+}
+
+static bool is_canonical_object(struct arena *a, struct str text, struct buf *room)
+{
+	const struct json *o;
+	struct error why = { 0 };
+	buf_clear(room);
+	if (json_parse(a, text, &o, &why) != ERR_OK || !json_is(o, JSON_OBJECT))
+		return false;
+	json_canonical(room, o, true);
+	return !room->failed && str_eq(buf_str(room), text);
+}
+
+static enum err check_within(struct checking *k, const struct bundle_record *r)
+{
+	const struct bundle_expected *x = k->x;
+	const char *what = NULL;
+	if (!(x->kinds >> r->kind & 1))
+		what = "is of a kind";
+	else if (r->licence == 0 || !(x->licences >> r->licence & 1))
+		what = "has a licence";
+	else if (!str_eq(r->home, k->b->from) && !x->onward)
+		what = "has a home";
+	else if (str_eq(r->home, x->us))
+		what = "is our own and so of a home"; /* single writer: nobody tells us of ourselves */
+	return what ? bundle_refuse(k->e, BUNDLE_REASON_OUTSIDE, "%.*s %s that the agreement does not let through.", STR_ARG(r->rid), what) : ERR_OK;
+}
+
+static enum err check_records(struct checking *k)
+{
+	struct bundle_lines *lines;
+	struct events events = { .k = k };
+	struct bundle_record r;
+	struct str line;
+	enum err said = ERR_OK;
+	TRY(bundle_lines_open(k->a, k->b, BUNDLE_RECORDS, &lines, k->e));
+	TRY(bundle_lines_open(k->a, k->b, BUNDLE_EVENTS, &events.lines, k->e));
+	while (said == ERR_OK && (said = bundle_lines_next(lines, &line, k->e)) == ERR_OK && line.p) {
+		arena_reset(k->scratch);
+		k->seen.records++;
+		said = bundle_record_read(k->scratch, line, &r, k->e);
+		if (said == ERR_OK)
+			said = check_within(k, &r);
+		if (said == ERR_OK)
+			said = r.path.p ? check_path(k, &r) : check_among_events(k, &events, &r);
+		if (said == ERR_OK && (!is_canonical_object(k->scratch, r.content, &k->room) || !is_canonical_object(k->scratch, r.facts, &k->room)))
+			said = bundle_refuse(k->e, BUNDLE_REASON_MALFORMED, "The content of %.*s is not canonical JSON.", STR_ARG(r.rid));
+	}
+	TRY(said);
+	return events_end(&events);
+}
+
+/* ---- Homes ---- */
+
+static const struct bundle_known *known_of(const struct bundle_expected *x, struct str home)
+{
+	for (size_t i = 0; i < x->n_homes; i++)
+		if (str_eq(x->homes[i].home, home))
+			return &x->homes[i];
+	return NULL;
+}
+
+static enum err check_home(struct checking *k, struct bundle_home *h)
+{
+	const struct bundle_known *known = known_of(k->x, h->home);
+	struct error why = { 0 };
+	uint64_t size;
+	if (str_eq(h->home, k->b->from) || str_eq(h->home, k->x->us) || !k->x->onward)
+		return bundle_refuse(k->e, BUNDLE_REASON_OUTSIDE, "It speaks for %.*s, which it may not.", STR_ARG(h->home));
+	if (known && known->keys.n) {
+		if (!keychain_continues(&h->keys, &known->keys) && !keychain_continues(&known->keys, &h->keys))
+			return bundle_refuse(k->e, BUNDLE_REASON_KEYS, "The keys of %.*s are others than those that are pinned.", STR_ARG(h->home));
+		if (known->keys.n > h->keys.n)
+			h->keys = known->keys;
+	}
+	if (keychain_checkpoint_verify(k->a, &h->keys, h->checkpoint, h->origin, &size, &h->root, &why) != ERR_OK)
+		return bundle_refuse(k->e, BUNDLE_REASON_SIGNATURE, "The checkpoint of %.*s is not theirs.", STR_ARG(h->home));
+	h->size = (int64_t)size;
+	if (known && known->size == h->size && !sha256_eq(known->root, h->root))
+		return bundle_refuse(k->e, BUNDLE_REASON_LOG, "The log of %.*s is another than the one that was known.", STR_ARG(h->home));
+	return ERR_OK;
+}
+
+/* ---- Statements, labels, tombstones ---- */
+
+static enum err check_said(struct checking *k, struct str line)
+{
+	struct bundle_said said;
+	struct guest_words words;
+	struct error why = { 0 };
+	struct bundle *b = k->b;
+	TRY(bundle_said_read(k->scratch, line, NULL, &said, k->e));
+	const struct bundle_home *home = home_of(b, said.home);
+	bool own = str_eq(said.home, b->from);
+	if (!own && (!home || said.what != BUNDLE_WORDS))
+		return bundle_refuse(k->e, BUNDLE_REASON_OUTSIDE, "A statement is of %.*s, for whom the sender does not speak.", STR_ARG(said.home));
+	TRY(bundle_said_read(k->scratch, line, own ? &b->keys : &home->keys, &said, k->e));
+	if (own && said.rev > b->head_size)
+		return bundle_refuse(k->e, BUNDLE_REASON_MALFORMED, "A statement is of a log that is longer than its head.");
+	k->seen.out += said.what == BUNDLE_OUT ? (int64_t)said.n_rids : 0;
+	k->seen.back += said.what == BUNDLE_BACK ? (int64_t)said.n_rids : 0;
+	if (said.what != BUNDLE_WORDS)
+		return ERR_OK;
+	k->seen.statements++;
+	if (guest_words_read(k->scratch, line, said.json, &words, &why) != ERR_OK)
+		return bundle_refuse(k->e, BUNDLE_REASON_MALFORMED, "A statement says what no statement says: %.200s", why.message);
+	return ERR_OK;
+}
+
+static enum err check_label(struct checking *k, struct str line)
+{
+	struct bundle_label label;
+	k->seen.labels++;
+	TRY(bundle_label_read(k->scratch, line, &label, k->e));
+	if (!str_eq(label.by_home, k->b->from) && !home_of(k->b, label.by_home))
+		return bundle_refuse(k->e, BUNDLE_REASON_OUTSIDE, "A label is of %.*s, for whom the sender does not speak.", STR_ARG(label.by_home));
+	return ERR_OK;
+}
+
+/* The whole lines of a part, each by `check`. */
+static enum err check_lines(struct checking *k, enum bundle_part part, enum err (*check)(struct checking *, struct str))
+{
+	struct bundle_lines *lines;
+	struct str line;
+	TRY(bundle_lines_open(k->a, k->b, part, &lines, k->e));
+	for (;;) {
+		TRY(bundle_lines_next(lines, &line, k->e));
+		if (!line.p)
+			return ERR_OK;
+		arena_reset(k->scratch);
+		enum err said = check(k, line);
+		if (said != ERR_OK) {
+			struct str place = bundle_lines_place(k->a, lines);
+			size_t n = strlen(k->e->message);
+			snprintf(k->e->message + n, sizeof(k->e->message) - n, " (%.*s)", STR_ARG(place));
+			return said;
+		}
+	}
+}
+
+static enum err check_tombstone(struct checking *k, struct str line)
+{
+	struct bundle *b = k->b;
+	const struct tombstone_chain *seen = &k->x->chain;
+	struct tombstone_chain before = b->chain;
+	struct error why = { 0 };
+	bool last = b->chain.upto + 1 == b->tombstones_upto;
+	k->seen.tombstones++;
+	enum err said = tombstone_take(k->scratch, &b->chain, line, last ? keychain_current(&b->keys) : NULL, NULL, &why);
+	for (size_t i = b->keys.n - 1; last && said != ERR_OK && i-- > 0;) { /* it may be older than the last hand-over */
+		b->chain = before;
+		said = tombstone_take(k->scratch, &b->chain, line, b->keys.keys[i].public_key, NULL, &why);
+	}
+	if (said != ERR_OK)
+		return bundle_refuse(k->e, BUNDLE_REASON_TOMBSTONES, "%.250s", why.message);
+	if (seen->upto >= 0 && b->chain.upto == seen->upto && !sha256_eq(b->chain.digest, seen->digest))
+		return bundle_refuse(k->e, BUNDLE_REASON_TOMBSTONES, "Number %lld is another than the one that was known.", (long long)seen->upto);
+	return ERR_OK;
+}
+
+static enum err check_tombstones(struct checking *k)
+{
+	struct bundle *b = k->b;
+	const struct tombstone_chain *seen = &k->x->chain;
+	if (b->tombstones_upto < seen->upto)
+		return bundle_refuse(k->e, BUNDLE_REASON_TOMBSTONES, "They end at %lld, and %lld was seen.", (long long)b->tombstones_upto, (long long)seen->upto);
+	if (!b->whole && b->tombstones_from != seen->upto + 1)
+		return bundle_refuse(k->e, BUNDLE_REASON_TOMBSTONES, "They begin at %lld, and the last one that was seen is %lld.", (long long)b->tombstones_from, (long long)seen->upto);
+	b->chain = b->whole || seen->upto < 0 ? tombstone_chain_start(b->origin) : *seen;
+	TRY(check_lines(k, BUNDLE_TOMBSTONES, check_tombstone));
+	return b->chain.upto == b->tombstones_upto ? ERR_OK : bundle_refuse(k->e, BUNDLE_REASON_TOMBSTONES, "They end before the index that bundle.json says.");
+}
+
+/* ---- The whole ---- */
+
+/* keys.json, checkpoint and consistency.proof, which bundle_open and the checks above read as wholes. */
+static enum err check_small_files(struct checking *k)
+{
+	struct str text;
+	for (size_t i = 0; i < k->b->n_files; i++) {
+		const struct bundle_file *f = &k->b->files[i];
+		if (f->part != BUNDLE_OTHER)
+			continue;
+		TRY(bundle_file_text(k->a, k->b, f, KEYCHAIN_TEXT_MAX, &text, k->e));
+		if (!sha256_eq(sha256(text), f->sha256))
+			return bundle_refuse(k->e, BUNDLE_REASON_FILES, "%.*s is not the file that bundle.json lists.", STR_ARG(f->path));
+	}
+	return ERR_OK;
+}
+
+static enum err check_counts(const struct checking *k)
+{
+	const struct bundle_counts *said = &k->b->counts, *seen = &k->seen;
+	bool right = said->events == seen->events && said->tombstones == seen->tombstones && said->statements == seen->statements && said->out == seen->out && said->back == seen->back &&
+		said->records == seen->records && said->labels == seen->labels;
+	return right ? ERR_OK : bundle_refuse(k->e, BUNDLE_REASON_MALFORMED, "It holds another number of lines than it says.");
+}
+
+static enum err check_all(struct checking *k)
+{
+	struct bundle *b = k->b;
+	TRY(check_sender(k));
+	TRY(check_order(k));
+	if (b->repeated)
+		return ERR_OK;
+	TRY(check_small_files(k));
+	TRY(check_checkpoint(k));
+	TRY(check_consistency(k));
+	for (size_t i = 0; i < b->n_homes; i++)
+		TRY(check_home(k, &b->homes[i]));
+	TRY(check_tombstones(k));
+	TRY(check_lines(k, BUNDLE_STATEMENTS, check_said));
+	b->log = b->whole ? (struct merkle_builder){ .size = 0 } : k->x->log;
+	if (b->whole && !sha256_eq(b->base_root, EMPTY_ROOT))
+		return bundle_refuse(k->e, BUNDLE_REASON_LOG, "A whole bundle begins with the first leaf.");
+	TRY(check_records(k));
+	TRY(check_lines(k, BUNDLE_LABELS, check_label));
+	return check_counts(k);
+}
+
+enum err bundle_check(struct arena *a, struct bundle *b, const struct bundle_expected *expected, struct error *e)
+{
+	struct checking k = { .a = a, .b = b, .x = expected, .e = e, .scratch = arena_new(SCRATCH) };
+	jmp_buf full;
+	b->checked = b->repeated = false;
+	if (!k.scratch)
+		return error_set(e, ERR_NO_MEMORY, "%s", err_text(ERR_NO_MEMORY));
+	buf_init(&k.room, BUNDLE_LINE_MAX + 64);
+	if (setjmp(full) != 0) {
+		buf_release(&k.room);
+		arena_free(k.scratch);
+		return bundle_refuse(e, BUNDLE_REASON_TOO_LARGE, "One of its lines needs more memory than a line may.");
+	}
+	arena_guard(k.scratch, &full);
+	enum err said = check_all(&k);
+	buf_release(&k.room);
+	arena_free(k.scratch);
+	b->checked = said == ERR_OK;
+	return said;
+}
