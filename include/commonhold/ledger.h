@@ -129,6 +129,14 @@ CH_CHECK enum err ledger_prefix_end(struct ledger_prefix *p, int64_t *size, stru
 CH_CHECK bool ledger_entry_read(struct arena *a, struct str entry, instant *at, struct str *type, const struct json **data);
 /* The entries from the first on, below `upto`, streamed; inside. */
 CH_CHECK enum err ledger_entries_stream(struct call *c, struct uuid coop, int64_t upto, enum err (*entry)(void *arg, struct str bytes), void *arg);
+/* The entries with an index in [from, to), streamed in order; inside. */
+typedef enum err (*ledger_entry_fn)(void *arg, int64_t index, struct str entry);
+CH_CHECK enum err ledger_slice(struct call *c, struct uuid coop, int64_t from, int64_t to, ledger_entry_fn fn, void *arg);
+/* Inclusion paths of many leaves in the log as it was at one size: each tile is read once while the indices ascend. Inside; memory from the call's arena, which the caller may rewind to before
+ * `path` after each, and to before the prover when done with it. */
+struct ledger_prover;
+CH_CHECK enum err ledger_prover_new(struct call *c, struct uuid coop, int64_t size, struct ledger_prover **out);
+CH_CHECK enum err ledger_prover_path(struct ledger_prover *p, int64_t index, struct str *entry, struct sha256 **path, size_t *n);
 /* The signed checkpoint of what the open transaction sees, for one that appends nothing: it must be a snapshot of what is committed. Inside. */
 CH_CHECK enum err ledger_checkpoint_seen(struct call *c, struct uuid coop, int64_t *size, struct sha256 *root, struct str *note);
 /* The host that the origins of new logs begin with ("commonhold.example"); set once at start. */

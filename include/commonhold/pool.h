@@ -156,6 +156,8 @@ typedef enum err (*pool_content_fn)(void *arg, const uint8_t id[16], struct str 
 CH_CHECK enum err pool_scan_content(struct call *c, struct uuid coop, uint32_t shard, const uint8_t first[16], const uint8_t last[16], pool_content_fn fn, void *arg);
 /* Opens what pool_scan_content gave: `context` that content is sealed with, for a contribution. */
 void pool_seal_context(struct uuid coop, const uint8_t id[16], uint8_t out[32]);
+/* What circumstances, and moderators' reasons, are sealed with, beside the contributor's key. */
+struct str pool_facts_context(struct uuid coop, struct uuid item, uint8_t out[48]);
 /* The shard keys of a co-op, by number (index = no). */
 struct shard_key { unsigned kind, licence; int month; /* year * 12 + month - 1 */ };
 CH_CHECK enum err pool_shard_keys(struct call *c, struct uuid coop, struct shard_key **out, size_t *n);

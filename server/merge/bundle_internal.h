@@ -14,9 +14,49 @@ const struct bundle_file *bundle_file_find(const struct bundle *b, const char *p
 struct str bundle_note_origin(struct str note);
 /* Which part a path belongs to by its name. */
 enum bundle_part bundle_part_of(struct str path);
-/* The leaf hashes of events as they are read, for whoever keeps them. */
-struct sha256 bundle_leaf_hash(struct str entry);
+/* Behind the JSON value that begins at `p`, by its brackets and quotes alone; NULL where there is no end to it. Whether it is JSON is for a parser to say. */
+const char *bundle_value_end(const char *p, const char *end);
 /* A signed line of ours without its signature: `head` and `tail` are the parts before and behind it. */
 struct str bundle_said_text(struct arena *a, struct str head, struct str tail);
+
+
+/* ---- bundle_files.c: the files of a bundle that is being written ---- */
+
+#define BUNDLE_NAME 40 /* bytes of a path that is written here, with its NUL */
+/* A bundle's folder as it grows. Nothing of it is allocated while it does, so that its writers may rewind the call's arena. */
+struct bundle_writer {
+	struct call *c;
+	struct str dir;                 /* staging folder */
+	struct bundle_file *files;      /* finished ones */
+	size_t n_files;
+	char (*names)[BUNDLE_NAME];     /* of them */
+	int64_t size, raw_size;         /* of all */
+};
+/* Lines on their way into a part: a compressed one is cut into files when it grows too long. */
+struct bundle_stream {
+	struct bundle_writer *w;
+	const char *stem;               /* "records": a numbered part; "labels": a single compressed file; "tombstones.jsonl": a plain one */
+	bool numbered, plain;
+	int no;                         /* of the file that is being written */
+	struct zst_writer *zst;
+	int fd;                         /* of a plain one */
+	struct hasher *hasher;          /* of a plain one */
+	struct buf held;                /* of a plain one: not yet written */
+	int64_t lines, raw;             /* in this file */
+	char path[BUNDLE_NAME];
+};
+/* Makes an empty folder in place of what was there. */
+CH_CHECK enum err bundle_writer_begin(struct call *c, struct str dir, struct bundle_writer *out);
+void bundle_stream_begin(struct bundle_writer *w, struct bundle_stream *s, const char *stem, bool numbered, bool plain);
+/* Adds a line without its "\n". */
+CH_CHECK enum err bundle_stream_line(struct bundle_stream *s, const char *p, size_t n);
+/* Finishes the part; without a line there is no file. */
+CH_CHECK enum err bundle_stream_end(struct bundle_stream *s);
+/* A small file at once. `listed`: in the manifest. */
+CH_CHECK enum err bundle_writer_text(struct bundle_writer *w, const char *path, struct str text, bool listed);
+/* In order of path. */
+void bundle_writer_sort(struct bundle_writer *w);
+/* Removes a folder of ours with the files in it. */
+void bundle_folder_remove(const char *dir);
 
 #endif

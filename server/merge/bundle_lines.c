@@ -229,29 +229,43 @@ static const char *string_end(const char *p, const char *end)
 	return p < end ? p + 1 : end;
 }
 
+const char *bundle_value_end(const char *p, const char *end)
+{
+	unsigned depth = 0;
+	do {
+		if (p >= end)
+			return NULL;
+		if (*p == '"') {
+			p = string_end(p, end);
+		} else if (*p == '{' || *p == '[') {
+			depth++;
+			p++;
+		} else if (*p == '}' || *p == ']') {
+			if (depth == 0)
+				return NULL;
+			depth--;
+			p++;
+		} else {
+			const char *from = p;
+			while (p < end && *p != ',' && *p != '}' && *p != ']' && *p != '"' && *p != '{' && *p != '[')
+				p++;
+			p += p == from; /* a comma between values */
+		}
+	} while (depth);
+	return p;
+}
+
 /* An object or array as a whole, by its brackets alone: whether it is JSON is for a parser to say. */
 static struct str take_value(struct cursor *k, char open)
 {
-	const char *from = k->p, *p = k->p;
-	unsigned depth = 0;
-	k->right = k->right && p < k->end && *p == open;
-	if (!k->right)
+	const char *from = k->p, *end = NULL;
+	if (k->right && k->p < k->end && *k->p == open)
+		end = bundle_value_end(k->p, k->end);
+	k->right = end != NULL;
+	if (!end)
 		return STR("");
-	while (p < k->end) {
-		char ch = *p;
-		if (ch == '"') {
-			p = string_end(p, k->end);
-			continue;
-		}
-		depth += ch == '{' || ch == '[';
-		p++;
-		if ((ch == '}' || ch == ']') && --depth == 0) {
-			k->p = p;
-			return str_make(from, (size_t)(p - from));
-		}
-	}
-	k->right = false;
-	return STR("");
+	k->p = end;
+	return str_make(from, (size_t)(end - from));
 }
 
 static void take_hex(struct cursor *k, uint8_t *out, size_t n)

@@ -134,8 +134,6 @@ CH_CHECK enum err items_look_over(struct call *c, struct fate *fates, size_t n, 
 CH_CHECK enum err items_stage(struct call *c, const struct intake *in, instant at, struct staging *s);
 /* Takes the pool's lock and writes the rest. `recent` may be NULL; the caller's alone while this runs, and true of the pool once the transaction is committed. */
 CH_CHECK enum err items_write_staged(struct call *c, const struct intake *in, instant at, struct staging *s, struct items_recent *recent);
-/* What circumstances, and moderators' reasons, are sealed with, beside the contributor's key. */
-struct str pool_facts_context(struct uuid coop, struct uuid item, uint8_t out[48]);
 struct str pool_reason_context(struct uuid coop, struct uuid item, uint8_t out[48]);
 void receipt_of(struct arena *a, struct str coop_name, const struct fate *f, struct receipt *out);
 

@@ -1,0 +1,72 @@
+/* bundle_scope.h - a bundle that is being written, for the files that write its parts. Of server/merge only. */
+#ifndef COMMONHOLD_BUNDLE_SCOPE_H
+#define COMMONHOLD_BUNDLE_SCOPE_H
+
+#include "bundle_internal.h"
+
+#include "commonhold/agreement.h"
+#include "commonhold/guest.h"
+#include "commonhold/release_scope.h"
+
+/* What is needed of a member or guest, by number. */
+struct person {
+	bool goes;                      /* something of theirs may go to this partner */
+	bool keyed;                     /* key is there */
+	int home;                       /* of a guest: place in homes; -1: our own */
+	struct uuid id;                 /* whose content key it is */
+	char contributor[32];           /* in hex */
+	struct seal_key key;
+	struct str line;                /* of a guest: their home's signed line */
+};
+
+struct writing {
+	struct call *c;
+	struct uuid coop;
+	struct agreement agreement;
+	struct str key_name;            /* ours */
+	int charter_version;
+	struct sha256 charter;
+	bool whole;
+	int64_t last_seq;
+	struct sha256 prev;
+	int64_t base_size, head_size;
+	struct sha256 base_root, head_root;
+	int64_t tombstones_seen, tombstones_upto;
+	instant as_of;
+	struct str checkpoint;
+	struct keychain keys;
+	struct sign_key key;
+	struct person *people;          /* by number */
+	size_t n_people;
+	struct bundle_home *homes;      /* of guests */
+	size_t n_homes;
+	struct release_scoped scoped;   /* what may go out now */
+	uint8_t *ever, *now;            /* a bit an item: the partner was given it; it was passed on as of the last bundle */
+	int64_t *said_numbers;          /* whose lines are told in this bundle … */
+	struct str *said_digests;       /* … and what they say */
+	size_t n_said;
+	struct bundle_counts counts;
+	struct bundle_writer files;
+	struct bundle_stream *stream;   /* the part at hand */
+};
+
+static inline bool bundle_bit(const uint8_t *bits, int64_t i) { return bits[i / 8] >> (i % 8) & 1; }
+
+/* bundle_people.c: who may be in it, and what is told of them. */
+CH_CHECK enum err bundle_contributor_secret(struct call *c, struct uuid coop, uint8_t secret[32]);
+void bundle_contributor_of(const uint8_t secret[32], struct uuid member, uint8_t out[16]);
+CH_CHECK enum err people_load(struct writing *k);
+/* bundle_onward.c: guests whose home and source let them go on to this partner. */
+CH_CHECK enum err guests_load(struct writing *k);
+/* Keys and pseudonyms of those who have something in it. */
+CH_CHECK enum err people_keys(struct writing *k);
+void people_wipe(struct writing *k);
+/* statements.jsonl: changed words, and what goes out or comes back. */
+CH_CHECK enum err statements_write(struct writing *k);
+/* After the files: remembers what was told. */
+CH_CHECK enum err statements_note(struct writing *k);
+
+/* bundle_records.c */
+CH_CHECK enum err records_write(struct writing *k);
+
+#endif
