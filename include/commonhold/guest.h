@@ -3,9 +3,9 @@
  * A guest has a number out of the same sequence as members and a content key, and is nothing else: no account, no vote, on no roll, in no list or count of members. What they say is what
  * their home co-op signed: its latest word (greatest rev) replaces the one before. The policy engine sees guests as members whose words are
  *
- *   said        their own words, layers 1 and 2; permissions only as far as the agreement reaches (uses, floor, audience)
+ *   said        their own words, layers 1 and 2; permissions only of uses that the agreement allows
  *   spoken_for  what their home resolved where they said nothing: layer 4, a subgroup for each distinct one
- *   the agreement's limits: a denial from outside of every use that it does not allow and of its floor; purposes intersect
+ *   the agreement's limits: a denial in layer 0, which nobody lifts, of every use that it does not allow, of its floor and of wider audiences; purposes intersect
  *   standing    as at home; lapsed while the source is suspended, ended, or was not heard of in time
  *
  * The co-op's own defaults never speak for a guest: silence is held. Nothing here may ever loosen what a home said.

@@ -23,6 +23,8 @@ static const char words_sql[] =
 #define ID_OF_AGREEMENT (UINT64_C(1) << 63)
 #define ID_SPOKEN (ID_OF_GUEST | ID_OF_AGREEMENT)
 
+#define DENIALS_EACH 2 /* statements that an agreement adds for each guest, at most */
+
 /* What is said for some guests of one source. */
 struct guest_group {
 	uint16_t source;          /* whose limits it is read under */
@@ -61,20 +63,11 @@ uint32_t purposes_both(uint32_t a, uint32_t b)
 	return both;
 }
 
-static unsigned narrower(unsigned a, unsigned b)
-{
-	if (a == POLICY_AUDIENCE_ANY || b == POLICY_AUDIENCE_ANY)
-		return a == POLICY_AUDIENCE_ANY ? b : a;
-	return a < b ? a : b;
-}
-
-/* A permission as far as the agreement reaches; a denial as it is. False where nothing is left. */
+/* A permission as far as the agreement reaches; a denial as it is. False where nothing is left. Nothing else of a word is touched: what it is limited to says which other word it replaces. */
 static bool within(const struct guest_source *source, struct policy_statement *s)
 {
-	if (s->effect == POLICY_EFFECT_DENY)
-		return true;
-	s->uses &= guest_source_allowed(source);
-	s->audience = (uint8_t)narrower(s->audience, source->audience);
+	if (s->effect != POLICY_EFFECT_DENY)
+		s->uses &= guest_source_allowed(source);
 	return s->uses != 0;
 }
 
@@ -218,7 +211,7 @@ enum err guest_facts_members(struct call *c, struct uuid coop, struct policy_mem
 	size_t guests = (size_t)row_int(&r, 0, 1);
 	out->any = true;
 	out->changes = row_int(&r, 0, 0);
-	out->room = guests + (size_t)row_int(&r, 0, 2);
+	out->room = guests * DENIALS_EACH + (size_t)row_int(&r, 0, 2);
 	out->numbers = ARENA_ARRAY(c->arena, guests, uint32_t);
 	out->source_of = ARENA_ARRAY(c->arena, guests, uint16_t);
 	struct members k = { .call = c, .members = members, .n_members = n_members, .cap = guests, .out = out, .spoken = ARENA_ARRAY(c->arena, guests, uint32_t), .now = clock_now() };
@@ -293,17 +286,26 @@ static void speak_for(const struct guest_facts *f, size_t at, struct words *k)
 	}
 }
 
-/* What the agreement denies of each of its guests, whatever they say. Since ever: it is no act at any moment, and no word on an item is left that would lift it. */
+/* A denial of some uses towards an audience and all wider ones, in the layer that nobody's word lifts: between co-ops the agreement is law. */
+static struct policy_statement denial(uint32_t guest, uint16_t source, uint16_t uses, unsigned audience)
+{
+	return (struct policy_statement){
+		.id = ID_OF_AGREEMENT | source, .subject = guest, .item = POLICY_NO_ITEM, .uses = uses, .effect = POLICY_EFFECT_DENY, .layer = POLICY_LAYER_LAW, .selector = POLICY_SELECT_ALL,
+		.purpose = POLICY_PURPOSE_ANY, .audience = (uint8_t)audience, .declared_by = POLICY_NO_MEMBER, .declared_at = POLICY_EVER,
+		.valid_from = POLICY_EVER, .valid_to = POLICY_NEVER,
+	};
+}
+
+/* What the agreement denies of each of its guests, whatever they say. */
 static void deny_outside(const struct guest_facts *f, struct words *k)
 {
 	for (size_t i = 0; i < f->n_guests; i++) {
-		uint16_t denied = guest_source_denied(&f->sources[f->source_of[i]]);
+		const struct guest_source *source = &f->sources[f->source_of[i]];
+		uint16_t denied = guest_source_denied(source);
 		if (denied)
-			k->out[(*k->n)++] = (struct policy_statement){
-				.id = ID_OF_AGREEMENT | f->source_of[i], .subject = f->numbers[i], .item = POLICY_NO_ITEM, .uses = denied, .effect = POLICY_EFFECT_DENY, .layer = POLICY_LAYER_SUBJECT,
-				.selector = POLICY_SELECT_ALL, .purpose = POLICY_PURPOSE_ANY, .audience = POLICY_AUDIENCE_ANY, .flags = POLICY_STATEMENT_EXTERNAL, .declared_by = POLICY_NO_MEMBER,
-				.declared_at = POLICY_EVER, .valid_from = POLICY_EVER, .valid_to = POLICY_NEVER,
-			};
+			k->out[(*k->n)++] = denial(f->numbers[i], f->source_of[i], denied, POLICY_AUDIENCE_ANY);
+		if (source->audience != POLICY_AUDIENCE_ANY && source->audience + 1u < POLICY_AUDIENCE_COUNT)
+			k->out[(*k->n)++] = denial(f->numbers[i], f->source_of[i], POLICY_USES_ALL, source->audience + 1u);
 	}
 }
 
@@ -317,7 +319,7 @@ enum err guest_facts_statements(struct call *c, struct uuid coop, const struct g
 	for (size_t i = 0; i < facts->n_groups; i++)
 		groups += facts->groups[i].n;
 	struct words k = { .call = c, .facts = facts, .n_numbers = facts->n_guests ? (size_t)highest + 1 : 0, .item_position = item_position, .arg = arg, .out = statements, .n = n,
-		.left = facts->room - facts->n_guests - groups };
+		.left = facts->room - facts->n_guests * DENIALS_EACH - groups };
 	k.source_by_number = ARENA_ARRAY(c->arena, k.n_numbers, int32_t);
 	memset(k.source_by_number, 0xff, k.n_numbers * sizeof(*k.source_by_number));
 	for (size_t i = 0; i < facts->n_guests; i++)

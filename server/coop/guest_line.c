@@ -240,6 +240,7 @@ bool spoken_read(struct arena *a, struct str text, struct guest_word **out, size
 	*out = ARENA_ARRAY(a, list->count + 1, struct guest_word);
 	json_each(v, list)
 		spoken_one_read(&r, v, true, &(*out)[(*n)++]);
+
 	return !r.wrong;
 }
 

@@ -13,7 +13,7 @@ SQL(names_for_credit, "SELECT number, public_name FROM membership WHERE coop_id 
 
 /* One purpose and audience, as the engine answers for everybody. */
 struct answer {
-	uint8_t purpose;                /* policy_purpose */
+	uint8_t purpose, audience;      /* policy_purpose, policy_audience */
 	const struct policy_rows *full; /* everybody heard; of the strictest audience first, the others follow */
 	const struct policy_rows *own;  /* people's own words alone */
 };
@@ -135,6 +135,7 @@ static enum err ask_all(struct asking *k)
 				*answer = k->answers[audience - narrowest];
 			}
 			answer->purpose = any ? POLICY_PURPOSE_ANY : (uint8_t)p;
+			answer->audience = (uint8_t)audience;
 		}
 	}
 	return ERR_OK;
@@ -154,56 +155,66 @@ static enum said said_of(const struct policy_row *row, unsigned use)
 	return row->allow_if >> use & 1 ? SAID_ALLOW_IF : SAID_ALLOW;
 }
 
-/* The strictest over audiences of what is said about one purpose, one kind. */
+/* What is said about one purpose and one kind, over all audiences: the strictest, and where people's own words are not all of it. */
 struct resolved {
-	uint8_t full[POLICY_USE_COUNT], own[POLICY_USE_COUNT]; /* enum said */
-	uint16_t duties, own_duties;
-	bool broken;       /* a chain of delegations that nobody may rely on */
+	uint8_t full[POLICY_USE_COUNT];      /* enum said, the strictest */
+	uint16_t spoke, silent;              /* uses about which they have said something themselves towards some audience; nothing */
+	uint8_t tightened_to[POLICY_USE_COUNT]; /* the widest audience towards which somebody made a condition of their yes, or a further one; ANY: none */
+	uint16_t duties;
 };
 
-#define BROKEN_CHAIN \
-	(POLICY_REASON(DELEGATION_EXPIRED) | POLICY_REASON(DELEGATION_REVOKED) | POLICY_REASON(DELEGATION_SCOPE) | POLICY_REASON(DELEGATION_CYCLE) | POLICY_REASON(DELEGATION_DEPTH) \
-		| POLICY_REASON(DELEGATION_CAP) | POLICY_REASON(ENGINE_ERROR))
+/* What holds a release whatever else is said. Who relies on such a chain says nothing to others, for any purpose: a yes for one covers those below it. */
+#define BROKEN_CHAIN (POLICY_REASON(DELEGATION_CYCLE) | POLICY_REASON(DELEGATION_DEPTH) | POLICY_REASON(DELEGATION_CAP) | POLICY_REASON(ENGINE_ERROR))
+
+static bool broken(const struct asking *k, uint32_t member)
+{
+	for (size_t i = 0; i < k->n_answers; i++)
+		for (unsigned kind = 0; kind < POLICY_KIND_COUNT; kind++)
+			if (policy_rows_get(k->answers[i].full, member, kind).reasons & BROKEN_CHAIN)
+				return true;
+	return false;
+}
+
+static void resolve_audience(const struct asking *k, const struct answer *answer, uint32_t member, unsigned kind, struct resolved *r)
+{
+	struct policy_row full = policy_rows_get(answer->full, member, kind), own = policy_rows_get(answer->own, member, kind);
+	/* Duties are known for all uses together: where there are several, a delegate may have added to one what another has already. */
+	bool more = full.duties & ~own.duties || (k->facts.n_edges && own.allow_if & (own.allow_if - 1));
+	r->duties |= full.duties;
+	for (unsigned use = 0; use < POLICY_USE_COUNT; use++) {
+		enum said f = said_of(&full, use), o = said_of(&own, use);
+		uint16_t bit = (uint16_t)POLICY_BIT(use);
+		r->full[use] = f > r->full[use] ? (uint8_t)f : r->full[use];
+		*(o == SAID_NOTHING ? &r->silent : &r->spoke) |= bit;
+		if (f == SAID_ALLOW_IF && (o == SAID_ALLOW || (o == SAID_ALLOW_IF && more)))
+			r->tightened_to[use] = answer->audience > r->tightened_to[use] ? answer->audience : r->tightened_to[use];
+	}
+}
 
 static struct resolved resolve(const struct asking *k, size_t from, size_t to, uint32_t member, unsigned kind)
 {
 	struct resolved r = { 0 };
-	for (size_t i = from; i < to; i++) {
-		struct policy_row full = policy_rows_get(k->answers[i].full, member, kind), own = policy_rows_get(k->answers[i].own, member, kind);
-		r.broken |= (full.reasons & BROKEN_CHAIN) != 0;
-		r.duties |= full.duties;
-		r.own_duties |= own.duties;
-		for (unsigned use = 0; use < POLICY_USE_COUNT; use++) {
-			enum said f = said_of(&full, use), o = said_of(&own, use);
-			r.full[use] = f > r.full[use] ? (uint8_t)f : r.full[use];
-			r.own[use] = o > r.own[use] ? (uint8_t)o : r.own[use];
-		}
-	}
+	for (size_t i = from; i < to; i++)
+		resolve_audience(k, &k->answers[i], member, kind, &r);
 	return r;
 }
 
 /* Uses of which the same is said, as words to write down. */
-struct sayings { uint16_t allow, allow_if, deny, duties; /* for them */ uint16_t tight_if, tight_deny; /* stricter than their own */ };
+struct sayings { uint16_t allow, allow_if, deny, duties; /* for them */ uint16_t tight_deny, tight_if[POLICY_AUDIENCE_COUNT]; /* stricter than their own; by audience */ };
 
-static struct sayings sayings_of(const struct resolved *r, uint16_t uses)
+static struct sayings sayings_of(const struct resolved *r, uint16_t uses, bool mute)
 {
 	struct sayings s = { .duties = r->duties };
 	for (unsigned use = 0; use < POLICY_USE_COUNT; use++) {
 		uint16_t bit = (uint16_t)(POLICY_BIT(use) & uses);
-		bool silent = r->own[use] == SAID_NOTHING;
 		if (r->full[use] == SAID_DENY) {
-			if (silent)
-				s.deny |= bit;
-			else if (r->own[use] != SAID_DENY)
-				s.tight_deny |= bit;
-		} else if (r->full[use] == SAID_ALLOW_IF) {
-			if (silent && !r->broken)
-				s.allow_if |= bit;
-			else if (r->own[use] == SAID_ALLOW || (r->own[use] == SAID_ALLOW_IF && r->duties & ~r->own_duties))
-				s.tight_if |= bit;
-		} else if (r->full[use] == SAID_ALLOW && silent && !r->broken) {
-			s.allow |= bit;
+			*(r->spoke & bit ? &s.tight_deny : &s.deny) |= bit;
+			continue;
 		}
+		if (r->full[use] <= SAID_ALLOW_IF && r->silent & bit && !mute)
+			*(r->full[use] == SAID_ALLOW_IF ? &s.allow_if : &s.allow) |= bit;
+		if (r->tightened_to[use])
+			s.tight_if[r->tightened_to[use]] |= bit;
 	}
 	return s;
 }
@@ -222,14 +233,14 @@ static void word_add(struct list *l, struct guest_word model, uint8_t effect, ui
 }
 
 /* What is said of one purpose: once for all kinds where it is the same for all. A release of the strictest audience comes first, but any of them counts. */
-static void words_of_purpose(const struct asking *k, size_t from, size_t to, uint32_t member, struct list *spoken, struct list *tightened)
+static void words_of_purpose(const struct asking *k, size_t from, size_t to, uint32_t member, bool mute, struct list *spoken, struct list *tightened)
 {
 	struct sayings by_kind[POLICY_KIND_COUNT];
 	uint16_t uses = policy_uses_expand(k->scope->uses);
 	bool alike = true;
 	for (unsigned kind = 0; kind < POLICY_KIND_COUNT; kind++) {
 		struct resolved r = resolve(k, from, to, member, kind);
-		by_kind[kind] = sayings_of(&r, uses);
+		by_kind[kind] = sayings_of(&r, uses, mute);
 		alike &= memcmp(&by_kind[kind], &by_kind[0], sizeof(by_kind[0])) == 0;
 	}
 	for (unsigned kind = 0; kind < (alike ? 1u : (unsigned)POLICY_KIND_COUNT); kind++) {
@@ -244,11 +255,12 @@ static void words_of_purpose(const struct asking *k, size_t from, size_t to, uin
 		word_add(tightened, model, POLICY_EFFECT_DENY, s->tight_deny, 0);
 		model.external = false;
 		model.declared_at = k->now;
-		word_add(tightened, model, POLICY_EFFECT_ALLOW_IF, s->tight_if, s->duties);
+		for (model.audience = POLICY_AUDIENCE_MEMBERS; model.audience < POLICY_AUDIENCE_COUNT; model.audience++)
+			word_add(tightened, model, POLICY_EFFECT_ALLOW_IF, s->tight_if[model.audience], s->duties);
 	}
 }
 
-#define WORDS_OF_ONE (POLICY_PURPOSE_COUNT * POLICY_KIND_COUNT * 3)
+#define WORDS_OF_ONE (POLICY_PURPOSE_COUNT * POLICY_KIND_COUNT * 5) /* of each list: tightened to four audiences and denied */
 
 static uint64_t words_hash(const struct guest_word *words, size_t n)
 {
@@ -411,13 +423,14 @@ static void words_of(struct asking *k, uint32_t member, const struct policy_stat
 {
 	struct list spoken = { spoken_room, 0 };
 	struct list said = { ARENA_ARRAY(k->arena, n_own + WORDS_OF_ONE, struct guest_word), 0 };
+	bool mute = broken(k, member);
 	consent_of(k, &k->facts.members[member], out);
 	own_words(k, own, n_own, &said);
 	memset(spoken_room, 0, WORDS_OF_ONE * sizeof(*spoken_room));
 	for (size_t from = 0, to; from < k->n_answers; from = to) {
 		for (to = from + 1; to < k->n_answers && k->answers[to].purpose == k->answers[from].purpose; to++)
 			;
-		words_of_purpose(k, from, to, member, &spoken, &said);
+		words_of_purpose(k, from, to, member, mute, &spoken, &said);
 	}
 	out->said = intern(k, said.at, said.n);
 	out->n_said = said.n;
