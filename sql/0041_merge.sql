@@ -131,3 +131,48 @@ COMMENT ON COLUMN merge_near_cluster.coop_id IS 'The co-op';
 COMMENT ON COLUMN merge_near_cluster.no IS 'From 0, in the order of their first digests';
 COMMENT ON COLUMN merge_near_cluster.items IS 'Item numbers';
 CALL commonhold_wall_in('merge_near_cluster');
+
+-- What a co-op no longer passes on of what it had passed on: its latest word on each record stands.
+CREATE TABLE merge_passing (
+	coop_id uuid NOT NULL REFERENCES coop,
+	home    text NOT NULL,
+	id      uuid NOT NULL,
+	by_home text NOT NULL,
+	rev     bigint NOT NULL,
+	out     boolean NOT NULL,
+	PRIMARY KEY (coop_id, id, home, by_home)
+);
+COMMENT ON TABLE merge_passing IS 'Words of other co-ops that they pass a record on no longer, or do again; kept whether the record is here or not, so that it makes no difference which comes first';
+COMMENT ON COLUMN merge_passing.coop_id IS 'The co-op that was told';
+COMMENT ON COLUMN merge_passing.home IS 'Key name of the record''s home';
+COMMENT ON COLUMN merge_passing.id IS 'Uuid of its rid';
+COMMENT ON COLUMN merge_passing.by_home IS 'Key name of the co-op that said so';
+COMMENT ON COLUMN merge_passing.rev IS 'Size of its log when it said so: the greatest stands';
+COMMENT ON COLUMN merge_passing.out IS 'Passed on no longer: in no release here';
+CALL commonhold_wall_in('merge_passing');
+
+CREATE TABLE merge_unmapped (
+	coop_id uuid NOT NULL REFERENCES coop,
+	home    text NOT NULL,
+	id      uuid NOT NULL,
+	schema  text NOT NULL,
+	PRIMARY KEY (coop_id, id, home)
+);
+CREATE INDEX merge_unmapped_schema ON merge_unmapped (coop_id, home, schema);
+COMMENT ON TABLE merge_unmapped IS 'Records of schemas that no agreement maps: taken as they are, until an admin decides';
+COMMENT ON COLUMN merge_unmapped.coop_id IS 'The co-op that holds them';
+COMMENT ON COLUMN merge_unmapped.home IS 'Key name of their home';
+COMMENT ON COLUMN merge_unmapped.id IS 'Uuid of the rid';
+COMMENT ON COLUMN merge_unmapped.schema IS 'What the home calls the schema';
+CALL commonhold_wall_in('merge_unmapped');
+CREATE INDEX merge_conflict_of_rid ON merge_conflict (coop_id, rid) WHERE rid IS NOT NULL;
+CREATE INDEX merge_conflict_of_schema ON merge_conflict (coop_id, home) WHERE kind = 'unmapped';
+
+-- Whether a record is kept out of releases for what was said of it elsewhere or found out here.
+CREATE FUNCTION merge_is_held(in_coop uuid, in_home text, in_id uuid) RETURNS boolean LANGUAGE sql STABLE AS $$
+	SELECT EXISTS (SELECT FROM merge_passing p WHERE p.coop_id = in_coop AND p.id = in_id AND p.home = in_home AND p.out)
+		OR EXISTS (SELECT FROM merge_conflict k WHERE k.coop_id = in_coop AND k.rid = 'dc:' || in_home || ':' || in_id AND k.kind = 'equivocation')
+		OR EXISTS (SELECT FROM merge_unmapped u JOIN merge_conflict k ON k.coop_id = u.coop_id AND k.home = u.home AND k.kind = 'unmapped' AND k.decision = 'leave_out'
+			AND k.detail::json ->> 'schema' = u.schema WHERE u.coop_id = in_coop AND u.id = in_id AND u.home = in_home)
+$$;
+COMMENT ON FUNCTION merge_is_held(uuid, text, uuid) IS 'Passed on no longer, contradicted by its own home, or of a schema that was left out';

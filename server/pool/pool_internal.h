@@ -77,6 +77,11 @@ struct item {
 /* Checks a submission and makes it ready. Faults go to `e` with memory from `a`. `scratch` may be reset afterwards. */
 CH_CHECK enum err item_prepare(struct arena *a, struct arena *scratch, const struct intake *in, instant at, const struct json *submission, struct item *out, struct error *e);
 
+/* What item_prepare makes of circumstances: bits of the word, the second word; and how much a scan found. Pure. */
+uint32_t item_sensitive_flags(unsigned sensitive);
+uint64_t item_more(const struct contribution_draft *d);
+unsigned item_findings_total(const struct pii_report *report);
+
 /* What became of an item: written, or found to be there. */
 struct fate {
 	struct item *item;          /* what was to be written; NULL: nothing here (a bad line) */

@@ -84,7 +84,7 @@ static void check_record(const struct intake_rules *r, const struct contribution
 	refuse(e, a, ERR_REFUSED, "record_schema_unknown", "/content/schema", "The charter has no record schema of this name.");
 }
 
-static unsigned findings_total(const struct pii_report *report)
+unsigned item_findings_total(const struct pii_report *report)
 {
 	unsigned total = 0;
 	for (unsigned k = 0; k < PII_KIND_COUNT; k++)
@@ -110,7 +110,7 @@ static enum policy_moderation moderate(const struct intake_rules *r, const struc
 		snprintf(e->reason, sizeof(e->reason), "intake_closed");
 		return POLICY_MODERATION_REJECTED;
 	}
-	if (findings_total(report) >= r->pii_threshold) {
+	if (item_findings_total(report) >= r->pii_threshold) {
 		if (r->pii_action == INTAKE_REJECT)
 			refuse_findings(report, a, e);
 		if (r->pii_action != INTAKE_APPROVE)
@@ -121,13 +121,13 @@ static enum policy_moderation moderate(const struct intake_rules *r, const struc
 	return verdict == INTAKE_APPROVE ? POLICY_MODERATION_APPROVED : POLICY_MODERATION_PENDING;
 }
 
-static uint32_t sensitive_flags(unsigned sensitive)
+uint32_t item_sensitive_flags(unsigned sensitive)
 {
 	return (sensitive & CONTRIBUTION_MINOR ? POLICY_ITEM_MINOR : 0u) | (sensitive & CONTRIBUTION_SPECIAL_CATEGORY ? POLICY_ITEM_SPECIAL : 0u)
 		| (sensitive & CONTRIBUTION_THIRD_PARTY ? POLICY_ITEM_THIRD_PARTY : 0u);
 }
 
-static uint64_t more_of(const struct contribution_draft *d)
+uint64_t item_more(const struct contribution_draft *d)
 {
 	return (uint64_t)packed_language(d->lang) | (uint64_t)d->prompted << POLICY_MORE_PROMPTED_SHIFT | (uint64_t)d->friction << POLICY_MORE_FRICTION_SHIFT
 		| (uint64_t)packed_application(d->application) << POLICY_MORE_APPLICATION_SHIFT | (uint64_t)packed_length(d->text_bytes) << POLICY_MORE_LENGTH_SHIFT;
@@ -276,7 +276,7 @@ enum err item_prepare(struct arena *a, struct arena *scratch, const struct intak
 	if (e->code != ERR_OK)
 		return e->code;
 	pii_scan_tree(json_get(submission, "content"), &report);
-	uint32_t flags = sensitive_flags(d.sensitive) | POLICY_ITEM_ATTRIBUTED;
+	uint32_t flags = item_sensitive_flags(d.sensitive) | POLICY_ITEM_ATTRIBUTED;
 	enum policy_moderation moderation = moderate(in->rules, &report, &flags, scratch, e);
 	if (e->code != ERR_OK)
 		return e->code;
@@ -286,7 +286,7 @@ enum err item_prepare(struct arena *a, struct arena *scratch, const struct intak
 	struct { struct uuid id; uint8_t salt[32]; } random;
 	random_bytes(&random, sizeof(random)); /* at once: each time is a call to the kernel */
 	*out = (struct item){
-		.id = uuid_of_random(random.id), .hash = d.hash, .kind = d.kind, .licence = licence, .bytes = d.content.n, .word = policy_item_pack(&packed), .more = more_of(&d),
+		.id = uuid_of_random(random.id), .hash = d.hash, .kind = d.kind, .licence = licence, .bytes = d.content.n, .word = policy_item_pack(&packed), .more = item_more(&d),
 		.findings = report.mask, .lang = d.lang.p ? str_copy(a, d.lang) : STR("und"),
 		.preferences = d.ai_preferences.p ? str_copy(a, d.ai_preferences) : STR_NONE, .deny = denied_uses(d.ai_preferences),
 	};

@@ -1,0 +1,78 @@
+/* origin_take.h - foreign records into the pool, many at once and all in the caller's one transaction, so that everybody sees all of them or none.
+ *
+ * What is there already is found by a filter over the pool's packed hashes and ids, read once as a stream; only what it cannot rule out is asked of the database. Sealed contents are written
+ * as they come, and rows wait in tables of the transaction's own; the pool's lock is taken at the end, for the time that numbering and inserting them takes.
+ *
+ * It must never make a second row of a content that stands, nor take a record over one with the same id.
+ */
+#ifndef COMMONHOLD_ORIGIN_TAKE_H
+#define COMMONHOLD_ORIGIN_TAKE_H
+
+#include "call.h"
+#include "crypto.h"
+#include "json.h"
+#include "origin.h"
+
+/* What becomes of a record. */
+enum foreign_fate {
+	FOREIGN_ROW,         /* a row of its own */
+	FOREIGN_ORIGIN,      /* its content stands here: an origin of that row */
+	FOREIGN_KNOWN,       /* here already, to the byte */
+	FOREIGN_ERASED,      /* was here, and is erased */
+	FOREIGN_CONTRADICTS, /* the same rid stands here with another content or licence */
+	FOREIGN_ID_TAKEN,    /* another co-op's item has its id here */
+	FOREIGN_LEFT,        /* the caller wants nothing done with it; set before origin_taking_ask */
+};
+
+/* A record on its way in. Texts are the caller's, until it is written. */
+struct foreign {
+	unsigned home;            /* its home's place among those that origin_taking_begin was given */
+	struct uuid id;           /* of its rid */
+	struct uuid member;       /* guest.id: whose key it is sealed under */
+	uint32_t member_no;       /* guest.number */
+	struct sha256 hash;       /* of the canonical content */
+	uint8_t salt[32];         /* of the commitment in its home's log */
+	unsigned kind, licence;
+	size_t bytes;             /* of the canonical content */
+	struct str lang;          /* BCP 47; "und" when not said */
+	instant at;               /* when it was contributed at home */
+	uint64_t word, more;      /* packed; `more` without its origin */
+	int64_t leaf;             /* in its home's log */
+	unsigned findings;        /* pii bits */
+	struct str content, facts;/* canonical JSON, in the open: never written as they are */
+	bool maybe_known;         /* the filter cannot rule out that its content or id is here */
+	enum foreign_fate fate;
+	int64_t item_no;          /* of the row that it is, or is an origin of; -1 for a row of this transaction */
+	int64_t place;            /* among the rows of this transaction: its own, or that of the row it is an origin of */
+	struct sha256 stands;     /* CONTRADICTS: the content that stands here */
+	struct str sealed, sealed_facts;
+};
+
+/* What the receiving co-op makes of records before they may be released. */
+struct foreign_rules {
+	bool moderates;           /* looks itself; else the home's word is enough */
+	bool holds;               /* everything waits for a person */
+	bool findings_hold, findings_reject; /* so does what seems to hold personal data; or it is not approved at all */
+	unsigned findings_from;   /* so many findings */
+};
+/* Checks a record against the schemas of contributions and makes its columns: kind, licence, bytes, word, more, findings. id, home, member_no, hash, lang, at, content are set. Faults go to `e`.
+ * `submission`: the record as somebody here would submit it. Pure; `scratch` may be reset afterwards. */
+CH_CHECK enum err foreign_prepare(struct arena *scratch, const struct foreign_rules *rules, const struct json *submission, struct foreign *f, struct error *e);
+
+struct origin_taking;
+/* Begins; `expected` records of these homes, at most ORIGIN_MAX. Inside, DB_WRITE. Memory besides the call's arena: about 16 bytes a record and 6 an item of the pool. */
+struct foreign_home { struct str key_name, title; };
+CH_CHECK enum err origin_taking_begin(struct call *c, struct uuid coop, const struct foreign_home *homes, size_t n_homes, int64_t expected, struct origin_taking **out);
+/* Sets maybe_known. On any thread. */
+void origin_taking_look(const struct origin_taking *t, struct foreign *f);
+/* Sets the fate of each, in order; asks the database about those that may be known. */
+CH_CHECK enum err origin_taking_ask(struct origin_taking *t, struct foreign *f, size_t n);
+/* Seals what its fate needs: content and facts for a row, facts for an origin. Pure, on any thread. */
+void foreign_seal(struct arena *a, const struct seal_key *key, struct uuid coop, struct foreign *f);
+/* Writes contents and keeps rows ready; those with other fates are passed over. Own arrays come from the call's arena, which the caller may rewind afterwards. */
+CH_CHECK enum err origin_taking_write(struct origin_taking *t, const struct foreign *f, size_t n);
+/* Takes the pool's lock and puts all in its place. ERR_RETRY when something that came into the pool, or left it, in the meantime makes a fate wrong: then the whole transaction is to be rolled
+ * back and done again. *first is the number of the first row. */
+CH_CHECK enum err origin_taking_end(struct origin_taking *t, int64_t *first, int64_t *rows, int64_t *origins);
+
+#endif

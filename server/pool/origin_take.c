@@ -1,0 +1,593 @@
+#include "commonhold/origin_take.h"
+
+#include "server/pool/pool_internal.h"
+
+#include "commonhold/db.h"
+
+#include <sodium.h>
+#include <stdlib.h>
+
+#define SHARDS_MAX 4096       /* kinds, licences and months in one bundle */
+#define FILTER_BITS_MAX ((uint64_t)1 << 30)
+#define NO_NUMBER 1000        /* more than a byte holds */
+#define FILTER_FROM 4         /* the pool is read through when it has at most so many items for each expected record; else the database is asked about each */
+
+SQL(take_tables,
+	"CREATE TEMPORARY TABLE foreign_row (place bigint, home smallint, id uuid, member_id uuid, member_no integer, shard integer, kind smallint, licence smallint, lang text, content_sha256 bytea, bytes integer, "
+	"submitted_at timestamptz, word bigint, more bigint, leaf bigint, salt bytea, findings smallint, sealed_facts bytea) ON COMMIT DROP");
+SQL(take_tables_origin,
+	"CREATE TEMPORARY TABLE foreign_origin (item_no bigint, place bigint, content_sha256 bytea, home smallint, id uuid, member_no integer, member_id uuid, licence smallint, lang text, "
+	"word bigint, more bigint, leaf bigint, salt bytea, findings smallint, sealed_facts bytea, at timestamptz) ON COMMIT DROP");
+SQL(take_head, "SELECT next_item FROM pool_head WHERE coop_id = $1");
+/* What is there of an id (1: a row, 2: an origin of one) or of a content (3). */
+SQL(take_known,
+	"WITH d AS MATERIALIZED (SELECT no::integer, id, hash, member FROM unnest($2, $3, $4) WITH ORDINALITY AS u(id, hash, member, no)) "
+	"SELECT d.no, 1, c.item_no, (c.more >> 24 & 255)::integer, c.word, c.content_sha256, c.licence::integer FROM d JOIN contribution c ON c.coop_id = $1 AND c.id = d.id "
+	"UNION ALL SELECT d.no, 2, c.item_no, o.origin::integer, c.word, c.content_sha256, o.licence::integer "
+	"FROM d JOIN item_origin o ON o.coop_id = $1 AND o.id = d.id JOIN contribution c ON c.coop_id = $1 AND c.item_no = o.item_no "
+	"UNION ALL SELECT d.no, 3, c.item_no, 0, c.word, c.content_sha256, 0 "
+	"FROM d JOIN contribution c ON c.coop_id = $1 AND c.content_sha256 = d.hash WHERE c.member_no = d.member OR pool_item_stands(c.word)");
+SQL(take_shard, "SELECT no FROM shard_key WHERE coop_id = $1 AND kind = $2 AND licence = $3 AND month = $4");
+SQL(take_shard_add,
+	"INSERT INTO shard_key (coop_id, no, kind, licence, month) SELECT $1, coalesce(max(no) + 1, 0), $2, $3, $4 FROM shard_key WHERE coop_id = $1 ON CONFLICT DO NOTHING");
+SQL(take_contents, "INSERT INTO contribution_content (coop_id, shard, id, lang, sealed) SELECT $1, unnest($2)::integer, unnest($3), unnest($4), unnest($5)");
+SQL(take_gone,
+	"SELECT EXISTS (SELECT FROM foreign_origin o JOIN contribution c ON c.coop_id = $1 AND c.item_no = o.item_no WHERE o.item_no IS NOT NULL "
+	"AND NOT pool_item_stands(c.word) AND c.member_no <> o.member_no)");
+SQL(take_mixed_up,
+	"SELECT EXISTS (SELECT FROM foreign_origin o JOIN foreign_row r ON r.place = o.place WHERE o.item_no IS NULL AND r.content_sha256 <> o.content_sha256)");
+SQL(take_rows,
+	"INSERT INTO contribution (coop_id, id, item_no, member_id, member_no, shard, kind, licence, lang, content_sha256, bytes, submitted_at, word, more, leaf, salt, findings, sealed_facts) "
+	"SELECT $1, id, $2 + place, member_id, member_no, shard, kind, licence, lang, content_sha256, bytes, submitted_at, word, more | ($3)[home + 1] << 24, leaf, salt, findings, sealed_facts FROM foreign_row "
+	"ORDER BY content_sha256");
+SQL(take_origins,
+	"INSERT INTO item_origin (coop_id, item_no, origin, id, member_no, member_id, licence, lang, word, more, leaf, salt, findings, sealed_facts, at) "
+	"SELECT $1, coalesce(item_no, $2 + place), ($3)[home + 1]::smallint, id, member_no, member_id, licence, lang, word, more | ($3)[home + 1] << 24, leaf, salt, findings, sealed_facts, at FROM foreign_origin ORDER BY id");
+SQL(take_advance, "UPDATE pool_head SET next_item = next_item + $2 WHERE coop_id = $1");
+
+static const char arrived_copy[] =
+	"COPY (SELECT content_sha256 FROM contribution WHERE coop_id = $1 AND item_no >= $2) TO STDOUT (FORMAT binary)";
+static const char origin_ids_copy[] = "COPY (SELECT id FROM item_origin WHERE coop_id = $1) TO STDOUT (FORMAT binary)";
+
+/* Contents of this transaction's rows: open addressing by a keyed hash, so that nobody can choose contents that share a tag. */
+struct placed { uint64_t *tag; uint32_t *place; size_t mask, n; unsigned char key[crypto_shorthash_KEYBYTES]; };
+
+struct origin_taking {
+	struct call *call;
+	struct uuid coop;
+	int64_t items_then;   /* numbers given when it began: what came later is looked at under the lock */
+	uint64_t *filter;     /* NULL: everything may be known */
+	uint64_t filter_mask; /* of bits */
+	struct placed placed;
+	const struct foreign_home *homes;
+	int64_t *numbers;     /* of the homes (origin_number); NO_NUMBER: it has none yet, and nothing from there is here */
+	size_t n_homes;
+	struct { struct shard_key key; int no; } shards[SHARDS_MAX];
+	size_t n_shards;
+	int64_t rows, origins;
+};
+
+/* ---- The filter ---- */
+
+static uint64_t word_at(const uint8_t *p)
+{
+	uint64_t v;
+	memcpy(&v, p, sizeof(v));
+	return v;
+}
+
+/* Digests and random ids are as good as hashes; ids that somebody chose only cost a question more. */
+static void filter_add(struct origin_taking *t, const uint8_t *p)
+{
+	uint64_t a = word_at(p) & t->filter_mask, b = word_at(p + 8) & t->filter_mask;
+	t->filter[a >> 6] |= UINT64_C(1) << (a & 63);
+	t->filter[b >> 6] |= UINT64_C(1) << (b & 63);
+}
+
+static bool filter_has(const struct origin_taking *t, const uint8_t *p)
+{
+	uint64_t a = word_at(p) & t->filter_mask, b = word_at(p + 8) & t->filter_mask;
+	return (t->filter[a >> 6] >> (a & 63) & 1) && (t->filter[b >> 6] >> (b & 63) & 1);
+}
+
+static enum err filter_segment(void *arg, const struct pool_segment *s)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		filter_add(arg, s->ids[i]);
+		filter_add(arg, s->hashes[i]);
+	}
+	return ERR_OK;
+}
+
+static enum err filter_origin(void *arg, const struct copy_field *f, int n)
+{
+	if (n == 1 && f[0].n == 16)
+		filter_add(arg, f[0].p);
+	return ERR_OK;
+}
+
+static enum err filter_make(struct origin_taking *t, int64_t expected)
+{
+	uint64_t bits = 1 << 16;
+	if (t->items_then > FILTER_FROM * expected)
+		return ERR_OK;
+	while (bits < FILTER_BITS_MAX && bits < (uint64_t)t->items_then * 48)
+		bits *= 2;
+	t->filter = calloc(bits / 64, sizeof(*t->filter));
+	if (!t->filter)
+		return fail(t->call, ERR_NO_MEMORY, "There is no memory to look for duplicates.");
+	t->filter_mask = bits - 1;
+	TRY(pool_scan_columns(t->call, t->coop, POOL_IDS | POOL_HASHES, filter_segment, t));
+	return db_copy_out(t->call, origin_ids_copy, (struct db_arg[]){ A_UUID(t->coop) }, 1, filter_origin, t);
+}
+
+void origin_taking_look(const struct origin_taking *t, struct foreign *f)
+{
+	f->maybe_known = !t->filter || filter_has(t, f->hash.b) || filter_has(t, f->id.b);
+}
+
+/* ---- Rows of this transaction ---- */
+
+static uint64_t tag_of(const struct placed *p, struct sha256 hash)
+{
+	uint64_t tag;
+	crypto_shorthash((unsigned char *)&tag, hash.b, sizeof(hash.b), p->key);
+	return tag + (tag == 0);
+}
+
+static size_t placed_find(const struct placed *p, uint64_t tag)
+{
+	size_t at = (size_t)tag & p->mask;
+	while (p->tag[at] && p->tag[at] != tag)
+		at = (at + 1) & p->mask;
+	return at;
+}
+
+static bool placed_size(struct placed *p, size_t places)
+{
+	struct placed bigger = *p;
+	bigger.tag = calloc(places, sizeof(*bigger.tag));
+	bigger.place = calloc(places, sizeof(*bigger.place));
+	bigger.mask = places - 1;
+	if (!bigger.tag || !bigger.place) {
+		free(bigger.tag);
+		free(bigger.place);
+		return false;
+	}
+	for (size_t i = 0; p->tag && i <= p->mask; i++) {
+		if (p->tag[i]) {
+			size_t at = placed_find(&bigger, p->tag[i]);
+			bigger.tag[at] = p->tag[i];
+			bigger.place[at] = p->place[i];
+		}
+	}
+	free(p->tag);
+	free(p->place);
+	*p = bigger;
+	return true;
+}
+
+/* The place of the row with this content, which is `place` itself when there is none yet. */
+static enum err placed_add(struct origin_taking *t, struct sha256 hash, uint32_t place, uint32_t *out)
+{
+	struct placed *p = &t->placed;
+	if (p->n * 4 >= (p->mask + 1) * 3 && !placed_size(p, (p->mask + 1) * 2))
+		return fail(t->call, ERR_NO_MEMORY, "There is no memory to look for duplicates.");
+	uint64_t tag = tag_of(p, hash);
+	size_t at = placed_find(p, tag);
+	if (!p->tag[at]) {
+		p->tag[at] = tag;
+		p->place[at] = place;
+		p->n++;
+	}
+	*out = p->place[at];
+	return ERR_OK;
+}
+
+/* ---- Beginning ---- */
+
+static void taking_free(void *arg)
+{
+	struct origin_taking *t = arg;
+	free(t->filter);
+	free(t->placed.tag);
+	free(t->placed.place);
+	free(t);
+}
+
+static enum err homes_find(struct origin_taking *t)
+{
+	struct origin_names names;
+	TRY(origin_names_load(t->call, t->coop, &names));
+	t->numbers = ARENA_ARRAY(t->call->arena, t->n_homes, int64_t);
+	for (size_t i = 0; i < t->n_homes; i++) {
+		t->numbers[i] = NO_NUMBER;
+		for (int no = 1; no <= ORIGIN_MAX; no++)
+			if (names.key_name[no].p && str_eq(names.key_name[no], t->homes[i].key_name))
+				t->numbers[i] = no;
+	}
+	return ERR_OK;
+}
+
+/* Under the pool's lock. */
+static enum err homes_number(struct origin_taking *t)
+{
+	for (size_t i = 0; i < t->n_homes; i++) {
+		unsigned no;
+		if (t->numbers[i] != NO_NUMBER)
+			continue;
+		TRY(origin_number(t->call, t->coop, t->homes[i].key_name, t->homes[i].title, &no));
+		t->numbers[i] = no;
+	}
+	return ERR_OK;
+}
+
+enum err origin_taking_begin(struct call *c, struct uuid coop, const struct foreign_home *homes, size_t n_homes, int64_t expected, struct origin_taking **out)
+{
+	struct rows r;
+	size_t places = 1024;
+	struct origin_taking *t = calloc(1, sizeof(*t));
+	if (!t)
+		return fail(c, ERR_NO_MEMORY, "There is no memory to take records.");
+	if (!arena_defer(c->arena, taking_free, t))
+		return fail(c, ERR_NO_MEMORY, "There is no memory to take records.");
+	t->call = c;
+	t->coop = coop;
+	t->homes = homes;
+	t->n_homes = n_homes;
+	random_bytes(t->placed.key, sizeof(t->placed.key));
+	while ((int64_t)places * 3 < expected * 4 && places < (size_t)1 << 22)
+		places *= 2;
+	if (!placed_size(&t->placed, places))
+		return fail(c, ERR_NO_MEMORY, "There is no memory to look for duplicates.");
+	TRY(homes_find(t));
+	TRY(db_queue0(c, take_tables));
+	TRY(db_queue0(c, take_tables_origin));
+	TRY(db_query(c, take_head, &r, A_UUID(coop)));
+	t->items_then = r.n ? row_int(&r, 0, 0) : 0;
+	TRY(filter_make(t, expected));
+	*out = t;
+	return ERR_OK;
+}
+
+/* ---- Making ready ---- */
+
+static enum policy_moderation moderation_of(const struct foreign_rules *rules, unsigned found)
+{
+	if (!rules->moderates)
+		return POLICY_MODERATION_APPROVED;
+	if (found >= rules->findings_from && rules->findings_reject)
+		return POLICY_MODERATION_REJECTED;
+	return rules->holds || (found >= rules->findings_from && rules->findings_hold) ? POLICY_MODERATION_PENDING : POLICY_MODERATION_APPROVED;
+}
+
+enum err foreign_prepare(struct arena *scratch, const struct foreign_rules *rules, const struct json *submission, struct foreign *f, struct error *e)
+{
+	const struct contribution_schemas *known;
+	struct contribution_draft d;
+	struct pii_report report = { 0 };
+	TRY(pool_schemas(&known, e));
+	TRY(contribution_canonical(scratch, known, submission, &d, e));
+	unsigned licence = policy_licence_find(d.licence.p, d.licence.n);
+	if (licence == POLICY_LICENCE_UNKNOWN)
+		return error_set(e, ERR_INVALID, "Its licence is not known here.");
+	if (!sha256_eq(d.hash, f->hash))
+		return error_set(e, ERR_INVALID, "Its content is not in canonical form.");
+	if (rules->moderates)
+		pii_scan_tree(json_get(submission, "content"), &report);
+	unsigned found = item_findings_total(&report);
+	struct policy_item packed = {
+		.member = f->member_no, .kind = (uint8_t)d.kind, .licence = (uint8_t)licence, .moderation = (uint8_t)moderation_of(rules, found), .created = f->at,
+		.flags = item_sensitive_flags(d.sensitive) | POLICY_ITEM_ATTRIBUTED | (rules->moderates && rules->findings_hold && found >= rules->findings_from ? POLICY_ITEM_PII : 0u),
+	};
+	f->kind = d.kind;
+	f->licence = licence;
+	f->bytes = d.content.n;
+	f->word = policy_item_pack(&packed);
+	f->more = item_more(&d);
+	f->findings = report.mask;
+	return ERR_OK;
+}
+
+/* ---- Asking ---- */
+
+/* One row of take_known. An id says more than a content: what is known by id is settled by it. */
+static enum err learn(struct origin_taking *t, struct foreign *f, const struct rows *r, int row, bool *by_id)
+{
+	int what = (int)row_int(r, row, 1);
+	uint64_t word = (uint64_t)row_int(r, row, 4);
+	struct str hash = row_bytes(r, row, 5);
+	if (hash.n != 32)
+		return fail(t->call, ERR_CORRUPT, "A contribution's row is not as it should be.");
+	if (what == 3) {
+		if (!*by_id && (f->fate != FOREIGN_ORIGIN || row_int(r, row, 2) < f->item_no)) {
+			f->fate = FOREIGN_ORIGIN;
+			f->item_no = row_int(r, row, 2);
+		}
+		return ERR_OK;
+	}
+	*by_id = true;
+	f->item_no = row_int(r, row, 2);
+	f->stands = sha256_load(hash);
+	if (row_int(r, row, 3) != t->numbers[f->home])
+		f->fate = FOREIGN_ID_TAKEN;
+	else if (word & POLICY_ITEM_TOMBSTONED)
+		f->fate = FOREIGN_ERASED;
+	else
+		f->fate = sha256_eq(f->stands, f->hash) && (unsigned)row_int(r, row, 6) == f->licence ? FOREIGN_KNOWN : FOREIGN_CONTRADICTS;
+	return ERR_OK;
+}
+
+static enum err ask_known(struct origin_taking *t, struct foreign *f, const uint32_t *which, size_t n)
+{
+	struct call *c = t->call;
+	struct rows r;
+	struct uuid *ids = ARENA_ARRAY(c->arena, n, struct uuid);
+	struct str *hashes = ARENA_ARRAY(c->arena, n, struct str);
+	int64_t *members = ARENA_ARRAY(c->arena, n, int64_t);
+	bool *by_id = ARENA_ARRAY(c->arena, n, bool);
+	for (size_t i = 0; i < n; i++) {
+		ids[i] = f[which[i]].id;
+		hashes[i] = str_make(f[which[i]].hash.b, 32);
+		members[i] = f[which[i]].member_no;
+	}
+	TRY(db_query(c, take_known, &r, A_UUID(t->coop), A_UUIDS(ids, n), A_BYTEAS(hashes, n), A_I64S(members, n)));
+	for (int row = 0; row < r.n; row++) {
+		size_t i = (size_t)row_int(&r, row, 0) - 1;
+		TRY(learn(t, &f[which[i]], &r, row, &by_id[i]));
+	}
+	return ERR_OK;
+}
+
+enum err origin_taking_ask(struct origin_taking *t, struct foreign *f, size_t n)
+{
+	struct call *c = t->call;
+	uint32_t *ask = ARENA_ARRAY(c->arena, n, uint32_t);
+	size_t asked = 0;
+	for (size_t i = 0; i < n; i++) {
+		if (f[i].fate == FOREIGN_LEFT)
+			continue;
+		f[i].fate = FOREIGN_ROW;
+		f[i].item_no = -1;
+		if (f[i].maybe_known)
+			ask[asked++] = (uint32_t)i;
+	}
+	if (asked)
+		TRY(ask_known(t, f, ask, asked));
+	for (size_t i = 0; i < n; i++) {
+		uint32_t place = 0;
+		if (f[i].fate != FOREIGN_ROW)
+			continue;
+		TRY(placed_add(t, f[i].hash, (uint32_t)t->rows, &place));
+		f[i].place = place;
+		if (place == (uint32_t)t->rows)
+			t->rows++;
+		else
+			f[i].fate = FOREIGN_ORIGIN;
+	}
+	return ERR_OK;
+}
+
+/* ---- Sealing ---- */
+
+void foreign_seal(struct arena *a, const struct seal_key *key, struct uuid coop, struct foreign *f)
+{
+	uint8_t context[32], facts_context[48];
+	if (f->fate != FOREIGN_ROW && f->fate != FOREIGN_ORIGIN)
+		return;
+	if (f->fate == FOREIGN_ROW) {
+		pool_seal_context(coop, f->id.b, context);
+		f->sealed = seal(a, key, str_make(context, sizeof(context)), f->content);
+	}
+	f->sealed_facts = seal(a, key, pool_facts_context(coop, f->id, facts_context), f->facts);
+}
+
+/* ---- Writing ---- */
+
+static enum err shard_ask(struct call *c, struct uuid coop, struct shard_key key, int *no)
+{
+	struct rows r;
+	if (shard_recall(coop, key, no))
+		return ERR_OK;
+	TRY(db_query(c, take_shard, &r, A_UUID(coop), A_INT((int)key.kind), A_INT((int)key.licence), A_INT(key.month)));
+	*no = r.n ? (int)row_int(&r, 0, 0) : -1;
+	return ERR_OK;
+}
+
+/* A shard's number must be committed before contents are filed under it, or two transactions could give it twice: in a transaction and on a connection of its own. A number that nothing is
+ * filed under, because the rest was rolled back, says nothing of anybody. */
+static enum err shard_commit(struct call *c, struct uuid coop, struct shard_key key)
+{
+	struct call own = { .arena = c->arena, .actor = c->actor, .coop = c->coop, .request_id = c->request_id, .locale = c->locale };
+	enum err err = db_begin_in(&own, coop, DB_WRITE);
+	if (err == ERR_OK)
+		err = pool_lock(&own, coop);
+	if (err == ERR_OK)
+		err = db_exec(&own, take_shard_add, A_UUID(coop), A_INT((int)key.kind), A_INT((int)key.licence), A_INT(key.month));
+	if (err == ERR_OK)
+		err = db_commit(&own);
+	db_release(&own);
+	if (err != ERR_OK)
+		c->error = own.error;
+	return err;
+}
+
+static enum err shard_of(struct origin_taking *t, const struct foreign *f, int *no)
+{
+	struct shard_key key = shard_key_of(f->kind, f->licence, f->at);
+	for (size_t i = t->n_shards; i-- > 0;) {
+		if (t->shards[i].key.kind == key.kind && t->shards[i].key.licence == key.licence && t->shards[i].key.month == key.month) {
+			*no = t->shards[i].no;
+			return ERR_OK;
+		}
+	}
+	TRY(shard_ask(t->call, t->coop, key, no));
+	if (*no < 0) {
+		TRY(shard_commit(t->call, t->coop, key));
+		TRY(shard_ask(t->call, t->coop, key, no));
+	}
+	if (*no < 0 || t->n_shards == SHARDS_MAX)
+		return fail(t->call, ERR_TOO_LARGE, "The records are of more than %d kinds, licences and months.", SHARDS_MAX);
+	t->shards[t->n_shards].key = key;
+	t->shards[t->n_shards++].no = *no;
+	return ERR_OK;
+}
+
+static enum err write_contents(struct origin_taking *t, const struct foreign *f, size_t n, int64_t *shards)
+{
+	struct call *c = t->call;
+	struct uuid *ids = ARENA_ARRAY(c->arena, n, struct uuid);
+	struct str *langs = ARENA_ARRAY(c->arena, n, struct str), *sealed = ARENA_ARRAY(c->arena, n, struct str);
+	size_t rows = 0;
+	for (size_t i = 0; i < n; i++) {
+		int no;
+		if (f[i].fate != FOREIGN_ROW)
+			continue;
+		TRY(shard_of(t, &f[i], &no));
+		shards[rows] = no;
+		ids[rows] = f[i].id;
+		langs[rows] = f[i].lang;
+		sealed[rows++] = f[i].sealed;
+	}
+	return rows ? db_queue(c, take_contents, A_UUID(t->coop), A_I64S(shards, rows), A_UUIDS(ids, rows), A_TEXTS(langs, rows), A_BYTEAS(sealed, rows)) : ERR_OK;
+}
+
+static void copy_row(struct copy_in *s, const struct foreign *f, int64_t shard)
+{
+	copy_in_row(s, 18);
+	copy_in_i64(s, f->place);
+	copy_in_int2(s, (int16_t)f->home);
+	copy_in_uuid(s, f->id);
+	copy_in_uuid(s, f->member);
+	copy_in_int4(s, (int32_t)f->member_no);
+	copy_in_int4(s, (int32_t)shard);
+	copy_in_int2(s, (int16_t)f->kind);
+	copy_in_int2(s, (int16_t)f->licence);
+	copy_in_str(s, f->lang);
+	copy_in_str(s, str_make(f->hash.b, 32));
+	copy_in_int4(s, (int32_t)f->bytes);
+	copy_in_time(s, f->at);
+	copy_in_i64(s, (int64_t)f->word);
+	copy_in_i64(s, (int64_t)f->more);
+	copy_in_i64(s, f->leaf);
+	copy_in_str(s, str_make(f->salt, 32));
+	copy_in_int2(s, (int16_t)f->findings);
+	copy_in_str(s, f->sealed_facts);
+}
+
+static void copy_origin(struct copy_in *s, const struct foreign *f)
+{
+	copy_in_row(s, 16);
+	if (f->item_no >= 0)
+		copy_in_i64(s, f->item_no);
+	else
+		copy_in_null(s);
+	copy_in_i64(s, f->place);
+	copy_in_str(s, str_make(f->hash.b, 32));
+	copy_in_int2(s, (int16_t)f->home);
+	copy_in_uuid(s, f->id);
+	copy_in_int4(s, (int32_t)f->member_no);
+	copy_in_uuid(s, f->member);
+	copy_in_int2(s, (int16_t)f->licence);
+	copy_in_str(s, f->lang);
+	copy_in_i64(s, (int64_t)f->word);
+	copy_in_i64(s, (int64_t)f->more);
+	copy_in_i64(s, f->leaf);
+	copy_in_str(s, str_make(f->salt, 32));
+	copy_in_int2(s, (int16_t)f->findings);
+	copy_in_str(s, f->sealed_facts);
+	copy_in_time(s, f->at);
+}
+
+static enum err stage_rows(struct origin_taking *t, const struct foreign *f, size_t n, const int64_t *shards)
+{
+	struct copy_in *s;
+	size_t row = 0;
+	TRY(db_copy_in_begin(t->call,
+		"COPY foreign_row (place, home, id, member_id, member_no, shard, kind, licence, lang, content_sha256, bytes, submitted_at, word, more, leaf, salt, findings, sealed_facts) "
+		"FROM STDIN (FORMAT binary)", &s));
+	for (size_t i = 0; i < n; i++) {
+		if (f[i].fate != FOREIGN_ROW)
+			continue;
+		copy_row(s, &f[i], shards[row++]);
+		TRY(copy_in_flush(s));
+	}
+	return db_copy_in_end(s, NULL);
+}
+
+static enum err stage_origins(struct origin_taking *t, const struct foreign *f, size_t n)
+{
+	struct copy_in *s;
+	TRY(db_copy_in_begin(t->call,
+		"COPY foreign_origin (item_no, place, content_sha256, home, id, member_no, member_id, licence, lang, word, more, leaf, salt, findings, sealed_facts, at) "
+		"FROM STDIN (FORMAT binary)", &s));
+	for (size_t i = 0; i < n; i++) {
+		if (f[i].fate != FOREIGN_ORIGIN)
+			continue;
+		copy_origin(s, &f[i]);
+		TRY(copy_in_flush(s));
+	}
+	return db_copy_in_end(s, NULL);
+}
+
+enum err origin_taking_write(struct origin_taking *t, const struct foreign *f, size_t n)
+{
+	size_t rows = 0, origins = 0;
+	int64_t *shards = ARENA_ARRAY(t->call->arena, n, int64_t);
+	for (size_t i = 0; i < n; i++) {
+		rows += f[i].fate == FOREIGN_ROW;
+		origins += f[i].fate == FOREIGN_ORIGIN;
+	}
+	t->origins += (int64_t)origins;
+	if (rows) {
+		TRY(write_contents(t, f, n, shards));
+		TRY(stage_rows(t, f, n, shards));
+	}
+	return origins ? stage_origins(t, f, n) : ERR_OK;
+}
+
+/* ---- Under the lock ---- */
+
+struct arrivals { struct origin_taking *taking; bool met; };
+
+static enum err arrived(void *arg, const struct copy_field *f, int n)
+{
+	struct arrivals *a = arg;
+	const struct placed *p = &a->taking->placed;
+	if (n == 1 && f[0].n == 32 && p->tag[placed_find(p, tag_of(p, sha256_load(copy_bytes(f[0]))))])
+		a->met = true;
+	return ERR_OK;
+}
+
+/* Whether everything that was found out without the lock still holds. */
+static enum err still_true(struct origin_taking *t)
+{
+	struct call *c = t->call;
+	struct rows gone, mixed;
+	struct arrivals a = { .taking = t };
+	TRY(db_copy_out(c, arrived_copy, (struct db_arg[]){ A_UUID(t->coop), A_I64(t->items_then) }, 2, arrived, &a));
+	if (!a.met && t->origins) {
+		TRY(db_one(c, take_gone, &gone, A_UUID(t->coop)));
+		TRY(db_query0(c, take_mixed_up, &mixed));
+		a.met = row_bool(&gone, 0, 0) || (mixed.n && row_bool(&mixed, 0, 0));
+	}
+	return a.met ? fail(c, ERR_RETRY, "The pool changed while the bundle was taken in.") : ERR_OK;
+}
+
+enum err origin_taking_end(struct origin_taking *t, int64_t *first, int64_t *rows, int64_t *origins)
+{
+	struct call *c = t->call;
+	struct rows r;
+	TRY(pool_lock(c, t->coop));
+	TRY(db_one(c, take_head, &r, A_UUID(t->coop)));
+	*first = row_int(&r, 0, 0);
+	*rows = t->rows;
+	*origins = t->origins;
+	TRY(still_true(t));
+	TRY(homes_number(t));
+	if (t->rows)
+		TRY(db_exec(c, take_rows, A_UUID(t->coop), A_I64(*first), A_I64S(t->numbers, t->n_homes)));
+	if (t->origins)
+		TRY(db_exec(c, take_origins, A_UUID(t->coop), A_I64(*first), A_I64S(t->numbers, t->n_homes)));
+	return db_exec(c, take_advance, A_UUID(t->coop), A_I64(t->rows));
+}
