@@ -3,6 +3,7 @@
 #include "commonhold/access.h"
 #include "commonhold/account.h"
 #include "commonhold/adapter.h"
+#include "commonhold/agreement.h"
 #include "commonhold/ballot.h"
 #include "commonhold/ballot_proof.h"
 #include "commonhold/control.h"
@@ -19,6 +20,7 @@
 #include "commonhold/hub.h"
 #include "commonhold/ledger.h"
 #include "commonhold/log.h"
+#include "commonhold/message.h"
 #include "commonhold/mirror.h"
 #include "commonhold/motion.h"
 #include "commonhold/notify.h"
@@ -66,7 +68,7 @@ static const struct route *const route_tables[] = {
 	erasure_routes, erasure_page_routes, erasure_ask_page_routes, erasure_admin_page_routes, erasure_statement_routes,
 	tombstone_page_routes, mirror_page_routes, agent_page_routes, account_deletion_page_routes, holdings_page_routes,
 	adapter_routes, adapter_page_routes,
-	peer_routes,
+	peer_routes, agreement_routes, message_routes,
 	fork_routes,
 	NULL,
 };
@@ -85,6 +87,7 @@ static const struct job_kind *const job_tables[] = {
 	access_jobs,
 	holdings_jobs,
 	peer_jobs,
+	agreement_jobs, message_jobs,
 	fork_jobs,
 	motion_jobs,
 	checkup_jobs,
@@ -109,6 +112,7 @@ static const struct job_tick ticks[] = {
 	{ "notify.digest", 86400 },
 	{ "erasure.daily", 86400 },
 	{ "peer.refresh", 86400 },
+	{ "agreement.daily", 3600 },
 	JOB_TICK_END,
 };
 
@@ -120,7 +124,7 @@ const struct job_kind *const *app_jobs(void)
 /* Whether every table of states is whole. */
 static bool app_tables_ok(void)
 {
-	return ballot_table_ok() && release_table_ok() && membership_table_ok() && erasure_table_ok() && mirror_table_ok();
+	return ballot_table_ok() && release_table_ok() && membership_table_ok() && erasure_table_ok() && mirror_table_ok() && agreement_table_ok();
 }
 
 /* The same for every page and call: who is this, and which co-op is meant. */
@@ -132,6 +136,8 @@ static enum err identify(struct call *c, const struct http_identity *who, struct
 /* What a ballot's page shows of its subject, by whose business it is. */
 static enum err on_ballot(struct call *c, const struct ballot *b, struct json_writer *w)
 {
+	if (str_is(b->kind, "merge"))
+		return agreement_on_ballot(c, b, w);
 	return str_is(b->kind, "appeal") ? erasure_on_ballot(c, b, w) : motion_on_ballot(c, b, w);
 }
 

@@ -23,6 +23,7 @@ CREATE TABLE agreement_revision (
 	revision     integer NOT NULL,
 	document     text NOT NULL,
 	digest       bytea NOT NULL,
+	charter_theirs text NOT NULL,
 	state        text NOT NULL,
 	proposed_here boolean NOT NULL,
 	suspended_here boolean NOT NULL DEFAULT false,
@@ -54,6 +55,7 @@ COMMENT ON COLUMN agreement_revision.agreement_id IS 'The agreement';
 COMMENT ON COLUMN agreement_revision.revision IS 'From 1; each renewal is one more';
 COMMENT ON COLUMN agreement_revision.document IS 'What it says: canonical JSON, schemas/agreement.json';
 COMMENT ON COLUMN agreement_revision.digest IS 'SHA-256 of the document: what both co-ops vote on and sign';
+COMMENT ON COLUMN agreement_revision.charter_theirs IS 'The partner''s charter that it was written under: canonical JSON, whose digest the document names';
 COMMENT ON COLUMN agreement_revision.state IS 'drafted, proposed, voting, passed, signed, in_effect, suspended, ending, ended, rejected, withdrawn, expired, renewed';
 COMMENT ON COLUMN agreement_revision.proposed_here IS 'Written by this co-op; by the partner otherwise';
 COMMENT ON COLUMN agreement_revision.suspended_here IS 'This co-op has suspended it';

@@ -74,13 +74,16 @@ CH_CHECK enum err agreement_by_digest(struct call *c, struct uuid coop, struct s
 CH_CHECK enum err agreement_all(struct call *c, struct uuid coop, struct uuid peer, unsigned states, struct agreement **out, size_t *n);
 /* The key that both sides share (previews, suppression): the same in every revision, and whatever becomes of the co-ops' own keys. */
 CH_CHECK enum err agreement_key(struct call *c, struct uuid coop, struct uuid id, uint8_t key[32]);
+/* The partner's charter under which a revision was written. Inside. */
+CH_CHECK enum err agreement_charter_theirs(struct call *c, struct uuid coop, struct sha256 digest, struct charter *out);
 /* Whether bundles may be sent, or taken, now: in effect, or ending. */
 bool agreement_flows(const struct agreement *g);
 
 /* ---- Operations; each a transaction of its own, for admins ---- */
 
-/* Drafts an agreement with a confirmed peer from `draft` (schemas/agreement_draft.json), or the next revision of `renews` (nil: a new one). Asks the partner's instance for its charter. */
-CH_CHECK enum err agreement_draft(struct call *c, struct uuid coop, struct uuid peer, const struct json *draft, struct uuid renews, struct agreement *out);
+/* Drafts an agreement with a confirmed peer from `draft` (schemas/agreement_draft.json), or the next revision of `renews` (nil: a new one). The partner's charter is asked for at its instance, or read from
+ * `charter`: its signed charter as charter_exchange_write gives it (absent: asked for). */
+CH_CHECK enum err agreement_draft(struct call *c, struct uuid coop, struct uuid peer, const struct json *draft, struct uuid renews, struct str charter, struct agreement *out);
 /* Tells the partner. */
 CH_CHECK enum err agreement_propose(struct call *c, struct uuid coop, struct sha256 digest, struct agreement *out);
 /* Puts it to the vote here. */
@@ -110,6 +113,19 @@ struct ballot;
 struct json_writer;
 CH_CHECK enum err agreement_on_ballot(struct call *c, const struct ballot *b, struct json_writer *w);
 
+/* ---- Charters between co-ops ---- */
+
+#define CHARTER_EXCHANGE_TYPE "application/vnd.commonhold.charter+json" /* DSSE's payload type */
+/* The charter in force in an envelope signed by the co-op's key: {"at","charter","coop","sha256","v":1,"version"}. For whoever asks; a transaction of its own. */
+CH_CHECK enum err charter_exchange_write(struct call *c, struct uuid coop, struct str *envelope);
+/* A peer's charter: from such an envelope, or (absent) asked for at its instance, or looked up where it is here. Checked against the peer's keys and its own digest, and a day old at most.
+ * Opens its own transactions. */
+struct peer;
+CH_CHECK enum err charter_exchange_read(struct call *c, struct uuid coop, struct uuid peer, struct str envelope, struct peer *out_peer, struct charter *out);
+/* The diff of our charter in force and a peer's (as charter_exchange_read), or a charter's bare document. Each a transaction of its own. */
+CH_CHECK enum err terms_diff_with_peer(struct call *c, struct uuid coop, struct uuid peer, struct str envelope, struct charter *ours, struct charter *theirs, struct terms_diff *out);
+CH_CHECK enum err terms_diff_with_document(struct call *c, struct uuid coop, const struct json *document, struct charter *ours, struct charter *theirs, struct terms_diff *out);
+
 /* ---- Messages (message.h) ---- */
 
 struct message;
@@ -119,7 +135,7 @@ CH_CHECK enum err agreement_take_suspended(struct call *c, struct uuid coop, con
 CH_CHECK enum err agreement_take_resumed(struct call *c, struct uuid coop, const struct message *m);
 CH_CHECK enum err agreement_take_ended(struct call *c, struct uuid coop, const struct message *m);
 
-/* "merge.decided", "agreement.daily". A change that others must hear of queues: "merge.changed" {"coop","agreement"} whenever a live agreement's state or revision changes. */
+/* "merge.decided", "charter.changed", "agreement.daily". A change that others must hear of queues: "merge.changed" {"coop","agreement"} whenever a live agreement's state or revision changes. */
 extern const struct job_kind agreement_jobs[];
 
 #endif

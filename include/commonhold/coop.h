@@ -103,6 +103,9 @@ CH_CHECK enum err charter_compare(struct arena *a, const struct charter *before,
 /* The charter's fields, for forms: where each is, and what people call it. False past the last. */
 struct charter_field { const char *pointer, *group, *label; };
 bool charter_field(size_t i, struct charter_field *out);
+/* What a charter says in each of them, in words, in the same order: charter_field(i) is (*out)[i]. Absent for long texts, which are compared rather than told. Defaults that the charter leaves
+ * out count as written. Pure. */
+CH_CHECK enum err charter_values(struct arena *a, const struct charter *charter, struct str **out, size_t *n, struct error *e);
 /* A word that a field may have ("approval") as people say it ("an admin decides"); the word itself where there is nothing better. */
 struct str charter_word(const char *pointer, struct str word);
 /* Whether somebody could still amend under this charter, in a co-op of so many; a fault at the field that prevents it. Pure. */

@@ -15,7 +15,7 @@
 #include "json.h"
 
 #define MESSAGE_TYPE "application/vnd.commonhold.message+json" /* DSSE's payload type */
-#define MESSAGE_MAX (256 * KIB)          /* bytes of an envelope */
+#define MESSAGE_MAX (2 * MIB)            /* bytes of an envelope: a proposal brings a charter along */
 #define MESSAGE_AHEAD (10 * CLOCK_MINUTE) /* how far the other side's clock may be ahead */
 #define MESSAGE_LIFE (60 * CLOCK_DAY)    /* older ones are refused: replays of what nobody remembers */
 

@@ -59,7 +59,7 @@ enum notify_how { NOTIFY_NOW, NOTIFY_DAILY, NOTIFY_WEEKLY, NOTIFY_QUARTERLY, NOT
 	X(delegates, QUARTERLY, "delegation.act delegation.digest", "What my delegates did for me") \
 	X(delegations, NOW, "delegation.", "Delegations asked for, accepted, ended or cut") \
 	X(membership, NOW, "membership. checkup. fork. link.", "My memberships and annual checkups") \
-	X(ballots, NOW, "ballot. charter. control. peer. key.", "Ballots, charters and collective controls") \
+	X(ballots, NOW, "ballot. charter. control. peer. key. agreement. merge.", "Ballots, charters and collective controls") \
 	X(releases, WEEKLY, "release. benefit. access. contribution. deletion.", "Releases, my data and what it earned") \
 	X(account, NOW, "", "My account and its safety")
 enum notify_topic {

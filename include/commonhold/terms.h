@@ -35,7 +35,7 @@ struct terms_line {
 struct terms_common {
 	uint16_t uses;               /* bits, with what `mine` contains written out */
 	uint16_t floor;              /* uses that either denies for those who are silent */
-	uint32_t purposes;           /* the more specific ones of those that cover each other */
+	uint32_t purposes;           /* of either that the other covers */
 	uint8_t kinds, audience, licence_mode;
 	uint64_t licences;           /* that contributions may have */
 	uint32_t outputs;            /* that joint releases may have; 0 in collection mode: all that permit passing on */

@@ -374,6 +374,17 @@ static enum err filled(struct arena *a, const struct charter *c, const struct js
 	return charter_fill(a, schema->document, c->json, out, e);
 }
 
+enum err charter_values(struct arena *a, const struct charter *charter, struct str **out, size_t *n, struct error *e)
+{
+	const struct json *is;
+	TRY(filled(a, charter, &is, e));
+	*n = CH_LEN(fields);
+	*out = ARENA_ARRAY(a, *n, struct str);
+	for (size_t i = 0; i < *n; i++)
+		(*out)[i] = fields[i].words ? fields[i].words(a, json_at(is, fields[i].pointer)) : STR_NONE;
+	return ERR_OK;
+}
+
 /* What comes after a beginning; absent when it does not begin so. */
 static struct str str_after(const char *text, const char *beginning)
 {

@@ -229,6 +229,11 @@ enum err charter_adopt(struct call *c, struct uuid coop, struct str document, st
 	jw_end_object(&w);
 	struct str data = buf_take(c->arena, &b);
 	TRY(log_act(c, coop, "charter.adopted", data, by));
+	/* So for agreements with other co-ops, which may be looser than the new charter. */
+	if (!uuid_is_nil(ballot)) {
+		struct str id = uuid_format(c->arena, coop);
+		TRY(job_queue(c, "charter.changed", id, str_fmt(c->arena, "{\"coop\":\"%.*s\"}", STR_ARG(id)), clock_now()));
+	}
 	/* A new cadence needs its next release scheduled: the business of a module above this one, so by way of the queue. */
 	return job_queue(c, "release.schedule", uuid_format(c->arena, coop), STR_NONE, clock_now());
 }

@@ -7,7 +7,7 @@
 
 #define JOB_BATCH 16         /* quick jobs claimed at once: claiming by twenty was measured at six times the rate of one by one */
 #define JOB_QUICK_SECONDS 60 /* kinds with a lease up to this are claimed in batches, others alone: a build must not hold up ten mails */
-#define JOB_KINDS_MAX 64     /* handlers of all tables together */
+#define JOB_KINDS_MAX 128    /* handlers of all tables together */
 #define JOB_TICKS_MAX 32     /* periodic duties */
 
 /* Handlers, arranged for the statements. */
