@@ -293,8 +293,8 @@ struct str bundle_dir(struct arena *a, struct uuid coop, struct uuid agreement, 
 /* The partner has taken everything up to `seq`: the files go. Idempotent. Own transaction. */
 CH_CHECK enum err bundle_taken_upto(struct call *c, struct uuid coop, struct uuid agreement, int64_t seq);
 
-/* "merge.export" {"coop","agreement"}: writes the next bundle and tells the partner; "merge.fetch" {"coop","agreement"}: gets, checks and applies what the partner has; "bundle.daily": queues both by
- * the agreements' cadence and clears away what waits no longer. */
+/* "merge.export" {"coop","agreement"}: writes the next bundle and tells the partner; "merge.fetch" {"coop","agreement"}: gets, checks and applies what the partner has; "bundle.tick": queues both by
+ * the agreements' cadence and clears away what has waited too long. */
 extern const struct job_kind bundle_jobs[];
 
 struct message;

@@ -4,6 +4,11 @@
 
 #include "commonhold/bundle.h"
 
+/* How a partner proves itself: a header with the base64url of a DSSE envelope by its key in force over {"agreement":HEX,"at":INSTANT,"from":KEY NAME,"taken":N,"to":KEY NAME,"v":1}; taken: the last
+ * bundle that it has taken. Good for five minutes. */
+#define BUNDLE_PROOF_HEADER "Commonhold-Proof"
+#define BUNDLE_REQUEST_TYPE "application/vnd.commonhold.bundle-request+json"
+
 /* Refuses, with a reason of BUNDLE_REASONS and a sentence; ERR_REFUSED. */
 enum err bundle_refuse(struct error *e, enum bundle_reason r, const char *fmt, ...) CH_PRINTF(3, 4);
 /* A small file of an open bundle as a whole; NUL-terminated. */
@@ -19,6 +24,11 @@ const char *bundle_value_end(const char *p, const char *end);
 /* A signed line of ours without its signature: `head` and `tail` are the parts before and behind it. */
 struct str bundle_said_text(struct arena *a, struct str head, struct str tail);
 
+
+/* Jobs. */
+CH_CHECK enum err bundle_export_job(struct call *c, const struct json *args);
+CH_CHECK enum err bundle_fetch_job(struct call *c, const struct json *args);
+CH_CHECK enum err bundle_tick_job(struct call *c, const struct json *args);
 
 /* ---- bundle_files.c: the files of a bundle that is being written ---- */
 

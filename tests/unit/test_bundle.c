@@ -1,0 +1,592 @@
+/* Bundles: written by one co-op, read and checked by another; and everything that must be refused. */
+#include "merge_world.h"
+
+#include "commonhold/bundle.h"
+#include "commonhold/config.h"
+#include "commonhold/ledger.h"
+#include "commonhold/tombstone.h"
+#include "commonhold/zst.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zstd.h>
+
+/* ---- What the tests share ---- */
+
+static struct merge_world m;
+
+static void make(void)
+{
+	merge_world_make(&m, NULL);
+	for (int i = 0; i < 3; i++)
+		world_say(&m.w, i, "allow");
+}
+
+static struct bundle_report written(bool whole)
+{
+	struct call *c = m.w.system;
+	struct bundle_report r;
+	const struct bundle_how how = { .whole = whole };
+	assert_ok(c, bundle_write(c, m.w.coop, m.agreement, &how, &r));
+	return r;
+}
+
+static struct bundle *opened(struct str dir)
+{
+	struct call *c = m.w.system;
+	struct bundle *b;
+	assert_ok(c, bundle_open(c->arena, str_z(c->arena, dir), &b, &c->error));
+	return b;
+}
+
+static enum err checked(struct bundle *b)
+{
+	struct call *c = m.w.system;
+	struct bundle_expected x;
+	error_clear(&c->error);
+	assert_ok(c, bundle_expect(c, m.other, b, &x));
+	return bundle_check(c->arena, b, &x, &c->error);
+}
+
+static void noted(struct bundle *b)
+{
+	struct call *c = m.w.system;
+	assert_ok(c, db_begin_in(c, m.other, DB_WRITE));
+	assert_ok(c, bundle_note_taken(c, m.other, b));
+	assert_ok(c, db_commit(c));
+}
+
+/* Writes, checks and notes the next one. */
+static struct bundle *passed(bool whole)
+{
+	struct bundle_report r = written(whole);
+	assert_true(r.seq > 0);
+	struct bundle *b = opened(r.dir);
+	assert_ok(m.w.system, checked(b));
+	assert_true(b->checked && !b->repeated);
+	noted(b);
+	return b;
+}
+
+#define assert_refused(code, expression) \
+	do { \
+		enum err e_ = (expression); \
+		if (e_ != ERR_REFUSED || strcmp(m.w.system->error.reason, code) != 0) \
+			fail_msg("%s: %d %s %s", #expression, e_, m.w.system->error.reason, m.w.system->error.message); \
+	} while (0)
+
+static int count_lines(struct bundle *b, enum bundle_part part, const char *with)
+{
+	struct call *c = m.w.system;
+	struct bundle_lines *lines;
+	struct str line;
+	int n = 0;
+	assert_ok(c, bundle_lines_open(c->arena, b, part, &lines, &c->error));
+	for (;;) {
+		assert_ok(c, bundle_lines_next(lines, &line, &c->error));
+		if (!line.p)
+			return n;
+		n += !with || memmem(line.p, line.n, with, strlen(with)) != NULL;
+	}
+}
+
+static const char *rid_of(struct uuid id)
+{
+	return rid_format(m.w.system->arena, m.name, id).p;
+}
+
+/* ---- Writing and taking ---- */
+
+static void what_people_allow_goes_over_with_their_words(void **state)
+{
+	(void)state;
+	make();
+	struct uuid one = world_contribute(&m.w, 0, "first"), two = world_contribute(&m.w, 1, "second");
+	world_say(&m.w, 3, "deny");
+	world_contribute(&m.w, 3, "not this one");
+	world_contribute(&m.w, 4, "nor this, of somebody who said nothing");
+	struct bundle *b = passed(false);
+	assert_int_equal(b->seq, 1);
+	assert_true(b->whole);
+	assert_int_equal(b->counts.records, 2);
+	assert_int_equal(b->counts.statements, 2);
+	assert_int_equal(count_lines(b, BUNDLE_RECORDS, rid_of(one)), 1);
+	assert_int_equal(count_lines(b, BUNDLE_RECORDS, rid_of(two)), 1);
+	assert_int_equal(count_lines(b, BUNDLE_STATEMENTS, "\"allow\""), 2);
+	assert_int_equal(b->counts.events, b->head_size);
+}
+
+static void a_record_says_what_its_contribution_was(void **state)
+{
+	(void)state;
+	make();
+	struct call *c = m.w.system;
+	struct uuid one = world_contribute(&m.w, 0, "a \\\"quoted\\\" } text");
+	struct bundle *b = passed(false);
+	struct bundle_lines *lines;
+	struct bundle_record r;
+	struct str line;
+	uint8_t who[16];
+	assert_ok(c, bundle_lines_open(c->arena, b, BUNDLE_RECORDS, &lines, &c->error));
+	assert_ok(c, bundle_lines_next(lines, &line, &c->error));
+	assert_ok(c, bundle_record_read(c->arena, line, &r, &c->error));
+	assert_true(uuid_eq(r.id, one) && str_eq(r.home, m.name) && !r.path.p);
+	assert_str(r.content, "{\"input\":\"a \\\"quoted\\\" } text\",\"output\":\"An answer to it.\"}");
+	assert_str(r.lang, "en");
+	assert_int_equal(r.kind, POLICY_KIND_EXAMPLE);
+	assert_ok(c, db_begin_in(c, m.w.coop, DB_READ));
+	assert_ok(c, bundle_contributor(c, m.w.coop, m.w.id[0], who));
+	assert_ok(c, db_commit(c));
+	assert_memory_equal(who, r.contributor, 16);
+	assert_true(memmem(r.facts.p, r.facts.n, "processing", 10) != NULL);
+	assert_true(memmem(r.facts.p, r.facts.n, "licence", 7) == NULL);
+}
+
+static void a_second_bundle_says_only_what_changed(void **state)
+{
+	(void)state;
+	make();
+	world_contribute(&m.w, 0, "first");
+	passed(false);
+	assert_int_equal(written(false).seq, 0); /* nothing new: nothing written */
+	struct uuid two = world_contribute(&m.w, 1, "second");
+	struct bundle *b = passed(false);
+	assert_int_equal(b->seq, 2);
+	assert_false(b->whole);
+	assert_int_equal(b->counts.records, 1);
+	assert_int_equal(b->counts.statements, 1);
+	assert_int_equal(count_lines(b, BUNDLE_RECORDS, rid_of(two)), 1);
+	assert_int_equal(b->counts.events, b->head_size - b->base_size);
+}
+
+static void who_says_yes_later_has_records_with_a_path(void **state)
+{
+	(void)state;
+	make();
+	world_contribute(&m.w, 0, "first");
+	for (int i = 0; i < 10; i++)
+		world_contribute(&m.w, 4, str_fmt(m.w.system->arena, "waits for a yes %d", i).p);
+	passed(false);
+	world_say(&m.w, 4, "allow");
+	struct bundle *b = passed(false);
+	assert_int_equal(b->counts.records, 10);
+	assert_int_equal(count_lines(b, BUNDLE_RECORDS, "\"path\":[\""), 10);
+}
+
+static void what_people_take_back_goes_out_and_comes_back(void **state)
+{
+	(void)state;
+	make();
+	world_contribute(&m.w, 0, "first");
+	struct uuid two = world_contribute(&m.w, 1, "second");
+	passed(false);
+	clock_set(clock_now() + CLOCK_HOUR);
+	world_say(&m.w, 1, "deny");
+	struct bundle *b = passed(false);
+	assert_int_equal(b->counts.out, 1);
+	assert_int_equal(b->counts.records, 0);
+	assert_int_equal(count_lines(b, BUNDLE_STATEMENTS, rid_of(two)), 1);
+	clock_set(clock_now() + CLOCK_HOUR);
+	world_say(&m.w, 1, "allow");
+	b = passed(false);
+	assert_int_equal(b->counts.back, 1);
+	assert_int_equal(b->counts.records, 0);
+	/* a whole bundle says it all again, and what is out */
+	world_say(&m.w, 0, "deny");
+	b = passed(true);
+	assert_int_equal(b->counts.out, 1);
+	assert_int_equal(b->counts.records, 1);
+	assert_true(b->whole && b->base_size == 0);
+}
+
+static void a_tar_is_checked_like_a_folder(void **state)
+{
+	(void)state;
+	make();
+	struct call *c = m.w.system;
+	struct bundle_report r;
+	const char *tar = str_fmt(c->arena, "%s/out.tar", fixture_dir()).p;
+	world_contribute(&m.w, 0, "first");
+	const struct bundle_how how = { .tar = tar };
+	unlink(tar);
+	assert_ok(c, bundle_write(c, m.w.coop, m.agreement, &how, &r));
+	struct bundle *b = opened(str_of(tar));
+	assert_ok(c, checked(b));
+	assert_int_equal(count_lines(b, BUNDLE_RECORDS, NULL), 1);
+	unlink(tar);
+}
+
+static void the_same_again_is_known(void **state)
+{
+	(void)state;
+	make();
+	world_contribute(&m.w, 0, "first");
+	struct bundle_report r = written(false);
+	struct bundle *b = opened(r.dir);
+	assert_ok(m.w.system, checked(b));
+	noted(b);
+	b = opened(r.dir);
+	assert_ok(m.w.system, checked(b));
+	assert_true(b->repeated);
+}
+
+static void files_go_when_the_partner_has_them(void **state)
+{
+	(void)state;
+	make();
+	struct call *c = m.w.system;
+	struct bundle_row *rows;
+	size_t n;
+	world_contribute(&m.w, 0, "first");
+	struct bundle_report r = written(false);
+	assert_int_equal(access(r.dir.p, F_OK), 0);
+	assert_ok(c, bundle_taken_upto(c, m.w.coop, m.agreement, 1));
+	assert_ok(c, bundle_taken_upto(c, m.w.coop, m.agreement, 1));
+	assert_int_equal(access(r.dir.p, F_OK), -1);
+	assert_ok(c, bundle_list(c, m.w.coop, m.agreement, 0, &rows, &n));
+	assert_int_equal(n, 1);
+	assert_str(rows[0].state, "taken");
+}
+
+/* ---- Bad input ---- */
+
+static const char *path_in(struct str dir, const char *name)
+{
+	return str_fmt(m.w.system->arena, "%.*s/%s", STR_ARG(dir), name).p;
+}
+
+static struct str read_text(const char *path)
+{
+	struct stat st;
+	int fd = open(path, O_RDONLY);
+	assert_true(fd >= 0 && fstat(fd, &st) == 0);
+	char *to = arena_alloc(m.w.system->arena, (size_t)st.st_size + 1);
+	assert_true(read(fd, to, (size_t)st.st_size) == st.st_size);
+	close(fd);
+	return str_make(to, (size_t)st.st_size);
+}
+
+static void put_text(const char *path, struct str text)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	assert_true(fd >= 0 && write(fd, text.p, text.n) == (ssize_t)text.n);
+	close(fd);
+}
+
+static struct str replaced(struct str in, const char *what, const char *with)
+{
+	struct buf b;
+	const char *at = memmem(in.p, in.n, what, strlen(what));
+	if (!at)
+		fail_msg("%s is not in %.*s", what, STR_ARG(in));
+	buf_init(&b, in.n + 4096);
+	buf_add(&b, in.p, (size_t)(at - in.p));
+	buf_add_z(&b, with);
+	buf_add(&b, at + strlen(what), in.n - (size_t)(at - in.p) - strlen(what));
+	return buf_take(m.w.system->arena, &b);
+}
+
+static void sender_key(struct sign_key *key)
+{
+	struct call *c = m.w.system;
+	assert_ok(c, db_begin_in(c, m.w.coop, DB_READ));
+	assert_ok(c, ledger_key(c, m.w.coop, key));
+	assert_ok(c, db_commit(c));
+}
+
+/* Signs a changed manifest as the sender itself would: what a hostile partner, not a stranger, can do. */
+static void sign_again(struct str dir, struct str manifest)
+{
+	struct call *c = m.w.system;
+	struct sign_key key;
+	sender_key(&key);
+	put_text(path_in(dir, "bundle.json"), manifest);
+	put_text(path_in(dir, "bundle.dsse.json"), dsse_sign(c->arena, &key, 1, STR(BUNDLE_TYPE), manifest));
+}
+
+/* Puts another text into a part, and into the manifest what it is. */
+static void swap_part(struct str dir, const char *name, struct str raw, int64_t lines)
+{
+	struct call *c = m.w.system;
+	struct str manifest = read_text(path_in(dir, "bundle.json")), file = raw;
+	struct sha256 raw_hash = sha256(raw);
+	if (str_ends(str_of(name), ".zst")) {
+		size_t room = ZSTD_compressBound(raw.n);
+		char *packed = arena_alloc(c->arena, room);
+		file = str_make(packed, ZSTD_compress(packed, room, raw.p, raw.n, 3));
+	}
+	put_text(path_in(dir, name), file);
+	const char *entry = memmem(manifest.p, manifest.n, str_fmt(c->arena, "\"path\":\"%s\"", name).p, strlen(name) + 9);
+	assert_non_null(entry);
+	const char *from = entry, *to = entry;
+	while (*from != '{')
+		from--;
+	while (*to != '}')
+		to++;
+	struct str old = str_copy(c->arena, str_make(from, (size_t)(to - from)));
+	struct str new_entry = str_fmt(c->arena, "{\"lines\":%lld,\"path\":\"%s\",\"raw_sha256\":\"%.*s\",\"raw_size\":%zu,\"sha256\":\"%.*s\",\"size\":%zu", (long long)lines, name,
+		STR_ARG(sha256_hex(c->arena, raw_hash)), raw.n, STR_ARG(sha256_hex(c->arena, sha256(file))), file.n);
+	sign_again(dir, replaced(manifest, str_z(c->arena, old), new_entry.p));
+}
+
+static struct str unpacked(struct str file)
+{
+	size_t room = 64 * MIB;
+	char *to = arena_alloc(m.w.system->arena, MIB);
+	(void)room;
+	size_t n = ZSTD_decompress(to, MIB, file.p, file.n);
+	assert_false(ZSTD_isError(n));
+	return str_make(to, n);
+}
+
+static enum err taken(struct str dir)
+{
+	struct call *c = m.w.system;
+	struct bundle *b;
+	error_clear(&c->error);
+	TRY(bundle_open(c->arena, str_z(c->arena, dir), &b, &c->error));
+	return checked(b);
+}
+
+static struct str fresh(void)
+{
+	make();
+	world_contribute(&m.w, 0, "first");
+	world_contribute(&m.w, 1, "second");
+	return written(false).dir;
+}
+
+static void forged_signatures_are_refused(void **state)
+{
+	(void)state;
+	struct str dir = fresh(), manifest = read_text(path_in(dir, "bundle.json"));
+	struct sign_key stranger;
+	struct call *c = m.w.system;
+	sign_key_new(&stranger);
+	put_text(path_in(dir, "bundle.dsse.json"), dsse_sign(c->arena, &stranger, 1, STR(BUNDLE_TYPE), manifest));
+	assert_refused("signature", taken(dir));
+	sign_again(dir, manifest);
+	assert_ok(c, taken(dir));
+	put_text(path_in(dir, "bundle.json"), replaced(manifest, "\"seq\":1", "\"seq\":2"));
+	assert_refused("signature", taken(dir));
+}
+
+static void a_forged_statement_is_refused(void **state)
+{
+	(void)state;
+	struct str dir = fresh(), said = read_text(path_in(dir, "statements.jsonl"));
+	swap_part(dir, "statements.jsonl", replaced(said, "\"standing\":\"active\"", "\"standing\":\"grace\""), 2);
+	assert_refused("signature", taken(dir));
+}
+
+static void a_changed_record_is_refused(void **state)
+{
+	(void)state;
+	struct str dir = fresh(), raw = unpacked(read_text(path_in(dir, "records-00000.jsonl.zst")));
+	swap_part(dir, "records-00000.jsonl.zst", replaced(raw, "first", "worst"), 2);
+	assert_refused("commitment", taken(dir));
+	swap_part(dir, "records-00000.jsonl.zst", replaced(raw, "\"leaf\":", "\"leaf\":9"), 2);
+	assert_refused("commitment", taken(dir));
+	swap_part(dir, "records-00000.jsonl.zst", replaced(raw, "\"kind\"", "\"extra\":1,\"kind\""), 2);
+	assert_refused("malformed", taken(dir));
+	swap_part(dir, "records-00000.jsonl.zst", raw, 2);
+	assert_ok(m.w.system, taken(dir));
+}
+
+static void a_rewritten_log_is_refused(void **state)
+{
+	(void)state;
+	struct str dir = fresh(), raw = unpacked(read_text(path_in(dir, "events-00000.jsonl.zst")));
+	struct str other = replaced(raw, "coop.founded", "coop.flounde");
+	int64_t lines = 0;
+	for (size_t i = 0; i < raw.n; i++)
+		lines += raw.p[i] == '\n';
+	swap_part(dir, "events-00000.jsonl.zst", other, lines);
+	assert_refused("log_rewritten", taken(dir));
+	/* nor does a log go on that was another when it was known: the receiver knew a longer one with the same start */
+	swap_part(dir, "events-00000.jsonl.zst", raw, lines);
+	struct bundle *b = opened(dir);
+	struct bundle_expected x;
+	struct call *c = m.w.system;
+	assert_ok(c, bundle_expect(c, m.other, b, &x));
+	x.known_size = 2;
+	x.known_root = sha256(STR("something else"));
+	assert_refused("log_rewritten", bundle_check(c->arena, b, &x, &c->error));
+	x.known_size = 0;
+	x.known_at_head = b->head_size;
+	x.known_head_root = sha256(STR("something else"));
+	assert_refused("log_rewritten", bundle_check(c->arena, b, &x, &c->error));
+}
+
+static void a_bundle_that_goes_back_is_refused(void **state)
+{
+	(void)state;
+	make();
+	struct call *c = m.w.system;
+	world_contribute(&m.w, 0, "first");
+	passed(false);
+	world_contribute(&m.w, 0, "second");
+	struct str two = written(false).dir;
+	world_contribute(&m.w, 0, "third");
+	struct str three = written(false).dir;
+	assert_refused("gap", taken(three));
+	struct bundle *b = opened(two);
+	assert_ok(c, checked(b));
+	noted(b);
+	/* another bundle under a number that was taken */
+	struct str manifest = read_text(path_in(two, "bundle.json"));
+	sign_again(two, replaced(manifest, "\"events\":", "\"events\":1"));
+	assert_refused("rollback", taken(two));
+	/* one whose predecessor is another */
+	manifest = read_text(path_in(three, "bundle.json"));
+	struct str hex = sha256_hex(c->arena, b->digest);
+	sign_again(three, replaced(manifest, str_z(c->arena, hex), sha256_hex(c->arena, sha256(STR("x"))).p));
+	assert_refused("rollback", taken(three));
+	sign_again(three, manifest);
+	assert_ok(c, taken(three));
+}
+
+static void tombstones_below_those_seen_are_refused(void **state)
+{
+	(void)state;
+	struct str dir = fresh();
+	struct call *c = m.w.system;
+	struct bundle *b = opened(dir);
+	struct bundle_expected x;
+	assert_ok(c, bundle_expect(c, m.other, b, &x));
+	x.chain = (struct tombstone_chain){ 4, sha256(STR("seen")) };
+	assert_refused("tombstones", bundle_check(c->arena, b, &x, &c->error));
+}
+
+static void strangers_and_unknown_agreements_are_refused(void **state)
+{
+	(void)state;
+	struct str dir = fresh(), manifest = read_text(path_in(dir, "bundle.json"));
+	struct call *c = m.w.system;
+	struct str digest = sha256_hex(c->arena, m.digest);
+	sign_again(dir, replaced(manifest, str_z(c->arena, digest), sha256_hex(c->arena, sha256(STR("another"))).p));
+	assert_refused("unknown_agreement", taken(dir));
+	sign_again(dir, replaced(manifest, str_fmt(c->arena, "\"to\":\"%.*s\"", STR_ARG(m.other_name)).p, "\"to\":\"aaaaaaaaaaaaaaaa\""));
+	assert_refused("not_for_us", taken(dir));
+	sign_again(dir, manifest);
+	assert_ok(c, taken(dir));
+	fixture_sql("UPDATE agreement_revision SET state = 'suspended', suspended_there = true");
+	assert_refused("unknown_agreement", taken(dir));
+	fixture_sql("UPDATE agreement_revision SET state = 'in_effect', suspended_there = false");
+	fixture_sql("UPDATE peer SET state = 'seen'");
+	assert_refused("stranger", taken(dir));
+	fixture_sql("DELETE FROM agreement_revision; DELETE FROM agreement; DELETE FROM peer");
+	assert_refused("stranger", taken(dir));
+}
+
+static void records_outside_the_agreement_are_refused(void **state)
+{
+	(void)state;
+	struct str dir = fresh();
+	struct call *c = m.w.system;
+	struct bundle *b = opened(dir);
+	struct bundle_expected x;
+	assert_ok(c, bundle_expect(c, m.other, b, &x));
+	struct bundle_expected y = x;
+	y.kinds = 1u << POLICY_KIND_CHAT;
+	assert_refused("outside", bundle_check(c->arena, b, &y, &c->error));
+	y = x;
+	y.licences = 0;
+	assert_refused("outside", bundle_check(c->arena, b, &y, &c->error));
+	/* a record of another home than the sender's */
+	struct str raw = unpacked(read_text(path_in(dir, "records-00000.jsonl.zst")));
+	struct str other = replaced(replaced(raw, str_fmt(c->arena, "\"home\":\"%.*s\"", STR_ARG(m.name)).p, "\"home\":\"aaaaaaaaaaaaaaaa\""),
+		str_fmt(c->arena, "dc:%.*s:", STR_ARG(m.name)).p, "dc:aaaaaaaaaaaaaaaa:");
+	swap_part(dir, "records-00000.jsonl.zst", other, 2);
+	enum err e = taken(dir);
+	assert_true(e == ERR_REFUSED && (strcmp(c->error.reason, "outside") == 0 || strcmp(c->error.reason, "commitment") == 0));
+}
+
+static void absurd_compression_is_refused(void **state)
+{
+	(void)state;
+	struct str dir = fresh();
+	struct call *c = m.w.system;
+	char *zeros = arena_alloc(c->arena, 8 * MIB);
+	memset(zeros, ' ', 8 * MIB);
+	zeros[8 * MIB - 1] = '\n';
+	swap_part(dir, "records-00000.jsonl.zst", str_make(zeros, 8 * MIB), 1);
+	assert_refused("absurd_compression", taken(dir));
+	struct str manifest = read_text(path_in(dir, "bundle.json"));
+	sign_again(dir, replaced(manifest, "\"raw_size\":8388608", "\"raw_size\":999999999999"));
+	assert_refused("malformed", taken(dir));
+}
+
+static void files_that_do_not_belong_are_refused(void **state)
+{
+	(void)state;
+	struct str dir = fresh();
+	struct call *c = m.w.system;
+	put_text(path_in(dir, "more.txt"), STR("x"));
+	assert_refused("files", taken(dir));
+	unlink(path_in(dir, "more.txt"));
+	assert_int_equal(symlink("/etc/passwd", path_in(dir, "link")), 0);
+	assert_refused("files", taken(dir));
+	unlink(path_in(dir, "link"));
+	assert_int_equal(mkdir(path_in(dir, "folder"), 0700), 0);
+	assert_refused("files", taken(dir));
+	rmdir(path_in(dir, "folder"));
+	struct str manifest = read_text(path_in(dir, "bundle.json"));
+	sign_again(dir, replaced(manifest, "\"path\":\"checkpoint\"", "\"path\":\"../checkpoint\""));
+	assert_refused("malformed", taken(dir));
+	sign_again(dir, manifest);
+	struct str raw = read_text(path_in(dir, "statements.jsonl"));
+	put_text(path_in(dir, "statements.jsonl"), str_sub(raw, 0, raw.n - 5));
+	assert_refused("files", taken(dir));
+	put_text(path_in(dir, "statements.jsonl"), replaced(raw, "a", "b"));
+	assert_refused("files", taken(dir));
+	put_text(path_in(dir, "statements.jsonl"), raw);
+	assert_ok(c, taken(dir));
+}
+
+static void what_is_no_bundle_is_refused_whatever_it_is(void **state)
+{
+	(void)state;
+	struct str dir = fresh(), manifest = read_text(path_in(dir, "bundle.json"));
+	struct call *c = m.w.system;
+	srand(7);
+	for (int i = 0; i < 200; i++) {
+		struct str bad = str_copy(c->arena, manifest);
+		size_t at = (size_t)rand() % bad.n;
+		((char *)bad.p)[at] = (char)(rand() & 0x7f);
+		if (str_eq(bad, manifest))
+			continue;
+		sign_again(dir, bad);
+		enum err e = taken(dir);
+		if (e == ERR_OK && memmem(bad.p, bad.n, "\"created\"", 9) == NULL)
+			fail_msg("seed 7, byte %zu: taken", at);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		fixture_test(what_people_allow_goes_over_with_their_words),
+		fixture_test(a_record_says_what_its_contribution_was),
+		fixture_test(a_second_bundle_says_only_what_changed),
+		fixture_test(who_says_yes_later_has_records_with_a_path),
+		fixture_test(what_people_take_back_goes_out_and_comes_back),
+		fixture_test(a_tar_is_checked_like_a_folder),
+		fixture_test(the_same_again_is_known),
+		fixture_test(files_go_when_the_partner_has_them),
+		fixture_test(forged_signatures_are_refused),
+		fixture_test(a_forged_statement_is_refused),
+		fixture_test(a_changed_record_is_refused),
+		fixture_test(a_rewritten_log_is_refused),
+		fixture_test(a_bundle_that_goes_back_is_refused),
+		fixture_test(tombstones_below_those_seen_are_refused),
+		fixture_test(strangers_and_unknown_agreements_are_refused),
+		fixture_test(records_outside_the_agreement_are_refused),
+		fixture_test(absurd_compression_is_refused),
+		fixture_test(files_that_do_not_belong_are_refused),
+		fixture_test(what_is_no_bundle_is_refused_whatever_it_is),
+	};
+	return fixture_run(tests, CH_LEN(tests));
+}
