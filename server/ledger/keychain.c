@@ -143,13 +143,25 @@ static bool text_is_canonical(struct arena *a, const struct json *tree, struct s
 	return canonical->p && (!text.p || str_eq(*canonical, text));
 }
 
+/* Two signatures and nothing else: an envelope is no place to hide things in. */
+static bool envelope_is_bare(const struct json *envelope)
+{
+	const struct json *signatures = json_get(envelope, "signatures");
+	if (!json_is(envelope, JSON_OBJECT) || envelope->count != 3 || !json_is(signatures, JSON_ARRAY) || signatures->count != 2)
+		return false;
+	json_each(signature, signatures)
+		if (signature->count != 2)
+			return false;
+	return true;
+}
+
 /* One entry; that it has no other members shows when the document is written again and compared. */
 static bool entry_read(struct arena *a, const struct json *entry, size_t i, struct keychain_key *out)
 {
 	const struct json *rotation = json_get(entry, "rotation");
 	struct str text = json_member_text(entry, "key");
 	*out = (struct keychain_key){ .from = INSTANT_NONE, .size = -1 };
-	if (text.n != 64 || !str_unhex(text, out->public_key, 32) || (i > 0) != json_is(rotation, JSON_OBJECT))
+	if (text.n != 64 || !str_unhex(text, out->public_key, 32) || (i > 0) != (rotation != NULL) || (rotation && !envelope_is_bare(rotation)))
 		return false;
 	return i == 0 || text_is_canonical(a, rotation, STR_NONE, &out->rotation);
 }
