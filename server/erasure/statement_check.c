@@ -94,7 +94,7 @@ static void look_at_feed(struct look *l)
 	const struct json *stones = json_get(l->said, "tombstones");
 	struct str text = head_text(l, json_get(stones, "head"));
 	int64_t last = json_int(json_get(stones, "last"), -1);
-	if (!text.p || tombstone_head_read(l->a, text, l->key, l->origin, &head, &e) != ERR_OK) {
+	if (!text.p || tombstone_head_read_signed(l->a, text, &l->chain, l->origin, &head, &e) != ERR_OK) {
 		found(l, "feed", false, str_fmt(l->a, "The head of the feed of tombstones does not hold: %s", e.message[0] ? e.message : "it is missing"));
 		return;
 	}

@@ -87,6 +87,40 @@ static bool is_repeated(const struct keychain *c, size_t i)
 	return false;
 }
 
+static void signature_write(struct arena *a, struct json_writer *w, const uint8_t public_key[32], const struct json *signature)
+{
+	struct str raw;
+	bool ok = str_unbase64(a, json_member_text(signature, "sig"), &raw);
+	jw_object(w);
+	jw_kstr(w, "keyid", key_id(a, public_key));
+	jw_kstr(w, "sig", ok ? str_base64(a, raw.p, raw.n) : STR_NONE);
+	jw_end_object(w);
+}
+
+/* An envelope has parts that nobody signs. There is one form of it: the old key's signature, then the new one's, and nothing else. */
+static bool envelope_has_its_form(struct arena *a, const struct keychain_key *old, const struct keychain_key *next, struct str payload)
+{
+	struct error e = { 0 };
+	const struct json *envelope;
+	struct buf b;
+	struct json_writer w;
+	if (json_parse(a, next->rotation, &envelope, &e) != ERR_OK)
+		return false;
+	const struct json *first = json_at(envelope, "/signatures/0"), *second = json_at(envelope, "/signatures/1");
+	buf_init(&b, next->rotation.n + 1024);
+	jw_init(&w, &b);
+	jw_object(&w);
+	jw_kstr(&w, "payload", str_base64(a, payload.p, payload.n));
+	jw_kz(&w, "payloadType", KEY_ROTATION_TYPE);
+	jw_key(&w, "signatures");
+	jw_array(&w);
+	signature_write(a, &w, old->public_key, first);
+	signature_write(a, &w, next->public_key, second);
+	jw_end_array(&w);
+	jw_end_object(&w);
+	return str_eq(buf_take(a, &b), next->rotation);
+}
+
 /* Reads the i-th rotation: both have signed, and it says exactly what it must, since it is written again from what it says and compared. */
 static enum err rotation_check(struct arena *a, struct keychain *c, size_t i, struct error *e)
 {
@@ -105,7 +139,7 @@ static enum err rotation_check(struct arena *a, struct keychain *c, size_t i, st
 	next->size = json_int(json_get(said, "size"), -1);
 	if (!clock_parse(json_member_text(said, "at"), &next->from) || !follows(old, next))
 		return error_set(e, ERR_CORRUPT, "The hand-over to key %zu does not come after the one before it.", i + 1);
-	if (!str_eq(payload, statement_write(a, c, old, next, (int64_t)i + 1)))
+	if (!str_eq(payload, statement_write(a, c, old, next, (int64_t)i + 1)) || !envelope_has_its_form(a, old, next, payload))
 		return error_set(e, ERR_CORRUPT, "The hand-over to key %zu is about other keys, or not in canonical form.", i + 1);
 	return ERR_OK;
 }
@@ -143,25 +177,13 @@ static bool text_is_canonical(struct arena *a, const struct json *tree, struct s
 	return canonical->p && (!text.p || str_eq(*canonical, text));
 }
 
-/* Two signatures and nothing else: an envelope is no place to hide things in. */
-static bool envelope_is_bare(const struct json *envelope)
-{
-	const struct json *signatures = json_get(envelope, "signatures");
-	if (!json_is(envelope, JSON_OBJECT) || envelope->count != 3 || !json_is(signatures, JSON_ARRAY) || signatures->count != 2)
-		return false;
-	json_each(signature, signatures)
-		if (signature->count != 2)
-			return false;
-	return true;
-}
-
 /* One entry; that it has no other members shows when the document is written again and compared. */
 static bool entry_read(struct arena *a, const struct json *entry, size_t i, struct keychain_key *out)
 {
 	const struct json *rotation = json_get(entry, "rotation");
 	struct str text = json_member_text(entry, "key");
 	*out = (struct keychain_key){ .from = INSTANT_NONE, .size = -1 };
-	if (text.n != 64 || !str_unhex(text, out->public_key, 32) || (i > 0) != (rotation != NULL) || (rotation && !envelope_is_bare(rotation)))
+	if (text.n != 64 || !str_unhex(text, out->public_key, 32) || (i > 0) != json_is(rotation, JSON_OBJECT))
 		return false;
 	return i == 0 || text_is_canonical(a, rotation, STR_NONE, &out->rotation);
 }

@@ -65,7 +65,7 @@ static bool last_signed(struct tombstones *t)
 	struct error e = { 0 };
 	if (t->chain.upto < 0)
 		return true;
-	if (tombstone_take(t->arena, &t->before, buf_str(&t->last), t->v->key, NULL, &e) != ERR_OK)
+	if (tombstone_take_signed(t->arena, &t->before, buf_str(&t->last), &t->v->chain, NULL, &e) != ERR_OK)
 		return verify_bad(t->v, "tombstones.jsonl: %s", e.message);
 	return true;
 }

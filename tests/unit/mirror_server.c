@@ -327,6 +327,8 @@ static void route(struct asked *q)
 	path = str_sub(path, 18, path.n);
 	if (path.n == 0)
 		serve_coop(q);
+	else if (str_is(path, "/keys.json") && q->w->keys.n)
+		answer(q, 200, "", q->w->keys.text);
 	else if (str_is(path, "/status.json"))
 		serve_status(q);
 	else if (str_is(path, "/tombstones"))

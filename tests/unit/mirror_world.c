@@ -343,6 +343,21 @@ void world_erase(struct world *w, const int *rows, size_t n)
 	leaf_add(w, STR("{\"t\":\"tombstones.appended\"}"));
 }
 
+void world_rotate(struct world *w)
+{
+	struct error e = { 0 };
+	struct sign_key next;
+	uint8_t seed[32] = "a key that the co-op got later  ";
+	seed[31] = (uint8_t)w->n_leaves;
+	sign_key_from_seed(&next, seed);
+	if (!w->keys.n)
+		w->keys = keychain_single(w->arena, w->key.public_key);
+	if (keychain_extend(w->arena, &w->keys, &w->key, &next, INT64_C(1767258000000000) + (instant)w->n_leaves * CLOCK_HOUR, (int64_t)w->n_leaves, &w->keys, &e) != ERR_OK)
+		world_die("%s", e.message);
+	w->key = next;
+	leaf_add(w, STR("{\"t\":\"key.rotated\"}"));
+}
+
 /* ---- */
 
 struct world *world_new(int rows, int per_shard, int row_bytes)

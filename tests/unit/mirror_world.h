@@ -8,6 +8,7 @@
 #include "commonhold/arena.h"
 #include "commonhold/clock.h"
 #include "commonhold/crypto.h"
+#include "commonhold/keychain.h"
 #include "commonhold/mirror_sync.h"
 
 #include <pthread.h>
@@ -34,6 +35,7 @@ struct world {
 	struct arena *arena;
 	char dir[64];                /* temporary; DIR/<version>/ are the releases */
 	struct sign_key key, other;
+	struct keychain keys;        /* that led to `key`; n is 0 for a server of before there were chains */
 	struct str coop, origin;     /* key name; the log's */
 	struct sha256 leaves[WORLD_LEAVES];
 	size_t n_leaves;
@@ -68,6 +70,8 @@ void world_erase(struct world *w, const int *rows, size_t n);
 /* Only tombstones, naming a version. */
 void world_tombstone(struct world *w, int row, const char *kind, const char *release);
 void world_withdraw(struct world *w, const char *version);
+/* Hands over to a new key. */
+void world_rotate(struct world *w);
 /* Remembers the present status, to be shown again. */
 void world_keep_status(struct world *w);
 struct str world_url(struct world *w, struct arena *a);

@@ -752,6 +752,79 @@ static void the_mirrors_key_is_its_own(void **state)
 	assert_int_equal(mirror_key_open(arena, at("k/mirror.key"), true, &again, &error), ERR_REFUSED);
 }
 
+/* ---- keys that change ---- */
+
+static void a_key_that_was_handed_over_is_followed_from_the_pinned_one(void **state)
+{
+	uint8_t pinned[32];
+	(void)state;
+	memcpy(pinned, w->key.public_key, sizeof(pinned));
+	options.key = pinned;
+	assert_synced("1.0.0");
+	world_rotate(w);
+	world_tombstone(w, 3, "withdraw_future", NULL);
+	w->erased[3] = true;
+	world_publish_version(w, "1.1.0", NULL);
+	assert_synced("1.1.0");
+	world_rotate(w);
+	world_publish_version(w, "1.2.0", NULL);
+	assert_synced("1.2.0"); /* its manifest, status and feed are by the third key */
+	options.key = w->key.public_key; /* the folder is the same co-op's, whichever of its keys one names */
+	assert_synced("1.2.0");
+	options.key = w->other.public_key;
+	assert_refused("key");
+}
+
+static void a_mirror_that_begins_late_takes_versions_of_earlier_keys(void **state)
+{
+	(void)state;
+	world_rotate(w);
+	options.key = w->key.public_key;
+	enum err e = sync_now();
+	if (e != ERR_OK)
+		fail_msg("%s: %s", error.reason, error.message);
+	assert_true(there("current")); /* 1.0.0, of before */
+}
+
+static void a_retired_key_says_nothing_more(void **state)
+{
+	struct sign_key retired = w->key;
+	(void)state;
+	options.key = retired.public_key;
+	assert_synced("1.0.0");
+	world_rotate(w);
+	struct sign_key in_force = w->key;
+	w->key = retired; /* a thief has it, and shows the co-op's own chain */
+	world_withdraw(w, "0.0.0"); /* the log goes on */
+	assert_refused("forged");
+	w->key = in_force;
+	enum err e = sync_now();
+	assert_int_equal(e, ERR_OK);
+}
+
+static void a_chain_that_was_rewritten_or_shortened_is_refused(void **state)
+{
+	struct sign_key first = w->key;
+	(void)state;
+	options.key = first.public_key;
+	world_rotate(w);
+	assert_int_equal(sync_now(), ERR_OK);
+	struct keychain good = w->keys, other;
+	struct error e = { 0 };
+	assert_int_equal(keychain_extend(arena, &(struct keychain){ .name = good.name, .keys = good.keys, .n = 1, .text = good.text }, &first, &w->other, good.keys[1].from, good.keys[1].size, &other, &e),
+		ERR_OK);
+	w->keys = other;
+	assert_refused("rollback");
+	w->keys = keychain_single(arena, first.public_key);
+	assert_refused("rollback");
+	w->keys.n = 0; /* none any more */
+	assert_refused("rollback");
+	w->keys = keychain_single(arena, w->other.public_key);
+	assert_refused("forged");
+	w->keys = good;
+	assert_int_equal(sync_now(), ERR_OK);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -766,7 +839,8 @@ int main(void)
 		TEST(a_damaged_copy_is_not_taken_over), TEST(a_damaged_copy_shows_when_all_is_read_again), TEST(only_one_run_works_in_a_folder),
 		TEST(whoever_is_asked_to_stop_stops_and_goes_on_later), TEST(a_run_that_is_killed_anywhere_leaves_a_whole_version_and_the_next_ends_its_work), TEST(a_run_that_is_killed_while_it_takes_a_version_away_is_ended_by_the_next), TEST(a_full_disk_leaves_what_was_there),
 		TEST(a_state_that_cannot_be_read_is_not_begun_anew), TEST(the_key_is_pinned), TEST(a_key_that_is_not_the_co_ops_opens_nothing),
-		TEST(gated_files_are_opened_by_a_token_made_from_a_grant), TEST(a_receipt_says_what_was_done_and_what_is_held), TEST(the_mirrors_key_is_its_own),
+		TEST(a_key_that_was_handed_over_is_followed_from_the_pinned_one), TEST(a_mirror_that_begins_late_takes_versions_of_earlier_keys), TEST(a_retired_key_says_nothing_more),
+		TEST(a_chain_that_was_rewritten_or_shortened_is_refused), TEST(gated_files_are_opened_by_a_token_made_from_a_grant), TEST(a_receipt_says_what_was_done_and_what_is_held), TEST(the_mirrors_key_is_its_own),
 	};
 	return cmocka_run_group_tests_name("mirror_sync", tests, NULL, NULL);
 }
