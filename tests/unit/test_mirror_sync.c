@@ -100,7 +100,7 @@ static void assert_current(const char *version)
 	}
 	assert_true(n > 0);
 	assert_string_equal(to, version);
-	struct verify_options o = { .public_key = w->key.public_key };
+	struct verify_options o = { .public_key = w->key.public_key, .keys = w->keys.n ? &w->keys : NULL };
 	struct verify_result r;
 	struct error e = { 0 };
 	assert_int_equal(verify_release(arena, at("current/."), &o, &r, &e), ERR_OK);
