@@ -2,13 +2,17 @@
  *
  * A preview is one co-op's pool as an agreement under discussion would let it pass: no content, no ids, no salts, no contributor. It is a file of NDJSON, canonical JSON a line, signed:
  *
- *   {"agreement":HEX,"as_of":INSTANT,"charter":{"digest","version"},"controls":[…],"counts":{"candidates","items","people","reasons":{…}},"from":key name,"notice_min":N,"to":key name,"v":1}
+ *   {"agreement":HEX,"as_of":INSTANT,"charter":{…},"charter_version":N,"counts":{"candidates","items","people","unlisted":{reason:n}},"from":key name,"to":key name,"v":1}
  *   {"consent":{"expires","purposes":[…]},"kinds":{kind:{"allow":[use…],"allow_if":[…],"deny":[…],"duties":[…]}},"who":N}     a line a person; N counts from 0 in an order that tells nothing
- *   {"alone":[reason…],"bytes":2^n,"h":HEX,"kind","lang","licence","merged":[reason…],"month":"2026-01","who":N}              a line an item, by h
+ *   {"alone":[reason…],"bytes":2^n,"h":HEX,"joint":[reason…],"kind","lang":N,"licence","month":"2026-01","who":N}             a line an item, in order of h
+ *   {"key":HEX,"sig":BASE64}    Ed25519 by the co-op's key over "commonhold/preview/1\n" and the hex SHA-256 of all lines before
  *
  *   h       HMAC-SHA-256(pairwise key of the agreement, content hash): equal in both pools for equal content, and nothing to anybody else
  *   bytes   size rounded up to a power of two
- *   alone, merged   the reasons that the home's own engine gives under its charter, and under the agreement's rules with it; items that it would let pass by neither are counted, not listed
+ *   lang    number of the language (packed.h)
+ *   alone, joint   the reasons that the home's own engine gives under its charter, and in a release that both make under the agreement, before the rules over the set (k, the pool's licences); items
+ *           that would pass by neither are counted, not listed
+ *   kinds   what the person says, or their home says for them, about the uses that are left: never more than that
  *
  * The dry run is a pure function of the terms, both charters and both previews: whoever computes it from these gets the same document, byte for byte, and the same digest. It counts for each side what
  * would change by outcome and reason, exact duplicates, conflicts, the shards that the licences allow, and the people concerned. What it says of single people is each member's own to read.
@@ -20,6 +24,10 @@
 #include "call.h"
 #include "crypto.h"
 #include "job.h"
+
+#define PREVIEW_MAX ((size_t)256 * MIB)
+#define PREVIEW_ITEMS_MAX INT64_C(1000000)
+#define PREVIEW_SIGNED_PREFIX "commonhold/preview/1\n"
 
 /* A preview that is kept: ours as it was sent, or the partner's as it came. */
 struct pool_outline {

@@ -33,6 +33,30 @@ void joint_set_seal(struct joint_set *set, struct sha256 document);
 struct str joint_set_bytes(struct arena *a, const struct joint_set *set);
 CH_CHECK bool joint_set_read(struct str bytes, struct sha256 document, struct sha256 *digest);
 
+/* The rules of a release by such a document: both charters' and the document's, the stricter of each; only how people speak is `ours`. Pure: `mem` holds what is joined. */
+struct json;
+CH_CHECK enum err joint_rules(const struct charter *ours, const struct charter *theirs, const struct json *document, instant cutoff, instant at, struct policy_mem *mem, struct policy_spec *out,
+	struct error *e);
+/* A charter's rules for a release of its own, at an instant. Pure. */
+void release_rules(const struct charter *charter, instant at, struct policy_spec *out);
+
+struct release_joint;
+/* Every item of a co-op's own as it would be decided now: by its charter alone, and by such a document. The rules over the set (k, licences of the pool) are not applied: they are about both pools. */
+struct release_trial {
+	instant at;
+	size_t n;                           /* items, in order of their number */
+	const uint64_t *words, *more;       /* policy words; tombstones and guests' items among them */
+	const uint32_t *members;
+	const uint8_t (*ids)[16], (*hashes)[32];
+	const policy_reasons *alone, *joint; /* by item */
+	size_t n_members;                   /* member numbers there are */
+	const struct policy_member *people; /* by number */
+	const struct policy_row *rows;      /* by number * POLICY_KIND_COUNT + kind: what each says about the document's uses */
+	uint32_t notice_min;                /* oldest words on which consent counts */
+};
+/* `together` gives document and partner_charter. Memory of the call's arena. Opens its own transactions. */
+CH_CHECK enum err release_try(struct call *c, struct uuid coop, const struct release_joint *together, struct release_trial *out);
+
 /* What the other co-op last said of it. */
 #define JOINT_STATES(X) \
 	X(PROPOSED, "proposed")   /* scheduled there; its set may be known */ \

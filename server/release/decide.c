@@ -116,7 +116,7 @@ const struct control *decided_control(const struct decided *d, const struct poli
 
 /* `charter`: NULL for the release's, or the one in force. */
 static enum err prepare(struct call *c, struct uuid coop, const struct charter *charter, const struct release *r, instant cutoff, instant at, const struct policy_item_fact *one,
-	struct decided *d)
+	const struct release_joint *together, struct decided *d)
 {
 	struct policy_fault places[8];
 	struct policy_faults faults = { places, CH_LEN(places), 0 };
@@ -133,7 +133,9 @@ static enum err prepare(struct call *c, struct uuid coop, const struct charter *
 		TRY(charter_current(c, coop, &d->charter));
 	release_spec(&d->charter, r, cutoff, at, &d->spec);
 	if (r && !uuid_is_nil(r->joint))
-		TRY(joint_spec(c, r, cutoff, at, d));
+		TRY(joint_spec_of(c, r, cutoff, at, d));
+	if (together)
+		TRY(joint_spec(c, together, NULL, cutoff, at, d));
 	TRY(load_controls(c, cutoff, d));
 	int consent_words, defaults_words;
 	TRY(demand_oldest_words(c, coop, d->charter.version, &consent_words, &defaults_words));
@@ -150,7 +152,7 @@ static enum err prepare(struct call *c, struct uuid coop, const struct charter *
 
 enum err decide_prepare(struct call *c, struct uuid coop, const struct release *r, instant cutoff, instant at, const struct policy_item_fact *one, struct decided *d)
 {
-	return prepare(c, coop, NULL, r, cutoff, at, one, d);
+	return prepare(c, coop, NULL, r, cutoff, at, one, NULL, d);
 }
 
 enum err decide_pack(struct call *c, struct uuid coop)
@@ -253,20 +255,26 @@ static enum err decide(struct call *c, const policy_reasons *frozen, size_t n_fr
 
 enum err decide_pool(struct call *c, struct uuid coop, const struct release *r, instant cutoff, instant at, const policy_reasons *frozen, size_t n_frozen, struct decided *d)
 {
-	TRY(prepare(c, coop, NULL, r, cutoff, at, NULL, d));
+	TRY(prepare(c, coop, NULL, r, cutoff, at, NULL, NULL, d));
 	return decide(c, frozen, n_frozen, true, d);
 }
 
 enum err decide_outcomes(struct call *c, struct uuid coop, const struct release *r, instant cutoff, instant at, const policy_reasons *frozen, size_t n_frozen, struct decided *d)
 {
-	TRY(prepare(c, coop, NULL, r, cutoff, at, NULL, d));
+	TRY(prepare(c, coop, NULL, r, cutoff, at, NULL, NULL, d));
 	return decide(c, frozen, n_frozen, false, d);
 }
 
 enum err decide_as_if(struct call *c, struct uuid coop, const struct charter *charter, instant at, struct decided *d)
 {
-	TRY(prepare(c, coop, charter, NULL, at, at, NULL, d));
+	TRY(prepare(c, coop, charter, NULL, at, at, NULL, NULL, d));
 	return decide(c, NULL, 0, false, d);
+}
+
+enum err decide_trial(struct call *c, struct uuid coop, const struct release_joint *together, instant at, struct decided *d)
+{
+	TRY(prepare(c, coop, NULL, NULL, at, at, NULL, together, d));
+	return scan_pool(c, d, true);
 }
 
 struct sha256 decided_digest(const struct decided *d)

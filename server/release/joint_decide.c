@@ -68,26 +68,42 @@ static void charter_numbers(const struct policy_spec *spec, struct charter *char
 	charter->k_contributors = spec->k_contributors;
 }
 
-enum err joint_spec(struct call *c, const struct release *r, instant cutoff, instant at, struct decided *d)
+enum err joint_rules(const struct charter *ours, const struct charter *theirs, const struct json *document, instant cutoff, instant at, struct policy_mem *mem,
+	struct policy_spec *out, struct error *e)
 {
-	struct release_joint j;
-	struct charter partner;
-	struct policy_spec theirs, merged;
-	const struct json *document;
-	TRY(joint_of(c, r, &j));
-	TRY(json_parse(c->arena, j.document, &document, &c->error));
-	TRY(charter_parse(c->arena, j.partner_charter, &partner, &c->error));
-	release_spec(&partner, r, cutoff, at, &theirs);
-	enum policy_status status = policy_spec_merge(&d->spec, &theirs, &d->mem, &merged);
+	struct policy_spec own, other;
+	release_spec(ours, NULL, cutoff, at, &own);
+	release_spec(theirs, NULL, cutoff, at, &other);
+	enum policy_status status = policy_spec_merge(&own, &other, mem, out);
 	if (status != POLICY_OK)
-		return fail(c, status == POLICY_NO_MEMORY ? ERR_NO_MEMORY : ERR_REFUSED, "The rules of the two charters are too many to be taken together.");
-	own_voices(&d->spec, &merged);
-	merged.release_id = d->spec.release_id;
-	memcpy(merged.seed, d->spec.seed, sizeof(merged.seed));
-	narrow(document, &merged);
+		return error_set(e, status == POLICY_NO_MEMORY ? ERR_NO_MEMORY : ERR_REFUSED, "The rules of the two charters are too many to be taken together.");
+	own_voices(&own, out);
+	narrow(document, out);
+	return ERR_OK;
+}
+
+enum err joint_spec(struct call *c, const struct release_joint *j, const struct release *r, instant cutoff, instant at, struct decided *d)
+{
+	struct charter partner;
+	struct policy_spec merged;
+	const struct json *document;
+	TRY(json_parse(c->arena, j->document, &document, &c->error));
+	TRY(charter_parse(c->arena, j->partner_charter, &partner, &c->error));
+	TRY(joint_rules(&d->charter, &partner, document, cutoff, at, &d->mem, &merged, &c->error));
+	if (r) {
+		merged.release_id = d->spec.release_id;
+		memcpy(merged.seed, d->spec.seed, sizeof(merged.seed));
+	}
 	d->spec = merged;
 	charter_numbers(&merged, &d->charter);
 	return ERR_OK;
+}
+
+enum err joint_spec_of(struct call *c, const struct release *r, instant cutoff, instant at, struct decided *d)
+{
+	struct release_joint j;
+	TRY(joint_of(c, r, &j));
+	return joint_spec(c, &j, r, cutoff, at, d);
 }
 
 /* ---- the set ---- */

@@ -15,8 +15,12 @@ CH_CHECK enum err joint_set_ours(struct call *c, const struct release_joint *j, 
 
 /* ---- joint_decide.c ---- */
 
-/* The specification and the charter's numbers of `d`, made those of the joint release that r is part of. */
-CH_CHECK enum err joint_spec(struct call *c, const struct release *r, instant cutoff, instant at, struct decided *d);
+/* The specification and the charter's numbers of `d`, made those of a joint release with this document and this partner's charter. `r` may be NULL. */
+CH_CHECK enum err joint_spec(struct call *c, const struct release_joint *j, const struct release *r, instant cutoff, instant at, struct decided *d);
+/* The same for the one that r is part of. */
+CH_CHECK enum err joint_spec_of(struct call *c, const struct release *r, instant cutoff, instant at, struct decided *d);
+/* decide.c: every item now, before the rules over the set, by the charter alone or (`together`: document and partner's charter) as in a joint release. */
+CH_CHECK enum err decide_trial(struct call *c, struct uuid coop, const struct release_joint *together, instant at, struct decided *d);
 /* The set of what was decided to be in. */
 CH_CHECK enum err joint_set_of(struct call *c, struct decided *d, const struct release_joint *j, struct joint_set *out);
 /* Where our set and the other's differ, a sentence; absent where they do not. `theirs` as told. */

@@ -43,11 +43,12 @@ static const struct json *charter_draft(struct call *c, const char *replace)
 	return out;
 }
 
-static struct actor sign_in(struct call *c, int number)
+static struct actor sign_in(struct call *c, struct str slug, int number)
 {
 	struct account account;
 	c->actor = (struct actor){ 0 };
-	assert_ok(c, account_create(c, str_fmt(c->arena, "member%d@example.org", number), str_fmt(c->arena, "Member %d", number), &account));
+	struct str email = str_is(slug, "test") ? str_fmt(c->arena, "member%d@example.org", number) : str_fmt(c->arena, "member%d@%.*s.example.org", number, STR_ARG(slug));
+	assert_ok(c, account_create(c, email, str_fmt(c->arena, "Member %d", number), &account));
 	return (struct actor){ .kind = AUTH_SESSION, .account = account.id, .email = account.email, .name = account.name };
 }
 
@@ -75,15 +76,20 @@ static void configure(void)
 
 void world_make(struct world *w, const char *replace)
 {
+	clock_set(WORLD_START);
+	world_make_as(w, "test", replace);
+}
+
+void world_make_as(struct world *w, const char *slug, const char *replace)
+{
 	struct coop coop;
 	struct member m;
 	configure();
-	clock_set(WORLD_START);
 	w->system = fixture_system();
 	w->person = fixture_call();
 	for (int i = 0; i < WORLD_MEMBERS; i++)
-		w->actor[i] = sign_in(w->person, i);
-	assert_ok(by(w, 0), coop_found(by(w, 0), STR("test"), charter_draft(by(w, 0), replace), &coop));
+		w->actor[i] = sign_in(w->person, str_of(slug), i);
+	assert_ok(by(w, 0), coop_found(by(w, 0), str_of(slug), charter_draft(by(w, 0), replace), &coop));
 	w->coop = coop.id;
 	assert_ok(by(w, 0), member_mine_in(by(w, 0), w->coop, &m));
 	w->id[0] = m.id;

@@ -29,6 +29,8 @@ struct world {
 
 /* Founds and peoples the co-op. `replace`: members of the charter's draft to put in the place of the usual ones, as a JSON object, or NULL. */
 void world_make(struct world *w, const char *replace);
+/* Another one beside it, whose address is `slug` and whose people are others; the clock stays where it is. */
+void world_make_as(struct world *w, const char *slug, const char *replace);
 /* The call of a member: acts as them until by() is asked for another. */
 struct call *by(struct world *w, int member);
 /* Consent to research, and `effect` for train.gen by the member's own default (NULL: silence). */
