@@ -213,6 +213,7 @@ CH_CHECK enum err pool_withdrawal_mark(struct call *c, struct uuid coop, struct 
 
 struct pool_purged {
 	size_t purged;   /* emptied now; those that were tombstones before are not counted */
+	size_t promoted; /* origins that became rows of their own in the place of some (origin.h) */
 	int64_t *held;   /* left as they are, because they are under legal hold; ascending */
 	size_t n_held;
 };

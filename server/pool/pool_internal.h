@@ -105,6 +105,8 @@ void fate_is_suppressed(struct fate *f);
 /* The key that an item written at `at` belongs to, and its number where this process knows it to be committed. */
 struct shard_key shard_key_of(unsigned kind, unsigned licence, instant at);
 bool shard_recall(struct uuid coop, struct shard_key key, int *no);
+/* The same, made if it is new. Inside, under the pool's lock. */
+CH_CHECK enum err shard_number(struct call *c, struct uuid coop, struct shard_key key, int *no);
 
 /* One item by itself, written together with those that others bring to the same co-op at the same moment: one transaction, one signature. */
 struct single {

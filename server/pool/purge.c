@@ -7,15 +7,18 @@
 #include "server/pool/suppress.h"
 
 #include "commonhold/config.h"
+#include "commonhold/origin.h"
+#include "server/pool/promote.h"
 
 /* What stays of a word: kind, licence, what was moderated, and when it came. */
 #define WORD_KEPT UINT64_C(0xffffffff000007ff)
 
 SQL(items_take,
-	"SELECT c.item_no, c.id, c.member_id, c.shard, c.word, c.content_sha256 FROM contribution c "
+	"SELECT c.item_no, c.id, c.member_id, c.shard, c.word, c.content_sha256, c.bytes FROM contribution c "
 	"WHERE c.coop_id = $1 AND c.item_no = ANY ($2) AND (c.word & 4096) = 0 ORDER BY c.item_no FOR UPDATE");
+/* Where an item came from stays beside its id: both are in its rid, which its tombstone names. */
 SQL(items_empty,
-	"UPDATE contribution c SET word = d.word, more = 0, findings = 0, facts = '{}', sealed_facts = NULL, salt = '', content_sha256 = d.hash, bytes = 0, lang = 'und' "
+	"UPDATE contribution c SET word = d.word, more = c.more & 4278190080, findings = 0, facts = '{}', sealed_facts = NULL, salt = '', content_sha256 = d.hash, bytes = 0, lang = 'und' "
 	"FROM unnest($2, $3, $4) AS d(item_no, word, hash) WHERE c.coop_id = $1 AND c.item_no = d.item_no");
 /* The numbers are made integers apart: a cast in the condition may fail, and would keep row-level security from letting the index be used. */
 SQL(contents_delete,
@@ -32,7 +35,15 @@ SQL(item_mark,
 	"ON CONFLICT (coop_id, item_id) DO UPDATE SET keep_until = greatest(erased_item.keep_until, excluded.keep_until)");
 SQL(member_mark, "INSERT INTO erased_member (coop_id, member_id, erased_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING");
 SQL(member_has_content,
-	"SELECT EXISTS (SELECT FROM contribution c WHERE c.coop_id = $1 AND c.member_no = m.number AND (c.word & 4096) = 0) FROM membership m WHERE m.coop_id = $1 AND m.id = $2");
+	"SELECT EXISTS (SELECT FROM contribution c WHERE c.coop_id = $1 AND c.member_no = m.number AND (c.word & 4096) = 0) OR EXISTS (SELECT FROM item_origin o WHERE o.coop_id = $1 AND o.member_no = m.number) "
+	"FROM (SELECT number FROM membership WHERE coop_id = $1 AND id = $2 UNION ALL SELECT number FROM guest WHERE coop_id = $1 AND id = $2) m");
+
+static pool_purged_fn told_of_purged;
+
+void pool_use_purged(pool_purged_fn fn)
+{
+	told_of_purged = fn;
+}
 
 struct pool_backups pool_backups_until(instant at)
 {
@@ -46,6 +57,7 @@ struct leaving {
 	struct uuid *ids, *members;
 	struct str *hashes;           /* what stands in the place of the content's: random, since the pool's index wants each once */
 	struct suppressed *suppressed;
+	struct promote_row *rows;     /* as they were */
 	size_t n_segments;
 };
 
@@ -60,6 +72,7 @@ static void leaving_add(struct leaving *l, const struct rows *r, int row, const 
 	l->words[i] = (int64_t)(((uint64_t)row_int(r, row, 4) & WORD_KEPT) | POLICY_ITEM_TOMBSTONED);
 	l->suppressed[i] = (struct suppressed){ l->members[i], sha256_load(row_bytes(r, row, 5)) };
 	l->hashes[i] = str_make(hash, 32);
+	l->rows[i] = (struct promote_row){ .item_no = l->item_nos[i], .shard = l->shards[i], .bytes = row_int(r, row, 6), .id = l->ids[i], .member = l->members[i], .hash = l->suppressed[i].hash };
 	if (l->n_segments == 0 || l->segments[l->n_segments - 1] != segment)
 		l->segments[l->n_segments++] = segment;
 }
@@ -73,6 +86,7 @@ static enum err sort_out(struct call *c, const struct rows *r, struct leaving *l
 	*l = (struct leaving){
 		.item_nos = numbers, .words = numbers + n, .shards = numbers + n * 2, .segments = numbers + n * 3, .ids = ARENA_ARRAY(c->arena, n, struct uuid),
 		.members = ARENA_ARRAY(c->arena, n, struct uuid), .hashes = ARENA_ARRAY(c->arena, n, struct str), .suppressed = ARENA_ARRAY(c->arena, n, struct suppressed),
+		.rows = ARENA_ARRAY(c->arena, n, struct promote_row),
 	};
 	*out = (struct pool_purged){ .held = ARENA_ARRAY(c->arena, n, int64_t) };
 	random_bytes(random, n * 32);
@@ -100,6 +114,18 @@ static enum err empty_items(struct call *c, struct uuid coop, const struct leavi
 	return db_exec(c, answers_forget, A_UUID(coop), A_UUIDS(l->members, n));
 }
 
+/* Whoever has to know what is forgotten hears of it while it is known. */
+static enum err tell_purged(struct call *c, struct uuid coop, const struct leaving *l)
+{
+	if (!told_of_purged)
+		return ERR_OK;
+	struct sha256 *hashes = ARENA_ARRAY(c->arena, l->n, struct sha256);
+	for (size_t i = 0; i < l->n; i++)
+		hashes[i] = l->rows[i].hash;
+	const struct pool_forgotten gone = { .items = l->item_nos, .ids = l->ids, .members = l->members, .hashes = hashes, .n = l->n };
+	return told_of_purged(c, coop, &gone);
+}
+
 enum err pool_purge(struct call *c, struct uuid coop, const int64_t *items, size_t n, struct pool_purged *out)
 {
 	struct rows r;
@@ -109,6 +135,8 @@ enum err pool_purge(struct call *c, struct uuid coop, const int64_t *items, size
 	TRY(sort_out(c, &r, &l, out));
 	if (l.n == 0)
 		return ERR_OK;
+	TRY(tell_purged(c, coop, &l));
+	TRY(origins_inherit(c, coop, l.rows, l.n, &out->promoted));
 	instant now = clock_now();
 	TRY(db_keys_query(c, item_mark, NULL, A_UUID(coop), A_UUIDS(l.ids, l.n), A_TIME(now), A_TIME(pool_backups_until(now).content + CLOCK_DAY)));
 	return empty_items(c, coop, &l);

@@ -105,7 +105,7 @@ static enum err shard_look(struct call *c, struct uuid coop, struct shard_key ke
 }
 
 /* The same, made if it is new. Inside, under the pool's lock. */
-static enum err shard_no(struct call *c, struct uuid coop, struct shard_key key, int *no)
+enum err shard_number(struct call *c, struct uuid coop, struct shard_key key, int *no)
 {
 	struct rows r;
 	TRY(shard_look(c, coop, key, no));
@@ -285,7 +285,7 @@ static enum err gather(struct call *c, const struct intake *in, instant at, stru
 			continue;
 		int *shard = &known[item->kind][item->licence];
 		if (*shard < 0)
-			TRY(shard_no(c, in->coop, shard_key_of(item->kind, item->licence, at), shard));
+			TRY(shard_number(c, in->coop, shard_key_of(item->kind, item->licence, at), shard));
 		item->shard = *shard;
 		item->item_no = k->first + (int64_t)k->n;
 		k->item[k->n++] = item;
