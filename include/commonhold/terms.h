@@ -118,8 +118,8 @@ CH_CHECK enum err agreement_terms_check(struct arena *a, const struct json *draf
 	struct str *document, struct error *e);
 /* Reads a canonical document; ERR_INVALID with faults when it is none, is not canonical or contradicts itself. Says nothing about charters. Pure. */
 CH_CHECK enum err agreement_terms_parse(struct arena *a, struct str document, struct agreement_terms *out, struct error *e);
-/* Whether terms are looser than a charter, that of parties[which]: faults at the fields that are (ERR_INVALID), each with a sentence. Pure. */
-CH_CHECK enum err agreement_terms_fit(struct arena *a, const struct agreement_terms *t, int which, const struct charter *charter, struct error *e);
+/* Whether terms are looser than a charter of one of the parties: faults at the fields that are (ERR_INVALID), each with a sentence. Pure. */
+CH_CHECK enum err agreement_terms_fit(struct arena *a, const struct agreement_terms *t, const struct charter *charter, struct error *e);
 
 /* The terms in plain words, for ballots and pages: lines of heading and sentence. `us` is which party reads (0, 1), -1: nobody in particular. */
 struct agreement_words { const char *heading; struct str text; };

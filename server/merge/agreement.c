@@ -31,12 +31,12 @@ SQL(agreement_insert_row, "INSERT INTO agreement (coop_id, id, peer_id, made_at)
 SQL(revision_insert,
 	"INSERT INTO agreement_revision (coop_id, agreement_id, revision, document, digest, charter_theirs, state, proposed_here, made_at, state_at, starts_at, ends_at) "
 	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, commonhold_now(), commonhold_now(), $9, $10)");
-SQL(revision_state,
-	"UPDATE agreement_revision SET state = $4, state_at = commonhold_now(), note = $5, effect_at = CASE WHEN $4 = 'in_effect' THEN coalesce(effect_at, commonhold_now()) ELSE effect_at END "
-	"WHERE coop_id = $1 AND agreement_id = $2 AND revision = $3");
-SQL(revision_store,
-	"UPDATE agreement_revision SET ballot_id = $4, assent_ours = $5, assent_theirs = $6, suspended_here = $7, suspended_there = $8, suspended_by_charter = $9, ends_at = $10 "
-	"WHERE coop_id = $1 AND agreement_id = $2 AND revision = $3");
+#define STORED "ballot_id = $4, assent_ours = $5, assent_theirs = $6, suspended_here = $7, suspended_there = $8, suspended_by_charter = $9, ends_at = $10"
+#define THIS_REVISION "WHERE coop_id = $1 AND agreement_id = $2 AND revision = $3"
+SQL(revision_store, "UPDATE agreement_revision SET " STORED " " THIS_REVISION);
+SQL(revision_move,
+	"UPDATE agreement_revision SET " STORED ", state = $11, state_at = commonhold_now(), note = $12, "
+	"effect_at = CASE WHEN $11 = 'in_effect' THEN coalesce(effect_at, commonhold_now()) ELSE effect_at END " THIS_REVISION);
 SQL(event_insert, "INSERT INTO agreement_event (coop_id, agreement_id, revision, at, state, by, note) VALUES ($1, $2, $3, commonhold_now(), $4, $5, $6)");
 SQL(events_of,
 	"SELECT e.at, e.state, e.by, e.note FROM agreement_event e JOIN agreement_revision r ON r.coop_id = e.coop_id AND r.agreement_id = e.agreement_id AND r.revision = e.revision "
@@ -224,10 +224,13 @@ enum err agreement_insert(struct call *c, struct agreement *g, struct str charte
 	return agreement_by_digest(c, g->coop, t->digest, g);
 }
 
+#define STORED_ARGS(g) \
+	A_UUID((g)->coop), A_UUID((g)->id), A_INT((g)->terms.revision), A_UUID_OR_NULL((g)->ballot), A_STR((g)->assent_ours), A_STR((g)->assent_theirs), A_BOOL((g)->suspended_here), \
+		A_BOOL((g)->suspended_there), A_BOOL((g)->suspended_by_charter), A_TIME((g)->ends_at)
+
 enum err agreement_store(struct call *c, const struct agreement *g)
 {
-	return db_exec(c, revision_store, A_UUID(g->coop), A_UUID(g->id), A_INT(g->terms.revision), A_UUID_OR_NULL(g->ballot), A_STR(g->assent_ours), A_STR(g->assent_theirs),
-		A_BOOL(g->suspended_here), A_BOOL(g->suspended_there), A_BOOL(g->suspended_by_charter), A_TIME(g->ends_at));
+	return db_exec(c, revision_store, STORED_ARGS(g));
 }
 
 static enum err leaf(struct call *c, const struct agreement *g)
@@ -237,16 +240,22 @@ static enum err leaf(struct call *c, const struct agreement *g)
 	return ledger_append(c, g->coop, &(struct leaf){ .type = type.p, .data = facts }, NULL);
 }
 
+/* Both sides may live here: the agreement's id alone would make one job of theirs and ours. */
+static struct str job_key(struct arena *a, const struct agreement *g)
+{
+	return str_fmt(a, "%.*s %.*s", STR_ARG(uuid_format(a, g->coop)), STR_ARG(uuid_format(a, g->id)));
+}
+
 static enum err queue_about(struct call *c, const struct agreement *g, const char *kind)
 {
-	return job_queue(c, kind, uuid_format(c->arena, g->id), job_args(c->arena, g->coop, "agreement", g->id), clock_now());
+	return job_queue(c, kind, job_key(c->arena, g), job_args(c->arena, g->coop, "agreement", g->id), clock_now());
 }
 
 /* When time does something with it next. */
 static enum err queue_step(struct call *c, const struct agreement *g)
 {
 	instant due = g->state == AGREEMENT_SIGNED ? g->terms.starts : AGREEMENT_BIT(g->state) & AGREEMENT_LIVE ? g->ends_at : g->made_at + SIGN_WITHIN;
-	struct str key = str_fmt(c->arena, "%.*s %.*s", STR_ARG(uuid_format(c->arena, g->id)), STR_ARG(clock_format(c->arena, due)));
+	struct str key = str_fmt(c->arena, "%.*s %.*s", STR_ARG(job_key(c->arena, g)), STR_ARG(clock_format(c->arena, due)));
 	struct str coop = uuid_format(c->arena, g->coop);
 	return job_queue(c, "agreement.daily", key, str_fmt(c->arena, "{\"coop\":\"%.*s\"}", STR_ARG(coop)), due);
 }
@@ -256,11 +265,10 @@ enum err agreement_move(struct call *c, struct agreement *g, enum agreement_stat
 	bool was_live = (AGREEMENT_BIT(g->state) & AGREEMENT_LIVE) != 0, is_live = (AGREEMENT_BIT(to) & AGREEMENT_LIVE) != 0;
 	if (!agreement_edge_exists(g->state, to))
 		return fail_reason(c, ERR_STATE, "agreement_state", "This agreement is %s and cannot become %s.", agreement_state_name(g->state), agreement_state_name(to));
-	TRY(agreement_store(c, g));
 	g->state = to;
 	g->note = note.n ? note : STR_NONE;
 	g->state_at = clock_now();
-	TRY(db_exec(c, revision_state, A_UUID(g->coop), A_UUID(g->id), A_INT(g->terms.revision), A_Z(agreement_state_name(to)), A_STR(note.p ? note : STR(""))));
+	TRY(db_exec(c, revision_move, STORED_ARGS(g), A_Z(agreement_state_name(to)), A_STR(note.p ? note : STR(""))));
 	TRY(state_event(c, g, by, note));
 	if ((was_live || is_live) && to != AGREEMENT_RENEWED)
 		TRY(agreement_write_source(c, g));

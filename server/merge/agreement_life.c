@@ -112,7 +112,7 @@ enum err agreement_sign(struct call *c, struct uuid coop, struct uuid ballot)
 	if (g.state != AGREEMENT_PASSED)
 		return db_commit(c);
 	TRY(charter_current(c, coop, &charter));
-	if (agreement_terms_fit(c->arena, &g.terms, g.us, &charter, &c->error) != ERR_OK)
+	if (agreement_terms_fit(c->arena, &g.terms, &charter, &c->error) != ERR_OK)
 		return cannot_sign(c, &g);
 	TRY(assent_text(c, &g, checkpoint, &g.assent_ours));
 	TRY(agreement_send(c, &g, "agreement.assent", str_fmt(c->arena, ",\"assent\":%.*s", STR_ARG(g.assent_ours))));
@@ -175,7 +175,7 @@ enum err agreement_hold_against_charter(struct call *c, struct agreement *g)
 		return suspend_for(c, g, "clock", STR("The partner is not a confirmed peer any more."));
 	}
 	TRY(charter_current(c, g->coop, &charter));
-	enum err fits = agreement_terms_fit(c->arena, &g->terms, g->us, &charter, &c->error);
+	enum err fits = agreement_terms_fit(c->arena, &g->terms, &charter, &c->error);
 	const struct fault *f = c->error.faults;
 	struct str why = fits == ERR_OK ? STR_NONE : str_copy(c->arena, f ? f->message : str_of(c->error.message));
 	error_clear(&c->error);

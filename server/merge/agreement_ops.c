@@ -87,7 +87,7 @@ static enum err require_partner(struct call *c, const struct agreement *g)
 static enum err require_fit(struct call *c, const struct agreement *g, struct charter *charter)
 {
 	TRY(charter_current(c, g->coop, charter));
-	return agreement_terms_fit(c->arena, &g->terms, g->us, charter, &c->error);
+	return agreement_terms_fit(c->arena, &g->terms, charter, &c->error);
 }
 
 enum err agreement_propose(struct call *c, struct uuid coop, struct sha256 digest, struct agreement *out)

@@ -42,9 +42,9 @@ static enum err check_charters(struct call *c, struct uuid coop, const struct ag
 	if (!sha256_eq(ours.digest, t->charters[us]))
 		return fail_reason(c, ERR_REFUSED, "charter_changed", "It was written under another charter of ours than the one in force.");
 	TRY(charter_parse(c->arena, theirs, charter_theirs, &c->error));
-	enum err fits = agreement_terms_fit(c->arena, t, us, &ours, &c->error);
+	enum err fits = agreement_terms_fit(c->arena, t, &ours, &c->error);
 	if (fits == ERR_OK)
-		fits = agreement_terms_fit(c->arena, t, !us, charter_theirs, &c->error);
+		fits = agreement_terms_fit(c->arena, t, charter_theirs, &c->error);
 	if (fits != ERR_OK) {
 		const struct fault *f = c->error.faults;
 		return fail_reason(c, ERR_REFUSED, "looser", "%s", f ? str_z(c->arena, f->message) : "It is looser than a charter.");

@@ -194,10 +194,9 @@ static void fit_lists(struct arena *a, const struct agreement_terms *t, const st
 		looser(a, e, "/floor", c, str_fmt(a, "it denies %.*s", STR_ARG(words_list(a, denied, POLICY_USE_COUNT, words_use))));
 }
 
-enum err agreement_terms_fit(struct arena *a, const struct agreement_terms *t, int which, const struct charter *c, struct error *e)
+static void fit(struct arena *a, const struct agreement_terms *t, const struct charter *c, struct error *e)
 {
 	int64_t retention = span_of(c->retention_raw);
-	(void)which;
 	fit_lists(a, t, c, e);
 	if (t->audience > c->release_audience)
 		looser(a, e, "/audience", c, str_fmt(a, "its releases are for %.*s", STR_ARG(charter_word("/release/audience", str_of(policy_audience_name(c->release_audience))))));
@@ -213,6 +212,12 @@ enum err agreement_terms_fit(struct arena *a, const struct agreement_terms *t, i
 		looser(a, e, "/retention", c, str_fmt(a, "contributions are kept %.*s at most", STR_ARG(span_words(a, retention))));
 	if (t->licence_mode < c->licence_mode)
 		looser(a, e, "/licence_mode", c, STR("its releases get one licence for the whole"));
+}
+
+enum err agreement_terms_fit(struct arena *a, const struct agreement_terms *t, const struct charter *charter, struct error *e)
+{
+	error_clear(e);
+	fit(a, t, charter, e);
 	if (e->code == ERR_OK)
 		return ERR_OK;
 	return error_set(e, ERR_INVALID, "This agreement would be looser than a charter.");
@@ -393,7 +398,7 @@ enum err agreement_terms_check(struct arena *a, const struct json *draft, const 
 	read_draft(a, draft, drafter, now, &t, e);
 	(void)!check_sense(a, &t, e);
 	for (int i = 0; i < 2; i++)
-		(void)!agreement_terms_fit(a, &t, i, parties[i].charter, e);
+		fit(a, &t, parties[i].charter, e);
 	if (!t.moderation_both && diff.common.moderation_both)
 		fault(a, e, "/moderation", "One of the co-ops looks closer at contributions than the other: each must look at what it takes.");
 	if (t.joint.p && !diff.joint)
@@ -448,6 +453,7 @@ enum err agreement_terms_parse(struct arena *a, struct str document, struct agre
 {
 	const struct json *root;
 	*out = (struct agreement_terms){ .document = document, .digest = sha256(document) };
+	error_clear(e);
 	if (document.n > AGREEMENT_DOCUMENT_MAX)
 		return error_set(e, ERR_TOO_LARGE, "An agreement is %zu bytes at most.", AGREEMENT_DOCUMENT_MAX);
 	TRY(json_parse(a, document, &root, e));

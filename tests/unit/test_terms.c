@@ -205,7 +205,7 @@ static void an_empty_draft_takes_the_widest_that_both_allow(void **state)
 	assert_null(t.joint.p);
 	assert_int_equal(t.ends, duration_add(NOW, (struct duration){ .years = 1 }, 1));
 	for (int i = 0; i < 2; i++)
-		assert_int_equal(agreement_terms_fit(arena, &t, i, i ? &a : &b, &error), ERR_OK);
+		assert_int_equal(agreement_terms_fit(arena, &t, i ? &a : &b, &error), ERR_OK);
 }
 
 static void the_digest_is_that_of_the_canonical_bytes(void **state)
