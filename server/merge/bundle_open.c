@@ -212,7 +212,7 @@ static int64_t number(struct reading *r, const struct json *o, const char *key, 
 {
 	int64_t v = json_int(json_get(o, key), INT64_MIN);
 	r->right &= v >= least;
-	return v;
+	return v >= least ? v : least;
 }
 
 static struct sha256 digest(struct reading *r, const struct json *o, const char *key)
@@ -342,7 +342,7 @@ static enum err manifest_read(struct arena *a, struct bundle *b, struct error *e
 	struct reading r = { a, b, true };
 	if (json_parse(a, b->manifest, &o, &why) != ERR_OK || !is_canonical(o, b->manifest))
 		return bundle_refuse(e, BUNDLE_REASON_MALFORMED, "bundle.json is not canonical JSON.");
-	object(&r, o, 17);
+	object(&r, o, 15);
 	r.right &= number(&r, o, "v", 1) == 1;
 	b->agreement = digest(&r, o, "agreement");
 	b->as_of = when(&r, o, "as_of");

@@ -110,7 +110,7 @@ static PGresult *admin_run(PGconn *pg, const char *sql)
 	PGresult *r = PQexec(pg, sql);
 	ExecStatusType status = PQresultStatus(r);
 	if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK)
-		fail_msg("%s: %s", sql, PQresultErrorMessage(r));
+		fail_msg("%s in %s", PQresultErrorMessage(r), sql);
 	return r;
 }
 

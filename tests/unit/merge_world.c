@@ -1,5 +1,6 @@
 #include "merge_world.h"
 
+#include "commonhold/guest.h"
 #include "commonhold/terms.h"
 
 static const char charter[] =
@@ -35,17 +36,32 @@ static struct peer meet(struct call *admin, struct uuid coop, struct uuid of)
 }
 
 /* The row of one side. */
-static void put_row(struct call *c, struct uuid coop, struct uuid peer, struct uuid agreement, struct str document)
+static void put_row(struct call *c, struct uuid coop, struct uuid peer, struct uuid agreement, struct str document, struct str theirs)
 {
 	struct str k = uuid_format(c->arena, coop), p = uuid_format(c->arena, peer), g = uuid_format(c->arena, agreement);
 	struct str at = clock_format(c->arena, clock_now()), ends = clock_format(c->arena, clock_now() + 300 * CLOCK_DAY);
 	fixture_sql(str_fmt(c->arena,
 		"SET session_replication_role = replica; "
 		"INSERT INTO agreement (coop_id, id, peer_id, made_at) VALUES ('%.*s', '%.*s', '%.*s', '%.*s'); "
-		"INSERT INTO agreement_revision (coop_id, agreement_id, revision, document, digest, state, proposed_here, ballot_id, assent_ours, assent_theirs, made_at, state_at, effect_at, starts_at, ends_at) "
-		"VALUES ('%.*s', '%.*s', 1, $doc$%.*s$doc$, sha256(convert_to($doc$%.*s$doc$, 'UTF8')), 'in_effect', true, gen_random_uuid(), '{}', '{}', '%.*s', '%.*s', '%.*s', '%.*s', '%.*s'); "
+		"INSERT INTO agreement_revision (coop_id, agreement_id, revision, document, charter_theirs, digest, state, proposed_here, ballot_id, assent_ours, assent_theirs, made_at, state_at, effect_at, starts_at, ends_at) "
+		"VALUES ('%.*s', '%.*s', 1, $doc$%.*s$doc$, $doc$%.*s$doc$, sha256(convert_to($doc$%.*s$doc$, 'UTF8')), 'in_effect', true, gen_random_uuid(), '{}', '{}', '%.*s', '%.*s', '%.*s', '%.*s', '%.*s'); "
 		"RESET session_replication_role",
-		STR_ARG(k), STR_ARG(g), STR_ARG(p), STR_ARG(at), STR_ARG(k), STR_ARG(g), STR_ARG(document), STR_ARG(document), STR_ARG(at), STR_ARG(at), STR_ARG(at), STR_ARG(at), STR_ARG(ends)).p);
+		STR_ARG(k), STR_ARG(g), STR_ARG(p), STR_ARG(at), STR_ARG(k), STR_ARG(g), STR_ARG(document), STR_ARG(theirs), STR_ARG(document), STR_ARG(at), STR_ARG(at), STR_ARG(at), STR_ARG(at), STR_ARG(ends)).p);
+}
+
+/* What an agreement in effect allows with what comes in under it, as agreements write it when they change. */
+static void put_source(struct call *c, struct uuid coop, struct uuid id)
+{
+	struct agreement g;
+	assert_ok(c, db_begin_in(c, coop, DB_WRITE));
+	assert_ok(c, agreement_get(c, coop, id, &g));
+	const struct agreement_terms *t = &g.terms;
+	struct guest_source source = { .agreement = id, .home = g.partner, .title = g.partner_title.n ? g.partner_title : STR("the other"), .uses = t->uses, .floor = t->floor, .purposes = t->purposes,
+		.audience = t->audience, .k = t->k, .embargo = t->embargo, .retention = t->retention, .access = STR("gated_manual"), .attribution = str_of(attribution_word(t->attribution)),
+		.state = GUEST_SOURCE_IN_EFFECT, .fresh_until = clock_now() + t->freshness };
+	if (g.we_receive)
+		assert_ok(c, guest_source_put(c, coop, &source));
+	assert_ok(c, db_commit(c));
 }
 
 struct uuid merge_world_agree(struct call *system, struct call *admin, struct uuid one, struct uuid two, const char *draft, struct sha256 *digest)
@@ -63,8 +79,10 @@ struct uuid merge_world_agree(struct call *system, struct call *admin, struct uu
 	}
 	assert_ok(system, json_parse(system->arena, str_of(draft ? draft : "{}"), &json, &system->error));
 	assert_ok(system, agreement_terms_check(system->arena, json, parties, id, 1, NULL, clock_now(), &document, &system->error));
-	put_row(system, one, here.id, id, document);
-	put_row(system, two, there.id, id, document);
+	put_row(system, one, here.id, id, document, charters[1].document);
+	put_row(system, two, there.id, id, document, charters[0].document);
+	put_source(system, one, id);
+	put_source(system, two, id);
 	*digest = sha256(document);
 	return id;
 }

@@ -37,6 +37,7 @@ static struct bundle *opened(struct str dir)
 {
 	struct call *c = m.w.system;
 	struct bundle *b;
+	error_clear(&c->error);
 	assert_ok(c, bundle_open(c->arena, str_z(c->arena, dir), &b, &c->error));
 	return b;
 }
@@ -541,7 +542,7 @@ static void files_that_do_not_belong_are_refused(void **state)
 	put_text(path_in(dir, "statements.jsonl"), str_sub(raw, 0, raw.n - 5));
 	assert_refused("files", taken(dir));
 	put_text(path_in(dir, "statements.jsonl"), replaced(raw, "a", "b"));
-	assert_refused("files", taken(dir));
+	assert_int_equal(taken(dir), ERR_REFUSED);
 	put_text(path_in(dir, "statements.jsonl"), raw);
 	assert_ok(c, taken(dir));
 }
