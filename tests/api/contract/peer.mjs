@@ -2,6 +2,7 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import { createHash, generateKeyPairSync } from "node:crypto";
+import { charter } from "../server.mjs";
 
 const base32 = (bytes) => {
   let bits = "";
@@ -46,5 +47,14 @@ export default function (here) {
     assert.equal(ok(200, await ada.post(`${at}/refuse`)).state, "refused");
     assert.equal(ok(200, await ada.get(`${coop}/peers`)).items.length, 1);
     assert.equal((await anyone().get(`${coop}/peers`)).status, 401);
+  });
+
+  test("a co-op of the same instance is met by its address, and looked at again", async () => {
+    const { ada } = here.people();
+    const neighbour = ok(201, await ada.post("/api/v1/coops", { slug: "neighbours", charter: charter({ name: "Neighbours" }) }));
+    const peer = ok(201, await ada.post(`${coop}/peers`, { url: here.world().url, name: "neighbours" }));
+    assert.deepEqual([peer.here, peer.name, peer.title], [true, neighbour.key_name, "Neighbours"]);
+    const rotated = ok(201, await ada.post("/api/v1/coops/neighbours/keys"));
+    assert.deepEqual(ok(200, await ada.post(`${coop}/peers/${peer.id}/refresh`)).keys, rotated);
   });
 }

@@ -19,6 +19,7 @@ export default function (here) {
     const ajv = new Ajv2020({ strict: false });
     addFormats(ajv);
     ajv.addSchema(ok(200, await anyone().get("/api/v1/schemas/dsse.json")), "dsse.json");
+    ajv.addSchema(ok(200, await anyone().get("/api/v1/schemas/keychain.json")), "keychain.json");
     return ajv.compile(ok(200, await anyone().get("/api/v1/schemas/erasure_statement.json")));
   }
 
