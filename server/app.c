@@ -69,7 +69,7 @@ static const struct route *const route_tables[] = {
 	tombstone_page_routes, mirror_page_routes, agent_page_routes, account_deletion_page_routes, holdings_page_routes,
 	adapter_routes, adapter_page_routes,
 	peer_routes, agreement_routes, message_routes,
-	fork_routes,
+	fork_routes, link_routes,
 	NULL,
 };
 

@@ -33,6 +33,7 @@ int migrate_main(int argc, char **argv);
 int doctor_main(int argc, char **argv);
 int demo_main(int argc, char **argv);
 int import_main(int argc, char **argv);
+int fork_main(int argc, char **argv);
 int bounce_main(int argc, char **argv);
 int key_main(int argc, char **argv);
 int release_main(int argc, char **argv);

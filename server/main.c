@@ -16,6 +16,7 @@ static const struct command {
 	{ "migrate", migrate_main, "bring the database up to this program's schema" },
 	{ "demo", demo_main, "fill two co-ops and carry a release through to verification" },
 	{ "import", import_main, "add contributions from a file to a member's pool" },
+	{ "fork", fork_main, "take the items of those who say yes to an instance of their own" },
 	{ "release", release_main, "schedule and list a co-op's releases, run what is due" },
 	{ "key", key_main, "show the keys of the instance and its co-ops, or change to a new one" },
 	{ "mirror", mirror_main, "keep a copy of a co-op's releases in step" },

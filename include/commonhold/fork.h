@@ -115,8 +115,8 @@ struct fork_founding {
 	struct str name;       /* what it is called in its charter; absent: as it was offered */
 	struct str parent;     /* key name that the parent must have, as the founder was told it by other means */
 };
-/* Founds the fork from an export that was made for a request of this instance; the acting account is its first admin. All or nothing but for the items, which follow in the background of a
- * founding that stands; founding it again goes on with them. */
+/* Founds the fork from an export that was made for a request of this instance; the acting account is its first admin. The co-op with its log is there as a whole or not at all, and then so are the items:
+ * where that was cut off, founding it again goes on with them. ERR_EXISTS "founded" once all is done. */
 CH_CHECK enum err fork_found(struct call *c, const char *path, const struct fork_founding *how, struct coop *out, struct fork_report *report);
 /* At the parent: the fork stands. Held against the lineage that the fork signed. Admin. */
 CH_CHECK enum err fork_recognise(struct call *c, struct uuid coop, struct uuid offer, struct str lineage, struct fork_offer *out);

@@ -97,7 +97,7 @@ enum err ledger_entries_stream(struct call *c, struct uuid coop, int64_t upto, e
 	struct stream s = { entry, arg };
 	const struct db_arg args[] = { A_UUID(coop), A_I64(upto) };
 	TRY(log_enter(c, coop));
-	return db_copy_out(c, "SELECT entry FROM log_leaf WHERE coop_id = $1 AND idx < $2 ORDER BY idx", args, CH_LEN(args), stream_row, &s);
+	return db_copy_out(c, "COPY (SELECT entry FROM log_leaf WHERE coop_id = $1 AND idx < $2 ORDER BY idx) TO STDOUT (FORMAT binary)", args, CH_LEN(args), stream_row, &s);
 }
 
 enum err ledger_checkpoint_seen(struct call *c, struct uuid coop, int64_t *size, struct sha256 *root, struct str *note)

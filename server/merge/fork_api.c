@@ -98,6 +98,31 @@ static enum err answer_fork(struct request *rq, struct response *rs)
 	return ERR_OK;
 }
 
+static enum err recognise_fork(struct request *rq, struct response *rs)
+{
+	struct uuid id;
+	struct fork_offer offer;
+	struct buf b;
+	const struct json *lineage = json_get(rq->json, "lineage");
+	TRY(request_param_uuid(rq, 1, &id));
+	buf_init(&b, LIMIT_BODY_BATCH);
+	if (lineage)
+		json_canonical(&b, lineage, true);
+	TRY(fork_recognise(rq->call, rq->coop.id, id, lineage ? buf_take(rq->call->arena, &b) : STR_NONE, &offer));
+	return answer_offer(rq, rs, &offer);
+}
+
+static enum err claim_fork(struct request *rq, struct response *rs)
+{
+	int64_t items;
+	TRY(fork_claim(rq->call, rq->coop.id, json_member_text(rq->json, "claim"), &items));
+	struct json_writer w = response_json(rs);
+	jw_object(&w);
+	jw_kint(&w, "items", items);
+	jw_end_object(&w);
+	return ERR_OK;
+}
+
 static enum err lineage_answer(struct request *rq, struct response *rs)
 {
 	struct lineage_node *nodes;
@@ -147,6 +172,10 @@ const struct route fork_routes[] = {
 	{ "DELETE", COOP "/forks/{fork}", "fork_withdraw", PERM_ACTIVE, 0, NULL, "fork", 200, withdraw_fork, "Takes an offer back before it is exported: who made it, or an admin." },
 	{ "POST", COOP "/forks/{fork}/answer", "fork_answer", PERM_ACTIVE, LIMIT_BODY_SMALL, "fork_answer", "fork_answered", 200, answer_fork,
 	  "Says for oneself whether one goes along. A yes is answered with a claim, shown once, by which one shows the fork what is one's own." },
+	{ "POST", COOP "/forks/{fork}/founded", "fork_recognise", PERM_ADMIN, LIMIT_BODY_CHARTER, "fork_founded", "fork", 200, recognise_fork,
+	  "Notes that a fork stands, held against the lineage that it signed: given here, or asked of its instance.", ROUTE_EXPENSIVE },
+	{ "POST", COOP "/claims", "fork_claim", PERM_ACTIVE, LIMIT_BODY_SMALL, "fork_claim", "fork_claimed", 200, claim_fork,
+	  "In a fork: shows with the claim that one was given at its parent that what came of one's own is one's own." },
 	{ "GET", COOP "/lineage", "lineage_read", PERM_OPTIONAL, 0, NULL, "lineage", 200, lineage_answer,
 	  "Where the co-op comes from, with the checkpoints that its parents signed over the leaves that its log begins with, and which forks of it stand." },
 	{ "GET", COOP "/lineage/signed", "lineage_signed", PERM_OPTIONAL, 0, NULL, "dsse", 200, lineage_signed_answer, "The same, signed by the co-op." },

@@ -515,6 +515,7 @@ static enum err export(struct export *x, const char *path, struct sha256 *manife
 		fork_folder_remove(&x->whole);
 	if (e != ERR_OK && tar && x->whole.c)
 		unlink(path);
+	fork_folder_free(&x->whole);
 	return e;
 }
 

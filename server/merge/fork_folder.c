@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -21,18 +22,22 @@ enum err fork_folder_make(struct call *c, const char *dir, struct fork_folder *o
 	return ERR_OK;
 }
 
-static struct fork_file *file_add(struct fork_folder *f, struct str name)
+/* Of the folder itself, not of the arena: lines are added while callers take back what they have used. */
+static enum err file_add(struct fork_folder *f, struct str name, struct fork_file **out)
 {
 	if (f->n == f->room) {
 		size_t room = f->room ? 2 * f->room : 16;
-		struct fork_file *files = ARENA_ARRAY(f->c->arena, room, struct fork_file);
-		if (f->n)
-			memcpy(files, f->files, f->n * sizeof(*files));
+		struct fork_file *files = realloc(f->files, room * sizeof(*files));
+		if (!files)
+			return fail(f->c, ERR_NO_MEMORY, "%s", err_text(ERR_NO_MEMORY));
 		f->files = files;
 		f->room = room;
 	}
-	f->files[f->n] = (struct fork_file){ .path = str_copy(f->c->arena, name) };
-	return &f->files[f->n++];
+	struct fork_file *file = &f->files[f->n++];
+	*file = (struct fork_file){ .size = 0 };
+	snprintf(file->path, sizeof(file->path), "%.*s", STR_ARG(name));
+	*out = file;
+	return ERR_OK;
 }
 
 static enum err write_all(struct call *c, int fd, struct str bytes)
@@ -48,7 +53,9 @@ static enum err write_all(struct call *c, int fd, struct str bytes)
 
 enum err fork_folder_put(struct fork_folder *f, struct str name, struct str bytes, int64_t lines)
 {
-	struct fork_file *file = file_add(f, name);
+	struct fork_file *file;
+	TRY(fork_folder_end_part(f));
+	TRY(file_add(f, name, &file));
 	int fd = open(str_z(f->c->arena, path_in(f, name)), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return fail(f->c, ERR_IO, "The export cannot be written: %s.", strerrorname_np(errno));
@@ -66,8 +73,10 @@ enum err fork_folder_note(struct fork_folder *f, struct str name)
 {
 	char chunk[64 * KIB];
 	ssize_t n = 0;
-	struct fork_file *file = file_add(f, name);
+	struct fork_file *file;
 	struct hasher *h = hasher_new(f->c->arena);
+	TRY(fork_folder_end_part(f));
+	TRY(file_add(f, name, &file));
 	int fd = open(str_z(f->c->arena, path_in(f, name)), O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return fail(f->c, ERR_IO, "The export cannot be read back: %s.", strerrorname_np(errno));
@@ -106,8 +115,9 @@ enum err fork_folder_line(struct fork_folder *f, const char *part, struct str li
 		f->part_no = f->part && strcmp(part, f->part) == 0 ? f->part_no + 1 : 0;
 		f->part = part;
 		f->lines = 0;
-		struct fork_file *file = file_add(f, str_fmt(f->c->arena, "%s-%05d.jsonl.zst", part, f->part_no));
-		TRY(zst_writer_open(&f->zst, str_z(f->c->arena, path_in(f, file->path)), ZST_LEVEL, &f->c->error));
+		struct fork_file *file;
+		TRY(file_add(f, str_fmt(f->c->arena, "%s-%05d.jsonl.zst", part, f->part_no), &file));
+		TRY(zst_writer_open(&f->zst, str_z(f->c->arena, path_in(f, str_of(file->path))), ZST_LEVEL, &f->c->error));
 	}
 	zst_writer_add(f->zst, line.p, line.n);
 	zst_writer_add(f->zst, "\n", 1);
@@ -117,7 +127,7 @@ enum err fork_folder_line(struct fork_folder *f, const char *part, struct str li
 
 static int by_path(const void *a, const void *b)
 {
-	return str_cmp(((const struct fork_file *)a)->path, ((const struct fork_file *)b)->path);
+	return strcmp(((const struct fork_file *)a)->path, ((const struct fork_file *)b)->path);
 }
 
 void fork_folder_list(struct fork_folder *f, struct json_writer *w)
@@ -129,7 +139,7 @@ void fork_folder_list(struct fork_folder *f, struct json_writer *w)
 	for (size_t i = 0; i < f->n; i++) {
 		jw_object(w);
 		jw_kint(w, "lines", f->files[i].lines);
-		jw_kstr(w, "path", f->files[i].path);
+		jw_kz(w, "path", f->files[i].path);
 		jw_kstr(w, "raw_sha256", sha256_hex(a, f->files[i].raw_sha256));
 		jw_kint(w, "raw_size", f->files[i].raw_size);
 		jw_kstr(w, "sha256", sha256_hex(a, f->files[i].sha256));
@@ -143,7 +153,7 @@ enum err fork_folder_pack(struct fork_folder *f, const char *to, instant at)
 {
 	struct str *names = ARENA_ARRAY(f->c->arena, f->n + 1, struct str);
 	for (size_t i = 0; i < f->n; i++)
-		names[i] = f->files[i].path;
+		names[i] = str_of(f->files[i].path);
 	return tar_pack(to, f->dir, names, f->n, at, &f->c->error);
 }
 
@@ -153,6 +163,14 @@ void fork_folder_remove(struct fork_folder *f)
 		zst_writer_abort(f->zst);
 	f->zst = NULL;
 	for (size_t i = 0; i < f->n; i++)
-		unlink(str_z(f->c->arena, path_in(f, f->files[i].path)));
+		unlink(str_z(f->c->arena, path_in(f, str_of(f->files[i].path))));
 	rmdir(f->dir);
+	fork_folder_free(f);
+}
+
+void fork_folder_free(struct fork_folder *f)
+{
+	free(f->files);
+	f->files = NULL;
+	f->n = f->room = 0;
 }

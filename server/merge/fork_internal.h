@@ -47,14 +47,14 @@ struct link_row {
 #define FORK_PART_BYTES ((int64_t)192 << 20) /* raw bytes from which a part goes on in another file */
 /* One file, as a manifest says it. */
 struct fork_file {
-	struct str path;
+	char path[48];
 	int64_t lines, size, raw_size;
 	struct sha256 sha256, raw_sha256;
 };
 struct fork_folder {
 	struct call *c;
 	const char *dir;          /* made by us: nobody else writes there */
-	struct fork_file *files;
+	struct fork_file *files;  /* on the heap: fork_folder_remove or _free */
 	size_t n, room;
 	struct zst_writer *zst;   /* the part at hand; NULL: none */
 	const char *part;         /* its name */
@@ -76,6 +76,8 @@ void fork_folder_list(struct fork_folder *f, struct json_writer *w);
 CH_CHECK enum err fork_folder_pack(struct fork_folder *f, const char *to, instant at);
 /* Takes it away again. */
 void fork_folder_remove(struct fork_folder *f);
+/* Leaves it where it is. */
+void fork_folder_free(struct fork_folder *f);
 
 /* What others call a member: `m` is the membership. */
 #define MEMBER_NAME "CASE m.attribution WHEN 'public' THEN m.public_name WHEN 'pseudonym' THEN m.pseudonym ELSE 'member ' || m.number END"

@@ -2,6 +2,7 @@
 
 #include "commonhold/agreement.h"
 #include "commonhold/ledger.h"
+#include "commonhold/link.h"
 #include "commonhold/log.h"
 
 /* Messages between co-ops: saying something, and taking what is said. Carrying them is message_deliver.c's. */
@@ -30,6 +31,9 @@ static const struct { const char *type; enum err (*take)(struct call *c, struct 
 	{ "agreement.suspended", agreement_take_suspended },
 	{ "agreement.resumed", agreement_take_resumed },
 	{ "agreement.ended", agreement_take_ended },
+	{ "link.offered", link_take_offered },
+	{ "link.proved", link_take_proved },
+	{ "link.ended", link_take_ended },
 };
 
 /* ---- Saying ---- */

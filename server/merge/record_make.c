@@ -5,7 +5,7 @@
 
 #define MEMBERS_MAX 24 /* of a submission made from a record */
 
-/* A submission put together from parts of parsed trees: the nodes are copied, what hangs below them is shared. */
+/* A submission put together from parts of parsed trees: the nodes are copied, and what hangs below them hangs below the copies from then on, so that walks through it end there. */
 struct assembled { struct json root, member[MEMBERS_MAX]; size_t n; };
 
 static void assemble(struct assembled *s, struct str key, const struct json *value)
@@ -17,6 +17,8 @@ static void assemble(struct assembled *s, struct str key, const struct json *val
 	m->key = key;
 	m->next = NULL;
 	m->parent = &s->root;
+	for (struct json *child = (struct json *)value->child; child; child = (struct json *)child->next)
+		child->parent = m;
 	if (s->n)
 		s->member[s->n - 1].next = m;
 	s->root.child = s->member;

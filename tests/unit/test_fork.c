@@ -152,6 +152,234 @@ static void a_coop_that_was_founded_has_only_itself_as_lineage(void **state)
 	assert_true(signed_text.n > 100);
 }
 
+/* ---- Export and founding ---- */
+
+/* Members 3 and 4 go along with what they contributed, 5 stays; member 6 said yes and took it back. */
+struct parting {
+	struct world w;
+	struct fork_offer offer;
+	struct fork_request request;
+	struct str claim[2];
+	struct uuid item[4]; /* of 3, 3, 4, 5 */
+	struct fork_report report;
+	char path[300];
+};
+
+static void part(struct parting *p, const char *file)
+{
+	world_make(&p->w, NULL);
+	for (int i = 3; i < 7; i++)
+		world_say(&p->w, i, i == 4 ? "deny" : "allow");
+	p->item[0] = world_contribute(&p->w, 3, "First question");
+	p->item[1] = world_contribute(&p->w, 3, "Second question");
+	p->item[2] = world_contribute(&p->w, 4, "Third question");
+	p->item[3] = world_contribute(&p->w, 5, "Fourth question");
+	fixture_sql("UPDATE contribution SET word = word & ~1536::bigint | 512");
+	p->offer = offer(&p->w, 3);
+	say(&p->w, 3, &p->offer, true, &p->claim[0]);
+	say(&p->w, 4, &p->offer, true, &p->claim[1]);
+	say(&p->w, 6, &p->offer, true, NULL);
+	say(&p->w, 6, &p->offer, false, NULL);
+	forks_until(p->offer.closes_at + CLOCK_MINUTE);
+	assert_ok(p->w.system, fork_request_make(p->w.system, &p->request));
+	snprintf(p->path, sizeof(p->path), "%s/%s-%lld", fixture_dir(), file, (long long)clock_now() % 1000000007);
+	if (strstr(file, "tar"))
+		strncat(p->path, ".tar", sizeof(p->path) - strlen(p->path) - 1);
+}
+
+static void export(struct parting *p)
+{
+	assert_ok(p->w.system, fork_export(p->w.system, p->w.coop, p->offer.id, p->request.text, p->path, &p->report));
+}
+
+static void only_what_was_said_yes_to_goes_along(void **state)
+{
+	struct parting p;
+	struct fork_report report;
+	struct str claim;
+	(void)state;
+	part(&p, "yes");
+	export(&p);
+	assert_int_equal(p.report.members, 2);
+	assert_int_equal(p.report.items, 3);
+	assert_ok(p.w.system, fork_check(p.w.system, p.path, &report));
+	assert_int_equal(report.items, 3);
+	assert_int_equal(report.leaves, p.report.leaves);
+	assert_true(sha256_eq(report.manifest, p.report.manifest));
+	assert_err(by(&p.w, 4), ERR_STATE, fork_answer(by(&p.w, 4), p.w.coop, p.offer.id, false, &p.offer, &claim));
+	assert_int_equal(fixture_int("SELECT count(*) FROM fork_moved"), 2);
+	assert_int_equal(fixture_int("SELECT sum(items)::bigint FROM fork_moved"), 3);
+}
+
+static void an_export_is_for_one_key_alone_and_only_admins_make_it(void **state)
+{
+	struct parting p;
+	struct fork_request other;
+	char again[320];
+	(void)state;
+	part(&p, "key");
+	assert_err(by(&p.w, 5), ERR_FORBIDDEN, fork_export(by(&p.w, 5), p.w.coop, p.offer.id, p.request.text, p.path, &p.report));
+	export(&p);
+	assert_ok(p.w.system, fork_request_make(p.w.system, &other));
+	snprintf(again, sizeof(again), "%s-2", p.path);
+	assert_err(p.w.system, ERR_STATE, fork_export(p.w.system, p.w.coop, p.offer.id, other.text, again, &p.report));
+	assert_ok(p.w.system, fork_export(p.w.system, p.w.coop, p.offer.id, p.request.text, again, &p.report));
+	assert_int_equal(p.report.items, 3);
+}
+
+static void a_request_is_signed_by_the_key_that_it_names(void **state)
+{
+	struct parting p;
+	struct fork_request read;
+	struct error e = { 0 };
+	(void)state;
+	part(&p, "request");
+	struct arena *a = p.w.system->arena;
+	assert_int_equal(fork_request_read(a, p.request.text, &read, &e), ERR_OK);
+	assert_true(uuid_eq(read.coop, p.request.coop));
+	char *text = (char *)str_copy(a, p.request.text).p;
+	char *sig = strstr(text, "\"sig\":\"");
+	assert_non_null(sig);
+	sig[10] = sig[10] == 'A' ? 'B' : 'A';
+	assert_int_equal(fork_request_read(a, str_make(text, p.request.text.n), &read, &e), ERR_INVALID);
+	assert_int_equal(fork_request_read(a, STR("{}"), &read, &e), ERR_INVALID);
+}
+
+static struct coop found(struct parting *p, int founder)
+{
+	struct coop fork, parent;
+	struct fork_report report;
+	struct call *c = by(&p->w, founder);
+	assert_ok(c, coop_read(c, p->w.coop, &parent));
+	struct fork_founding how = { .slug = STR("fork"), .parent = parent.key_name };
+	c->actor.kind = AUTH_SYSTEM;
+	assert_ok(c, fork_found(c, p->path, &how, &fork, &report));
+	assert_int_equal(report.items, 3);
+	return fork;
+}
+
+static void the_forks_log_begins_with_its_parents_leaves(void **state)
+{
+	struct parting p;
+	struct lineage_node *nodes;
+	struct sha256 *path, root;
+	size_t n, hashes;
+	int64_t size;
+	(void)state;
+	part(&p, "log");
+	export(&p);
+	struct coop fork = found(&p, 3);
+	assert_str(fork.key_name, str_z(p.w.system->arena, p.request.key_name));
+	assert_str(fork.name, "Alpine, without the lab");
+	struct call *c = by(&p.w, 3);
+	assert_ok(c, lineage_read(c, fork.id, &nodes, &n));
+	assert_int_equal(n, 2);
+	assert_int_equal(nodes[0].depth, 1);
+	assert_int_equal(nodes[0].size, p.report.leaves);
+	assert_ok(c, db_begin_in(c, fork.id, DB_READ));
+	assert_ok(c, ledger_head(c, fork.id, &size, &root));
+	assert_ok(c, ledger_prove_consistency(c, fork.id, nodes[0].size, size, &path, &hashes));
+	assert_ok(c, db_commit(c));
+	assert_true(size > nodes[0].size);
+	assert_true(lineage_prefix_ok(&nodes[0], size, root, path, hashes));
+	nodes[0].root.b[0] ^= 1;
+	assert_false(lineage_prefix_ok(&nodes[0], size, root, path, hashes));
+	assert_int_equal(fixture_int("SELECT count(*) FROM log_leaf f JOIN coop k ON k.id = f.coop_id AND k.slug = 'fork' JOIN lineage l ON l.coop_id = f.coop_id AND l.size = f.idx WHERE f.type = 'coop.forked'"), 1);
+	assert_int_equal(fixture_int("SELECT count(*) FROM log_leaf f JOIN coop k ON k.id = f.coop_id AND k.slug = 'fork' JOIN lineage l ON l.coop_id = f.coop_id AND f.idx < l.size "
+		"JOIN coop o ON o.slug = 'test' JOIN log_leaf g ON g.coop_id = o.id AND g.idx = f.idx AND g.entry = f.entry AND g.hash = f.hash AND g.at = f.at AND g.type = f.type"), (int)p.report.leaves);
+}
+
+static void what_was_moved_is_their_guests_and_their_words_came_along(void **state)
+{
+	struct parting p;
+	(void)state;
+	part(&p, "guests tar");
+	export(&p);
+	struct coop fork = found(&p, 3);
+	assert_int_equal(fork.members, 1);
+	assert_int_equal(fixture_int("SELECT count(*) FROM guest g JOIN coop k ON k.id = g.coop_id WHERE k.slug = 'fork'"), 2);
+	assert_int_equal(fixture_int("SELECT count(*) FROM contribution c JOIN coop k ON k.id = c.coop_id WHERE k.slug = 'fork'"), 3);
+	assert_int_equal(fixture_int("SELECT count(*) FROM contribution c JOIN coop k ON k.id = c.coop_id AND k.slug = 'fork' JOIN coop o ON o.slug = 'test' "
+		"JOIN contribution d ON d.coop_id = o.id AND d.id = c.id AND d.content_sha256 = c.content_sha256 AND d.licence = c.licence AND d.submitted_at = c.submitted_at AND d.kind = c.kind"), 3);
+	assert_int_equal(fixture_int("SELECT count(DISTINCT s.guest_id) FROM guest_statement s JOIN coop k ON k.id = s.coop_id AND k.slug = 'fork' WHERE s.effect = 'deny'"), 1);
+}
+
+static void a_claim_makes_a_guest_the_member_who_brings_it_once(void **state)
+{
+	struct parting p;
+	struct member m;
+	int64_t items;
+	(void)state;
+	part(&p, "claims");
+	export(&p);
+	struct coop fork = found(&p, 3);
+	assert_ok(by(&p.w, 4), member_join(by(&p.w, 4), fork.id, &m));
+	assert_ok(by(&p.w, 5), member_join(by(&p.w, 5), fork.id, &m));
+	assert_err(by(&p.w, 4), ERR_INVALID, fork_claim(by(&p.w, 4), fork.id, STR("abcd"), &items));
+	assert_err(by(&p.w, 4), ERR_NOT_FOUND, fork_claim(by(&p.w, 4), fork.id, STR("abcd-abcd-abcd-abcd-abcd-abcd"), &items));
+	assert_ok(by(&p.w, 4), fork_claim(by(&p.w, 4), fork.id, p.claim[1], &items));
+	assert_int_equal(items, 1);
+	assert_ok(by(&p.w, 4), fork_claim(by(&p.w, 4), fork.id, p.claim[1], &items));
+	assert_err(by(&p.w, 5), ERR_EXISTS, fork_claim(by(&p.w, 5), fork.id, p.claim[1], &items));
+	assert_int_equal(fixture_int("SELECT count(*) FROM guest WHERE linked_member IS NOT NULL"), 1);
+	assert_ok(by(&p.w, 4), member_leave(by(&p.w, 4), fork.id, &m));
+	assert_int_equal(fixture_int("SELECT count(*) FROM guest WHERE linked_member IS NOT NULL"), 0);
+}
+
+static void the_parent_shows_the_fork_once_the_fork_has_said_where_it_comes_from(void **state)
+{
+	struct parting p;
+	struct str lineage, ours;
+	struct lineage_node *nodes;
+	size_t n;
+	(void)state;
+	part(&p, "stands");
+	export(&p);
+	struct coop fork = found(&p, 3);
+	assert_ok(by(&p.w, 3), lineage_signed(by(&p.w, 3), fork.id, &lineage));
+	assert_ok(by(&p.w, 3), lineage_signed(by(&p.w, 3), p.w.coop, &ours));
+	assert_err(by(&p.w, 3), ERR_FORBIDDEN, fork_recognise(by(&p.w, 3), p.w.coop, p.offer.id, lineage, &p.offer));
+	assert_err(by(&p.w, 0), ERR_REFUSED, fork_recognise(by(&p.w, 0), p.w.coop, p.offer.id, ours, &p.offer));
+	assert_ok(by(&p.w, 0), fork_recognise(by(&p.w, 0), p.w.coop, p.offer.id, lineage, &p.offer));
+	assert_int_equal(p.offer.state, FORK_FOUNDED);
+	assert_ok(by(&p.w, 0), lineage_read(by(&p.w, 0), p.w.coop, &nodes, &n));
+	assert_int_equal(n, 2);
+	assert_int_equal(nodes[1].depth, -1);
+	assert_str(nodes[1].name, str_z(p.w.system->arena, fork.key_name));
+}
+
+static void an_export_that_was_touched_is_refused_and_nothing_is_founded(void **state)
+{
+	static const char *const files[] = { "fork.json", "fork.dsse.json", "charters.jsonl", "claims.jsonl", "items.tar" };
+	struct parting p;
+	struct fork_report report;
+	(void)state;
+	part(&p, "touched");
+	export(&p);
+	for (size_t i = 0; i < CH_LEN(files); i++) {
+		char path[400];
+		snprintf(path, sizeof(path), "%s/%s", p.path, files[i]);
+		FILE *f = fopen(path, "r+");
+		assert_non_null(f);
+		fseek(f, i == 4 ? 2000 : 20, SEEK_SET);
+		int was = fgetc(f);
+		fseek(f, -1, SEEK_CUR);
+		fputc(was ^ 1, f);
+		fclose(f);
+		assert_int_not_equal(fork_check(p.w.system, p.path, &report), ERR_OK);
+		error_clear(&p.w.system->error);
+		f = fopen(path, "r+");
+		fseek(f, i == 4 ? 2000 : 20, SEEK_SET);
+		fputc(was, f);
+		fclose(f);
+	}
+	assert_ok(p.w.system, fork_check(p.w.system, p.path, &report));
+	struct coop coop;
+	struct fork_founding how = { .slug = STR("fork"), .parent = STR("aaaaaaaaaaaaaaaa") };
+	assert_err(by(&p.w, 3), ERR_REFUSED, fork_found(by(&p.w, 3), p.path, &how, &coop, &report));
+	assert_int_equal(fixture_int("SELECT count(*) FROM coop"), 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -161,6 +389,14 @@ int main(void)
 		fixture_test(what_was_said_is_in_the_log_as_a_commitment_alone),
 		fixture_test(an_offer_is_asked_about_for_a_week_at_least_and_few_are_open_at_once),
 		fixture_test(a_coop_that_was_founded_has_only_itself_as_lineage),
+		fixture_test(only_what_was_said_yes_to_goes_along),
+		fixture_test(an_export_is_for_one_key_alone_and_only_admins_make_it),
+		fixture_test(a_request_is_signed_by_the_key_that_it_names),
+		fixture_test(an_export_that_was_touched_is_refused_and_nothing_is_founded),
+		fixture_test(the_forks_log_begins_with_its_parents_leaves),
+		fixture_test(what_was_moved_is_their_guests_and_their_words_came_along),
+		fixture_test(a_claim_makes_a_guest_the_member_who_brings_it_once),
+		fixture_test(the_parent_shows_the_fork_once_the_fork_has_said_where_it_comes_from),
 	};
 	return fixture_run(tests, CH_LEN(tests));
 }
