@@ -13,6 +13,7 @@
 #include "commonhold/db.h"
 #include "commonhold/fetch.h"
 #include "commonhold/fork.h"
+#include "commonhold/onward.h"
 #include "commonhold/delegation.h"
 #include "commonhold/erasure.h"
 #include "commonhold/holdings.h"
@@ -70,6 +71,7 @@ static const struct route *const route_tables[] = {
 	adapter_routes, adapter_page_routes,
 	peer_routes, agreement_routes, message_routes,
 	fork_routes, link_routes,
+	onward_routes,
 	NULL,
 };
 
@@ -89,6 +91,7 @@ static const struct job_kind *const job_tables[] = {
 	peer_jobs,
 	agreement_jobs, message_jobs,
 	fork_jobs,
+	onward_jobs,
 	motion_jobs,
 	checkup_jobs,
 	erasure_jobs,
@@ -241,6 +244,7 @@ enum err app_open(struct app **out, struct error *e)
 	instance_keys_use(a->keys);
 	ledger_use_host(host_of(config()->base_url));
 	ballot_use_subject(on_ballot);
+	onward_start();
 	TRY(open_database(a, e));
 	return migrate(a, e);
 }

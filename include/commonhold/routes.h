@@ -27,5 +27,6 @@ extern const struct route tombstone_page_routes[], mirror_page_routes[], agent_p
 extern const struct route adapter_routes[], adapter_page_routes[];
 extern const struct route holdings_routes[];
 extern const struct route fork_routes[], link_routes[], peer_routes[], agreement_routes[], message_routes[];
+extern const struct route onward_routes[];
 
 #endif

@@ -4,6 +4,7 @@
 #include "commonhold/ledger.h"
 #include "commonhold/link.h"
 #include "commonhold/log.h"
+#include "commonhold/onward.h"
 
 /* Messages between co-ops: saying something, and taking what is said. Carrying them is message_deliver.c's. */
 
@@ -34,6 +35,8 @@ static const struct { const char *type; enum err (*take)(struct call *c, struct 
 	{ "link.offered", link_take_offered },
 	{ "link.proved", link_take_proved },
 	{ "link.ended", link_take_ended },
+	{ "tombstones", onward_tombstones_take },
+	{ "receipt", onward_receipt_take },
 };
 
 /* ---- Saying ---- */
