@@ -28,7 +28,7 @@ SQL(holds_sent,
 SQL(holds_moved,
 	"SELECT o.id, o.fork_name, o.title, o.fork_url, v.items, "
 	"(SELECT count(*) FROM contribution c WHERE c.coop_id = $1 AND c.member_no = $3 AND c.submitted_at <= v.moved_at AND (c.word & " TOMBSTONED ") <> 0 "
-	" AND EXISTS (SELECT FROM tombstone t WHERE t.coop_id = c.coop_id AND t.contribution_id = c.id AND t.idx >= 0 AND t.t >= date_trunc('hour', v.moved_at))), "
+	" AND EXISTS (SELECT FROM tombstone t WHERE t.coop_id = c.coop_id AND t.contribution_id = c.id AND t.effective >= v.moved_at)), "
 	CONFIRMED("o.fork_name") ", v.moved_at, false "
 	"FROM fork_moved v JOIN fork_offer o ON o.coop_id = v.coop_id AND o.id = v.offer_id WHERE v.coop_id = $1 AND v.member_id = $2 AND o.state IN ('exported', 'founded') ORDER BY v.moved_at, o.id");
 SQL(holds_guest,

@@ -1,0 +1,262 @@
+/* Links: one person in two co-ops is known as one only after signing in at each, and then one no counts in both. And which co-op holds what of a person. */
+#include "guest_kit.h"
+#include "merge_world.h"
+
+#include "commonhold/bundle.h"
+#include "commonhold/guest.h"
+#include "commonhold/link.h"
+#include "commonhold/message.h"
+
+#include <stdio.h>
+
+/* Two co-ops that know each other; members 1 and 2 are in both. */
+struct two {
+	struct merge_world m;
+	struct uuid peer_there, peer_here; /* the other as the first knows it, and the first as the other does */
+};
+
+static void carry(void)
+{
+	static const struct job_kind *const tables[] = { message_jobs, NULL };
+	struct error e = { 0 };
+	int ran;
+	if (job_run_due(tables, &ran, &e) != ERR_OK)
+		fail_msg("jobs: %s", e.message);
+}
+
+static struct call *as(struct two *t, int member)
+{
+	return by(&t->m.w, member);
+}
+
+static struct uuid peer_of(struct two *t, struct uuid coop, struct str name)
+{
+	struct peer peer;
+	struct call *c = t->m.w.system;
+	assert_ok(c, db_begin_in(c, coop, DB_READ));
+	assert_ok(c, peer_by_name(c, coop, name, &peer));
+	assert_ok(c, db_commit(c));
+	c->coop = (struct uuid){ { 0 } };
+	return peer.id;
+}
+
+static void two_make(struct two *t)
+{
+	struct member m;
+	merge_world_make(&t->m, NULL);
+	for (int i = 1; i < 3; i++) {
+		enum err e = member_join(as(t, i), t->m.other, &m);
+		if (e != ERR_OK)
+			fail_msg("%s", as(t, i)->error.message);
+		if (m.state == POLICY_STANDING_APPLIED)
+			assert_ok(as(t, 0), member_admit(as(t, 0), t->m.other, m.id, true, STR("known"), &m));
+	}
+	t->peer_there = peer_of(t, t->m.w.coop, t->m.other_name);
+	t->peer_here = peer_of(t, t->m.other, t->m.name);
+}
+
+static struct link linked(struct two *t, int member)
+{
+	struct link given, brought;
+	struct str code;
+	assert_ok(as(t, member), link_offer(as(t, member), t->m.w.coop, t->peer_there, &given, &code));
+	code = str_copy(t->m.w.system->arena, code);
+	carry();
+	assert_ok(as(t, member), link_prove(as(t, member), t->m.other, t->peer_here, code, &brought));
+	carry();
+	return given;
+}
+
+static size_t standing(struct two *t, int member, struct uuid coop)
+{
+	struct link *links;
+	size_t n, found = 0;
+	assert_ok(as(t, member), link_list(as(t, member), coop, &links, &n));
+	for (size_t i = 0; i < n; i++)
+		found += links[i].state == LINK_STANDING;
+	return found;
+}
+
+static void a_link_stands_once_both_co_ops_have_seen_the_code(void **state)
+{
+	struct two t;
+	struct link given, brought;
+	struct str code;
+	(void)state;
+	two_make(&t);
+	assert_ok(as(&t, 1), link_offer(as(&t, 1), t.m.w.coop, t.peer_there, &given, &code));
+	assert_int_equal(code.n, LINK_CODE_TEXT);
+	code = str_copy(t.m.w.system->arena, code);
+	assert_err(as(&t, 1), ERR_REFUSED, link_prove(as(&t, 1), t.m.other, t.peer_here, code, &brought)); /* not told yet */
+	carry();
+	assert_int_equal(standing(&t, 1, t.m.w.coop), 0);
+	assert_ok(as(&t, 1), link_prove(as(&t, 1), t.m.other, t.peer_here, code, &brought));
+	assert_int_equal(brought.state, LINK_STANDING);
+	assert_int_equal(standing(&t, 1, t.m.w.coop), 0);
+	carry();
+	assert_int_equal(standing(&t, 1, t.m.w.coop), 1);
+	assert_int_equal(standing(&t, 1, t.m.other), 1);
+	assert_err(as(&t, 2), ERR_REFUSED, link_prove(as(&t, 2), t.m.other, t.peer_here, code, &brought)); /* used */
+}
+
+static void a_code_that_was_never_given_or_is_over_proves_nothing(void **state)
+{
+	struct two t;
+	struct link given, brought;
+	struct str code;
+	(void)state;
+	two_make(&t);
+	assert_err(as(&t, 1), ERR_INVALID, link_prove(as(&t, 1), t.m.other, t.peer_here, STR("what"), &brought));
+	assert_err(as(&t, 1), ERR_REFUSED, link_prove(as(&t, 1), t.m.other, t.peer_here, STR("abcd-abcd-abcd-abcd-abcd-abcd"), &brought));
+	assert_ok(as(&t, 1), link_offer(as(&t, 1), t.m.w.coop, t.peer_there, &given, &code));
+	code = str_copy(t.m.w.system->arena, code);
+	carry();
+	clock_set(clock_now() + LINK_CODE_LIFE + CLOCK_MINUTE);
+	assert_err(as(&t, 1), ERR_REFUSED, link_prove(as(&t, 1), t.m.other, t.peer_here, code, &brought));
+	for (int i = 0; i < LINKS_OPEN; i++)
+		assert_ok(as(&t, 1), link_offer(as(&t, 1), t.m.w.coop, t.peer_there, &given, &code));
+	assert_err(as(&t, 1), ERR_REFUSED, link_offer(as(&t, 1), t.m.w.coop, t.peer_there, &given, &code));
+}
+
+static void nobody_links_for_another_and_a_stranger_hears_of_nothing(void **state)
+{
+	struct two t;
+	struct link given;
+	struct str code;
+	(void)state;
+	two_make(&t);
+	assert_err(t.m.w.system, ERR_FORBIDDEN, link_offer(t.m.w.system, t.m.w.coop, t.peer_there, &given, &code));
+	fixture_sql("UPDATE peer SET state = 'seen'");
+	assert_err(as(&t, 1), ERR_REFUSED, link_offer(as(&t, 1), t.m.w.coop, t.peer_there, &given, &code));
+	assert_err(as(&t, 1), ERR_NOT_FOUND, link_offer(as(&t, 1), t.m.w.coop, uuid_new(), &given, &code));
+}
+
+/* What the other co-op calls a member of the first. */
+static void contributor_of(struct two *t, int member, uint8_t out[16])
+{
+	struct call *c = t->m.w.system;
+	assert_ok(c, db_begin_in(c, t->m.w.coop, DB_READ));
+	assert_ok(c, bundle_contributor(c, t->m.w.coop, t->m.w.id[member], out));
+	assert_ok(c, db_commit(c));
+	c->coop = (struct uuid){ { 0 } };
+}
+
+static struct guest guest_there(struct two *t, int member, const char *effect)
+{
+	struct call *c = t->m.w.system;
+	struct guest_source source = kit_source(c, t->m.other, str_z(c->arena, t->m.name));
+	struct guest_words words = kit_words(c, str_z(c->arena, t->m.name), 1, effect);
+	contributor_of(t, member, words.contributor);
+	struct guest guest = kit_put(c, t->m.other, &source, &words);
+	c->coop = (struct uuid){ { 0 } };
+	return guest;
+}
+
+static int64_t linked_guests(void)
+{
+	return fixture_int("SELECT count(*) FROM guest WHERE linked_member IS NOT NULL");
+}
+
+static void a_guest_is_the_member_from_the_proof_on_whichever_comes_first(void **state)
+{
+	struct two t;
+	(void)state;
+	two_make(&t);
+	guest_there(&t, 1, "allow");
+	assert_int_equal(linked_guests(), 0);
+	linked(&t, 1);
+	assert_int_equal(linked_guests(), 1);
+	linked(&t, 2);
+	assert_int_equal(linked_guests(), 1);
+	guest_there(&t, 2, "allow");
+	assert_int_equal(linked_guests(), 2);
+	assert_int_equal(fixture_int("SELECT count(*) FROM guest g JOIN membership m ON m.id = g.linked_member AND m.coop_id = g.coop_id JOIN membership h ON h.account_id = m.account_id AND h.coop_id <> m.coop_id"), 2);
+}
+
+static void either_end_ends_it_and_leaving_does_too(void **state)
+{
+	struct two t;
+	struct link *links, ended;
+	struct member m;
+	size_t n;
+	(void)state;
+	two_make(&t);
+	guest_there(&t, 1, "allow");
+	struct link given = linked(&t, 1);
+	assert_err(as(&t, 2), ERR_NOT_FOUND, link_end(as(&t, 2), t.m.w.coop, given.id, &ended));
+	assert_ok(as(&t, 1), link_end(as(&t, 1), t.m.w.coop, given.id, &ended));
+	assert_int_equal(ended.state, LINK_ENDED);
+	carry();
+	assert_int_equal(linked_guests(), 0);
+	assert_int_equal(standing(&t, 1, t.m.other), 0);
+	linked(&t, 1);
+	assert_int_equal(linked_guests(), 1);
+	assert_ok(as(&t, 1), link_list(as(&t, 1), t.m.other, &links, &n));
+	assert_true(n >= 2);
+	assert_ok(as(&t, 1), member_leave(as(&t, 1), t.m.other, &m));
+	assert_int_equal(linked_guests(), 0);
+	assert_int_equal(fixture_int("SELECT count(*) FROM link l JOIN membership m ON m.coop_id = l.coop_id AND m.id = l.member_id WHERE m.state = 'left' AND l.state = 'standing'"), 0);
+}
+
+static void one_account_there_is_one_member_here(void **state)
+{
+	struct two t;
+	struct link given, brought;
+	struct str code;
+	(void)state;
+	two_make(&t);
+	linked(&t, 1);
+	assert_ok(as(&t, 1), link_offer(as(&t, 1), t.m.w.coop, t.peer_there, &given, &code));
+	code = str_copy(t.m.w.system->arena, code);
+	carry();
+	assert_err(as(&t, 2), ERR_EXISTS, link_prove(as(&t, 2), t.m.other, t.peer_here, code, &brought));
+}
+
+static void members_see_which_co_op_holds_what_of_theirs(void **state)
+{
+	struct two t;
+	struct holds *holds;
+	size_t n;
+	(void)state;
+	two_make(&t);
+	world_contribute(&t.m.w, 1, "One of mine");
+	world_contribute(&t.m.w, 1, "Another of mine");
+	assert_ok(as(&t, 1), holds_mine(as(&t, 1), t.m.w.coop, &holds, &n));
+	assert_int_equal(n, 1);
+	assert_int_equal(holds[0].how, HOLDS_HOME);
+	assert_int_equal(holds[0].items, 2);
+	/* the first item went out under the agreement: bit 0 of segment 0 */
+	char sql[500];
+	snprintf(sql, sizeof(sql), "INSERT INTO bundle_flow (coop_id, agreement_id) SELECT coop_id, id FROM agreement ON CONFLICT DO NOTHING; "
+		"INSERT INTO bundle_sent (coop_id, agreement_id, no, ever, now) SELECT coop_id, id, 0, set_bit(decode(repeat('00', 512), 'hex'), 0, 1), decode(repeat('00', 512), 'hex') FROM agreement");
+	fixture_sql(sql);
+	assert_ok(as(&t, 1), holds_mine(as(&t, 1), t.m.w.coop, &holds, &n));
+	assert_int_equal(n, 2);
+	assert_int_equal(holds[1].how, HOLDS_SENT);
+	assert_int_equal(holds[1].items, 1);
+	assert_true(str_eq(holds[1].name, t.m.other_name));
+	assert_false(holds[1].ended);
+	assert_ok(as(&t, 2), holds_mine(as(&t, 2), t.m.w.coop, &holds, &n));
+	assert_int_equal(n, 1);
+	assert_int_equal(holds[0].items, 0);
+	guest_there(&t, 1, "allow");
+	linked(&t, 1);
+	assert_ok(as(&t, 1), holds_mine(as(&t, 1), t.m.other, &holds, &n));
+	assert_int_equal(n, 2);
+	assert_int_equal(holds[1].how, HOLDS_GUEST);
+	assert_true(str_eq(holds[1].name, t.m.name));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		fixture_test(a_link_stands_once_both_co_ops_have_seen_the_code),
+		fixture_test(a_code_that_was_never_given_or_is_over_proves_nothing),
+		fixture_test(nobody_links_for_another_and_a_stranger_hears_of_nothing),
+		fixture_test(a_guest_is_the_member_from_the_proof_on_whichever_comes_first),
+		fixture_test(either_end_ends_it_and_leaving_does_too),
+		fixture_test(one_account_there_is_one_member_here),
+		fixture_test(members_see_which_co_op_holds_what_of_theirs),
+	};
+	return fixture_run(tests, CH_LEN(tests));
+}
