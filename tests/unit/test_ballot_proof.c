@@ -237,6 +237,14 @@ static void three_counts_agree(struct crowd *k, struct uuid ballot)
 		if (b.members.undecided_by[i])
 			print_message(" %s %d", policy_via_name(i), b.members.undecided_by[i]);
 	print_message("\n");
+	/* The co-op changes its key: whoever pinned the one before is led to the new one by the chain in the proof; nobody else is. */
+	struct keychain chain;
+	uint8_t before[32], strange[32] = { 1 };
+	memcpy(before, coop.public_key, sizeof(before));
+	assert_ok(c, coop_key_rotate(c, k->w.coop, &chain));
+	write_bundle(k, ballot);
+	struct audit_result later = audit(a, before), by_name = audit(a, NULL), refused = audit(a, strange);
+	assert_true(later.ok && later.pinned && by_name.ok && !by_name.pinned && !refused.ok);
 	same_tally(b.members, sql.members);
 	same_tally(b.admins, sql.admins);
 	same_tally(b.members, r.members);

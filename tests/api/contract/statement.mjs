@@ -66,6 +66,13 @@ export default function (here) {
     };
     assert.equal(check(JSON.stringify(envelope)).status, 0);
     assert.match(check(JSON.stringify(envelope), "--key", key.toString("hex")).stdout, /The co-op whose key you gave says this/);
+    // The co-op changes its key: a statement of later is checked with the key of before, and not with somebody else's.
+    ok(201, await ada.post(`${coop}/keys`));
+    const later = ok(200, await bea.get(`${at}/statement`));
+    assert.ok(validate(JSON.parse(Buffer.from(later.payload, "base64"))), JSON.stringify(validate.errors));
+    const checked = check(JSON.stringify(later), "--key", key.toString("hex"));
+    assert.equal(checked.status, 0, checked.stdout + checked.stderr);
+    assert.equal(check(JSON.stringify(later), "--key", "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a").status, 1);
     const forged = (change) => {
       const other = structuredClone(said);
       change(other);
