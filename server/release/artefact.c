@@ -1,4 +1,5 @@
 #include "commonhold/file.h"
+#include "commonhold/origin.h"
 #include "commonhold/verify.h"
 
 #include "joint_internal.h"
@@ -128,7 +129,28 @@ static void write_gates(struct json_writer *w, struct artefact *a)
 	jw_end_array(w);
 }
 
-static void manifest_text(struct artefact *a, struct json_writer *w)
+/* Rows by the co-op that they come from, and all co-ops that they have an origin in. */
+struct homes { struct origin_names names; int64_t rows[ORIGIN_MAX + 1]; bool any[ORIGIN_MAX + 1]; };
+
+static enum err homes_count(struct artefact *a, struct homes *h)
+{
+	const struct decided *d = a->d;
+	*h = (struct homes){ .any = { true } };
+	TRY(origin_names_load(a->c, a->release->coop, &h->names));
+	for (size_t i = 0; i < d->n; i++) {
+		if (!outcome_is_in(d->outcomes[i]))
+			continue;
+		unsigned origin = d->more ? origin_of_more(d->more[i]) : 0;
+		h->rows[origin]++;
+		h->any[origin] = true;
+	}
+	for (size_t i = 0; d->guests && i < d->guests->n_origins; i++)
+		if (d->guests->origins[i].item < d->n && outcome_is_in(d->outcomes[d->guests->origins[i].item]))
+			h->any[d->guests->origins[i].origin] = true;
+	return ERR_OK;
+}
+
+static void manifest_text(struct artefact *a, const struct homes *homes, struct json_writer *w)
 {
 	struct arena *arena = a->d->arena;
 	const struct release *r = a->release;
@@ -142,14 +164,20 @@ static void manifest_text(struct artefact *a, struct json_writer *w)
 	write_hash(w, arena, "candidates_sha256", r->candidates_sha256);
 	jw_key(w, "coops");
 	jw_array(w);
-	jw_str(w, a->coop.key_name);
+	for (size_t i = 0; i <= ORIGIN_MAX; i++)
+		if (homes->any[i])
+			jw_str(w, homes->names.key_name[i]);
 	jw_end_array(w);
 	jw_key(w, "counts");
 	jw_object(w);
 	jw_key(w, "by_coop");
 	jw_object(w);
-	jw_key_str(w, a->coop.key_name);
-	jw_int(w, a->rows);
+	for (size_t i = 0; i <= ORIGIN_MAX; i++) {
+		if (i > 0 && homes->rows[i] == 0)
+			continue;
+		jw_key_str(w, homes->names.key_name[i]);
+		jw_int(w, homes->rows[i]);
+	}
 	jw_end_object(w);
 	write_counts(w, "by_kind", a->rows_by_kind, POLICY_KIND_COUNT, policy_kind_name);
 	write_counts(w, "by_licence", a->rows_by_licence, POLICY_LICENCE_COUNT, licence_spdx);
@@ -176,7 +204,7 @@ static void manifest_text(struct artefact *a, struct json_writer *w)
 	jw_key(w, "privacy");
 	jw_object(w);
 	jw_kint(w, "contributors", a->contributors);
-	jw_kint(w, "k", a->d->charter.k_contributors);
+	jw_kint(w, "k", a->d->spec.k_contributors);
 	jw_end_object(w);
 	if (a->base)
 		jw_kstr(w, "redacts", a->base->version);
@@ -210,10 +238,12 @@ enum err manifest_write(struct artefact *a, struct sha256 *manifest)
 {
 	struct buf b;
 	struct json_writer w;
+	struct homes *homes = ARENA_NEW(a->d->arena, struct homes);
+	TRY(homes_count(a, homes));
 	qsort(a->files, a->n_files, sizeof(*a->files), by_path);
 	buf_init(&b, LIMIT_MANIFEST);
 	jw_init(&w, &b);
-	manifest_text(a, &w);
+	manifest_text(a, homes, &w);
 	struct str text = buf_take(a->d->arena, &b);
 	if (!text.p)
 		return fail(a->c, ERR_TOO_LARGE, "The release has too many files for one manifest.");

@@ -101,8 +101,8 @@ static enum err next_version(struct call *c, const struct decided *d, const stru
 static bool too_little(const struct release *r, const struct release *base, const struct decided *d)
 {
 	if (base)
-		return decided_included(d) == 0 || d->report.contributors < d->charter.k_contributors;
-	return decided_included(d) == 0 || decided_included(d) * 2 < r->included || d->report.contributors < d->charter.k_contributors;
+		return decided_included(d) == 0 || d->report.contributors < d->spec.k_contributors;
+	return decided_included(d) == 0 || decided_included(d) * 2 < r->included || d->report.contributors < d->spec.k_contributors;
 }
 
 static instant publishing_instant(const struct release *r)

@@ -5,7 +5,8 @@
 /* Items that a statement is about, with what the engine needs of them, in order of id. */
 SQL(items_with_statements,
 	"SELECT c.id, c.item_no, c.member_no, c.kind FROM contribution c "
-	"WHERE c.coop_id = $1 AND c.id IN (SELECT item_id FROM statement WHERE coop_id = $1 AND item_id IS NOT NULL) ORDER BY c.id");
+	"WHERE c.coop_id = $1 AND c.id IN (SELECT item_id FROM statement WHERE coop_id = $1 AND item_id IS NOT NULL "
+	"UNION ALL SELECT item_id FROM guest_statement WHERE coop_id = $1 AND item_id IS NOT NULL) ORDER BY c.id");
 SQL(segments_clear, "DELETE FROM release_segment WHERE coop_id = $1 AND release_id = $2 AND stage = $3");
 SQL(segment_insert, "INSERT INTO release_segment (coop_id, release_id, stage, no, items, sets, codes) VALUES ($1, $2, $3, $4, $5, $6, $7)");
 SQL(reasons_clear, "DELETE FROM release_reason WHERE coop_id = $1 AND release_id = $2 AND stage = $3");
@@ -14,7 +15,8 @@ SQL(pool_size, "SELECT coalesce((SELECT next_item FROM pool_head WHERE coop_id =
 
 /* The positions of items named by statements. */
 struct positions {
-	const struct rows *rows; /* of items_with_statements */
+	const struct rows *rows;   /* of items_with_statements */
+	const struct decided *d;   /* whose origins have positions too */
 };
 
 static uint32_t position_of(void *arg, struct uuid item)
@@ -31,7 +33,7 @@ static uint32_t position_of(void *arg, struct uuid item)
 		else
 			high = middle;
 	}
-	return POLICY_NO_ITEM;
+	return guests_position(((const struct positions *)arg)->d, item);
 }
 
 static void *engine_alloc(void *arena, size_t size)
@@ -77,9 +79,10 @@ static enum err load_facts(struct call *c, const struct policy_item_fact *one, s
 {
 	struct rows *named = ARENA_NEW(c->arena, struct rows);
 	TRY(db_query(c, items_with_statements, named, A_UUID(d->coop)));
-	struct positions positions = { named };
+	TRY(guests_name_origins(c, d));
+	struct positions positions = { named, d };
 	TRY(coop_policy_facts(c, d->coop, position_of, &positions, &d->facts));
-	struct policy_item_fact *items = ARENA_ARRAY(d->arena, (size_t)named->n + 1, struct policy_item_fact);
+	struct policy_item_fact *items = ARENA_ARRAY(d->arena, (size_t)named->n + guests_facts_room(d) + 1, struct policy_item_fact);
 	bool among = one == NULL;
 	for (int i = 0; i < named->n; i++) {
 		items[i] = (struct policy_item_fact){ .item = (uint32_t)row_int(named, i, 1), .member = (uint32_t)row_int(named, i, 2), .kind = (uint8_t)row_int(named, i, 3),
@@ -91,6 +94,7 @@ static enum err load_facts(struct call *c, const struct policy_item_fact *one, s
 	}
 	d->facts.items = items;
 	d->facts.n_items = (size_t)named->n;
+	d->facts.n_items += guests_facts(d, items + d->facts.n_items);
 	if (!among)
 		items[d->facts.n_items++] = *one;
 	return ERR_OK;
@@ -141,6 +145,7 @@ static enum err prepare(struct call *c, struct uuid coop, const struct charter *
 	TRY(demand_oldest_words(c, coop, d->charter.version, &consent_words, &defaults_words));
 	if ((uint32_t)consent_words > d->spec.notice_min) /* what the charter widened stands there already */
 		d->spec.notice_min = (uint32_t)consent_words;
+	TRY(guests_load(c, d));
 	enum policy_status status = policy_compile(&d->spec, &d->mem, &d->program, &faults);
 	if (status != POLICY_OK)
 		return engine_failed(c, status, &faults);
@@ -244,9 +249,12 @@ static void keep_frozen(struct decided *d, const policy_reasons *frozen, size_t 
 static enum err decide(struct call *c, const policy_reasons *frozen, size_t n_frozen, bool identities, struct decided *d)
 {
 	TRY(scan_pool(c, d, identities));
+	guests_decide(d);
 	if (frozen)
 		keep_frozen(d, frozen, n_frozen);
 	struct policy_set set = { .words = d->words, .members = d->members, .ids = (const uint8_t (*)[16])d->ids, .n = d->n, .n_members = d->facts.n_members };
+	if (!guests_set(d, &set))
+		return engine_failed(c, POLICY_NO_MEMORY, NULL);
 	struct arena_mark mark = arena_mark(d->arena);
 	enum policy_status status = policy_apply_set_rules(d->program, &set, d->reasons, d->outcomes, &d->mem, &d->report);
 	arena_rewind(d->arena, mark);
@@ -296,6 +304,7 @@ struct sha256 decided_digest(const struct decided *d)
 		}
 	}
 	hasher_add(h, batch, n * sizeof(batch[0]));
+	guests_digest(d, h);
 	return hasher_end(h);
 }
 

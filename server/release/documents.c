@@ -373,7 +373,7 @@ static void report_facts(struct artefact *a, struct json_writer *w)
 	jw_end_array(w);
 	jw_key(w, "privacy");
 	jw_object(w);
-	jw_kint(w, "k", a->d->charter.k_contributors);
+	jw_kint(w, "k", a->d->spec.k_contributors);
 	jw_kint(w, "contributors", a->contributors);
 	jw_end_object(w);
 	jw_end_object(w);

@@ -108,8 +108,7 @@ struct sifting {
 	struct base *b;
 	const struct base_shard *from;
 	struct gz_writer *out;      /* NULL when nothing stays */
-	struct str tail;            /* what follows the rid in every line */
-	struct str rid_prefix;
+	struct str own;             /* key name of the co-op */
 	struct merkle_builder rids;
 	struct shard_input input;
 	int64_t line;               /* number of the next one */
@@ -117,15 +116,33 @@ struct sifting {
 	bool any_gone;
 };
 
-/* The rid near the end of a row: members are in canonical order, and "source_coop" is the last. */
-static bool row_id(const struct sifting *s, struct str line, struct str *rid, struct uuid *id)
+#define KEY_NAME 16                       /* characters of a co-op's name */
+#define RID_TEXT (3 + KEY_NAME + 1 + UUID_TEXT)
+#define BEFORE_SOURCE "\",\"source_coop\":\""
+
+/* The rid near the end of a row: members are in canonical order, and "source_coop", the home that the rid names too, is the last. */
+static bool row_id(struct str line, struct str *rid, struct uuid *id)
 {
-	size_t n = s->rid_prefix.n + UUID_TEXT, behind = n + s->tail.n;
+	const size_t source = KEY_NAME + 2, behind = RID_TEXT + sizeof(BEFORE_SOURCE) - 1 + source;
 	struct str coop;
-	if (line.n < behind + 7 || !str_eq(str_sub(line, line.n - s->tail.n, s->tail.n), s->tail) || !str_eq(str_sub(line, line.n - behind - 7, 7), STR("\"rid\":\"")))
+	if (line.n < behind + 7 || !str_eq(str_sub(line, line.n - behind - 7, 7), STR("\"rid\":\"")) || !str_eq(str_sub(line, line.n - 2, 2), STR("\"}"))
+		|| !str_eq(str_sub(line, line.n - source - sizeof(BEFORE_SOURCE) + 1, sizeof(BEFORE_SOURCE) - 1), STR(BEFORE_SOURCE)))
 		return false;
-	*rid = str_sub(line, line.n - behind, n);
-	return rid_parse(*rid, &coop, id);
+	*rid = str_sub(line, line.n - behind, RID_TEXT);
+	return rid_parse(*rid, &coop, id) && str_eq(coop, str_sub(line, line.n - source, KEY_NAME));
+}
+
+/* The member "origins" of a row, which stands before its rid; empty where it is just the co-op's own. None of its texts has a bracket. */
+static struct str row_origins(struct str own, struct str line, struct str rid)
+{
+	size_t end = (size_t)(rid.p - line.p) - 8, start = end;
+	while (start > 0 && line.p[start] != '[')
+		start--;
+	struct str origins = str_sub(line, start, end - start);
+	size_t n = 0;
+	for (size_t i = 0; i < origins.n; i++)
+		n += origins.p[i] == '{';
+	return n == 1 && str_eq(str_sub(rid, 3, KEY_NAME), own) ? STR_NONE : origins;
 }
 
 /* The JSON of the attribution, the first member of a row: null or a string. */
@@ -158,7 +175,7 @@ static bool line_stays(struct sifting *s, struct str line, struct str rid, uint3
 	struct str name = row_attribution(line);
 	if (!name.p || name.n > 8192)
 		return false;
-	shard_input_add(&s->input, d->ids[item], d->hashes[item], name);
+	shard_input_add_row(&s->input, d->arena, d->ids[item], d->hashes[item], name, row_origins(s->own, line, rid));
 	merkle_add(&s->rids, merkle_leaf(rid));
 	gz_writer_add(s->out, line.p, line.n);
 	gz_writer_add(s->out, "\n", 1);
@@ -172,7 +189,7 @@ static bool sift_line(void *arg, struct str line)
 	const struct base_shard *from = s->from;
 	struct str rid;
 	struct uuid id;
-	if (!row_id(s, line, &rid, &id))
+	if (!row_id(line, &rid, &id))
 		return false;
 	bool ok = true;
 	if (s->kept < from->n && memcmp(s->b->a->d->ids[from->items[s->kept]], id.b, 16) == 0)
@@ -271,8 +288,7 @@ static enum err shard_rewrite(struct base *b, const struct base_shard *from)
 	struct call *c = a->c;
 	struct gz_result result;
 	size_t mark = b->patch.n;
-	struct sifting s = { .b = b, .from = from, .rid_prefix = str_fmt(a->d->arena, "dc:%.*s:", STR_ARG(a->coop.key_name)),
-		.tail = str_fmt(a->d->arena, "\",\"source_coop\":\"%.*s\"}", STR_ARG(a->coop.key_name)) };
+	struct sifting s = { .b = b, .from = from, .own = a->coop.key_name };
 	if (from->n == 0) {
 		TRY(sift(&s));
 		patch_line(b, from, NULL, patch_cut(b, mark));

@@ -28,6 +28,27 @@ CH_CHECK enum err release_tell(struct call *c, struct uuid coop, struct uuid rel
 
 /* ---- decide.c: the policy engine over a whole pool ---- */
 
+/* An origin of a row (origin.h), as deciding needs it. */
+struct decided_origin {
+	uint32_t item;         /* of the row */
+	uint32_t member;       /* guest */
+	uint8_t origin, licence;
+	uint8_t id[16];
+	uint64_t word, more;
+};
+/* What decisions hold to besides, where the co-op has guests (decide_guests.c). */
+struct decided_guests {
+	const struct guest_limits *limits;  /* by number */
+	size_t n_limits;                    /* numbers there are */
+	struct str access;                  /* widest that the agreements allow */
+	struct decided_origin *origins;     /* by item */
+	size_t n_origins;
+	struct rows *named;                 /* origins that statements are about */
+	uint32_t *person_of;                /* by number: whom they count as; NULL: nobody is two */
+	uint32_t *next_of_person;           /* by number: the same person's next number, in a ring */
+};
+#define ORIGIN_POSITIONS UINT32_C(0x80000000) /* origins' positions towards the engine begin here: behind all items */
+
 /* The pool in columns, with the decision on each item. Position is item number. Memory of the call's arena, through defers. */
 struct decided {
 	struct uuid coop;
@@ -51,7 +72,27 @@ struct decided {
 	struct arena *arena;               /* all of this, freed with the call or by decided_release */
 	struct arena **slot;               /* where the call's defer finds it */
 	struct policy_mem mem;             /* the same for the engine */
+	struct decided_guests *guests;     /* NULL: the co-op never had any */
 };
+/* decide_guests.c. Loading sets d->guests and makes the specification's k the stricter; before compiling. Inside. */
+CH_CHECK enum err guests_load(struct call *c, struct decided *d);
+CH_CHECK enum err guests_name_origins(struct call *c, struct decided *d);
+/* The position of an origin that a statement is about; POLICY_NO_ITEM: none. And their facts for the engine, at most so many. */
+uint32_t guests_position(const struct decided *d, struct uuid id);
+size_t guests_facts_room(const struct decided *d);
+size_t guests_facts(const struct decided *d, struct policy_item_fact *out);
+/* The origins of a row. NULL and 0: none. */
+const struct decided_origin *guests_origins_of(const struct decided *d, size_t item, size_t *n);
+/* Reasons besides the engine's: of a row for its contributor, and of one of its origins for that one's. */
+policy_reasons guests_row_reasons(const struct decided *d, uint64_t word, uint32_t member);
+policy_reasons guests_origin_reasons(const struct decided *d, const struct decided_origin *o, uint64_t row_word);
+/* Adds them for all rows. */
+void guests_decide(struct decided *d);
+/* What the set rules look at; false: no memory. */
+bool guests_set(struct decided *d, struct policy_set *set);
+struct hasher;
+/* Adds the origins of rows that are in to the digest of the candidates; nothing without any. */
+void guests_digest(const struct decided *d, struct hasher *h);
 
 /* What a release is decided by: the charter's words as the engine's specification. `id` and seed make cap orders and target scopes; both instants as in policy.h. */
 void release_spec(const struct charter *charter, const struct release *r, instant cutoff, instant at, struct policy_spec *out);
@@ -159,6 +200,8 @@ struct shard_input {
 };
 void shard_input_begin(struct artefact *a, struct shard_input *in, const struct shard_key *key);
 void shard_input_add(struct shard_input *in, const uint8_t id[16], const uint8_t hash[32], struct str attribution);
+/* The same for a row with its member "origins", where that is not just its own (else empty). */
+void shard_input_add_row(struct shard_input *in, struct arena *a, const uint8_t id[16], const uint8_t hash[32], struct str attribution, struct str origins);
 struct sha256 shard_input_end(struct shard_input *in);
 
 /* ---- patch.c: a release from an earlier one, by leaving out ---- */

@@ -1,5 +1,7 @@
 #include "commonhold/gzip.h"
+#include "commonhold/guest.h"
 #include "commonhold/keyring.h"
+#include "commonhold/origin.h"
 
 #include "release_internal.h"
 
@@ -19,6 +21,7 @@ void shards_aim_at(size_t rows)
 }
 
 SQL(member_names, "SELECT number, id, attribution, pseudonym, public_name FROM membership WHERE coop_id = $1 ORDER BY number");
+SQL(guest_names, "SELECT number, id, name, contributor, home FROM guest WHERE coop_id = $1 ORDER BY number");
 SQL(shard_known,
 	"SELECT f.release_id, f.path, f.size, f.sha256, f.raw_size, f.raw_sha256, f.rows, f.rids_root FROM release_file f JOIN release r USING (coop_id) "
 	"WHERE f.coop_id = $1 AND f.input_sha256 = $2 AND r.id = f.release_id AND r.state IN ('published', 'superseded') LIMIT 1");
@@ -29,6 +32,7 @@ struct people {
 	struct seal_key *keys;
 	bool *has_key;
 	size_t n;
+	struct origin_names origins; /* of foreign rows */
 };
 
 static struct str json_string(struct arena *a, struct str s)
@@ -41,6 +45,55 @@ static struct str json_string(struct arena *a, struct str s)
 	struct str text = str_copy(a, buf_str(&b));
 	buf_release(&b);
 	return text;
+}
+
+/* What is said of a guest: at most what the agreement allows. A name that they gave, else one that is made of their pseudonym and leads to nobody. */
+static struct str guest_name(struct arena *a, const struct guest_limits *limits, const struct rows *r, int row)
+{
+	if (limits->attribution == 0)
+		return STR_NONE;
+	if (limits->attribution == 2 && !row_null(r, row, 2))
+		return row_str(r, row, 2);
+	struct str home = row_str(r, row, 4);
+	struct sha256 h = sha256(str_fmt(a, "%.*s %.*s", STR_ARG(home), STR_ARG(str_hex(a, row_bytes(r, row, 3).p, row_bytes(r, row, 3).n))));
+	return str_fmt(a, "guest-%.*s", STR_ARG(str_hex(a, h.b, 5)));
+}
+
+/* Those who are guests. */
+static enum err guests_named(struct artefact *a, struct people *p, const bool *wanted, struct uuid *ids, size_t *numbers, size_t *n)
+{
+	const struct decided_guests *g = a->d->guests;
+	struct rows r;
+	TRY(origin_names_load(a->c, a->release->coop, &p->origins));
+	if (!g)
+		return ERR_OK;
+	TRY(db_query(a->c, guest_names, &r, A_UUID(a->release->coop)));
+	for (int i = 0; i < r.n; i++) {
+		size_t number = (size_t)row_int(&r, i, 0);
+		if (number >= p->n || number >= g->n_limits || !wanted[number])
+			continue;
+		p->attribution[number] = json_string(a->d->arena, guest_name(a->d->arena, &g->limits[number], &r, i));
+		numbers[*n] = number;
+		ids[(*n)++] = row_uuid(&r, i, 1);
+	}
+	return ERR_OK;
+}
+
+/* How many people these are: whoever is a guest and a member is one. */
+static int64_t people_count(const struct artefact *a, const size_t *numbers, size_t n)
+{
+	const struct decided_guests *g = a->d->guests;
+	if (!g || !g->person_of)
+		return (int64_t)n;
+	bool *seen = ARENA_ARRAY(a->d->arena, g->n_limits, bool);
+	int64_t people = 0;
+	for (size_t i = 0; i < n; i++) {
+		uint32_t person = numbers[i] < g->n_limits ? g->person_of[numbers[i]] : 0;
+		people += numbers[i] >= g->n_limits || !seen[person];
+		if (numbers[i] < g->n_limits)
+			seen[person] = true;
+	}
+	return people;
 }
 
 static enum err people_load(struct artefact *a, struct people *p)
@@ -69,6 +122,7 @@ static enum err people_load(struct artefact *a, struct people *p)
 		numbers[n] = number;
 		ids[n++] = row_uuid(&r, i, 1);
 	}
+	TRY(guests_named(a, p, wanted, ids, numbers, &n));
 	struct seal_key *keys = ARENA_ARRAY(arena, n, struct seal_key);
 	bool *present = ARENA_ARRAY(arena, n, bool);
 	TRY(keyring_get(c, a->release->coop, ids, n, keys, present));
@@ -77,7 +131,7 @@ static enum err people_load(struct artefact *a, struct people *p)
 		p->has_key[numbers[i]] = present[i];
 	}
 	secret_wipe(keys, n * sizeof(*keys));
-	a->contributors = (int64_t)n;
+	a->contributors = people_count(a, numbers, n);
 	return ERR_OK;
 }
 
@@ -212,10 +266,54 @@ void shard_input_add(struct shard_input *in, const uint8_t id[16], const uint8_t
 	in->held += 49 + attribution.n;
 }
 
+void shard_input_add_row(struct shard_input *in, struct arena *a, const uint8_t id[16], const uint8_t hash[32], struct str attribution, struct str origins)
+{
+	if (!origins.n) {
+		shard_input_add(in, id, hash, attribution);
+		return;
+	}
+	struct arena_mark mark = arena_mark(a);
+	struct str digest = sha256_hex(a, sha256(origins));
+	shard_input_add(in, id, hash, str_fmt(a, "%.*s origins %.*s", STR_ARG(attribution), STR_ARG(digest)));
+	arena_rewind(a, mark);
+}
+
 struct sha256 shard_input_end(struct shard_input *in)
 {
 	hasher_add(in->hasher, in->block, in->held);
 	return hasher_end(in->hasher);
+}
+
+static unsigned origin_of(const struct decided *d, uint32_t at)
+{
+	return d->more ? origin_of_more(d->more[at]) : 0;
+}
+
+static void origin_add(struct buf *b, const struct people *people, unsigned origin, unsigned licence, const uint8_t id[16])
+{
+	char text[UUID_TEXT];
+	struct uuid u;
+	memcpy(u.b, id, 16);
+	uuid_write(u, text);
+	buf_addf(b, "{\"coop\":\"%.*s\",\"licence\":\"%s\",\"rid\":\"dc:%.*s:%.*s\"}", STR_ARG(people->origins.key_name[origin]), licence_spdx(licence),
+		STR_ARG(people->origins.key_name[origin]), UUID_TEXT, text);
+}
+
+/* The member "origins" of a row that comes from elsewhere, or has others than its own; empty for any other, whose text is made without. */
+static void row_origins(struct buf *b, const struct decided *d, const struct people *people, unsigned licence, uint32_t at)
+{
+	size_t n;
+	const struct decided_origin *o = guests_origins_of(d, at, &n);
+	buf_clear(b);
+	if (n == 0 && origin_of(d, at) == 0)
+		return;
+	buf_add_byte(b, '[');
+	origin_add(b, people, origin_of(d, at), licence, d->ids[at]);
+	for (size_t i = 0; i < n; i++) {
+		buf_add_byte(b, ',');
+		origin_add(b, people, o[i].origin, o[i].licence, o[i].id);
+	}
+	buf_add_byte(b, ']');
 }
 
 static struct sha256 shard_input(struct artefact *a, const struct people *people, const struct shard_key *key, const uint32_t *items, size_t n)
@@ -223,10 +321,15 @@ static struct sha256 shard_input(struct artefact *a, const struct people *people
 	const struct decided *d = a->d;
 	struct arena_mark mark = arena_mark(d->arena);
 	struct shard_input in;
+	struct buf origins;
+	buf_init(&origins, LIMIT_BODY_SMALL);
 	shard_input_begin(a, &in, key);
-	for (size_t i = 0; i < n; i++)
-		shard_input_add(&in, d->ids[items[i]], d->hashes[items[i]], people->attribution[d->members[items[i]]]);
+	for (size_t i = 0; i < n; i++) {
+		row_origins(&origins, d, people, key->licence, items[i]);
+		shard_input_add_row(&in, d->arena, d->ids[items[i]], d->hashes[items[i]], people->attribution[d->members[items[i]]], buf_str(&origins));
+	}
 	struct sha256 out = shard_input_end(&in);
+	buf_release(&origins);
 	arena_rewind(d->arena, mark);
 	return out;
 }
@@ -282,9 +385,10 @@ struct pouring {
 	struct merkle_builder rids;
 	struct buf plain;           /* one content, opened */
 	struct buf line;            /* one row */
+	struct buf origins;         /* its origins, where there are more than its own */
 	struct str before_lang;     /* the constant parts of a row */
 	struct str after_lang;
-	struct str rid_prefix;
+	struct str own_origin;
 };
 
 /* A row is put together from its sorted members around the stored bytes: nothing is parsed. */
@@ -299,19 +403,29 @@ static void row_text(struct pouring *p, const struct decided *d, uint32_t at, st
 	buf_add_str(b, p->before_lang);
 	buf_add_str(b, lang);
 	buf_add_str(b, p->after_lang);
-	buf_add_str(b, rid);
-	buf_add_z(b, "\"}],\"rid\":\"");
+	if (p->origins.n) {
+		buf_add_str(b, buf_str(&p->origins));
+		buf_add_z(b, ",\"rid\":\"");
+	} else {
+		buf_add_str(b, p->own_origin);
+		buf_add_str(b, rid);
+		buf_add_z(b, "\"}],\"rid\":\"");
+	}
 	buf_add_str(b, rid);
 	buf_add_z(b, "\",\"source_coop\":\"");
-	buf_add_str(b, p->a->coop.key_name);
+	buf_add_str(b, p->people->origins.key_name[origin_of(d, at)]);
 	buf_add_z(b, "\"}\n");
 }
 
-static struct str rid_text(struct pouring *p, const uint8_t id[16], char out[64])
+static struct str rid_text(const struct people *people, unsigned origin, const uint8_t id[16], char out[64])
 {
 	static const char digits[] = "0123456789abcdef";
-	size_t n = p->rid_prefix.n;
-	memcpy(out, p->rid_prefix.p, n);
+	struct str name = people->origins.key_name[origin];
+	size_t n = 3;
+	memcpy(out, "dc:", 3);
+	for (size_t i = 0; i < name.n && i < 16; i++)
+		out[n++] = name.p[i];
+	out[n++] = ':';
 	for (size_t i = 0; i < 16; i++) {
 		if (i == 4 || i == 6 || i == 8 || i == 10)
 			out[n++] = '-';
@@ -339,9 +453,12 @@ static enum err pour_row(struct pouring *p, uint32_t at, struct str lang, struct
 	struct sha256 h = sha256(buf_str(&p->plain));
 	if (memcmp(h.b, d->hashes[at], 32) != 0)
 		return fail(a->c, ERR_CORRUPT, "A contribution's content does not match its hash.");
-	struct str rid = rid_text(p, d->ids[at], rid_bytes);
+	if (!p->people->origins.key_name[origin_of(d, at)].p)
+		return fail(a->c, ERR_CORRUPT, "A contribution comes from a co-op that is not known.");
+	struct str rid = rid_text(p->people, origin_of(d, at), d->ids[at], rid_bytes);
+	row_origins(&p->origins, d, p->people, p->key->licence, at);
 	row_text(p, d, at, lang, rid);
-	if (p->line.failed)
+	if (p->line.failed || p->origins.failed)
 		return fail(a->c, ERR_TOO_LARGE, "A row is larger than a row may be.");
 	merkle_add(&p->rids, merkle_leaf(rid));
 	gz_writer_add(p->out, p->line.p, p->line.n);
@@ -363,8 +480,8 @@ static void pouring_texts(struct pouring *p)
 	const char *licence = licence_spdx(p->key->licence);
 	struct str month = month_text(arena, p->key->month);
 	p->before_lang = str_fmt(arena, ",\"created_month\":\"%.*s\",\"kind\":\"%s\",\"lang\":\"", STR_ARG(month), policy_kind_name(p->key->kind));
-	p->after_lang = str_fmt(arena, "\",\"licence\":\"%s\",\"origins\":[{\"coop\":\"%.*s\",\"licence\":\"%s\",\"rid\":\"", licence, STR_ARG(p->a->coop.key_name), licence);
-	p->rid_prefix = str_fmt(arena, "dc:%.*s:", STR_ARG(p->a->coop.key_name));
+	p->after_lang = str_fmt(arena, "\",\"licence\":\"%s\",\"origins\":", licence);
+	p->own_origin = str_fmt(arena, "[{\"coop\":\"%.*s\",\"licence\":\"%s\",\"rid\":\"", STR_ARG(p->a->coop.key_name), licence);
 }
 
 static enum err shard_pour(struct pouring *p, struct file_entry *f, const uint8_t first[16], const uint8_t last[16])
@@ -376,10 +493,12 @@ static enum err shard_pour(struct pouring *p, struct file_entry *f, const uint8_
 	TRY(gz_writer_open(&p->out, path.p, SHARD_LEVEL, 0, &c->error));
 	buf_init(&p->plain, LIMIT_BODY_ITEM);
 	buf_init(&p->line, LIMIT_BODY_ITEM + LIMIT_BODY_SMALL);
+	buf_init(&p->origins, LIMIT_BODY_SMALL);
 	enum err e = pool_scan_content(c, a->release->coop, a->d->shards[p->items[0]], first, last, pour, p);
 	secret_wipe(p->plain.p, p->plain.p ? p->plain.cap : 0);
 	buf_release(&p->plain);
 	buf_release(&p->line);
+	buf_release(&p->origins);
 	if (e == ERR_OK && p->at != p->n)
 		e = fail(c, ERR_CORRUPT, "The content of a contribution is missing.");
 	if (e != ERR_OK) {

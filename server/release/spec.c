@@ -88,7 +88,7 @@ struct str release_spec_json(struct arena *a, const struct charter *charter, ins
 	bool lots = d && d->spec.n_toggles && controls_json(&w, a, d);
 	jw_kstr(&w, "cutoff", clock_format(a, cutoff));
 	jw_kz(&w, "engine", POLICY_ENGINE);
-	jw_kint(&w, "k_contributors", charter->k_contributors);
+	jw_kint(&w, "k_contributors", d ? d->spec.k_contributors : charter->k_contributors);
 	jw_knames(&w, "kinds", charter->kinds, POLICY_KIND_COUNT, policy_kind_name);
 	if (lots)
 		jw_kstr(&w, "lots_seed", str_hex(a, d->spec.seed, 32));

@@ -40,8 +40,7 @@ struct reading {
 	jmp_buf no_memory;
 	struct buf canonical;
 	struct merkle_builder rids;
-	char last_rid[64];       /* of the row before */
-	size_t last_n;
+	struct uuid last_id;     /* of the row before */
 	int64_t rows;
 	int64_t raw_size;
 	struct hasher *raw, *file;
@@ -89,6 +88,8 @@ static bool origins_sound(const struct json *origins, struct str rid)
 		struct uuid id;
 		if (!from.p || !rid_parse(from, &coop, &id) || !json_member_text(origin, "coop").p || !json_member_text(origin, "licence").p)
 			return false;
+		if (!str_eq(json_member_text(origin, "coop"), coop))
+			return false;
 		own = own || str_eq(from, rid);
 	}
 	return own;
@@ -119,12 +120,12 @@ static bool row_rid(struct reading *r, struct str rid)
 {
 	struct str coop;
 	struct uuid id;
-	if (!rid.p || rid.n >= sizeof(r->last_rid) || !rid_parse(rid, &coop, &id))
+	if (!rid.p || !rid_parse(rid, &coop, &id))
 		return row_bad(r, "it has no rid");
-	if (r->rows > 1 && str_cmp(str_make(r->last_rid, r->last_n), rid) >= 0)
+	/* By the id itself, whichever home it is of: rows of several homes stand side by side. */
+	if (r->rows > 1 && uuid_cmp(r->last_id, id) >= 0)
 		return row_bad(r, "its rid does not come after the one before");
-	memcpy(r->last_rid, rid.p, rid.n);
-	r->last_n = rid.n;
+	r->last_id = id;
 	struct sha256 leaf = merkle_leaf(rid);
 	merkle_add(&r->rids, leaf);
 	if (rid_set_has(&r->v->tombstoned, leaf))
