@@ -36,6 +36,7 @@ int import_main(int argc, char **argv);
 int fork_main(int argc, char **argv);
 int bounce_main(int argc, char **argv);
 int key_main(int argc, char **argv);
+int message_main(int argc, char **argv);
 int release_main(int argc, char **argv);
 int account_main(int argc, char **argv);
 int explain_main(int argc, char **argv);

@@ -19,6 +19,7 @@ static const struct command {
 	{ "fork", fork_main, "take the items of those who say yes to an instance of their own" },
 	{ "release", release_main, "schedule and list a co-op's releases, run what is due" },
 	{ "key", key_main, "show the keys of the instance and its co-ops, or change to a new one" },
+	{ "message", message_main, "carry messages between co-ops as files" },
 	{ "mirror", mirror_main, "keep a copy of a co-op's releases in step" },
 	{ "verify", verify_main, "check a downloaded release, offline" },
 	{ "audit", audit_main, "recount a ballot from its bundle, offline" },
