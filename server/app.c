@@ -22,6 +22,7 @@
 #include "commonhold/ledger.h"
 #include "commonhold/log.h"
 #include "commonhold/message.h"
+#include "commonhold/merge.h"
 #include "commonhold/mirror.h"
 #include "commonhold/motion.h"
 #include "commonhold/notify.h"
@@ -69,7 +70,7 @@ static const struct route *const route_tables[] = {
 	erasure_routes, erasure_page_routes, erasure_ask_page_routes, erasure_admin_page_routes, erasure_statement_routes,
 	tombstone_page_routes, mirror_page_routes, agent_page_routes, account_deletion_page_routes, holdings_page_routes,
 	adapter_routes, adapter_page_routes,
-	peer_routes, agreement_routes, message_routes,
+	peer_routes, agreement_routes, message_routes, merge_routes,
 	fork_routes, link_routes,
 	onward_routes,
 	NULL,
@@ -89,7 +90,7 @@ static const struct job_kind *const job_tables[] = {
 	access_jobs,
 	holdings_jobs,
 	peer_jobs,
-	agreement_jobs, message_jobs,
+	agreement_jobs, message_jobs, merge_jobs,
 	fork_jobs,
 	onward_jobs,
 	motion_jobs,

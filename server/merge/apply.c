@@ -264,7 +264,6 @@ static enum err applied_note(struct applying *a)
 {
 	struct call *c = a->call;
 	const struct bundle *b = a->bundle;
-	TRY(guest_source_heard(c, a->coop, a->agreement.id, b->as_of + a->agreement.terms.freshness));
 	TRY(bundle_note_taken(c, a->coop, a->bundle));
 	TRY(db_queue(c, applied_insert, A_UUID(a->coop), A_UUID(b->agreement_id), A_I64(b->seq), A_BYTES(str_make(b->digest.b, 32)), A_STR(b->from),
 		A_STR(merge_report_json(c->arena, &a->report))));

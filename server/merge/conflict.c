@@ -224,8 +224,8 @@ enum err merge_conflict_decide(struct call *c, struct uuid coop, struct uuid id,
 		return fail(c, ERR_STATE, "This was decided already.");
 	if (!may_be_decided(out->kind, decision))
 		return fail_field(c, "/decision", "This can be decided as: %s.", kinds[out->kind].decisions);
-	TRY(carry_out(c, coop, out, decision));
 	TRY(db_queue(c, conflict_decide, A_UUID(coop), A_UUID(id), A_STR(decision), A_STR(reason), A_UUID_OR_NULL(c->actor.account)));
+	TRY(carry_out(c, coop, out, decision));
 	TRY(decided_leaf(c, coop, out, decision));
 	TRY(db_commit(c));
 	out->decision = decision;

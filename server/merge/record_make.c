@@ -3,46 +3,12 @@
 
 #include "commonhold/contribution.h"
 
-#define MEMBERS_MAX 24 /* of a submission made from a record */
-
-/* A submission put together from parts of parsed trees: the nodes are copied, and what hangs below them hangs below the copies from then on, so that walks through it end there. */
-struct assembled { struct json root, member[MEMBERS_MAX]; size_t n; };
-
-static void assemble(struct assembled *s, struct str key, const struct json *value)
+/* The record as somebody here would submit it. Its facts follow as they are: one that is called like what stands before them is two members of a name, and no JSON. */
+static struct str submission_of(struct arena *scratch, const struct bundle_record *r)
 {
-	if (!value || s->n == MEMBERS_MAX)
-		return;
-	struct json *m = &s->member[s->n];
-	*m = *value;
-	m->key = key;
-	m->next = NULL;
-	m->parent = &s->root;
-	for (struct json *child = (struct json *)value->child; child; child = (struct json *)child->next)
-		child->parent = m;
-	if (s->n)
-		s->member[s->n - 1].next = m;
-	s->root.child = s->member;
-	s->root.count = (unsigned)++s->n;
-}
-
-static struct json text_node(struct str text)
-{
-	return (struct json){ .type = JSON_STRING, .text = text };
-}
-
-static const struct json *submission_of(struct arena *scratch, const struct bundle_record *r, const struct json *content, const struct json *facts)
-{
-	struct assembled *s = ARENA_NEW(scratch, struct assembled);
-	struct json kind = text_node(str_of(contribution_kind_word(r->kind))), lang = text_node(r->lang), licence = text_node(str_of(policy_licence_get(r->licence)->spdx));
-	s->root.type = JSON_OBJECT;
-	assemble(s, STR("kind"), &kind);
-	if (r->lang.n && !str_is(r->lang, "und"))
-		assemble(s, STR("lang"), &lang);
-	assemble(s, STR("licence"), &licence);
-	assemble(s, STR("content"), content);
-	json_each(fact, facts)
-		assemble(s, fact->key, fact);
-	return &s->root;
+	bool said = r->lang.n && !str_is(r->lang, "und"), facts = r->facts.n > 2;
+	return str_cat(scratch, STR("{\"kind\":\""), str_of(contribution_kind_word(r->kind)), said ? STR("\",\"lang\":\"") : STR(""), said ? r->lang : STR(""), STR("\",\"licence\":\""),
+		str_of(policy_licence_get(r->licence)->spdx), STR("\",\"content\":"), r->content, facts ? STR(",") : STR(""), facts ? str_sub(r->facts, 1, r->facts.n - 1) : STR("}"));
 }
 
 static enum err check_scope(const struct applying *a, const struct bundle_record *r, struct error *e)
@@ -57,22 +23,21 @@ static enum err check_scope(const struct applying *a, const struct bundle_record
 
 enum err record_make(const struct applying *a, struct arena *keep, struct arena *scratch, struct str line, struct record_made *out, struct error *e)
 {
-	const struct json *content, *facts;
+	const struct json *submission;
 	struct bundle_record *r = &out->record;
 	TRY(bundle_record_read(scratch, line, r, e));
 	TRY(check_scope(a, r, e));
 	out->home = apply_home(a, r->home);
 	if (out->home < 0)
 		return error_set(e, ERR_REFUSED, "The bundle does not list the home of this record.");
-	TRY(json_parse(scratch, r->content, &content, e));
-	TRY(json_parse(scratch, r->facts, &facts, e));
+	TRY(json_parse(scratch, submission_of(scratch, r), &submission, e));
 	struct foreign *f = &out->foreign;
 	*f = (struct foreign){
 		.home = (unsigned)out->home, .id = r->id, .hash = r->hash, .lang = r->lang.n ? r->lang : STR("und"), .at = r->at, .leaf = r->leaf, .content = r->content, .facts = r->facts,
 	};
 	memcpy(f->salt, r->salt, sizeof(f->salt));
-	TRY(foreign_prepare(scratch, &a->rules, submission_of(scratch, r, content, facts), f, e));
-	out->schema = r->kind == POLICY_KIND_RECORD ? str_copy(keep, json_member_text(content, "schema")) : STR_NONE;
+	TRY(foreign_prepare(scratch, &a->rules, submission, f, e));
+	out->schema = r->kind == POLICY_KIND_RECORD ? str_copy(keep, json_member_text(json_get(submission, "content"), "schema")) : STR_NONE;
 	return ERR_OK;
 }
 

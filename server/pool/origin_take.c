@@ -38,11 +38,11 @@ SQL(take_mixed_up,
 	"SELECT EXISTS (SELECT FROM foreign_origin o JOIN foreign_row r ON r.place = o.place WHERE o.item_no IS NULL AND r.content_sha256 <> o.content_sha256)");
 SQL(take_rows,
 	"INSERT INTO contribution (coop_id, id, item_no, member_id, member_no, shard, kind, licence, lang, content_sha256, bytes, submitted_at, word, more, leaf, salt, findings, sealed_facts) "
-	"SELECT $1, id, $2 + place, member_id, member_no, shard, kind, licence, lang, content_sha256, bytes, submitted_at, word, more | ($3)[home + 1] << 24, leaf, salt, findings, sealed_facts FROM foreign_row "
+	"SELECT $1, id, $2 + place, member_id, member_no, shard, kind, licence, lang, content_sha256, bytes, submitted_at, word, more | (($3)[home + 1] << 24), leaf, salt, findings, sealed_facts FROM foreign_row "
 	"ORDER BY content_sha256");
 SQL(take_origins,
 	"INSERT INTO item_origin (coop_id, item_no, origin, id, member_no, member_id, licence, lang, word, more, leaf, salt, findings, sealed_facts, at) "
-	"SELECT $1, coalesce(item_no, $2 + place), ($3)[home + 1]::smallint, id, member_no, member_id, licence, lang, word, more | ($3)[home + 1] << 24, leaf, salt, findings, sealed_facts, at FROM foreign_origin ORDER BY id");
+	"SELECT $1, coalesce(item_no, $2 + place), ($3)[home + 1]::smallint, id, member_no, member_id, licence, lang, word, more | (($3)[home + 1] << 24), leaf, salt, findings, sealed_facts, at FROM foreign_origin ORDER BY id");
 SQL(take_advance, "UPDATE pool_head SET next_item = next_item + $2 WHERE coop_id = $1");
 
 static const char arrived_copy[] =
