@@ -257,6 +257,7 @@ struct legal_hold {
 	struct str ground;            /* expression, legal_obligation, public_health, archiving, legal_claims */
 	struct str reason;            /* an admin's words, for admins and the person */
 	instant placed_at, lifted_at; /* INSTANT_NONE while it lasts */
+	struct str rid;               /* of the contribution; in lists */
 };
 /* Admins. Lifting lets requests that waited for it go on. */
 CH_CHECK enum err hold_place(struct call *c, struct uuid coop, struct uuid contribution, struct str ground, struct str reason, struct legal_hold *out);

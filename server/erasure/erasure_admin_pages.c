@@ -145,7 +145,7 @@ static enum err holds_write(struct json_writer *w, struct request *rq)
 		if (holds[i].lifted_at != INSTANT_NONE)
 			continue;
 		jw_object(w);
-		jw_kstr(w, "item", rid_format(a, rq->coop.name, holds[i].contribution));
+		jw_kstr(w, "item", holds[i].rid);
 		jw_kstr(w, "contribution", uuid_format(a, holds[i].contribution));
 		jw_kz(w, "ground", ground_words(holds[i].ground));
 		jw_kstr(w, "hold_reason", holds[i].reason);

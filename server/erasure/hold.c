@@ -1,3 +1,4 @@
+#include "commonhold/origin.h"
 #include "erasure_internal.h"
 
 #include "commonhold/ledger.h"
@@ -102,8 +103,15 @@ enum err hold_list(struct call *c, struct uuid coop, struct str cursor, int limi
 	TRY(db_query(c, hold_page, &r, A_UUID(coop), A_TIME(from.at), A_UUID_OR_NULL(from.id), A_INT(limit + 1)));
 	*n = (size_t)(r.n > limit ? limit : r.n);
 	*out = ARENA_ARRAY(c->arena, *n + 1, struct legal_hold);
-	for (size_t i = 0; i < *n; i++)
+	struct uuid *ids = ARENA_ARRAY(c->arena, *n + 1, struct uuid);
+	struct str *rids = ARENA_ARRAY(c->arena, *n + 1, struct str);
+	for (size_t i = 0; i < *n; i++) {
 		(*out)[i] = hold_of_row(coop, &r, (int)i);
+		ids[i] = (*out)[i].contribution;
+	}
+	TRY(pool_rids(c, coop, ids, *n, rids));
+	for (size_t i = 0; i < *n; i++)
+		(*out)[i].rid = rids[i];
 	*next_cursor = STR_NONE;
 	if (r.n > limit)
 		*next_cursor = page_cursor_write(c->arena, (*out)[*n - 1].placed_at, (*out)[*n - 1].contribution);

@@ -2,6 +2,7 @@
 #include "commonhold/access.h"
 #include "commonhold/db.h"
 #include "commonhold/erasure.h"
+#include "commonhold/guest.h"
 #include "commonhold/holdings.h"
 #include "commonhold/ledger.h"
 #include "commonhold/log.h"
@@ -12,6 +13,7 @@
 #define TELL_AT_ONCE 500            /* members told in one transaction */
 #define RETENTION_AT_ONCE 5000      /* items of one request: some groups of purging */
 #define KEEP_TOLD (365 * CLOCK_DAY) /* how long it is known who was told */
+#define BEFORE_ALL 0                /* 1970: no item is as old */
 #define KEEP_TAKEN (90 * CLOCK_DAY) /* how long it is known who took an archive */
 
 /* Not gone, nor about to be; bits 12 and 13 of the word. */
@@ -44,6 +46,16 @@ SQL(told_insert,
 	"AND (pool_withdrawn_bits(c.coop_id, c.item_no, c.member_no) & 8192) = 0 ORDER BY c.submitted_at, c.item_no LIMIT $4"
 SQL(due_raw, DUE("raw", SINCE_RAW, ""));
 SQL(due_quarantine, DUE("quarantine", SINCE_QUARANTINE, " AND " QUARANTINED));
+
+/* What came under an agreement goes when that, or the charter, has it go: its contributors are told by their home what it passed on, and for how long. */
+SQL(due_guests,
+	"SELECT c.item_no FROM contribution c JOIN guest g ON g.coop_id = c.coop_id AND g.number = c.member_no JOIN guest_source s ON s.coop_id = g.coop_id AND s.agreement_id = g.agreement_id "
+	"WHERE c.coop_id = $1 AND " STANDS " AND (c.submitted_at <= $2 OR (s.retention > 0 AND c.submitted_at <= $3 - s.retention * interval '1 microsecond')) "
+	"AND NOT EXISTS (SELECT FROM legal_hold h WHERE h.coop_id = $1 AND h.contribution_id = c.id AND h.lifted_at IS NULL) "
+	"AND (pool_withdrawn_bits(c.coop_id, c.item_no, c.member_no) & 8192) = 0 ORDER BY c.submitted_at, c.item_no LIMIT $4");
+SQL(due_origins,
+	"DELETE FROM item_origin o USING guest g JOIN guest_source s ON s.coop_id = g.coop_id AND s.agreement_id = g.agreement_id "
+	"WHERE o.coop_id = $1 AND g.coop_id = o.coop_id AND g.id = o.member_id AND (o.at <= $2 OR (s.retention > 0 AND o.at <= $3 - s.retention * interval '1 microsecond'))");
 
 SQL(next_of_member,
 	"SELECT count(*), min(c.submitted_at) FROM contribution c WHERE c.coop_id = $1 AND c.member_no = (SELECT number FROM membership WHERE coop_id = $1 AND id = $2) "
@@ -177,6 +189,51 @@ static enum err let_go(struct call *c, struct uuid coop, const struct span *s, i
 	return ERR_OK;
 }
 
+/* Rows of guests, and origins by guests, past their time. */
+static enum err let_go_guests_group(struct call *c, struct uuid coop, instant before, const struct span *s, int64_t *gone)
+{
+	struct rows r;
+	struct erasure asked;
+	TRY(db_begin_in(c, coop, DB_WRITE));
+	TRY(pool_lock(c, coop));
+	TRY(db_exec(c, due_origins, A_UUID(coop), A_TIME(before), A_TIME(clock_now())));
+	TRY(db_query(c, due_guests, &r, A_UUID(coop), A_TIME(before), A_TIME(clock_now()), A_INT(RETENTION_AT_ONCE)));
+	*gone = r.n;
+	if (r.n == 0)
+		return db_commit(c);
+	int64_t *items = ARENA_ARRAY(c->arena, r.n, int64_t);
+	for (int i = 0; i < r.n; i++)
+		items[i] = row_int(&r, i, 0);
+	TRY(erasure_by_rule(c, coop, items, (size_t)r.n, &asked));
+	TRY(leaf_of(c, coop, s, (size_t)r.n, asked.id));
+	TRY(db_commit(c));
+	job_wake();
+	return ERR_OK;
+}
+
+static enum err let_go_guests(struct call *c, struct uuid coop, const struct charter *charter, int64_t *total)
+{
+	const struct span s = { .window = RETENTION_RAW, .length = charter->retention_raw };
+	struct guest_source *sources;
+	size_t n;
+	int64_t gone;
+	TRY(db_begin_in(c, coop, DB_READ));
+	TRY(guest_source_list(c, coop, &sources, &n));
+	TRY(db_commit(c));
+	if (n == 0)
+		return ERR_OK;
+	instant before = ends(s.length) ? duration_add(clock_now(), s.length, -1) : BEFORE_ALL;
+	do {
+		struct arena_mark mark = arena_mark(c->arena);
+		TRY(let_go_guests_group(c, coop, before, &s, &gone));
+		arena_rewind(c->arena, mark);
+		*total += gone;
+		if (c->job)
+			TRY(job_extend(c));
+	} while (gone == RETENTION_AT_ONCE);
+	return ERR_OK;
+}
+
 /* ---- A co-op's day ---- */
 
 /* Backups expire by themselves (server/deploy/backup.sh); whether that is as soon as the charter promises is for the operator to know. */
@@ -205,6 +262,7 @@ enum err retention_run(struct call *c, struct uuid coop, struct retention_done *
 		TRY(tell(c, coop, &charter, about.slug, &spans[i], &out->told));
 		TRY(let_go(c, coop, &spans[i], &out->items[spans[i].window]));
 	}
+	TRY(let_go_guests(c, coop, &charter, &out->items[RETENTION_RAW]));
 	TRY(access_log_prune(c, coop, &out->items[RETENTION_ACCESS_LOG]));
 	out->backups_late = backups_late(&charter, about.slug);
 	return ERR_OK;

@@ -1,5 +1,6 @@
 #include "erasure_internal.h"
 
+#include "commonhold/origin.h"
 #include "commonhold/ledger.h"
 
 #include <stdlib.h>
@@ -233,12 +234,10 @@ static size_t items_after(const int64_t *items, size_t n, int64_t after, int lim
 
 enum err erasure_items(struct call *c, struct uuid coop, struct uuid id, int64_t after, int limit, struct erasure_item **out, size_t *n)
 {
-	struct coop place;
 	struct rows r;
 	bool admin = false;
 	TRY(db_begin_in(c, coop, DB_READ));
 	TRY(member_is_admin(c, coop, &admin));
-	TRY(coop_get(c, coop, &place));
 	TRY(db_query(c, erasure_items_read, &r, A_UUID(coop), A_UUID(id)));
 	struct erasure e = r.n == 1 ? erasure_of_row(&r, 0) : (struct erasure){ .mine = false };
 	if (r.n != 1 || (!admin && !e.mine))
@@ -254,9 +253,13 @@ enum err erasure_items(struct call *c, struct uuid coop, struct uuid id, int64_t
 	}
 	*n = (size_t)r.n;
 	*out = ARENA_ARRAY(c->arena, *n + 1, struct erasure_item);
+	struct uuid *ids = ARENA_ARRAY(c->arena, *n + 1, struct uuid);
+	struct str *rids = ARENA_ARRAY(c->arena, *n + 1, struct str);
+	for (int i = 0; i < r.n; i++)
+		ids[i] = row_uuid(&r, i, 0);
+	TRY(pool_rids(c, coop, ids, *n, rids));
 	for (int i = 0; i < r.n; i++) {
-		struct uuid contribution = row_uuid(&r, i, 0);
-		(*out)[i] = (struct erasure_item){ .contribution = contribution, .rid = rid_format(c->arena, place.key_name, contribution), .item_no = row_int(&r, i, 1), .held = row_bool(&r, i, 2) };
+		(*out)[i] = (struct erasure_item){ .contribution = ids[i], .rid = rids[i], .item_no = row_int(&r, i, 1), .held = row_bool(&r, i, 2) };
 	}
 	return db_commit(c);
 }

@@ -4,7 +4,7 @@
 #include "commonhold/db.h"
 #include "commonhold/ledger.h"
 
-SQL(item_lock, "SELECT c.word, (SELECT key_name FROM coop WHERE id = $1), (" ITEM_WORD " & 12288) <> 0, c.member_id FROM contribution c WHERE c.coop_id = $1 AND c.id = $2 FOR UPDATE");
+SQL(item_lock, "SELECT c.word, " ITEM_HOME ", (" ITEM_WORD " & 12288) <> 0, c.member_id FROM contribution c WHERE c.coop_id = $1 AND c.id = $2 FOR UPDATE");
 SQL(item_set_word, "UPDATE contribution SET word = $3 WHERE coop_id = $1 AND id = $2");
 SQL(decision_insert,
 	"INSERT INTO moderation_decision (coop_id, contribution_id, decision, stage, by_account, at, sealed_reason) VALUES ($1, $2, $3, $4, $5, commonhold_now(), $6)");

@@ -23,6 +23,10 @@ struct rows;
 #define ITEM_EMBARGO \
 	"CASE WHEN EXISTS (SELECT FROM withdrawal w WHERE w.coop_id = (SELECT commonhold_coop()) AND w.kind = 'embargo' AND w.marked_at IS NULL AND w.lifted_at IS NULL " \
 	"AND w.until > commonhold_now()) THEN pool_embargo_end(c.coop_id, c.item_no, c.member_no) END"
+/* The key name of the co-op that contribution `c` comes from. */
+#define ITEM_HOME \
+	"CASE WHEN (c.more >> 24 & 255) = 0 THEN (SELECT k.key_name FROM coop k WHERE k.id = c.coop_id) " \
+	"ELSE (SELECT o.key_name FROM origin_coop o WHERE o.coop_id = c.coop_id AND o.no = (c.more >> 24 & 255)) END"
 #define ITEM_GONE (POLICY_ITEM_TOMBSTONED | POLICY_ITEM_ERASURE)
 
 /* What a charter says to those who submit; immutable, shared, kept from call to call. */

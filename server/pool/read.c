@@ -8,10 +8,14 @@
 /* In the order in which item_read reads them. */
 #define ITEM_COLUMNS \
 	"c.id, c.member_id, c.item_no, c.member_no, c.kind, c.licence, c.lang, c.content_sha256, c.bytes, c.submitted_at, " \
-	ITEM_WORD ", c.more, c.findings, c.facts, c.leaf, (SELECT k.key_name FROM coop k WHERE k.id = c.coop_id), m.pseudonym, c.shard, c.sealed_facts, " ITEM_EMBARGO
+	ITEM_WORD ", c.more, c.findings, c.facts, c.leaf, " ITEM_HOME ", " ITEM_CONTRIBUTOR ", c.shard, c.sealed_facts, " ITEM_EMBARGO
+/* Whose it is, for the moderators' queue. */
+#define ITEM_CONTRIBUTOR \
+	"coalesce(m.pseudonym, 'a guest of ' || (SELECT s.title FROM guest g JOIN guest_source s ON s.coop_id = g.coop_id AND s.agreement_id = g.agreement_id " \
+	"WHERE g.coop_id = c.coop_id AND g.number = c.member_no))"
 #define ITEM_SHARD 17
 #define ITEM_SEALED_FACTS 18
-#define ITEM_FROM " FROM contribution c JOIN membership m ON m.coop_id = c.coop_id AND m.id = c.member_id "
+#define ITEM_FROM " FROM contribution c LEFT JOIN membership m ON m.coop_id = c.coop_id AND m.id = c.member_id "
 
 SQL(items_mine,
 	"SELECT " ITEM_COLUMNS ITEM_FROM

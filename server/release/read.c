@@ -7,7 +7,7 @@ SQL(releases_of_coop,
 	"SELECT id FROM release WHERE coop_id = $1 AND state IN ('published', 'superseded', 'withdrawn') ORDER BY published_at DESC");
 SQL(item_place,
 	"SELECT c.item_no, m.account_id = commonhold_account(), EXISTS (SELECT FROM membership a WHERE a.coop_id = c.coop_id AND a.account_id = commonhold_account() AND a.is_admin) "
-	"FROM contribution c JOIN membership m ON m.coop_id = c.coop_id AND m.id = c.member_id WHERE c.coop_id = $1 AND c.id = $2");
+	"FROM contribution c LEFT JOIN membership m ON m.coop_id = c.coop_id AND m.id = c.member_id WHERE c.coop_id = $1 AND c.id = $2");
 SQL(segment_of_item, "SELECT items, sets, codes FROM release_segment WHERE coop_id = $1 AND release_id = $2 AND stage = $3 AND no = $4");
 SQL(segments_of_items, "SELECT no, items, sets, codes FROM release_segment WHERE coop_id = $1 AND release_id = $2 AND stage = $3 AND no = ANY($4::bigint[]) ORDER BY no");
 
