@@ -8,6 +8,7 @@
  */
 #include "merge_internal.h"
 
+#include "commonhold/contribution.h"
 #include "commonhold/job.h"
 #include "commonhold/keyring.h"
 #include "commonhold/ledger.h"
@@ -569,6 +570,26 @@ static enum err hold_back(struct applying *a, struct group *g)
 	return ERR_OK;
 }
 
+/* What new rows say that they were made from. */
+static enum err note_derived(struct applying *a, const struct group *g)
+{
+	struct call *c = a->call;
+	for (size_t i = 0; i < g->n; i++) {
+		const struct foreign *f = &g->made[i].foreign;
+		struct pool_derivation all[CONTRIBUTION_SOURCES];
+		struct derivation *from;
+		const struct json *facts;
+		if (f->fate != FOREIGN_ROW || !f->facts.n || !memmem(f->facts.p, f->facts.n, "\"derived_from\"", 14))
+			continue;
+		TRY(json_parse(c->arena, f->facts, &facts, &c->error));
+		size_t n = derivation_read(c->arena, facts, &from);
+		for (size_t k = 0; k < n; k++)
+			all[k] = (struct pool_derivation){ f->id, from[k].home, from[k].source, from[k].copied };
+		TRY(pool_derive(c, a->coop, all, n));
+	}
+	return ERR_OK;
+}
+
 /* ---- The flow ---- */
 
 static enum err group_ask(struct flow *f, struct group *g)
@@ -591,6 +612,7 @@ static enum err group_ask(struct flow *f, struct group *g)
 		TRY(settle(a, &g->made[i]));
 	}
 	a->report.records += (int64_t)g->n;
+	TRY(note_derived(a, g));
 	return note_unmapped(a, g);
 }
 

@@ -6,6 +6,7 @@
 #include "commonhold/coop.h"
 #include "commonhold/db.h"
 #include "commonhold/guest.h"
+#include "commonhold/onward.h"
 #include "commonhold/peer.h"
 #include "commonhold/pool.h"
 #include "commonhold/release_scope.h"
@@ -282,6 +283,16 @@ static bool takes(void *arg, uint32_t member)
 	return member < k->n_people && k->people[member].goes;
 }
 
+/* To a partner who does not confirm a deletion: what they have already, words and tombstones, and no record more. */
+static enum err nothing_new_while_blocked(struct writing *k)
+{
+	bool blocked;
+	TRY(onward_blocked(k->c, k->coop, k->agreement.partner, &blocked));
+	for (size_t i = 0; blocked && i < k->scoped.n / 8 + 1; i++)
+		k->scoped.in[i] &= k->ever[i];
+	return ERR_OK;
+}
+
 static enum err prepare(struct writing *k, struct uuid agreement)
 {
 	struct call *c = k->c;
@@ -304,7 +315,8 @@ static enum err prepare(struct writing *k, struct uuid agreement)
 	struct release_scope scope = { t->uses, t->purposes, t->audience, t->kinds, t->licences, takes, k };
 	instant second = (k->as_of + CLOCK_SECOND - 1) / CLOCK_SECOND * CLOCK_SECOND; /* items carry whole seconds, rounded up */
 	TRY(release_scope_decide(c, k->coop, &scope, second, &k->scoped));
-	return sent_read(k);
+	TRY(sent_read(k));
+	return nothing_new_while_blocked(k);
 }
 
 static enum err write_parts(struct writing *k)

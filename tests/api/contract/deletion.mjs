@@ -24,6 +24,8 @@ export default function (here) {
     assert.equal(items.items.length, 1);
     assert.equal(ok(200, await carl.get(`${deletions}/${asked.id}/items?limit=5&cursor=${items.next}`)).items.length, 1);
     assert.equal(ok(200, await carl.get(deletions)).items[0].id, asked.id);
+    assert.deepEqual(ok(200, await carl.get(`${deletions}/${asked.id}/coops`)).items, [], "no other co-op had them");
+    assert.equal((await dora.get(`${deletions}/${asked.id}/coops`)).status, 404);
     assert.equal((await dora.get(`${deletions}/${asked.id}`)).status, 404);
     assert.equal((await carl.get(`${deletions}?which=queue`)).status, 403);
     assert.ok(ok(200, await ada.get(`${deletions}?which=all&state=completed`)).items.some((d) => d.id === asked.id));
