@@ -5,6 +5,7 @@
 CREATE TABLE merge_preview (
 	coop_id      uuid NOT NULL REFERENCES coop,
 	agreement_id uuid NOT NULL,
+	agreement    bytea NOT NULL,
 	ours         boolean NOT NULL,
 	digest       bytea NOT NULL,
 	as_of        timestamptz NOT NULL,
@@ -12,6 +13,7 @@ CREATE TABLE merge_preview (
 	people       bigint NOT NULL,
 	size         bigint NOT NULL,
 	body         bytea NOT NULL,
+	people_no    bytea,
 	kept_at      timestamptz NOT NULL,
 	PRIMARY KEY (coop_id, agreement_id, ours),
 	CONSTRAINT preview_digest_is_sha256 CHECK (length(digest) = 32),
@@ -21,6 +23,7 @@ ALTER TABLE merge_preview ALTER COLUMN body SET STORAGE EXTERNAL;
 COMMENT ON TABLE merge_preview IS 'The newest preview of each side of an agreement under discussion: what a pool would hold, without content (preview.h).';
 COMMENT ON COLUMN merge_preview.coop_id IS 'The co-op';
 COMMENT ON COLUMN merge_preview.agreement_id IS 'The agreement that it is for';
+COMMENT ON COLUMN merge_preview.agreement IS 'Digest of the revision that it is for';
 COMMENT ON COLUMN merge_preview.ours IS 'Made here; else the partner''s';
 COMMENT ON COLUMN merge_preview.digest IS 'SHA-256 of the file';
 COMMENT ON COLUMN merge_preview.as_of IS 'State of the pool that it tells of';
@@ -28,12 +31,13 @@ COMMENT ON COLUMN merge_preview.items IS 'Items listed';
 COMMENT ON COLUMN merge_preview.people IS 'People listed, by numbers that tell nothing';
 COMMENT ON COLUMN merge_preview.size IS 'Bytes of the file';
 COMMENT ON COLUMN merge_preview.body IS 'The file with its signature, compressed';
+COMMENT ON COLUMN merge_preview.people_no IS 'Ours only: the member number of each person listed, 4 bytes little-endian each';
 COMMENT ON COLUMN merge_preview.kept_at IS 'When it was made here or taken in';
 
 CREATE TABLE dry_run (
 	coop_id      uuid NOT NULL REFERENCES coop,
 	id           uuid NOT NULL,
-	agreement_id uuid NOT NULL,
+	agreement    bytea NOT NULL,
 	at           timestamptz NOT NULL,
 	ours         bytea NOT NULL,
 	theirs       bytea NOT NULL,
@@ -41,12 +45,12 @@ CREATE TABLE dry_run (
 	digest       bytea NOT NULL,
 	PRIMARY KEY (coop_id, id),
 	CONSTRAINT dry_run_digests_are_sha256 CHECK (length(ours) = 32 AND length(theirs) = 32 AND length(digest) = 32),
-	CONSTRAINT the_same_input_is_tried_once UNIQUE (coop_id, agreement_id, ours, theirs)
+	CONSTRAINT the_same_input_is_tried_once UNIQUE (coop_id, agreement, ours, theirs)
 );
 COMMENT ON TABLE dry_run IS 'What an agreement would do to both pools, computed from both previews; both sides come to the same document. Append-only.';
 COMMENT ON COLUMN dry_run.coop_id IS 'The co-op';
 COMMENT ON COLUMN dry_run.id IS 'Random';
-COMMENT ON COLUMN dry_run.agreement_id IS 'The agreement that was tried';
+COMMENT ON COLUMN dry_run.agreement IS 'Digest of the revision that was tried';
 COMMENT ON COLUMN dry_run.at IS 'When';
 COMMENT ON COLUMN dry_run.ours IS 'Digest of our preview';
 COMMENT ON COLUMN dry_run.theirs IS 'Digest of the partner''s preview';
@@ -57,10 +61,10 @@ CREATE TRIGGER dry_run_is_append_only BEFORE UPDATE OR DELETE ON dry_run FOR EAC
 CREATE TABLE dry_run_member (
 	coop_id    uuid NOT NULL,
 	dry_run_id uuid NOT NULL,
-	member_no  integer NOT NULL,
+	member_no  bigint NOT NULL,
 	items      bigint NOT NULL,
 	in_alone   bigint NOT NULL,
-	in_merged  bigint NOT NULL,
+	in_joint   bigint NOT NULL,
 	at_partner bigint NOT NULL,
 	lost       text NOT NULL,
 	PRIMARY KEY (coop_id, dry_run_id, member_no),
@@ -72,7 +76,7 @@ COMMENT ON COLUMN dry_run_member.dry_run_id IS 'The dry run';
 COMMENT ON COLUMN dry_run_member.member_no IS 'The member, by number';
 COMMENT ON COLUMN dry_run_member.items IS 'Of their items in the preview';
 COMMENT ON COLUMN dry_run_member.in_alone IS 'Of these in a release of the co-op alone';
-COMMENT ON COLUMN dry_run_member.in_merged IS 'Of these in a release under the agreement';
+COMMENT ON COLUMN dry_run_member.in_joint IS 'Of these in a release under the agreement';
 COMMENT ON COLUMN dry_run_member.at_partner IS 'Of these that the partner would release';
 COMMENT ON COLUMN dry_run_member.lost IS 'JSON object: why items fall out, by the name of the reason, with how many';
 
@@ -97,6 +101,7 @@ CREATE TABLE release_joint (
 	document_sha256 bytea NOT NULL,
 	partner_charter text NOT NULL,
 	ours            bytea,
+	our_leaves      bytea,
 	theirs          bytea,
 	their_leaves    bytea,
 	differs         text,
@@ -131,6 +136,7 @@ COMMENT ON COLUMN release_joint.document IS 'What it is made by: canonical JSON,
 COMMENT ON COLUMN release_joint.document_sha256 IS 'Its digest';
 COMMENT ON COLUMN release_joint.partner_charter IS 'The other''s charter, whose digest the document names';
 COMMENT ON COLUMN release_joint.ours IS 'Digest of the set that this co-op decided, and of its 256 buckets';
+COMMENT ON COLUMN release_joint.our_leaves IS 'Our leaves in the parts that differ, to tell the other, 32 bytes each, ascending; not more than a message holds';
 COMMENT ON COLUMN release_joint.theirs IS 'The same as the other says it';
 COMMENT ON COLUMN release_joint.their_leaves IS 'The other''s leaves in the parts that differ, 32 bytes each, ascending';
 COMMENT ON COLUMN release_joint.differs IS 'Where the sets differ, or why the other does not sign';

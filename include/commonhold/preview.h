@@ -30,12 +30,13 @@
 #define PREVIEW_SIGNED_PREFIX "commonhold/preview/1\n"
 
 /* A preview that is kept: ours as it was sent, or the partner's as it came. */
-struct pool_outline {
+struct preview_kept {
+	bool ours;               /* made here */
 	struct sha256 digest;    /* of the file's bytes */
-	struct str from;         /* key name of the co-op whose pool it is */
-	instant as_of;           /* when it was made */
+	instant as_of;           /* state of the pool that it tells of */
 	int64_t items, people;   /* lines of each */
 	int64_t size;            /* bytes of the file */
+	instant kept_at;         /* when it was made or taken in */
 };
 
 /* A dry run as stored. */
@@ -43,18 +44,40 @@ struct dry_run {
 	struct uuid id;               /* random */
 	instant at;                   /* when it was computed */
 	struct sha256 ours, theirs;   /* the previews it is of */
-	struct str document;          /* canonical JSON, schemas/dry_run.json: the same on both sides */
+	struct str document;          /* canonical JSON, schemas/dry_run_document.json: the same on both sides */
 	struct sha256 digest;         /* of the document */
 };
 
 /* What the agreement would mean for the acting member, by the newest dry run. */
 struct dry_run_own {
+	struct uuid id;               /* of the dry run */
 	int64_t items;                /* of theirs in the preview */
-	int64_t in_alone, in_merged;  /* of these in a release of their co-op alone, and in one under the agreement */
-	int64_t at_partner;           /* of these that the partner would release */
-	struct str *lost_by;          /* why some fall out: names of reasons, and … */
-	int64_t *lost_items;          /* … how many items each touches */
-	size_t n_lost;                /* how many reasons */
+	int64_t in_alone, in_joint;   /* of these in a release of their co-op alone, and in one that both make under the agreement */
+	int64_t at_partner;           /* of these that the partner would let into a release of its own */
+	struct str lost;              /* why some fall out: JSON object of names of reasons with how many items each touches */
 };
+
+/* Each an operation of its own; `agreement` is the digest of the revision's document. */
+
+/* Admin: makes ours anew, in place of the one before, and tells the partner; a small one goes with the message, a large one is fetched. */
+CH_CHECK enum err preview_make(struct call *c, struct uuid coop, struct sha256 agreement, struct preview_kept *out);
+/* Members: which previews there are, ours first. */
+CH_CHECK enum err preview_list(struct call *c, struct uuid coop, struct sha256 agreement, struct preview_kept out[2], size_t *n);
+/* Admin: the file that was made here, and one that the partner's people brought. What is none of the partner's, or about another agreement or other charters, is refused. */
+CH_CHECK enum err preview_export(struct call *c, struct uuid coop, struct sha256 agreement, struct str *file);
+CH_CHECK enum err preview_import(struct call *c, struct uuid coop, struct sha256 agreement, struct str file, struct preview_kept *out);
+/* Admin, or the instance: computes the dry run of the newest two previews, or finds it. ERR_STATE while one is missing. */
+CH_CHECK enum err dry_run_make(struct call *c, struct uuid coop, struct sha256 agreement, struct dry_run *out);
+/* Members: the newest. ERR_NOT_FOUND. */
+CH_CHECK enum err dry_run_read(struct call *c, struct uuid coop, struct sha256 agreement, struct dry_run *out);
+/* A member's own. ERR_NOT_FOUND where there is no dry run, or nothing of theirs in it. */
+CH_CHECK enum err dry_run_mine(struct call *c, struct uuid coop, struct sha256 agreement, struct dry_run_own *out);
+
+/* Message "preview.ready". */
+struct message;
+CH_CHECK enum err preview_take_ready(struct call *c, struct uuid coop, const struct message *m);
+
+/* "preview.fetch": takes what the partner has ready; "preview.try": computes the dry run. */
+extern const struct job_kind preview_jobs[];
 
 #endif

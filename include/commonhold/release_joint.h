@@ -88,6 +88,7 @@ struct release_joint {
 	struct sha256 document_sha256; /* of it */
 	struct str partner_charter;    /* the other's charter, canonical JSON */
 	struct str ours, theirs;       /* sets as told (joint_set_bytes); absent: not known yet */
+	struct str our_leaves;         /* to be told, where the sets differ */
 	struct str their_leaves;       /* of the parts that differ, 32 bytes each; absent: not asked for */
 	struct str differs;            /* where the sets differ, or why the other does not sign; absent: nothing */
 	enum joint_state partner_state;

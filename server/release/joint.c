@@ -6,7 +6,7 @@
 
 #define JOINT_COLUMNS \
 	"joint_id, release_id, agreement_id, maker, partner, partner_key, partner_keys, document, document_sha256, partner_charter, ours, theirs, their_leaves, differs, partner_state, " \
-	"partner_ballot, partner_version, partner_url, manifest, manifest_sha256, signature, published_at, heard_at"
+	"partner_ballot, partner_version, partner_url, manifest, manifest_sha256, signature, published_at, heard_at, our_leaves"
 
 SQL(joint_by_id, "SELECT " JOINT_COLUMNS " FROM release_joint WHERE coop_id = $1 AND joint_id = $2");
 SQL(joint_for_update, "SELECT " JOINT_COLUMNS " FROM release_joint WHERE coop_id = $1 AND joint_id = $2 FOR UPDATE");
@@ -17,7 +17,7 @@ SQL(joint_insert,
 SQL(joint_release_insert,
 	"INSERT INTO release (coop_id, id, charter, cutoff_at, state, state_at, spec, seed, joint_id) VALUES ($1, $2, $3, $4, 'scheduled', commonhold_now(), $5, $6, $7) "
 	"ON CONFLICT (coop_id, cutoff_at) WHERE redacts_id IS NULL DO NOTHING");
-SQL(joint_note_ours, "UPDATE release_joint SET ours = $3, differs = $4 WHERE coop_id = $1 AND joint_id = $2");
+SQL(joint_note_ours, "UPDATE release_joint SET ours = $3, our_leaves = $4, differs = $5 WHERE coop_id = $1 AND joint_id = $2");
 SQL(joint_note_word,
 	"UPDATE release_joint SET partner_state = $3, theirs = coalesce($4, theirs), their_leaves = $5, partner_ballot = coalesce($6, partner_ballot), differs = coalesce($7, differs), "
 	"partner_version = coalesce($8, partner_version), partner_url = coalesce($9, partner_url), partner_key = $10, partner_keys = $11, heard_at = $12, "
@@ -71,7 +71,7 @@ static enum err joint_row(struct call *c, struct uuid coop, const struct rows *r
 		.partner_keys = row_str(r, i, 6), .document = row_str(r, i, 7), .document_sha256 = sha256_load(row_bytes(r, i, 8)), .partner_charter = row_str(r, i, 9),
 		.ours = row_bytes(r, i, 10), .theirs = row_bytes(r, i, 11), .their_leaves = row_bytes(r, i, 12), .differs = row_str(r, i, 13), .partner_ballot = row_str(r, i, 15),
 		.partner_version = row_str(r, i, 16), .partner_url = row_str(r, i, 17), .manifest = row_str(r, i, 18), .manifest_sha256 = sha256_load(row_bytes(r, i, 19)),
-		.signature = row_bytes(r, i, 20), .published_at = row_time(r, i, 21), .heard_at = row_time(r, i, 22),
+		.signature = row_bytes(r, i, 20), .published_at = row_time(r, i, 21), .heard_at = row_time(r, i, 22), .our_leaves = row_bytes(r, i, 23),
 	};
 	struct str key = row_bytes(r, i, 5);
 	if (key.n != 32 || !joint_state_parse(row_str(r, i, 14), &out->partner_state))
@@ -113,9 +113,9 @@ enum err release_joint_list(struct call *c, struct uuid coop, struct release_joi
 	return ERR_OK;
 }
 
-enum err joint_set_ours(struct call *c, const struct release_joint *j, struct str ours, struct str differs)
+enum err joint_set_ours(struct call *c, const struct release_joint *j, struct str ours, struct str leaves, struct str differs)
 {
-	return db_exec(c, joint_note_ours, A_UUID(j->coop), A_UUID(j->id), A_BYTES(ours), A_STR(differs));
+	return db_exec(c, joint_note_ours, A_UUID(j->coop), A_UUID(j->id), A_BYTES(ours), A_BYTES(leaves), A_STR(differs));
 }
 
 /* ---- scheduling ---- */
@@ -173,7 +173,7 @@ enum err release_joint_word(struct call *c, const struct release_joint *j, struc
 {
 	struct release r;
 	TRY(standing(c, j, &r));
-	*out = (struct joint_word){ .state = joint_state_of(r.state), .set = j->ours, .version = r.version };
+	*out = (struct joint_word){ .state = joint_state_of(r.state), .set = j->ours, .leaves = j->our_leaves, .version = r.version };
 	if (out->state == JOINT_PASSED || out->state == JOINT_PUBLISHED)
 		TRY(ballot_word(c, &r, &out->ballot));
 	if (r.failure.p || r.withdrawn_why.p)

@@ -112,7 +112,7 @@ enum err joint_ask_signature(struct artefact *a, struct sha256 digest)
 	struct call *c = a->c;
 	const struct release_joint *j = &a->joint->j;
 	TRY(db_exec(c, joint_ask, A_UUID(j->coop), A_UUID(j->id), A_STR(a->joint->manifest), A_BYTES(str_make(digest.b, 32))));
-	TRY(joint_set_ours(c, j, joint_set_bytes(c->arena, &a->joint->set), j->differs));
+	TRY(joint_set_ours(c, j, joint_set_bytes(c->arena, &a->joint->set), STR_NONE, j->differs));
 	return release_queue(c, a->release, "joint.tell", clock_now());
 }
 
@@ -174,7 +174,7 @@ static enum err sign(struct call *c, const struct release *r, const struct relea
 	if (!why.p)
 		TRY(decide_again(c, r, j, items, &set, &why));
 	if (why.p) {
-		TRY(joint_set_ours(c, j, j->ours, why));
+		TRY(joint_set_ours(c, j, j->ours, j->our_leaves, why));
 		TRY(release_queue(c, r, "joint.sign", clock_now() + LOOK_AGAIN));
 		return release_queue(c, r, "joint.tell", clock_now());
 	}

@@ -213,6 +213,20 @@ static bool bucket_differs(const struct release_joint *j, const struct joint_set
 	return memcmp(j->theirs.p + 32 + 32 * bucket, ours->buckets[bucket].b, 32) != 0;
 }
 
+#define LEAVES_TOLD 1000 /* in one message */
+
+struct str joint_leaves_of_difference(struct arena *a, const struct release_joint *j, const struct joint_set *ours)
+{
+	struct buf b;
+	if (!j->theirs.p || memcmp(j->theirs.p, ours->digest.b, 32) == 0)
+		return STR_NONE;
+	buf_init(&b, LEAVES_TOLD * sizeof(struct sha256));
+	for (size_t i = 0; i < ours->n && b.n < LEAVES_TOLD * sizeof(struct sha256); i++)
+		if (bucket_differs(j, ours, ours->leaves[i].b[0]))
+			buf_add(&b, ours->leaves[i].b, sizeof(ours->leaves[i].b));
+	return b.n ? buf_take(a, &b) : STR("");
+}
+
 static void add_reasons(struct buf *b, policy_reasons reasons)
 {
 	const char *between = " (";

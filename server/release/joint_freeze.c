@@ -67,7 +67,7 @@ enum err joint_compare(struct call *c, struct release *r, struct decided *d, boo
 	TRY(joint_of(c, r, &j));
 	TRY(joint_set_of(c, d, &j, &set));
 	TRY(joint_difference(c, d, &j, &set, &differs));
-	TRY(joint_set_ours(c, &j, joint_set_bytes(c->arena, &set), differs));
+	TRY(joint_set_ours(c, &j, joint_set_bytes(c->arena, &set), joint_leaves_of_difference(c->arena, &j, &set), differs));
 	r->candidates_sha256 = set.digest;
 	*agreed = j.theirs.p && !differs.p;
 	TRY(release_queue(c, r, "joint.tell", clock_now()));

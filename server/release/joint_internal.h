@@ -10,8 +10,8 @@
 
 /* The joint release that a release is its co-op's part of. Inside. */
 CH_CHECK enum err joint_of(struct call *c, const struct release *r, struct release_joint *out);
-/* Notes what this co-op decided; absent leaves stay. Inside. */
-CH_CHECK enum err joint_set_ours(struct call *c, const struct release_joint *j, struct str ours, struct str differs);
+/* Notes what this co-op decided, and its leaves where the other's differ (absent: nowhere). Inside. */
+CH_CHECK enum err joint_set_ours(struct call *c, const struct release_joint *j, struct str ours, struct str leaves, struct str differs);
 
 /* ---- joint_decide.c ---- */
 
@@ -23,6 +23,8 @@ CH_CHECK enum err joint_spec_of(struct call *c, const struct release *r, instant
 CH_CHECK enum err decide_trial(struct call *c, struct uuid coop, const struct release_joint *together, instant at, struct decided *d);
 /* The set of what was decided to be in. */
 CH_CHECK enum err joint_set_of(struct call *c, struct decided *d, const struct release_joint *j, struct joint_set *out);
+/* Our leaves in the parts where the other's set differs, as many as a message holds; absent where nothing does. */
+struct str joint_leaves_of_difference(struct arena *a, const struct release_joint *j, const struct joint_set *ours);
 /* Where our set and the other's differ, a sentence; absent where they do not. `theirs` as told. */
 CH_CHECK enum err joint_difference(struct call *c, struct decided *d, const struct release_joint *j, const struct joint_set *ours, struct str *out);
 
