@@ -4,6 +4,7 @@
 #include "commonhold/account.h"
 #include "commonhold/adapter.h"
 #include "commonhold/agreement.h"
+#include "commonhold/joint.h"
 #include "commonhold/ballot.h"
 #include "commonhold/ballot_proof.h"
 #include "commonhold/control.h"
@@ -28,6 +29,7 @@
 #include "commonhold/notify.h"
 #include "commonhold/peer.h"
 #include "commonhold/pool.h"
+#include "commonhold/preview.h"
 #include "commonhold/release.h"
 #include "commonhold/release_api.h"
 #include "commonhold/routes.h"
@@ -71,6 +73,7 @@ static const struct route *const route_tables[] = {
 	tombstone_page_routes, mirror_page_routes, agent_page_routes, account_deletion_page_routes, holdings_page_routes,
 	adapter_routes, adapter_page_routes,
 	peer_routes, agreement_routes, message_routes, merge_routes,
+	preview_routes, joint_routes,
 	fork_routes, link_routes,
 	onward_routes,
 	NULL,
@@ -91,6 +94,7 @@ static const struct job_kind *const job_tables[] = {
 	holdings_jobs,
 	peer_jobs,
 	agreement_jobs, message_jobs, merge_jobs,
+	preview_jobs, joint_jobs,
 	fork_jobs,
 	onward_jobs,
 	motion_jobs,

@@ -28,5 +28,6 @@ extern const struct route adapter_routes[], adapter_page_routes[];
 extern const struct route holdings_routes[];
 extern const struct route fork_routes[], link_routes[], peer_routes[], agreement_routes[], message_routes[], merge_routes[];
 extern const struct route onward_routes[];
+extern const struct route preview_routes[], joint_routes[];
 
 #endif

@@ -200,7 +200,7 @@ enum err joint_take_proposed(struct call *c, struct uuid coop, const struct mess
 	TRY(require_joint(c, &s, m->from));
 	TRY(charter_parse(c->arena, canonical_of(c->arena, charter), &s.theirs, &c->error));
 	s.theirs.version = (int)json_int(json_get(json_at(document, s.g.us ? "/charters/0" : "/charters/1"), "version"), 0);
-	TRY(agreement_terms_fit(c->arena, &s.g.terms, !s.g.us, &s.theirs, &c->error));
+	TRY(agreement_terms_fit(c->arena, &s.g.terms, &s.theirs, &c->error));
 	struct str text = canonical_of(c->arena, document);
 	TRY(check_document(c, &s, &when, text));
 	TRY(known_already(c, coop, when.id, &known));

@@ -1,10 +1,12 @@
 #include "message_internal.h"
 
 #include "commonhold/agreement.h"
+#include "commonhold/joint.h"
 #include "commonhold/ledger.h"
 #include "commonhold/link.h"
 #include "commonhold/log.h"
 #include "commonhold/onward.h"
+#include "commonhold/preview.h"
 
 /* Messages between co-ops: saying something, and taking what is said. Carrying them is message_deliver.c's. */
 
@@ -32,6 +34,9 @@ static const struct { const char *type; enum err (*take)(struct call *c, struct 
 	{ "agreement.suspended", agreement_take_suspended },
 	{ "agreement.resumed", agreement_take_resumed },
 	{ "agreement.ended", agreement_take_ended },
+	{ "preview.ready", preview_take_ready },
+	{ "joint.proposed", joint_take_proposed },
+	{ "joint.state", joint_take_state },
 	{ "link.offered", link_take_offered },
 	{ "link.proved", link_take_proved },
 	{ "link.ended", link_take_ended },

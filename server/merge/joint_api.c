@@ -1,0 +1,93 @@
+/* Releases that two co-ops make together, over JSON. */
+#include "commonhold/joint.h"
+#include "commonhold/json.h"
+#include "commonhold/routes.h"
+
+/* As schemas/joint_release.json. */
+static void joint_json(struct json_writer *w, struct arena *a, const struct joint *x)
+{
+	const struct release_joint *j = &x->j;
+	jw_object(w);
+	jw_kstr(w, "agreement", uuid_format(a, j->agreement));
+	jw_kstr(w, "ballot", uuid_format_or_none(a, x->release.ballot));
+	jw_kstr(w, "candidates_sha256", sha256_hex_or_none(a, x->release.candidates_sha256));
+	jw_kstr(w, "cutoff_at", clock_format(a, x->release.cutoff_at));
+	jw_kstr(w, "differs", j->differs);
+	jw_key(w, "document");
+	jw_raw(w, j->document);
+	jw_kstr(w, "id", uuid_format(a, j->id));
+	jw_kbool(w, "maker", j->maker);
+	jw_kstr(w, "partner", j->partner);
+	jw_kz(w, "partner_state", joint_state_name(j->partner_state));
+	jw_kstr(w, "partner_title", x->partner_title);
+	jw_kstr(w, "release", uuid_format(a, j->release));
+	jw_kbool(w, "signed", j->signature.p != NULL);
+	jw_kz(w, "state", release_state_name(x->release.state));
+	jw_kstr(w, "url", x->url);
+	jw_kstr(w, "version", x->version);
+	jw_kstr(w, "why", x->release.failure.p ? x->release.failure : x->release.withdrawn_why);
+	jw_end_object(w);
+}
+
+static enum err answer(struct request *rq, struct response *rs, const struct joint *x)
+{
+	struct json_writer w = response_json(rs);
+	joint_json(&w, rq->call->arena, x);
+	return ERR_OK;
+}
+
+static enum err list(struct request *rq, struct response *rs)
+{
+	struct joint *rows;
+	size_t n;
+	TRY(joint_list(rq->call, rq->coop.id, &rows, &n));
+	struct json_writer w = response_list(rs);
+	for (size_t i = 0; i < n; i++)
+		joint_json(&w, rq->call->arena, &rows[i]);
+	response_list_end(&w);
+	return ERR_OK;
+}
+
+static enum err propose(struct request *rq, struct response *rs)
+{
+	struct call *c = rq->call;
+	struct str when = json_member_text(rq->json, "cutoff");
+	instant cutoff = INSTANT_NONE;
+	struct uuid agreement;
+	struct joint x;
+	if (!uuid_parse(json_member_text(rq->json, "agreement"), &agreement))
+		return fail_field(c, "/agreement", "This is no agreement's id.");
+	if (when.p && !clock_parse(when, &cutoff))
+		return fail_field(c, "/cutoff", "This is no instant.");
+	TRY(joint_propose(c, rq->coop.id, agreement, cutoff, &x));
+	return answer(rq, rs, &x);
+}
+
+static enum err read_one(struct request *rq, struct response *rs)
+{
+	struct uuid id;
+	struct joint x;
+	TRY(request_param_uuid(rq, 1, &id));
+	TRY(joint_read(rq->call, rq->coop.id, id, &x));
+	return answer(rq, rs, &x);
+}
+
+static enum err withdraw(struct request *rq, struct response *rs)
+{
+	struct uuid id;
+	struct joint x;
+	TRY(request_param_uuid(rq, 1, &id));
+	TRY(joint_withdraw(rq->call, rq->coop.id, id, json_member_text(rq->json, "reason"), &x));
+	return answer(rq, rs, &x);
+}
+
+#define COOP "/api/v1/coops/{coop}"
+const struct route joint_routes[] = {
+	{ "GET", COOP "/joint-releases", "joint_list", PERM_OPTIONAL, 0, NULL, "joint_release_list", 200, list, "Releases made together with other co-ops, by us or by them, newest first." },
+	{ "POST", COOP "/joint-releases", "joint_propose", PERM_ADMIN, LIMIT_BODY_SMALL, "joint_release_new", "joint_release", 201, propose,
+	  "Proposes a release together with a partner, by the co-op that makes them under the agreement." },
+	{ "GET", COOP "/joint-releases/{joint}", "joint_read", PERM_OPTIONAL, 0, NULL, "joint_release", 200, read_one, "One of them: how far it is here and there, and where the two sets differ." },
+	{ "POST", COOP "/joint-releases/{joint}/withdraw", "joint_withdraw", PERM_ADMIN, LIMIT_BODY_SMALL, "agreement_reason", "joint_release", 200, withdraw,
+	  "Ends it before it is published, withdraws it after. The other co-op follows." },
+	ROUTE_TABLE_END
+};

@@ -1,0 +1,138 @@
+/* Previews and dry runs over JSON. */
+#include "commonhold/json.h"
+#include "commonhold/preview.h"
+#include "commonhold/routes.h"
+
+static enum err digest_of(struct request *rq, struct sha256 *out)
+{
+	return sha256_parse(rq->param[1], out) ? ERR_OK : fail(rq->call, ERR_NOT_FOUND, "There is no such agreement.");
+}
+
+/* As schemas/merge_preview.json. */
+static void preview_json(struct json_writer *w, struct arena *a, const struct preview_kept *k)
+{
+	jw_object(w);
+	jw_kstr(w, "as_of", clock_format(a, k->as_of));
+	jw_kint(w, "items", k->items);
+	jw_kstr(w, "kept_at", clock_format(a, k->kept_at));
+	jw_kbool(w, "ours", k->ours);
+	jw_kint(w, "people", k->people);
+	jw_kstr(w, "sha256", sha256_hex(a, k->digest));
+	jw_kint(w, "size", k->size);
+	jw_end_object(w);
+}
+
+static enum err answer_preview(struct request *rq, struct response *rs, const struct preview_kept *k)
+{
+	struct json_writer w = response_json(rs);
+	preview_json(&w, rq->call->arena, k);
+	return ERR_OK;
+}
+
+static enum err make(struct request *rq, struct response *rs)
+{
+	struct sha256 digest;
+	struct preview_kept kept;
+	TRY(digest_of(rq, &digest));
+	TRY(preview_make(rq->call, rq->coop.id, digest, &kept));
+	return answer_preview(rq, rs, &kept);
+}
+
+static enum err list(struct request *rq, struct response *rs)
+{
+	struct sha256 digest;
+	struct preview_kept kept[2];
+	size_t n;
+	TRY(digest_of(rq, &digest));
+	TRY(preview_list(rq->call, rq->coop.id, digest, kept, &n));
+	struct json_writer w = response_list(rs);
+	for (size_t i = 0; i < n; i++)
+		preview_json(&w, rq->call->arena, &kept[i]);
+	response_list_end(&w);
+	return ERR_OK;
+}
+
+static enum err export(struct request *rq, struct response *rs)
+{
+	struct sha256 digest;
+	struct str file;
+	TRY(digest_of(rq, &digest));
+	TRY(preview_export(rq->call, rq->coop.id, digest, &file));
+	TRY(stream_begin(rq, rs, 200, "application/x-ndjson", (int64_t)file.n));
+	return stream_write(rq, file.p, file.n);
+}
+
+static enum err import(struct request *rq, struct response *rs)
+{
+	struct sha256 digest;
+	struct preview_kept kept;
+	TRY(digest_of(rq, &digest));
+	TRY(preview_import(rq->call, rq->coop.id, digest, json_member_text(rq->json, "lines"), &kept));
+	return answer_preview(rq, rs, &kept);
+}
+
+/* As schemas/dry_run.json. */
+static enum err answer_run(struct request *rq, struct response *rs, const struct dry_run *run)
+{
+	struct arena *a = rq->call->arena;
+	struct json_writer w = response_json(rs);
+	jw_object(&w);
+	jw_kstr(&w, "at", clock_format(a, run->at));
+	jw_key(&w, "document");
+	jw_raw(&w, run->document);
+	jw_kstr(&w, "id", uuid_format(a, run->id));
+	jw_kstr(&w, "ours", sha256_hex(a, run->ours));
+	jw_kstr(&w, "sha256", sha256_hex(a, run->digest));
+	jw_kstr(&w, "theirs", sha256_hex(a, run->theirs));
+	jw_end_object(&w);
+	return ERR_OK;
+}
+
+static enum err run_now(struct request *rq, struct response *rs)
+{
+	struct sha256 digest;
+	struct dry_run run;
+	TRY(digest_of(rq, &digest));
+	TRY(dry_run_make(rq->call, rq->coop.id, digest, &run));
+	return answer_run(rq, rs, &run);
+}
+
+static enum err run_read(struct request *rq, struct response *rs)
+{
+	struct sha256 digest;
+	struct dry_run run;
+	TRY(digest_of(rq, &digest));
+	TRY(dry_run_read(rq->call, rq->coop.id, digest, &run));
+	return answer_run(rq, rs, &run);
+}
+
+static enum err run_mine(struct request *rq, struct response *rs)
+{
+	struct sha256 digest;
+	struct dry_run_own own;
+	TRY(digest_of(rq, &digest));
+	TRY(dry_run_mine(rq->call, rq->coop.id, digest, &own));
+	struct json_writer w = response_json(rs);
+	jw_object(&w);
+	jw_kint(&w, "at_partner", own.at_partner);
+	jw_kint(&w, "in_alone", own.in_alone);
+	jw_kint(&w, "in_joint", own.in_joint);
+	jw_kint(&w, "items", own.items);
+	jw_key(&w, "lost");
+	jw_raw(&w, own.lost);
+	jw_kstr(&w, "run", uuid_format(rq->call->arena, own.id));
+	jw_end_object(&w);
+	return ERR_OK;
+}
+
+#define ONE "/api/v1/coops/{coop}/agreements/{agreement}"
+const struct route preview_routes[] = {
+	{ "GET", ONE "/previews", "preview_list", PERM_ACTIVE, 0, NULL, "merge_preview_list", 200, list, "The previews of both pools that there are, without content: what a dry run is of." },
+	{ "POST", ONE "/previews", "preview_make", PERM_ADMIN, 0, NULL, "merge_preview", 201, make, "Makes the preview of our pool anew and tells the partner.", ROUTE_EXPENSIVE },
+	{ "GET", ONE "/previews/ours", "preview_export", PERM_ADMIN, 0, NULL, "application/x-ndjson", 200, export, "Our preview as a file, for a partner that cannot be reached." },
+	{ "POST", ONE "/previews/theirs", "preview_import", PERM_ADMIN, LIMIT_BODY_ITEM * 8, "message_import", "merge_preview", 200, import, "Takes the partner's preview from its file.", ROUTE_EXPENSIVE },
+	{ "GET", ONE "/dry-run", "dry_run_read", PERM_ACTIVE, 0, NULL, "dry_run", 200, run_read, "What the agreement would do to both pools, by the newest previews: both sides get the same document." },
+	{ "POST", ONE "/dry-run", "dry_run_make", PERM_ADMIN, 0, NULL, "dry_run", 200, run_now, "Computes it now.", ROUTE_EXPENSIVE },
+	{ "GET", ONE "/dry-run/mine", "dry_run_mine", PERM_ACTIVE, 0, NULL, "dry_run_own", 200, run_mine, "What it would mean for one's own items." },
+	ROUTE_TABLE_END
+};
