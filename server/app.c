@@ -7,6 +7,7 @@
 #include "commonhold/joint.h"
 #include "commonhold/ballot.h"
 #include "commonhold/ballot_proof.h"
+#include "commonhold/bundle.h"
 #include "commonhold/control.h"
 #include "commonhold/checkup.h"
 #include "commonhold/coop.h"
@@ -72,7 +73,7 @@ static const struct route *const route_tables[] = {
 	erasure_routes, erasure_page_routes, erasure_ask_page_routes, erasure_admin_page_routes, erasure_statement_routes,
 	tombstone_page_routes, mirror_page_routes, agent_page_routes, account_deletion_page_routes, holdings_page_routes,
 	adapter_routes, adapter_page_routes,
-	peer_routes, agreement_routes, message_routes, merge_routes,
+	peer_routes, agreement_routes, message_routes, bundle_routes, merge_routes,
 	preview_routes, joint_routes,
 	fork_routes, link_routes,
 	onward_routes,
@@ -93,7 +94,7 @@ static const struct job_kind *const job_tables[] = {
 	access_jobs,
 	holdings_jobs,
 	peer_jobs,
-	agreement_jobs, message_jobs, merge_jobs,
+	agreement_jobs, message_jobs, bundle_jobs, merge_jobs,
 	preview_jobs, joint_jobs,
 	fork_jobs,
 	onward_jobs,
@@ -121,6 +122,7 @@ static const struct job_tick ticks[] = {
 	{ "erasure.daily", 86400 },
 	{ "peer.refresh", 86400 },
 	{ "agreement.daily", 3600 },
+	{ "bundle.tick", 3600 },
 	JOB_TICK_END,
 };
 

@@ -35,6 +35,7 @@ int demo_main(int argc, char **argv);
 int import_main(int argc, char **argv);
 int fork_main(int argc, char **argv);
 int bounce_main(int argc, char **argv);
+int bundle_main(int argc, char **argv);
 int key_main(int argc, char **argv);
 int message_main(int argc, char **argv);
 int release_main(int argc, char **argv);

@@ -20,6 +20,7 @@ static const struct command {
 	{ "release", release_main, "schedule and list a co-op's releases, run what is due" },
 	{ "key", key_main, "show the keys of the instance and its co-ops, or change to a new one" },
 	{ "message", message_main, "carry messages between co-ops as files" },
+	{ "bundle", bundle_main, "carry what an agreement lets pass between two co-ops as a file" },
 	{ "mirror", mirror_main, "keep a copy of a co-op's releases in step" },
 	{ "verify", verify_main, "check a downloaded release, offline" },
 	{ "audit", audit_main, "recount a ballot from its bundle, offline" },

@@ -76,12 +76,12 @@
 
 /* ---- What a bundle is ---- */
 
-enum bundle_part { BUNDLE_EVENTS, BUNDLE_TOMBSTONES, BUNDLE_STATEMENTS, BUNDLE_RECORDS, BUNDLE_LABELS, BUNDLE_OTHER, BUNDLE_PART_COUNT };
+enum bundle_section { BUNDLE_EVENTS, BUNDLE_TOMBSTONES, BUNDLE_STATEMENTS, BUNDLE_RECORDS, BUNDLE_LABELS, BUNDLE_OTHER, BUNDLE_NO_SECTION };
 
 /* One file of it, as the manifest says. */
 struct bundle_file {
 	struct str path;
-	enum bundle_part part;
+	enum bundle_section part;
 	int64_t size, raw_size, lines;
 	struct sha256 sha256, raw_sha256;
 	int fd;                 /* of the .tar, or of the folder */
@@ -203,7 +203,7 @@ CH_CHECK enum err bundle_check(struct arena *a, struct bundle *b, const struct b
 
 /* The lines of a part, file after file. At the end of each file its digest is held against the manifest once more: ERR_CORRUPT where the files changed since they were checked. */
 struct bundle_lines;
-CH_CHECK enum err bundle_lines_open(struct arena *a, struct bundle *b, enum bundle_part part, struct bundle_lines **out, struct error *e);
+CH_CHECK enum err bundle_lines_open(struct arena *a, struct bundle *b, enum bundle_section part, struct bundle_lines **out, struct error *e);
 /* The next line without "\n"; absent at the end. Valid until the next call. */
 CH_CHECK enum err bundle_lines_next(struct bundle_lines *l, struct str *line, struct error *e);
 /* "records-00000.jsonl.zst, line 17", for messages. */

@@ -26,7 +26,7 @@ extern const struct route erasure_routes[], erasure_page_routes[], erasure_ask_p
 extern const struct route tombstone_page_routes[], mirror_page_routes[], agent_page_routes[], account_deletion_page_routes[], holdings_page_routes[];
 extern const struct route adapter_routes[], adapter_page_routes[];
 extern const struct route holdings_routes[];
-extern const struct route fork_routes[], link_routes[], peer_routes[], agreement_routes[], message_routes[], merge_routes[];
+extern const struct route fork_routes[], link_routes[], peer_routes[], agreement_routes[], message_routes[], merge_routes[], bundle_routes[];
 extern const struct route onward_routes[];
 extern const struct route preview_routes[], joint_routes[];
 

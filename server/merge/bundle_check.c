@@ -334,7 +334,7 @@ static enum err check_label(struct checking *k, struct str line)
 }
 
 /* The whole lines of a part, each by `check`. */
-static enum err check_lines(struct checking *k, enum bundle_part part, enum err (*check)(struct checking *, struct str))
+static enum err check_lines(struct checking *k, enum bundle_section part, enum err (*check)(struct checking *, struct str))
 {
 	struct bundle_lines *lines;
 	struct str line;

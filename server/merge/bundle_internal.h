@@ -18,7 +18,7 @@ const struct bundle_file *bundle_file_find(const struct bundle *b, const char *p
 /* The origin in a note's first line. */
 struct str bundle_note_origin(struct str note);
 /* Which part a path belongs to by its name. */
-enum bundle_part bundle_part_of(struct str path);
+enum bundle_section bundle_part_of(struct str path);
 /* Behind the JSON value that begins at `p`, by its brackets and quotes alone; NULL where there is no end to it. Whether it is JSON is for a parser to say. */
 const char *bundle_value_end(const char *p, const char *end);
 /* A signed line of ours without its signature: `head` and `tail` are the parts before and behind it. */

@@ -15,7 +15,7 @@
 
 struct bundle_lines {
 	const struct bundle *b;
-	enum bundle_part part;
+	enum bundle_section part;
 	size_t file;               /* the one that is read: position in b->files; b->n_files at the end */
 	int64_t line;              /* lines handed out of it */
 	int fd;                    /* of a file of its own, to be closed; -1 */
@@ -46,7 +46,7 @@ static void lines_end(void *arg)
 	buf_release(&l->text);
 }
 
-enum err bundle_lines_open(struct arena *a, struct bundle *b, enum bundle_part part, struct bundle_lines **out, struct error *e)
+enum err bundle_lines_open(struct arena *a, struct bundle *b, enum bundle_section part, struct bundle_lines **out, struct error *e)
 {
 	struct bundle_lines *l = ARENA_NEW(a, struct bundle_lines);
 	*l = (struct bundle_lines){ .b = b, .part = part, .fd = -1, .hasher = hasher_new(NULL) };

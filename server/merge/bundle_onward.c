@@ -1,7 +1,7 @@
 /* Records of other homes that a bundle passes on: whose, and the paths that lead to their homes' logs. */
 #include "bundle_scope.h"
 
-enum err guests_load(struct writing *k)
+enum err bundle_guests_load(struct writing *k)
 {
 	(void)k;
 	return ERR_OK;

@@ -188,7 +188,7 @@ static bool is_numbered(struct str path, const char *what)
 	return true;
 }
 
-enum bundle_part bundle_part_of(struct str path)
+enum bundle_section bundle_part_of(struct str path)
 {
 	if (is_numbered(path, "events-"))
 		return BUNDLE_EVENTS;
@@ -202,7 +202,7 @@ enum bundle_part bundle_part_of(struct str path)
 		return BUNDLE_LABELS;
 	if (str_is(path, "keys.json") || str_is(path, "checkpoint") || str_is(path, "consistency.proof"))
 		return BUNDLE_OTHER;
-	return BUNDLE_PART_COUNT;
+	return BUNDLE_NO_SECTION;
 }
 
 /* What is being read, and whether it was right so far. */
@@ -254,7 +254,7 @@ static void read_file_entry(struct reading *r, const struct json *o, struct bund
 	f->sha256 = digest(r, o, "sha256");
 	f->raw_sha256 = digest(r, o, "raw_sha256");
 	f->part = bundle_part_of(f->path);
-	r->right &= f->part != BUNDLE_PART_COUNT && f->raw_size <= BUNDLE_FILE_MAX;
+	r->right &= f->part != BUNDLE_NO_SECTION && f->raw_size <= BUNDLE_FILE_MAX;
 	if (!str_ends(f->path, ".zst"))
 		r->right &= f->size == f->raw_size && sha256_eq(f->sha256, f->raw_sha256);
 }

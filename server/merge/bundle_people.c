@@ -61,19 +61,19 @@ static enum err members_load(struct writing *k)
 	return ERR_OK;
 }
 
-enum err people_load(struct writing *k)
+enum err bundle_people_load(struct writing *k)
 {
 	TRY(members_load(k));
-	return guests_load(k);
+	return bundle_guests_load(k);
 }
 
-void people_wipe(struct writing *k)
+void bundle_people_wipe(struct writing *k)
 {
 	for (size_t i = 0; i < k->n_people; i++)
 		secret_wipe(&k->people[i].key, sizeof(k->people[i].key));
 }
 
-enum err people_keys(struct writing *k)
+enum err bundle_people_keys(struct writing *k)
 {
 	struct call *c = k->c;
 	size_t n = 0;
@@ -320,7 +320,7 @@ static enum err tell_changes(struct telling *t)
 	return tell_listed(t, "back", back, &k->counts.back);
 }
 
-enum err statements_write(struct writing *k)
+enum err bundle_statements_write(struct writing *k)
 {
 	struct telling *t = ARENA_NEW(k->c->arena, struct telling);
 	t->k = k;
@@ -336,7 +336,7 @@ enum err statements_write(struct writing *k)
 	return bundle_stream_end(t->out);
 }
 
-enum err statements_note(struct writing *k)
+enum err bundle_statements_note(struct writing *k)
 {
 	return k->n_said ? db_exec(k->c, said_put, A_UUID(k->coop), A_UUID(k->agreement.id), A_I64S(k->said_numbers, k->n_said), A_BYTEAS(k->said_digests, k->n_said)) : ERR_OK;
 }

@@ -324,7 +324,7 @@ static enum err pour_all_later(struct pouring *p)
 	return ERR_OK;
 }
 
-enum err records_write(struct writing *k)
+enum err bundle_records_write(struct writing *k)
 {
 	struct pouring *p = ARENA_NEW(k->c->arena, struct pouring);
 	size_t bytes = k->scoped.n / 8 + 1;
@@ -339,7 +339,7 @@ enum err records_write(struct writing *k)
 	arena_defer(k->c->arena, pouring_end, p);
 	p->out = k->stream = ARENA_NEW(k->c->arena, struct bundle_stream);
 	bundle_stream_begin(&k->files, p->out, "records", true, false);
-	TRY(people_keys(k));
+	TRY(bundle_people_keys(k));
 	TRY(db_query0(k->c, plan_by_index, NULL));
 	for (int64_t from = 0; from < n; from += AT_ONCE * POOL_SEGMENT)
 		TRY(pour_stretch(p, from, from + AT_ONCE * POOL_SEGMENT < n ? from + AT_ONCE * POOL_SEGMENT : n));

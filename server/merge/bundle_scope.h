@@ -55,18 +55,18 @@ static inline bool bundle_bit(const uint8_t *bits, int64_t i) { return bits[i / 
 /* bundle_people.c: who may be in it, and what is told of them. */
 CH_CHECK enum err bundle_contributor_secret(struct call *c, struct uuid coop, uint8_t secret[32]);
 void bundle_contributor_of(const uint8_t secret[32], struct uuid member, uint8_t out[16]);
-CH_CHECK enum err people_load(struct writing *k);
+CH_CHECK enum err bundle_people_load(struct writing *k);
 /* bundle_onward.c: guests whose home and source let them go on to this partner. */
-CH_CHECK enum err guests_load(struct writing *k);
+CH_CHECK enum err bundle_guests_load(struct writing *k);
 /* Keys and pseudonyms of those who have something in it. */
-CH_CHECK enum err people_keys(struct writing *k);
-void people_wipe(struct writing *k);
+CH_CHECK enum err bundle_people_keys(struct writing *k);
+void bundle_people_wipe(struct writing *k);
 /* statements.jsonl: changed words, and what goes out or comes back. */
-CH_CHECK enum err statements_write(struct writing *k);
+CH_CHECK enum err bundle_statements_write(struct writing *k);
 /* After the files: remembers what was told. */
-CH_CHECK enum err statements_note(struct writing *k);
+CH_CHECK enum err bundle_statements_note(struct writing *k);
 
 /* bundle_records.c */
-CH_CHECK enum err records_write(struct writing *k);
+CH_CHECK enum err bundle_records_write(struct writing *k);
 
 #endif

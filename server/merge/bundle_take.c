@@ -209,7 +209,7 @@ static enum err manifest_check(struct fetching *f, struct str manifest, struct s
 	json_each (file, json_get(*out, "files")) {
 		int64_t size = json_int(json_get(file, "size"), -1);
 		total += size;
-		if (bundle_part_of(json_member_text(file, "path")) == BUNDLE_PART_COUNT || size < 0 || size > BUNDLE_FILE_MAX || total > TOTAL_MAX)
+		if (bundle_part_of(json_member_text(file, "path")) == BUNDLE_NO_SECTION || size < 0 || size > BUNDLE_FILE_MAX || total > TOTAL_MAX)
 			return bundle_refuse(&c->error, BUNDLE_REASON_TOO_LARGE, "It lists files that no bundle has.");
 	}
 	return ERR_OK;

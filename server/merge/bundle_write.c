@@ -310,7 +310,7 @@ static enum err prepare(struct writing *k, struct uuid agreement)
 	TRY(ledger_key(c, k->coop, &k->key));
 	TRY(tombstone_upto(c, k->coop, &k->tombstones_upto, NULL));
 	k->as_of = clock_now();
-	TRY(people_load(k));
+	TRY(bundle_people_load(k));
 	const struct agreement_terms *t = &k->agreement.terms;
 	struct release_scope scope = { t->uses, t->purposes, t->audience, t->kinds, t->licences, takes, k };
 	instant second = (k->as_of + CLOCK_SECOND - 1) / CLOCK_SECOND * CLOCK_SECOND; /* items carry whole seconds, rounded up */
@@ -322,8 +322,8 @@ static enum err prepare(struct writing *k, struct uuid agreement)
 static enum err write_parts(struct writing *k)
 {
 	TRY(write_tombstones(k));
-	TRY(statements_write(k));
-	TRY(records_write(k));
+	TRY(bundle_statements_write(k));
+	TRY(bundle_records_write(k));
 	return ERR_OK;
 }
 
@@ -346,7 +346,7 @@ static enum err seal_and_move(struct writing *k, struct bundle_report *out)
 	out->raw_size = k->files.raw_size;
 	out->whole = k->whole;
 	TRY(sent_write(k));
-	TRY(statements_note(k));
+	TRY(bundle_statements_note(k));
 	TRY(db_exec(c, flow_move, A_UUID(k->coop), A_UUID(k->agreement.id), A_I64(out->seq), A_BYTES(str_make(out->digest.b, 32)), A_I64(k->head_size), A_BYTES(str_make(k->head_root.b, 32)),
 		A_I64(k->tombstones_upto)));
 	TRY(db_exec(c, out_insert, A_UUID(k->coop), A_UUID(k->agreement.id), A_I64(out->seq), A_BYTES(str_make(out->digest.b, 32)), A_STR(manifest)));
@@ -390,7 +390,7 @@ enum err bundle_write(struct call *c, struct uuid coop, struct uuid agreement, c
 	TRY(release_scope_pack(c, coop));
 	enum err said = write_all_of_it(k, agreement, how, out);
 	secret_wipe(&k->key, sizeof(k->key));
-	people_wipe(k);
+	bundle_people_wipe(k);
 	if (k->files.dir.p)
 		bundle_folder_remove(k->files.dir.p); /* nothing is left there after it was moved */
 	return said;

@@ -2,6 +2,7 @@
 
 #include "commonhold/agreement.h"
 #include "commonhold/joint.h"
+#include "commonhold/bundle.h"
 #include "commonhold/ledger.h"
 #include "commonhold/link.h"
 #include "commonhold/log.h"
@@ -37,6 +38,7 @@ static const struct { const char *type; enum err (*take)(struct call *c, struct 
 	{ "preview.ready", preview_take_ready },
 	{ "joint.proposed", joint_take_proposed },
 	{ "joint.state", joint_take_state },
+	{ "bundle.ready", bundle_take_ready },
 	{ "link.offered", link_take_offered },
 	{ "link.proved", link_take_proved },
 	{ "link.ended", link_take_ended },

@@ -4,6 +4,7 @@
 #include "commonhold/bundle.h"
 #include "commonhold/config.h"
 #include "commonhold/ledger.h"
+#include "commonhold/merge.h"
 #include "commonhold/tombstone.h"
 #include "commonhold/zst.h"
 
@@ -78,7 +79,7 @@ static struct bundle *passed(bool whole)
 			fail_msg("%s: %d %s %s", #expression, e_, m.w.system->error.reason, m.w.system->error.message); \
 	} while (0)
 
-static int count_lines(struct bundle *b, enum bundle_part part, const char *with)
+static int count_lines(struct bundle *b, enum bundle_section part, const char *with)
 {
 	struct call *c = m.w.system;
 	struct bundle_lines *lines;
@@ -96,6 +97,31 @@ static int count_lines(struct bundle *b, enum bundle_part part, const char *with
 static const char *rid_of(struct uuid id)
 {
 	return rid_format(m.w.system->arena, m.name, id).p;
+}
+
+/* ---- Files ---- */
+
+static const char *path_in(struct str dir, const char *name)
+{
+	return str_fmt(m.w.system->arena, "%.*s/%s", STR_ARG(dir), name).p;
+}
+
+static struct str read_text(const char *path)
+{
+	struct stat st;
+	int fd = open(path, O_RDONLY);
+	assert_true(fd >= 0 && fstat(fd, &st) == 0);
+	char *to = arena_alloc(m.w.system->arena, (size_t)st.st_size + 1);
+	assert_true(read(fd, to, (size_t)st.st_size) == st.st_size);
+	close(fd);
+	return str_make(to, (size_t)st.st_size);
+}
+
+static void put_text(const char *path, struct str text)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	assert_true(fd >= 0 && write(fd, text.p, text.n) == (ssize_t)text.n);
+	close(fd);
 }
 
 /* ---- Writing and taking ---- */
@@ -251,30 +277,31 @@ static void files_go_when_the_partner_has_them(void **state)
 	assert_str(rows[0].state, "taken");
 }
 
-/* ---- Bad input ---- */
-
-static const char *path_in(struct str dir, const char *name)
+static void what_is_taken_is_there_and_taking_it_again_changes_nothing(void **state)
 {
-	return str_fmt(m.w.system->arena, "%.*s/%s", STR_ARG(dir), name).p;
+	(void)state;
+	make();
+	struct call *c = m.w.system;
+	struct merge_report r;
+	world_contribute(&m.w, 0, "first");
+	world_contribute(&m.w, 1, "second");
+	struct str dir = written(false).dir;
+	assert_ok(c, bundle_take(c, m.other, dir.p, &r));
+	assert_int_equal(r.rows, 2);
+	assert_int_equal(r.contributors, 2);
+	assert_ok(c, bundle_take(c, m.other, dir.p, &r));
+	assert_true(r.repeated);
+	const char *foreign = str_fmt(c->arena, "SELECT count(*) FROM contribution k JOIN coop o ON o.id = k.coop_id WHERE o.slug = 'other' AND (k.more >> 24 & 255) > 0").p;
+	assert_int_equal(fixture_int(foreign), 2);
+	/* and what is refused leaves everything as it was, and is told */
+	world_contribute(&m.w, 1, "third");
+	dir = written(false).dir;
+	put_text(path_in(dir, "more.txt"), STR("x"));
+	assert_err(c, ERR_REFUSED, bundle_take(c, m.other, dir.p, &r));
+	assert_int_equal(fixture_int(foreign), 2);
+	assert_int_equal(fixture_int("SELECT count(*) FROM refusal WHERE code = 'files'"), 1);
 }
 
-static struct str read_text(const char *path)
-{
-	struct stat st;
-	int fd = open(path, O_RDONLY);
-	assert_true(fd >= 0 && fstat(fd, &st) == 0);
-	char *to = arena_alloc(m.w.system->arena, (size_t)st.st_size + 1);
-	assert_true(read(fd, to, (size_t)st.st_size) == st.st_size);
-	close(fd);
-	return str_make(to, (size_t)st.st_size);
-}
-
-static void put_text(const char *path, struct str text)
-{
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-	assert_true(fd >= 0 && write(fd, text.p, text.n) == (ssize_t)text.n);
-	close(fd);
-}
 
 static struct str replaced(struct str in, const char *what, const char *with)
 {
@@ -358,6 +385,8 @@ static struct str fresh(void)
 	world_contribute(&m.w, 1, "second");
 	return written(false).dir;
 }
+
+/* ---- Bad input ---- */
 
 static void forged_signatures_are_refused(void **state)
 {
@@ -577,6 +606,7 @@ int main(void)
 		fixture_test(a_tar_is_checked_like_a_folder),
 		fixture_test(the_same_again_is_known),
 		fixture_test(files_go_when_the_partner_has_them),
+		fixture_test(what_is_taken_is_there_and_taking_it_again_changes_nothing),
 		fixture_test(forged_signatures_are_refused),
 		fixture_test(a_forged_statement_is_refused),
 		fixture_test(a_changed_record_is_refused),
