@@ -243,7 +243,7 @@ static enum err leaf(struct call *c, const struct agreement *g)
 /* Both sides may live here: the agreement's id alone would make one job of theirs and ours. */
 static struct str job_key(struct arena *a, const struct agreement *g)
 {
-	return str_fmt(a, "%.*s %.*s", STR_ARG(uuid_format(a, g->coop)), STR_ARG(uuid_format(a, g->id)));
+	return str_fmt(a, "%.*s/%.*s", STR_ARG(uuid_format(a, g->coop)), STR_ARG(uuid_format(a, g->id)));
 }
 
 static enum err queue_about(struct call *c, const struct agreement *g, const char *kind)
@@ -272,8 +272,8 @@ enum err agreement_move(struct call *c, struct agreement *g, enum agreement_stat
 	TRY(state_event(c, g, by, note));
 	if ((was_live || is_live) && to != AGREEMENT_RENEWED)
 		TRY(agreement_write_source(c, g));
-	if (was_live || is_live)
-		TRY(queue_about(c, g, "merge.changed"));
+	if (to == AGREEMENT_IN_EFFECT && g->we_send)
+		TRY(queue_about(c, g, "merge.export"));
 	if (was_live && to == AGREEMENT_ENDED)
 		TRY(queue_about(c, g, "merge.ended"));
 	if (!agreement_over(to))

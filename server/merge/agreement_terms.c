@@ -1,6 +1,7 @@
 #include "terms_internal.h"
 
 #include "commonhold/assets.h"
+#include "commonhold/merge.h"
 
 #include <pthread.h>
 
@@ -157,6 +158,21 @@ static void check_times(struct arena *a, const struct agreement_terms *t, struct
 		fault(a, e, "/notice", "The time from a notice to the end is half a year at most.");
 }
 
+/* The table of mappings speaks of the two co-ops alone. */
+static void check_schemas(struct arena *a, const struct agreement_terms *t, struct error *e)
+{
+	struct error why = { 0 };
+	if (!t->schemas)
+		return;
+	if (merge_mappings_check(a, t->schemas, &why) != ERR_OK)
+		error_fault(e, a, STR("/schemas"), "%s", why.faults ? str_z(a, why.faults->message) : why.message);
+	json_each(map, json_get(t->schemas, "maps")) {
+		struct str home = json_member_text(map, "home");
+		if (!str_eq(home, t->parties[0]) && !str_eq(home, t->parties[1]))
+			fault(a, e, "/schemas", "Only records of the two co-ops are mapped.");
+	}
+}
+
 static enum err check_sense(struct arena *a, const struct agreement_terms *t, struct error *e)
 {
 	if (t->uses & policy_uses_expand(t->floor))
@@ -164,6 +180,7 @@ static enum err check_sense(struct arena *a, const struct agreement_terms *t, st
 	if (t->audience < POLICY_AUDIENCE_MEMBERS)
 		fault(a, e, "/audience", "There is no such audience.");
 	check_times(a, t, e);
+	check_schemas(a, t, e);
 	return e->code == ERR_OK ? ERR_OK : ERR_INVALID;
 }
 

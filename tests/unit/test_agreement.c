@@ -4,6 +4,7 @@
 #include "commonhold/agreement.h"
 #include "commonhold/ballot.h"
 #include "commonhold/config.h"
+#include "commonhold/file.h"
 #include "commonhold/guest.h"
 #include "commonhold/ledger.h"
 #include "commonhold/message.h"
@@ -164,6 +165,23 @@ static void the_table_of_states_is_whole(void **state)
 		assert_true(strlen(agreement_edge_sentence(i, &from, &to, &guard)) > 5 && strlen(guard) > 3);
 }
 
+static void the_documentation_has_every_edge(void **state)
+{
+	(void)state;
+	const char *from, *to, *guard, *sentence;
+	struct error e = { 0 };
+	struct str text;
+	struct arena *a = arena_new(1 * MIB);
+	if (file_read(a, "docs/agreements.md", "docs/agreements.md", 256 * KIB, &text, &e) != ERR_OK)
+		fail_msg("%s", e.message);
+	for (size_t i = 0; (sentence = agreement_edge_sentence(i, &from, &to, &guard)); i++) {
+		struct str row = str_fmt(a, "| %s | %s | %s | %s |\n", *from ? from : "–", to, guard, sentence);
+		if (!memmem(text.p, text.n, row.p, row.n))
+			fail_msg("docs/agreements.md lacks: %.*s", STR_ARG(row));
+	}
+	arena_free(a);
+}
+
 static void nothing_moves_but_along_the_table(void **state)
 {
 	struct pair p;
@@ -234,7 +252,7 @@ static void an_agreement_is_in_effect_when_both_have_voted_and_signed(void **sta
 	assert_int_equal(count_of("message_out WHERE state <> 'delivered'"), 0);
 	assert_int_equal(count_of("refusal"), 0);
 	assert_int_equal(count_of("notice WHERE kind = 'agreement.in_effect'"), 2);
-	assert_int_equal(count_of("job WHERE kind = 'merge.changed'"), 2);
+	assert_int_equal(count_of("job WHERE kind = 'merge.export'"), 2);
 }
 
 static void it_waits_for_its_first_day(void **state)
@@ -882,7 +900,7 @@ static void the_ballots_page_shows_the_terms(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(the_table_of_states_is_whole), fixture_test(nothing_moves_but_along_the_table), fixture_test(an_agreement_is_in_effect_when_both_have_voted_and_signed),
+		cmocka_unit_test(the_table_of_states_is_whole), cmocka_unit_test(the_documentation_has_every_edge), fixture_test(nothing_moves_but_along_the_table), fixture_test(an_agreement_is_in_effect_when_both_have_voted_and_signed),
 		fixture_test(it_waits_for_its_first_day), fixture_test(one_no_is_enough), fixture_test(a_partner_that_is_not_confirmed_gets_no_draft), fixture_test(only_admins_act),
 		fixture_test(whoever_proposed_takes_back_and_the_other_declines), fixture_test(what_is_not_signed_in_time_expires), fixture_test(either_suspends_at_once_and_only_they_lift_it),
 		fixture_test(a_notice_ends_it_for_both_on_the_same_day), fixture_test(it_ends_on_its_last_day_unless_it_is_renewed), fixture_test(a_renewal_takes_the_place_of_the_one_in_effect),

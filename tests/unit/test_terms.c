@@ -265,6 +265,7 @@ static void a_draft_does_not_contradict_itself(void **state)
 		{ "{\"cadence\":\"PT1M\"}", "/cadence" }, { "{\"cadence\":\"P30D\",\"freshness\":\"P7D\"}", "/freshness" }, { "{\"notice\":\"P1Y\"}", "/notice" },
 		{ "{\"ends\":\"2025-12-01T00:00:00Z\",\"starts\":\"2025-11-01T00:00:00Z\"}", "/ends" }, { "{\"nonsense\":1}", "/nonsense" }, { "{\"uses\":[]}", "/uses" },
 		{ "{\"licences\":[\"No-Such-1.0\"]}", "/licences/0" }, { "{\"near_loss\":101}", "/near_loss" },
+		{ "{\"schemas\":{\"version\":1,\"maps\":[{\"from\":\"a\",\"to\":\"b\",\"home\":\"cccccccccccccccc\",\"fields\":{\"x\":\"y\"}}]}}", "/schemas" },
 	};
 	struct charter a = usual("A"), b = usual("B");
 	for (size_t i = 0; i < CH_LEN(cases); i++) {
