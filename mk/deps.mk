@@ -6,7 +6,7 @@
 
 DEPS := build-essential pkg-config libpq-dev libcivetweb-dev libjansson-dev libjwt-dev libcurl4-openssl-dev libssl-dev libsodium-dev zlib1g-dev \
 	libzstd-dev libdeflate-dev libical-dev libpcre2-dev libcmark-dev libqrencode-dev postgresql-15 util-linux ca-certificates
-DEPS_TEST := libcmocka-dev postgresql-15-pgtap minisign nginx-light chromium clang-14 libclang-rt-14-dev llvm-14 'node>=18:nodejs' 'npm>=0:npm' \
+DEPS_TEST := libcmocka-dev zstd postgresql-15-pgtap minisign nginx-light chromium clang-14 libclang-rt-14-dev llvm-14 'node>=18:nodejs' 'npm>=0:npm' \
 	python3 curl openssl fonts-dejavu-core fonts-noto-core fonts-noto-color-emoji
 
 .PHONY: deps deps-test
