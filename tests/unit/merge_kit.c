@@ -193,7 +193,7 @@ void mkit_label(struct mkit_bundle *b, unsigned by, struct uuid id, const char *
 
 /* ---- Files ---- */
 
-static void add_file(struct bundle *out, const char *dir, int fd, const char *path, enum bundle_part part, const struct buf *text)
+static void add_file(struct bundle *out, const char *dir, int fd, const char *path, enum bundle_section part, const struct buf *text)
 {
 	char name[256];
 	int64_t lines = 0;
