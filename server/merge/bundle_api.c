@@ -132,7 +132,7 @@ static enum err send_file(struct request *rq, struct response *rs)
 
 #define AT "/api/v1/coops/{coop}/merge/agreements/{agreement}/bundles"
 const struct route bundle_routes[] = {
-	{ "GET", AT, "bundle_list", PERM_PUBLIC, 0, NULL, "bundles", 200, list_bundles, "Bundles that wait for the partner, who proves itself by the header Commonhold-Proof", 0, "after" },
+	{ "GET", AT, "bundle_list", PERM_PUBLIC, 0, NULL, "bundle_list", 200, list_bundles, "Bundles that wait for the partner, who proves itself by the header Commonhold-Proof", 0, "after" },
 	{ "GET", AT "/{seq}/{file}", "bundle_file", PERM_PUBLIC, 0, NULL, "application/octet-stream", 200, send_file, "A file of a bundle, whole or in part, for the partner", 0 },
 	ROUTE_TABLE_END,
 };
