@@ -11,24 +11,30 @@
 
 #define STATE_RECORDS_MAX ((size_t)64000000)
 
+/* What a home erased is a tombstone from then on, whether or not it is purged here already. */
+#define NOT_ERASED(id) \
+	"NOT EXISTS (SELECT FROM onward_word w WHERE w.coop_id = $1 AND w.home = h.key_name AND w.id = " id " AND w.counts AND w.feed = w.home AND w.kind IN ('erase', 'correct'))"
+
 /* Own records that a partner was given (any partner, where no agreement is named), and foreign ones here. */
 static const char own_copy[] =
 	"COPY (SELECT c.id, c.salt, c.content_sha256, c.licence, 0::smallint FROM contribution c "
 	"WHERE c.coop_id = $1 AND (c.more >> 24 & 255) = 0 AND (c.word & 4096) = 0 AND EXISTS (SELECT FROM bundle_sent s "
 	"WHERE s.coop_id = $1 AND ($2::uuid IS NULL OR s.agreement_id = $2) AND s.no = (c.item_no >> 12)::integer "
-	"AND get_bit(s.ever, (c.item_no & 4095)::integer) = 1)) TO STDOUT (FORMAT binary)";
+	"AND get_bit(s.ever, (c.item_no & 4095)::integer) = 1) AND NOT EXISTS (SELECT FROM tombstone t WHERE t.coop_id = $1 AND t.contribution_id = c.id AND t.kind IN ('erase', 'correct'))) "
+	"TO STDOUT (FORMAT binary)";
 static const char rows_copy[] =
 	"COPY (SELECT c.id, c.salt, c.content_sha256, c.licence, (c.more >> 24 & 255)::smallint FROM contribution c "
-	"WHERE c.coop_id = $1 AND (c.more >> 24 & 255) <> 0 AND (c.word & 4096) = 0) TO STDOUT (FORMAT binary)";
+	"JOIN origin_coop h ON h.coop_id = c.coop_id AND h.no = (c.more >> 24 & 255) WHERE c.coop_id = $1 AND (c.word & 4096) = 0 AND " NOT_ERASED("c.id") ") TO STDOUT (FORMAT binary)";
 static const char origins_copy[] =
 	"COPY (SELECT o.id, o.salt, c.content_sha256, o.licence, o.origin FROM item_origin o JOIN contribution c ON c.coop_id = o.coop_id AND c.item_no = o.item_no "
-	"WHERE o.coop_id = $1 AND (c.word & 4096) = 0) TO STDOUT (FORMAT binary)";
+	"JOIN origin_coop h ON h.coop_id = o.coop_id AND h.no = o.origin WHERE o.coop_id = $1 AND (c.word & 4096) = 0 AND " NOT_ERASED("o.id") ") TO STDOUT (FORMAT binary)";
 static const char not_taken_copy[] =
 	"COPY (SELECT k.home, k.rid, k.detail::json ->> 'commitment', k.detail::json ->> 'licence' FROM merge_conflict k "
 	"WHERE k.coop_id = $1 AND k.kind IN ('suppressed', 'id_taken')) TO STDOUT (FORMAT binary)";
+/* The feed has lines about foreign records, too; each says whose it is. */
 static const char own_tombstones_copy[] =
-	"COPY (SELECT DISTINCT t.contribution_id FROM tombstone t WHERE t.coop_id = $1 AND t.kind IN ('erase', 'correct') AND NOT EXISTS "
-	"(SELECT FROM contribution c WHERE c.coop_id = $1 AND c.id = t.contribution_id AND (c.more >> 24 & 255) <> 0)) TO STDOUT (FORMAT binary)";
+	"COPY (SELECT DISTINCT t.contribution_id FROM tombstone t WHERE t.coop_id = $1 AND t.kind IN ('erase', 'correct') AND strpos(t.line, '\"rid\":[\"dc:' || $2 || ':') > 0) "
+	"TO STDOUT (FORMAT binary)";
 static const char tombstones_copy[] =
 	"COPY (SELECT DISTINCT w.home, w.id FROM onward_word w WHERE w.coop_id = $1 AND w.counts AND w.feed = w.home AND w.kind IN ('erase', 'correct')) TO STDOUT (FORMAT binary)";
 static const char guests_copy[] = "COPY (SELECT g.home, g.contributor, g.line FROM guest g WHERE g.coop_id = $1) TO STDOUT (FORMAT binary)";
@@ -177,14 +183,14 @@ static void settle(struct gathered *g, size_t from)
 static enum err gather(struct gathered *g, struct uuid agreement, struct merge_state *out)
 {
 	struct call *c = g->call;
-	const struct db_arg coop[] = { A_UUID(g->coop) }, both[] = { A_UUID(g->coop), A_UUID_OR_NULL(agreement) };
+	const struct db_arg coop[] = { A_UUID(g->coop) }, both[] = { A_UUID(g->coop), A_UUID_OR_NULL(agreement) }, named[] = { A_UUID(g->coop), A_STR(g->us) };
 	TRY(db_copy_out(c, own_copy, both, 2, record_row, g));
 	TRY(db_copy_out(c, rows_copy, coop, 1, record_row, g));
 	TRY(db_copy_out(c, origins_copy, coop, 1, record_row, g));
 	TRY(db_copy_out(c, not_taken_copy, coop, 1, not_taken_row, g));
 	settle(g, 0);
 	size_t records = g->n;
-	TRY(db_copy_out(c, own_tombstones_copy, coop, 1, own_tombstone_row, g));
+	TRY(db_copy_out(c, own_tombstones_copy, named, 2, own_tombstone_row, g));
 	TRY(db_copy_out(c, tombstones_copy, coop, 1, tombstone_row, g));
 	settle(g, records);
 	size_t tombstones = g->n;
