@@ -121,6 +121,8 @@ struct decision {
 	uint16_t duties;
 	struct str *delegates;           /* who speaks for the contributor about the first use decided by a delegation, nearest first */
 	size_t n_delegates;
+	struct str *elsewhere;           /* what other contributors of the same content say in other co-ops that keeps it back, as of now: sentences */
+	size_t n_elsewhere;
 	struct sha256 policy, snapshot, engine, trace;
 };
 CH_CHECK enum err release_explain(struct call *c, struct uuid coop, struct uuid contribution, struct uuid release, struct decision *out);

@@ -190,7 +190,7 @@ static policy_reasons limit_reasons(const struct decided *d, uint32_t member, ui
 }
 
 /* What the same person says under other numbers. */
-static policy_reasons person_reasons(const struct decided *d, uint32_t member, unsigned kind)
+policy_reasons guests_person_reasons(const struct decided *d, uint32_t member, unsigned kind)
 {
 	const struct decided_guests *g = d->guests;
 	policy_reasons reasons = 0;
@@ -222,13 +222,13 @@ policy_reasons guests_origin_reasons(const struct decided *d, const struct decid
 {
 	size_t at = (size_t)(o - d->guests->origins);
 	policy_reasons own = policy_decide_one(d->program, d->rows, position(at), o->word, o->more, o->member) & ~POLICY_REASON(DUPLICATE_OF);
-	return own | limit_reasons(d, o->member, o->word) | person_reasons(d, o->member, (unsigned)(o->word & 7))
+	return own | limit_reasons(d, o->member, o->word) | guests_person_reasons(d, o->member, (unsigned)(o->word & 7))
 		| licence_reasons(d, (unsigned)(row_word >> POLICY_ITEM_LICENCE_SHIFT & 63), o->licence);
 }
 
 policy_reasons guests_row_reasons(const struct decided *d, uint64_t word, uint32_t member)
 {
-	return d->guests ? limit_reasons(d, member, word) | person_reasons(d, member, (unsigned)(word & 7)) : 0;
+	return d->guests ? limit_reasons(d, member, word) | guests_person_reasons(d, member, (unsigned)(word & 7)) : 0;
 }
 
 /* In adaptation mode the pool's licences are those of all origins: of a row's, the one that leaves least open stands for it. None does: no one licence says it, and it is left out. */

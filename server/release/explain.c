@@ -1,5 +1,7 @@
 #include "release_internal.h"
 
+#include "commonhold/guest.h"
+#include "commonhold/origin.h"
 #include "commonhold/words.h"
 
 #include <stdio.h>
@@ -117,6 +119,43 @@ static enum err delegate_names(struct call *c, struct uuid coop, const struct po
 	return ERR_OK;
 }
 
+/* The first of the reasons that decide the outcome. */
+static unsigned strictest(policy_reasons reasons)
+{
+	enum policy_outcome outcome = policy_outcome_of(reasons);
+	unsigned no = 0;
+	while (no + 1 < POLICY_REASON_COUNT && (!(reasons >> no & 1) || policy_reason_get(no)->severity != outcome))
+		no++;
+	return no;
+}
+
+/* What other contributors of the same content, the agreements that they come under and the same person elsewhere add to the engine's reasons: one sentence each, and the reasons. */
+static enum err guest_lines_add(struct call *c, const struct decided *d, int64_t item_no, uint64_t word, uint32_t member, policy_reasons *added, struct decision *out)
+{
+	struct origin_names names;
+	size_t n;
+	*added = 0;
+	if (!d->guests)
+		return ERR_OK;
+	const struct decided_origin *o = guests_origins_of(d, (size_t)item_no, &n);
+	*added = guests_row_reasons(d, word, member);
+	TRY(origin_names_load(c, d->coop, &names));
+	out->elsewhere = ARENA_ARRAY(c->arena, n + 2, struct str);
+	policy_reasons person = guests_person_reasons(d, member, (unsigned)(word & 7));
+	if (person)
+		out->elsewhere[out->n_elsewhere++] = str_fmt(c->arena, "Its contributor is in another co-op too, and what stands for them there or here keeps it back: %s.", words_reason(strictest(person)));
+	for (size_t i = 0; i < n; i++) {
+		policy_reasons theirs = guests_origin_reasons(d, &o[i], word);
+		enum policy_outcome outcome = policy_outcome_of(theirs);
+		struct str title = names.title[o[i].origin].n ? names.title[o[i].origin] : names.key_name[o[i].origin];
+		*added |= theirs;
+		if (outcome_is_in((uint8_t)outcome))
+			continue;
+		out->elsewhere[out->n_elsewhere++] = str_fmt(c->arena, "Somebody contributed the same in %.*s, and what is said there keeps it back here too: %s.", STR_ARG(title), words_reason(strictest(theirs)));
+	}
+	return ERR_OK;
+}
+
 enum err release_explain(struct call *c, struct uuid coop, struct uuid contribution, struct uuid release, struct decision *out)
 {
 	struct decided d;
@@ -142,7 +181,11 @@ enum err release_explain(struct call *c, struct uuid coop, struct uuid contribut
 	}
 	TRY(decide_prepare(c, coop, preview ? NULL : &out->release, cutoff, at, word & POLICY_ITEM_EMBARGOED ? &fact : NULL, &d));
 	policy_reasons own = policy_decide_one(d.program, d.rows, fact.item, word, more, fact.member);
-	enum policy_status status = policy_explain(d.program, d.rows, fact.item, word, more, fact.member, stored & ~own, &d.mem, &trace);
+	policy_reasons besides;
+	TRY(guest_lines_add(c, &d, item_no, word, fact.member, &besides, out));
+	if (!preview)
+		besides = 0; /* they are among those stored */
+	enum policy_status status = policy_explain(d.program, d.rows, fact.item, word, more, fact.member, (stored | besides) & ~own, &d.mem, &trace);
 	if (status != POLICY_OK)
 		return fail(c, ERR_INTERNAL, "The decision cannot be explained just now.");
 	out->outcome = trace.outcome;

@@ -252,6 +252,13 @@ static enum err explain_item(struct request *rq, struct response *rs)
 	for (size_t i = 0; i < d.n_delegates; i++)
 		jw_str(&w, d.delegates[i]);
 	jw_end_array(&w);
+	if (d.n_elsewhere) {
+		jw_key(&w, "elsewhere");
+		jw_array(&w);
+		for (size_t i = 0; i < d.n_elsewhere; i++)
+			jw_str(&w, d.elsewhere[i]);
+		jw_end_array(&w);
+	}
 	jw_key(&w, "what_would_change_it");
 	jw_array(&w);
 	for (size_t i = 0; i < d.n_fixes; i++)

@@ -85,6 +85,8 @@ size_t guests_facts(const struct decided *d, struct policy_item_fact *out);
 const struct decided_origin *guests_origins_of(const struct decided *d, size_t item, size_t *n);
 /* Reasons besides the engine's: of a row for its contributor, and of one of its origins for that one's. */
 policy_reasons guests_row_reasons(const struct decided *d, uint64_t word, uint32_t member);
+/* What the same person says against it under another number. */
+policy_reasons guests_person_reasons(const struct decided *d, uint32_t member, unsigned kind);
 policy_reasons guests_origin_reasons(const struct decided *d, const struct decided_origin *o, uint64_t row_word);
 /* Adds them for all rows. */
 void guests_decide(struct decided *d);

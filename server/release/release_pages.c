@@ -392,7 +392,7 @@ static void decision_facts(struct json_writer *w, struct arena *a, const struct 
 	jw_kz(w, "outcome_badge", class_of(d->outcome));
 	jw_kstr(w, "retry", words_day(a, d->retry_at));
 	jw_kstr(w, "trace", sha256_hex(a, d->trace));
-	jw_kbool(w, "any_line", d->n_lines > 0);
+	jw_kbool(w, "any_line", d->n_lines + d->n_elsewhere > 0);
 	jw_key(w, "lines");
 	jw_array(w);
 	for (size_t i = 0; i < d->n_lines; i++) {
@@ -410,6 +410,11 @@ static void decision_facts(struct json_writer *w, struct arena *a, const struct 
 	for (size_t i = 0; i < d->n_delegates; i++)
 		chain = str_fmt(a, "%.*s%s%.*s", STR_ARG(chain), i ? ", and through them " : "", STR_ARG(d->delegates[i]));
 	jw_kstr(w, "chain", chain);
+	jw_key(w, "elsewhere");
+	jw_array(w);
+	for (size_t i = 0; i < d->n_elsewhere; i++)
+		jw_str(w, d->elsewhere[i]);
+	jw_end_array(w);
 	jw_kbool(w, "any_fix", d->n_fixes > 0);
 	jw_key(w, "fixes");
 	jw_array(w);
