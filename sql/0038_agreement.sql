@@ -128,7 +128,7 @@ COMMENT ON COLUMN message_out.seq IS 'Order in which they are said';
 COMMENT ON COLUMN message_out.type IS 'agreement.proposed, bundle.ready, …';
 COMMENT ON COLUMN message_out.key IS 'A later one of the same type and key replaces it while it waits; NULL: none does';
 COMMENT ON COLUMN message_out.body IS 'What it says: a JSON object';
-COMMENT ON COLUMN message_out.envelope IS 'Signed when it first leaves, the same in every attempt';
+COMMENT ON COLUMN message_out.envelope IS 'Signed when it first leaves, the same in every attempt unless the key changes';
 COMMENT ON COLUMN message_out.state IS 'waiting, delivered, dead after the last attempt or a refusal, dropped for a newer one';
 COMMENT ON COLUMN message_out.attempts IS 'So far';
 COMMENT ON COLUMN message_out.made_at IS 'When it was said';
@@ -150,12 +150,13 @@ CREATE TABLE message_in (
 	PRIMARY KEY (coop_id, digest)
 );
 COMMENT ON COLUMN message_in.coop_id IS 'The co-op that was told';
-COMMENT ON COLUMN message_in.digest IS 'SHA-256 of what was signed: the same again is not taken twice';
+COMMENT ON COLUMN message_in.digest IS 'SHA-256 of what was signed: the same again is not taken twice, nor one of the same id that was signed anew';
 COMMENT ON COLUMN message_in.id IS 'As the sender named it';
 COMMENT ON COLUMN message_in.peer_id IS 'Who said it';
 COMMENT ON COLUMN message_in.type IS 'What it was about';
 COMMENT ON COLUMN message_in.said_at IS 'When the sender wrote it';
 COMMENT ON COLUMN message_in.taken_at IS 'When it was taken here';
+CREATE UNIQUE INDEX a_message_is_taken_once ON message_in (coop_id, peer_id, id);
 CREATE INDEX message_in_newest ON message_in (coop_id, taken_at DESC, id);
 COMMENT ON TABLE message_in IS 'What a co-op was told by its partners and took.';
 

@@ -1,8 +1,8 @@
 /* message.h - what co-ops say to each other: signed envelopes, an outbox that tries again, an inbox that takes each once, and a list of everything that was refused.
  *
  * A message is a DSSE envelope by the sending co-op's key in force over canonical JSON {"at","body","from","id","to","type","v":1}. It goes by HTTP to the partner's inbox
- * (POST /api/v1/coops/{coop}/merge/inbox), straight into it where the partner lives on this instance, or as a file; the checks are the same. Its digest makes it idempotent: what came before
- * is answered and not taken again.
+ * (POST /api/v1/coops/{coop}/merge/inbox), straight into it where the partner lives on this instance, or as a file; the checks are the same. Its digest, and its id, make it idempotent: what came
+ * before is answered and not taken again. Only the key in force signs: what waits is signed anew after a rotation.
  *
  * It must never take anything from a co-op that is not a confirmed peer, nor let a refused message change anything but the list of refusals.
  */

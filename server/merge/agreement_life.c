@@ -69,7 +69,7 @@ static enum err assent_text(struct call *c, const struct agreement *g, struct st
 	jw_init(&w, &b);
 	jw_object(&w);
 	jw_kstr(&w, "agreement", sha256_hex(c->arena, g->terms.digest));
-	jw_kstr(&w, "at", clock_format(c->arena, clock_now_whole(CLOCK_SECOND)));
+	jw_kstr(&w, "at", clock_format(c->arena, clock_now()));
 	jw_key(&w, "ballot");
 	jw_object(&w);
 	jw_kstr(&w, "id", uuid_format(c->arena, g->ballot));

@@ -42,6 +42,8 @@ static enum err check_charters(struct call *c, struct uuid coop, const struct ag
 	if (!sha256_eq(ours.digest, t->charters[us]))
 		return fail_reason(c, ERR_REFUSED, "charter_changed", "It was written under another charter of ours than the one in force.");
 	TRY(charter_parse(c->arena, theirs, charter_theirs, &c->error));
+	if (!str_eq(t->names[us], ours.name) || !str_eq(t->names[!us], charter_theirs->name) || t->charter_versions[us] != ours.version)
+		return fail_reason(c, ERR_REFUSED, "names", "It calls a co-op by another name, or a charter by another number, than its charter has.");
 	enum err fits = agreement_terms_fit(c->arena, t, &ours, &c->error);
 	if (fits == ERR_OK)
 		fits = agreement_terms_fit(c->arena, t, charter_theirs, &c->error);

@@ -17,7 +17,7 @@ SQL(out_insert,
 	"INSERT INTO message_out (coop_id, id, peer_id, type, key, body, state, made_at, next_at) VALUES ($1, $2, $3, $4, $5, $6, 'waiting', commonhold_now(), commonhold_now())");
 SQL(out_sealed, "UPDATE message_out SET envelope = $3 WHERE coop_id = $1 AND id = $2");
 SQL(in_insert,
-	"INSERT INTO message_in (coop_id, digest, id, peer_id, type, said_at, taken_at) VALUES ($1, $2, $3, $4, $5, $6, commonhold_now()) ON CONFLICT (coop_id, digest) DO NOTHING RETURNING 1");
+	"INSERT INTO message_in (coop_id, digest, id, peer_id, type, said_at, taken_at) VALUES ($1, $2, $3, $4, $5, $6, commonhold_now()) ON CONFLICT DO NOTHING RETURNING 1");
 SQL(waiting_all,
 	"SELECT m.id, m.peer_id, m.type, m.body, m.envelope, m.made_at FROM message_out m WHERE m.coop_id = $1 AND ($2::uuid IS NULL OR m.peer_id = $2) AND m.state = 'waiting' "
 	"ORDER BY m.seq LIMIT 1000");
@@ -70,7 +70,7 @@ static struct str payload_of(struct arena *a, struct str from, struct str to, co
 	buf_init(&b, MESSAGE_MAX);
 	jw_init(&w, &b);
 	jw_object(&w);
-	jw_kstr(&w, "at", clock_format(a, m->made_at));
+	jw_kstr(&w, "at", clock_format(a, clock_now())); /* of the signature: the key in force now may be younger than what is said */
 	jw_key(&w, "body");
 	jw_raw(&w, m->body);
 	jw_kstr(&w, "from", from);
@@ -82,19 +82,30 @@ static struct str payload_of(struct arena *a, struct str from, struct str to, co
 	return buf_take(a, &b);
 }
 
+/* Whether an envelope was signed with that key. */
+static bool signed_with(struct arena *a, struct str envelope, const struct sign_key *key)
+{
+	const struct json *v;
+	struct error ignored = { 0 };
+	return json_parse(a, envelope, &v, &ignored) == ERR_OK && str_eq(json_text(json_at(v, "/signatures/0/keyid")), key_id(a, key->public_key));
+}
+
 enum err message_seal(struct call *c, struct uuid coop, const struct peer *peer, struct waiting *m)
 {
 	struct coop own;
 	struct sign_key key;
-	if (m->envelope.p)
+	TRY(ledger_key(c, coop, &key));
+	bool done = m->envelope.p && signed_with(c->arena, m->envelope, &key);
+	if (done) {
+		secret_wipe(&key, sizeof(key));
 		return ERR_OK;
+	}
 	TRY(coop_get(c, coop, &own));
 	struct str payload = payload_of(c->arena, own.key_name, peer->name, m);
-	if (!payload.p)
-		return fail(c, ERR_TOO_LARGE, "This is too long for a message to another co-op.");
-	TRY(ledger_key(c, coop, &key));
-	m->envelope = dsse_sign(c->arena, &key, 1, STR(MESSAGE_TYPE), payload);
+	m->envelope = payload.p ? dsse_sign(c->arena, &key, 1, STR(MESSAGE_TYPE), payload) : STR_NONE;
 	secret_wipe(&key, sizeof(key));
+	if (!m->envelope.p)
+		return fail(c, ERR_TOO_LARGE, "This is too long for a message to another co-op.");
 	return db_exec(c, out_sealed, A_UUID(coop), A_UUID(m->id), A_STR(m->envelope));
 }
 
@@ -150,8 +161,9 @@ static enum err check_sender(struct call *c, struct uuid coop, struct message *m
 	TRY(peer_keys(c, &peer, &chain));
 	if (keychain_dsse_verify(c->arena, &chain, m->envelope, STR(MESSAGE_TYPE), &payload, &which, &why) != ERR_OK)
 		return fail_reason(c, ERR_REFUSED, "bad_signature", "It is not signed with a key that is known of the co-op it claims to be from.");
-	if (!keychain_in_force(&chain, which, m->at, m->at))
-		return fail_reason(c, ERR_REFUSED, "retired_key", "The key that signed it was not in force when it was written.");
+	/* Whatever it says of when it was written: who has stolen an old key can say anything. The sender signs it anew. */
+	if (which != chain.n - 1)
+		return fail_reason(c, ERR_REFUSED, "retired_key", "The key that signed it is not in force any more.");
 	memcpy(m->key, chain.keys[which].public_key, sizeof(m->key));
 	if (m->at > clock_now() + MESSAGE_AHEAD)
 		return fail_reason(c, ERR_REFUSED, "from_the_future", "It was written later than now.");

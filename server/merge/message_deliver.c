@@ -32,7 +32,7 @@ struct verdict { enum arrival arrival; struct str why; int64_t wait; };
 /* Reasons that the other side's admins, or time, may mend: it does not know or trust us yet, or has not heard of our new key. */
 static bool may_change(struct str code)
 {
-	return str_is(code, "stranger") || str_is(code, "peer_unconfirmed") || str_is(code, "bad_signature") || str_is(code, "from_the_future");
+	return str_is(code, "stranger") || str_is(code, "peer_unconfirmed") || str_is(code, "bad_signature") || str_is(code, "retired_key") || str_is(code, "from_the_future");
 }
 
 static struct str said_by(struct arena *a, const struct fetch_answer *answer, struct str *code)

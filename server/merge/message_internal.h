@@ -7,7 +7,7 @@
 #include "commonhold/message.h"
 #include "commonhold/peer.h"
 
-/* Signs a waiting message if it has not been before; gives its envelope. Inside. */
+/* Signs a waiting message if it has not been, or not with the key in force; gives its envelope. Inside. */
 struct waiting { struct uuid id; struct str type, body, envelope; instant made_at; int attempts; };
 CH_CHECK enum err message_seal(struct call *c, struct uuid coop, const struct peer *peer, struct waiting *m);
 /* Whether an error means that what was sent is not taken, rather than that nobody could take it just now. */

@@ -168,6 +168,9 @@ static void proposals_that_are_tampered_with_or_looser_are_refused(void **state)
 	l.body = proposal(&p, replaced(c, replaced(c, document, "\"replaces\":null", str_fmt(c->arena, "\"replaces\":\"%.*s\"", STR_ARG(hex)).p), "\"revision\":1", "\"revision\":2"), theirs.document);
 	l.type = "agreement.renewal";
 	refused(&p, &l, "unknown_agreement");
+	l.body = proposal(&p, replaced(c, document, "\"name\":\"alpha\"", "\"name\":\"alphabet\""), theirs.document);
+	l.type = "agreement.proposed";
+	refused(&p, &l, "names");
 	/* Between others: one of the names is somebody else's. */
 	char other[17] = "aaaaaaaaaaaaaaaa";
 	struct agreement_terms t;
@@ -260,6 +263,33 @@ static void a_partner_cannot_lift_our_suspension_or_put_off_the_end(void **state
 	assert_int_equal(pair_see(&p, 0, digest).ends_at, ends);
 }
 
+static void a_key_that_is_replaced_on_the_way_stops_nothing_and_signs_nothing_more(void **state)
+{
+	struct pair p;
+	struct keychain chain;
+	bool again;
+	(void)state;
+	pair_make(&p);
+	struct sha256 digest = pair_proposed(&p, 1, "{}", (struct uuid){ { 0 } });
+	struct call *c = p.system;
+	struct sign_key old = key_of(&p, 1);
+	struct letter before = { "agreement.ended", str_fmt(c->arena, "{\"agreement\":\"%.*s\",\"how\":\"withdrawn\"}", STR_ARG(sha256_hex(c->arena, digest))), STR_NONE, STR_NONE, clock_now(), &old };
+	struct str sealed_before = letter_write(&p, &before);
+	clock_set(PAIR_START + CLOCK_HOUR);
+	assert_ok(c, keychain_rotate(c, p.coop[1].id, &chain));
+	struct letter after = before;
+	after.at = PAIR_START + 2 * CLOCK_HOUR;
+	clock_set(after.at);
+	refused(&p, &after, "retired_key"); /* who has stolen the old key says nothing with it any more … */
+	assert_err(c, ERR_REFUSED, message_take(c, p.coop[0].id, sealed_before, &again)); /* … whatever it says of when */
+	assert_string_equal(c->error.reason, "retired_key");
+	error_clear(&c->error);
+	pair_decide(&p, digest, "for", "for");
+	assert_int_equal(pair_state(&p, 0, digest), AGREEMENT_IN_EFFECT);
+	assert_int_equal(pair_state(&p, 1, digest), AGREEMENT_IN_EFFECT);
+	assert_int_equal(pair_count("message_out WHERE state <> 'delivered'"), 0);
+}
+
 /* ---- Carrying ---- */
 
 static void messages_go_as_a_file_too(void **state)
@@ -303,6 +333,30 @@ static void what_is_not_taken_yet_is_tried_again_in_its_order(void **state)
 	assert_int_equal(pair_state(&p, 1, digest), AGREEMENT_WITHDRAWN);
 }
 
+static void what_waits_is_signed_anew_after_a_rotation_and_taken_once(void **state)
+{
+	struct pair p;
+	struct keychain chain;
+	struct str first, second;
+	struct agreement g;
+	struct message_import done;
+	(void)state;
+	pair_make(&p);
+	g = pair_drafted(&p, 0, "{}", (struct uuid){ { 0 } });
+	assert_ok(p.call[0], agreement_propose(p.call[0], p.coop[0].id, g.terms.digest, &g));
+	assert_ok(p.call[0], message_export(p.call[0], p.coop[0].id, (struct uuid){ { 0 } }, &first));
+	assert_ok(p.call[1], message_import(p.call[1], p.coop[1].id, first, &done));
+	assert_int_equal(done.taken, 1);
+	clock_set(PAIR_START + CLOCK_HOUR);
+	assert_ok(p.system, keychain_rotate(p.system, p.coop[0].id, &chain));
+	assert_ok(p.call[0], message_export(p.call[0], p.coop[0].id, (struct uuid){ { 0 } }, &second));
+	assert_false(str_eq(first, second));
+	assert_ok(p.call[1], message_import(p.call[1], p.coop[1].id, second, &done));
+	assert_int_equal(done.again, 1);
+	assert_ok(p.call[1], message_import(p.call[1], p.coop[1].id, first, &done));
+	assert_int_equal(done.refused, 1);
+}
+
 static void what_is_refused_for_good_is_told_to_the_admins_who_sent_it(void **state)
 {
 	struct pair p;
@@ -335,8 +389,8 @@ int main(void)
 		fixture_test(strangers_forgers_and_replays_are_refused_and_seen), fixture_test(the_same_refusal_counts_up_and_tells_once_a_day),
 		fixture_test(a_message_is_taken_once_however_often_it_comes), fixture_test(proposals_that_are_tampered_with_or_looser_are_refused),
 		fixture_test(only_the_partners_own_assent_to_exactly_this_counts), fixture_test(a_partner_cannot_lift_our_suspension_or_put_off_the_end),
-		fixture_test(messages_go_as_a_file_too), fixture_test(what_is_not_taken_yet_is_tried_again_in_its_order),
-		fixture_test(what_is_refused_for_good_is_told_to_the_admins_who_sent_it),
+		fixture_test(a_key_that_is_replaced_on_the_way_stops_nothing_and_signs_nothing_more), fixture_test(messages_go_as_a_file_too), fixture_test(what_is_not_taken_yet_is_tried_again_in_its_order),
+		fixture_test(what_waits_is_signed_anew_after_a_rotation_and_taken_once), fixture_test(what_is_refused_for_good_is_told_to_the_admins_who_sent_it),
 	};
 	return fixture_run(tests, CH_LEN(tests));
 }
