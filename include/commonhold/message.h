@@ -61,6 +61,9 @@ CH_CHECK enum err message_list(struct call *c, struct uuid coop, struct str curs
 /* Tries a dead or waiting one again now. */
 CH_CHECK enum err message_again(struct call *c, struct uuid coop, struct uuid id);
 
+/* Forgets what was said or taken 90 days ago and is over, and refusals of a year ago; a transaction of its own. */
+CH_CHECK enum err message_forget(struct call *c, struct uuid coop);
+
 /* ---- Refusals: everything that a co-op was offered and did not take ---- */
 
 struct refusal {

@@ -239,7 +239,7 @@ enum err agreement_step(struct call *c, struct uuid coop)
 	TRY(db_finish(c, alive_of_coop, &r, A_UUID(coop)));
 	for (int i = 0; i < r.n; i++)
 		TRY(step_one(c, coop, sha256_load(row_bytes(&r, i, 0))));
-	return ERR_OK;
+	return message_forget(c, coop);
 }
 
 #define COOPS_AT_ONCE 500

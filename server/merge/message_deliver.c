@@ -11,6 +11,8 @@
 #define DELAY_FIRST (30 * CLOCK_SECOND)
 #define DELAY_MOST (6 * CLOCK_HOUR)
 #define ATTEMPTS_MOST 60                  /* about two weeks */
+#define FORGET_MESSAGES (90 * CLOCK_DAY)  /* after MESSAGE_LIFE, or what was taken could be taken again */
+#define FORGET_REFUSALS (365 * CLOCK_DAY)
 #define ANSWER_MAX (64 * 1024)
 #define ERROR_MOST 300                    /* characters of what the other side says that are kept */
 
@@ -21,6 +23,9 @@ SQL(out_ended,
 SQL(out_again, "UPDATE message_out SET attempts = attempts + 1, next_at = $3, last_error = $4 WHERE coop_id = $1 AND id = $2 AND state = 'waiting'");
 SQL(out_now,
 	"UPDATE message_out SET state = 'waiting', ended_at = NULL, next_at = commonhold_now(), attempts = 0 WHERE coop_id = $1 AND id = $2 AND state IN ('waiting', 'dead') RETURNING peer_id");
+SQL(forget_out, "DELETE FROM message_out WHERE coop_id = $1 AND state <> 'waiting' AND ended_at < $2");
+SQL(forget_in, "DELETE FROM message_in WHERE coop_id = $1 AND taken_at < $2");
+SQL(forget_refusals, "DELETE FROM refusal WHERE coop_id = $1 AND at < $2");
 SQL(admins_told,
 	"SELECT o.slug, (SELECT array_agg(m.account_id) FROM membership m WHERE m.coop_id = o.id AND m.is_admin AND m.account_id IS NOT NULL AND m.state IN ('active', 'due', 'grace')) "
 	"FROM coop o WHERE o.id = $1");
@@ -184,6 +189,16 @@ static enum err deliver_run(struct call *c, const struct json *args)
 	}
 	TRY(db_begin_in(c, coop, DB_WRITE));
 	TRY(message_queue_delivery(c, coop, peer_id, clock_now()));
+	return db_commit(c);
+}
+
+enum err message_forget(struct call *c, struct uuid coop)
+{
+	instant now = clock_now();
+	TRY(db_begin_in(c, coop, DB_WRITE));
+	TRY(db_exec(c, forget_out, A_UUID(coop), A_TIME(now - FORGET_MESSAGES)));
+	TRY(db_exec(c, forget_in, A_UUID(coop), A_TIME(now - FORGET_MESSAGES)));
+	TRY(db_exec(c, forget_refusals, A_UUID(coop), A_TIME(now - FORGET_REFUSALS)));
 	return db_commit(c);
 }
 

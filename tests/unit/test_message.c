@@ -357,6 +357,24 @@ static void what_waits_is_signed_anew_after_a_rotation_and_taken_once(void **sta
 	assert_int_equal(done.refused, 1);
 }
 
+static void what_is_over_is_forgotten_after_a_while(void **state)
+{
+	struct pair p;
+	(void)state;
+	pair_make(&p);
+	struct sha256 digest = pair_agreed(&p, "{\"ends\":\"2026-12-01T00:00:00Z\"}");
+	assert_true(pair_count("message_in") >= 3 && pair_count("message_out") >= 3);
+	pair_until(clock_now() + MESSAGE_LIFE);
+	assert_ok(p.system, message_forget(p.system, p.coop[0].id));
+	assert_true(pair_count("message_in") >= 3);
+	pair_until(clock_now() + 31 * DAY);
+	for (int who = 0; who < 2; who++)
+		assert_ok(p.system, message_forget(p.system, p.coop[who].id));
+	assert_int_equal(pair_count("message_in"), 0);
+	assert_int_equal(pair_count("message_out"), 0);
+	assert_int_equal(pair_state(&p, 0, digest), AGREEMENT_IN_EFFECT);
+}
+
 static void what_is_refused_for_good_is_told_to_the_admins_who_sent_it(void **state)
 {
 	struct pair p;
@@ -390,7 +408,7 @@ int main(void)
 		fixture_test(a_message_is_taken_once_however_often_it_comes), fixture_test(proposals_that_are_tampered_with_or_looser_are_refused),
 		fixture_test(only_the_partners_own_assent_to_exactly_this_counts), fixture_test(a_partner_cannot_lift_our_suspension_or_put_off_the_end),
 		fixture_test(a_key_that_is_replaced_on_the_way_stops_nothing_and_signs_nothing_more), fixture_test(messages_go_as_a_file_too), fixture_test(what_is_not_taken_yet_is_tried_again_in_its_order),
-		fixture_test(what_waits_is_signed_anew_after_a_rotation_and_taken_once), fixture_test(what_is_refused_for_good_is_told_to_the_admins_who_sent_it),
+		fixture_test(what_waits_is_signed_anew_after_a_rotation_and_taken_once), fixture_test(what_is_over_is_forgotten_after_a_while), fixture_test(what_is_refused_for_good_is_told_to_the_admins_who_sent_it),
 	};
 	return fixture_run(tests, CH_LEN(tests));
 }
