@@ -1,0 +1,356 @@
+/* Releases that two co-ops make together over their merged pools: one digest, two votes, two signatures, and a difference has a place. */
+#include "merge_world.h"
+
+#include "commonhold/bundle.h"
+#include "commonhold/config.h"
+#include "commonhold/joint.h"
+#include "commonhold/merge.h"
+#include "commonhold/message.h"
+#include "commonhold/preview.h"
+#include "commonhold/verify.h"
+
+#include <stdlib.h>
+
+/* Two co-ops of one instance with the same admin; members 1 to 3 contribute to the first, 4 to 6 to the second. */
+struct both {
+	struct merge_world m;
+	struct world first, second;   /* the same people, in either co-op */
+	struct call *c;
+};
+
+static void run(void)
+{
+	static const struct job_kind *const tables[] = { ballot_jobs, release_jobs, control_jobs, joint_jobs, message_jobs, preview_jobs, NULL };
+	struct error e = { 0 };
+	int ran;
+	if (job_run_due(tables, &ran, &e) != ERR_OK)
+		fail_msg("jobs: %s", e.message);
+}
+
+static void until(instant t)
+{
+	clock_set(t);
+	run();
+}
+
+#define DRAFT "{\"joint\":\"us\"}"
+
+static void both_make(struct both *b, const char *draft)
+{
+	struct member m;
+	merge_world_make(&b->m, draft);
+	b->first = b->second = b->m.w;
+	b->second.coop = b->m.other;
+	b->c = b->m.w.system;
+	for (int i = 4; i < 7; i++) {
+		assert_ok(by(&b->second, i), member_join(by(&b->second, i), b->second.coop, &m));
+		b->second.id[i] = m.id;
+	}
+}
+
+static struct uuid say_and_give(struct world *w, int member, const char *text)
+{
+	world_say(w, member, "allow");
+	return world_contribute(w, member, text);
+}
+
+/* What each has is brought to the other. */
+static void carry(struct both *b, struct uuid from, struct uuid to)
+{
+	struct bundle_report written;
+	struct merge_report taken;
+	struct bundle_how how = { .even_empty = true };
+	assert_ok(b->c, bundle_write(b->c, from, b->m.agreement, &how, &written));
+	assert_ok(b->c, bundle_take(b->c, to, str_z(b->c->arena, written.dir), &taken));
+	assert_ok(b->c, bundle_taken_upto(b->c, from, b->m.agreement, written.seq));
+}
+
+static void exchange(struct both *b)
+{
+	carry(b, b->first.coop, b->second.coop);
+	carry(b, b->second.coop, b->first.coop);
+}
+
+static struct joint see(struct both *b, struct world *w, struct uuid id)
+{
+	struct joint x;
+	assert_ok(b->c, joint_read(b->c, w->coop, id, &x));
+	return x;
+}
+
+static struct joint proposed(struct both *b)
+{
+	struct joint x;
+	assert_ok(by(&b->first, 0), joint_propose(by(&b->first, 0), b->first.coop, b->m.agreement, INSTANT_NONE, &x));
+	run();
+	return x;
+}
+
+static void assert_states(struct both *b, struct uuid id, enum release_state first, enum release_state second)
+{
+	struct joint x = see(b, &b->first, id), y = see(b, &b->second, id);
+	assert_str(str_of(release_state_name(x.release.state)), release_state_name(first));
+	assert_str(str_of(release_state_name(y.release.state)), release_state_name(second));
+}
+
+static void vote(struct both *b, struct world *w, struct uuid id, const char *choice)
+{
+	struct joint x = see(b, w, id);
+	for (int i = 0; i < (w == &b->first ? 2 : 1); i++) {
+		struct ballot ballot;
+		assert_ok(by(w, i), ballot_cast_vote(by(w, i), w->coop, x.release.ballot, str_of(choice), &ballot));
+	}
+}
+
+/* From both sets being the same to the end of both votes. */
+static void decide(struct both *b, struct uuid id, const char *first, const char *second)
+{
+	struct joint x = see(b, &b->first, id);
+	until(x.release.state_at + 7 * CLOCK_DAY + CLOCK_HOUR);
+	vote(b, &b->first, id, first);
+	vote(b, &b->second, id, second);
+	until(x.release.state_at + 10 * CLOCK_DAY);
+	until(x.release.state_at + 12 * CLOCK_DAY);
+}
+
+static struct verify_result verified(struct both *b, struct uuid id)
+{
+	struct joint x = see(b, &b->first, id);
+	struct verify_result r;
+	struct verify_options options = { 0 };
+	struct str dir = release_dir(b->c->arena, b->first.coop, x.release.id);
+	assert_ok(b->c, verify_release(b->c->arena, str_z(b->c->arena, dir), &options, &r, &b->c->error));
+	return r;
+}
+
+static const struct check *check_of(const struct verify_result *r, const char *id)
+{
+	for (const struct check *k = r->checks; k; k = k->next)
+		if (strcmp(k->id, id) == 0)
+			return k;
+	fail_msg("there is no check %s", id);
+	return NULL;
+}
+
+static void pools(struct both *b)
+{
+	say_and_give(&b->first, 1, "a story of the sea");
+	say_and_give(&b->first, 2, "a story of the hills");
+	say_and_give(&b->second, 4, "a story of the town");
+	clock_set(clock_now() + CLOCK_MINUTE);
+	exchange(b);
+}
+
+static void two_pools_two_votes_two_signatures(void **state)
+{
+	(void)state;
+	struct both b;
+	both_make(&b, DRAFT);
+	pools(&b);
+	struct joint x = proposed(&b);
+	assert_states(&b, x.j.id, RELEASE_SCHEDULED, RELEASE_SCHEDULED);
+	until(x.release.cutoff_at);
+	assert_states(&b, x.j.id, RELEASE_NOTICE, RELEASE_NOTICE);
+	struct joint here = see(&b, &b.first, x.j.id), there = see(&b, &b.second, x.j.id);
+	assert_true(sha256_eq(here.release.candidates_sha256, there.release.candidates_sha256));
+	assert_int_equal(here.release.included, 3);
+	assert_int_equal(there.release.included, 3);
+	assert_int_equal(here.release.contributors, 3);
+	decide(&b, x.j.id, "for", "for");
+	assert_states(&b, x.j.id, RELEASE_PUBLISHED, RELEASE_JOINED);
+	there = see(&b, &b.second, x.j.id);
+	assert_str(there.version, "1.0.0");
+	assert_true(there.url.n > 0);
+	struct verify_result r = verified(&b, x.j.id);
+	if (!r.ok)
+		for (const struct check *k = r.checks; k; k = k->next)
+			print_message("%s %s: %.*s\n", k->ok ? "ok" : "FAIL", k->id, STR_ARG(k->text));
+	assert_true(r.ok);
+	assert_true(str_ends(check_of(&r, "joint")->text, "both signed."));
+	assert_int_equal(r.rows, 3);
+}
+
+static void pools_that_differ_are_not_voted_on_and_the_difference_has_a_place(void **state)
+{
+	(void)state;
+	struct both b;
+	both_make(&b, DRAFT);
+	pools(&b);
+	struct uuid late = say_and_give(&b.second, 5, "a story that the first has not heard of");
+	struct joint x = proposed(&b);
+	until(x.release.cutoff_at);
+	until(x.release.cutoff_at + CLOCK_HOUR);
+	assert_states(&b, x.j.id, RELEASE_SCHEDULED, RELEASE_SCHEDULED);
+	struct joint there = see(&b, &b.second, x.j.id);
+	struct str id = uuid_format(b.c->arena, late);
+	assert_non_null(memmem(there.j.differs.p, there.j.differs.n, id.p, id.n));
+	assert_non_null(memmem(there.j.differs.p, there.j.differs.n, "ours alone", 10));
+	exchange(&b);
+	until(x.release.cutoff_at + 3 * CLOCK_HOUR);
+	assert_states(&b, x.j.id, RELEASE_NOTICE, RELEASE_NOTICE);
+	assert_int_equal(see(&b, &b.first, x.j.id).release.included, 4);
+	assert_null(see(&b, &b.first, x.j.id).j.differs.p);
+}
+
+static void a_no_of_either_ends_it_in_both(void **state)
+{
+	(void)state;
+	struct both b;
+	both_make(&b, DRAFT);
+	pools(&b);
+	struct joint x = proposed(&b);
+	until(x.release.cutoff_at);
+	decide(&b, x.j.id, "for", "against");
+	assert_states(&b, x.j.id, RELEASE_CANCELLED, RELEASE_FAILED);
+	assert_true(str_starts(see(&b, &b.first, x.j.id).release.failure, "The other co-op did not agree"));
+}
+
+static void a_withdrawal_at_the_partner_reaches_what_is_built(void **state)
+{
+	(void)state;
+	struct both b;
+	both_make(&b, DRAFT);
+	pools(&b);
+	struct joint x = proposed(&b);
+	until(x.release.cutoff_at);
+	assert_states(&b, x.j.id, RELEASE_NOTICE, RELEASE_NOTICE);
+	instant frozen = see(&b, &b.first, x.j.id).release.state_at;
+	until(frozen + 7 * CLOCK_DAY + CLOCK_HOUR);
+	vote(&b, &b.first, x.j.id, "for");
+	vote(&b, &b.second, x.j.id, "for");
+	until(frozen + 9 * CLOCK_DAY + CLOCK_HOUR);
+	world_say(&b.second, 4, "deny"); /* after the vote; the maker has not heard of it yet */
+	until(frozen + 11 * CLOCK_DAY);
+	assert_states(&b, x.j.id, RELEASE_BUILDING, RELEASE_BUILDING);
+	assert_true(see(&b, &b.first, x.j.id).j.differs.n > 0);
+	exchange(&b);
+	until(frozen + 11 * CLOCK_DAY + 3 * CLOCK_HOUR);
+	until(frozen + 11 * CLOCK_DAY + 6 * CLOCK_HOUR);
+	assert_states(&b, x.j.id, RELEASE_PUBLISHED, RELEASE_JOINED);
+	struct verify_result r = verified(&b, x.j.id);
+	assert_true(r.ok);
+	assert_int_equal(r.rows, 2);
+}
+
+static void either_can_withdraw_it_after_it_is_published(void **state)
+{
+	(void)state;
+	for (int who = 0; who < 2; who++) {
+		struct both b;
+		struct joint y;
+		if (who) {
+			fixture_teardown(state);
+			fixture_setup(state);
+		}
+		both_make(&b, DRAFT);
+		pools(&b);
+		struct joint x = proposed(&b);
+		until(x.release.cutoff_at);
+		decide(&b, x.j.id, "for", "for");
+		struct world *w = who ? &b.second : &b.first;
+		assert_ok(by(w, 0), joint_withdraw(by(w, 0), w->coop, x.j.id, STR("something in it was wrong"), &y));
+		run();
+		assert_states(&b, x.j.id, RELEASE_WITHDRAWN, RELEASE_LEFT);
+	}
+}
+
+static void only_the_maker_named_in_the_agreement_proposes(void **state)
+{
+	(void)state;
+	struct both b;
+	struct joint x;
+	both_make(&b, DRAFT);
+	assert_err(by(&b.second, 0), ERR_REFUSED, joint_propose(by(&b.second, 0), b.second.coop, b.m.agreement, INSTANT_NONE, &x));
+	assert_str(str_of(b.second.person->error.reason), "not_maker");
+	assert_err(by(&b.first, 3), ERR_FORBIDDEN, joint_propose(by(&b.first, 3), b.first.coop, b.m.agreement, INSTANT_NONE, &x));
+	assert_err(by(&b.first, 0), ERR_INVALID, joint_propose(by(&b.first, 0), b.first.coop, b.m.agreement, clock_now() + CLOCK_HOUR, &x));
+}
+
+static void without_the_second_signature_it_does_not_verify(void **state)
+{
+	(void)state;
+	struct both b;
+	both_make(&b, DRAFT);
+	pools(&b);
+	struct joint x = proposed(&b);
+	until(x.release.cutoff_at);
+	decide(&b, x.j.id, "for", "for");
+	x = see(&b, &b.first, x.j.id);
+	struct arena *a = b.c->arena;
+	struct str dir = release_dir(a, b.first.coop, x.release.id);
+	const char *path = str_z(a, str_fmt(a, "%.*s/manifest.dsse.json", STR_ARG(dir)));
+	const char *manifest = str_z(a, str_fmt(a, "%.*s/manifest.json", STR_ARG(dir)));
+	char *text = arena_alloc(a, 1 << 20);
+	FILE *f = fopen(manifest, "r");
+	size_t n = fread(text, 1, 1 << 20, f);
+	fclose(f);
+	struct sign_key key, stranger;
+	sign_key_new(&stranger);
+	assert_ok(b.c, db_begin_in(b.c, b.first.coop, DB_READ));
+	assert_ok(b.c, ledger_key(b.c, b.first.coop, &key));
+	assert_ok(b.c, db_commit(b.c));
+	const struct sign_key keys[2] = { key, stranger };
+	for (size_t signers = 1; signers < 3; signers++) { /* missing, then another's */
+		struct str envelope = dsse_sign(a, keys, signers, STR(RELEASE_PAYLOAD_TYPE), str_make(text, n));
+		f = fopen(path, "w");
+		assert_int_equal(fwrite(envelope.p, 1, envelope.n, f), envelope.n);
+		fclose(f);
+		struct verify_result r = verified(&b, x.j.id);
+		assert_false(r.ok);
+		assert_true(check_of(&r, "envelope")->ok);
+		assert_false(check_of(&r, "joint")->ok);
+	}
+}
+
+static void a_release_of_few_people_needs_the_people_of_both(void **state)
+{
+	(void)state;
+	struct both b;
+	both_make(&b, "{\"joint\":\"us\",\"k\":3}");
+	pools(&b);
+	struct joint x = proposed(&b);
+	until(x.release.cutoff_at);
+	assert_int_equal(see(&b, &b.first, x.j.id).release.contributors, 3);
+	assert_states(&b, x.j.id, RELEASE_NOTICE, RELEASE_NOTICE);
+}
+
+static void the_dry_run_is_the_same_on_both_sides_and_ones_own_is_ones_own(void **state)
+{
+	(void)state;
+	struct both b;
+	struct preview_kept kept;
+	struct dry_run first, second;
+	struct dry_run_own own;
+	both_make(&b, DRAFT);
+	say_and_give(&b.first, 1, "a story of the sea");
+	say_and_give(&b.second, 4, "a story of the town");
+	assert_ok(by(&b.first, 0), preview_make(by(&b.first, 0), b.first.coop, b.m.digest, &kept));
+	assert_int_equal(kept.items, 1);
+	run();
+	assert_err(by(&b.second, 0), ERR_STATE, dry_run_make(by(&b.second, 0), b.second.coop, b.m.digest, &second));
+	assert_ok(by(&b.second, 0), preview_make(by(&b.second, 0), b.second.coop, b.m.digest, &kept));
+	run();
+	assert_ok(by(&b.first, 1), dry_run_read(by(&b.first, 1), b.first.coop, b.m.digest, &first));
+	assert_ok(by(&b.second, 4), dry_run_read(by(&b.second, 4), b.second.coop, b.m.digest, &second));
+	assert_true(sha256_eq(first.digest, second.digest));
+	assert_ok(by(&b.first, 1), dry_run_mine(by(&b.first, 1), b.first.coop, b.m.digest, &own));
+	assert_int_equal(own.items, 1);
+	assert_int_equal(own.in_joint, 1);
+	assert_int_equal(own.at_partner, 1);
+	assert_err(by(&b.first, 2), ERR_NOT_FOUND, dry_run_mine(by(&b.first, 2), b.first.coop, b.m.digest, &own));
+	struct str file;
+	assert_ok(by(&b.first, 0), preview_export(by(&b.first, 0), b.first.coop, b.m.digest, &file));
+	assert_ok(by(&b.second, 0), preview_import(by(&b.second, 0), b.second.coop, b.m.digest, file, &kept));
+	assert_err(by(&b.first, 0), ERR_REFUSED, preview_import(by(&b.first, 0), b.first.coop, b.m.digest, file, &kept)); /* one's own is none of the partner's */
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		fixture_test(two_pools_two_votes_two_signatures), fixture_test(pools_that_differ_are_not_voted_on_and_the_difference_has_a_place), fixture_test(a_no_of_either_ends_it_in_both),
+		fixture_test(a_withdrawal_at_the_partner_reaches_what_is_built), fixture_test(either_can_withdraw_it_after_it_is_published),
+		fixture_test(only_the_maker_named_in_the_agreement_proposes), fixture_test(without_the_second_signature_it_does_not_verify),
+		fixture_test(a_release_of_few_people_needs_the_people_of_both), fixture_test(the_dry_run_is_the_same_on_both_sides_and_ones_own_is_ones_own),
+	};
+	return fixture_run(tests, CH_LEN(tests));
+}
