@@ -234,6 +234,8 @@ static enum err heard_set(struct call *c, const struct release_joint *j, const s
 	if (!joint_set_read(word->set, j->document_sha256, &digest))
 		return fail(c, ERR_INVALID, "The set of the joint release does not have the digest that it names.");
 	TRY(release_get(c, j->coop, j->release, &r));
+	if (r.state == RELEASE_SCHEDULED && str_eq(word->set, j->theirs) && str_eq(word->leaves, j->their_leaves))
+		return ERR_OK; /* nothing new: two that differ would go on telling each other */
 	if (r.state == RELEASE_SCHEDULED)
 		return release_queue(c, &r, "release.freeze", clock_now() > r.cutoff_at ? clock_now() : r.cutoff_at);
 	bool voting = joint_state_of(r.state) == JOINT_FROZEN;

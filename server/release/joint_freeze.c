@@ -67,10 +67,13 @@ enum err joint_compare(struct call *c, struct release *r, struct decided *d, boo
 	TRY(joint_of(c, r, &j));
 	TRY(joint_set_of(c, d, &j, &set));
 	TRY(joint_difference(c, d, &j, &set, &differs));
-	TRY(joint_set_ours(c, &j, joint_set_bytes(c->arena, &set), joint_leaves_of_difference(c->arena, &j, &set), differs));
+	struct str ours = joint_set_bytes(c->arena, &set), leaves = joint_leaves_of_difference(c->arena, &j, &set);
+	bool news = !str_eq(ours, j.ours) || !str_eq(leaves, j.our_leaves);
+	TRY(joint_set_ours(c, &j, ours, leaves, differs));
 	r->candidates_sha256 = set.digest;
 	*agreed = j.theirs.p && !differs.p;
-	TRY(release_queue(c, r, "joint.tell", clock_now()));
+	if (news)
+		TRY(release_queue(c, r, "joint.tell", clock_now()));
 	return *agreed ? ERR_OK : release_queue(c, r, "release.freeze", clock_now() + TRY_AGAIN);
 }
 
