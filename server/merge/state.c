@@ -173,7 +173,8 @@ static int by_bytes(const void *a, const void *b)
 static void settle(struct gathered *g, size_t from)
 {
 	size_t to = from;
-	qsort(g->line + from, g->n - from, sizeof(*g->line), by_bytes);
+	if (g->n - from > 1)
+		qsort(g->line + from, g->n - from, sizeof(*g->line), by_bytes);
 	for (size_t i = from; i < g->n; i++)
 		if (i == from || !sha256_eq(g->line[i], g->line[to - 1]))
 			g->line[to++] = g->line[i];
@@ -220,7 +221,7 @@ enum err merge_state_digest(struct call *c, struct uuid coop, struct uuid agreem
 	enum err err = gather(&g, agreement, out);
 	if (err == ERR_OK) {
 		settle(&g, 0);
-		out->digest = sha256(str_make(g.line, g.n * sizeof(*g.line)));
+		out->digest = sha256(str_make(g.n ? (const void *)g.line : "", g.n * sizeof(*g.line)));
 		err = db_commit(c);
 	}
 	free(g.line);
