@@ -234,7 +234,7 @@ static enum err heard_set(struct call *c, const struct release_joint *j, const s
 	if (!joint_set_read(word->set, j->document_sha256, &digest))
 		return fail(c, ERR_INVALID, "The set of the joint release does not have the digest that it names.");
 	TRY(release_get(c, j->coop, j->release, &r));
-	if (r.state == RELEASE_SCHEDULED && str_eq(word->set, j->theirs) && str_eq(word->leaves, j->their_leaves))
+	if (r.state == RELEASE_SCHEDULED && str_eq(word->set, j->theirs) && !word->leaves.p == !j->their_leaves.p && str_eq(word->leaves, j->their_leaves))
 		return ERR_OK; /* nothing new: two that differ would go on telling each other */
 	if (r.state == RELEASE_SCHEDULED)
 		return release_queue(c, &r, "release.freeze", clock_now() > r.cutoff_at ? clock_now() : r.cutoff_at);
@@ -259,7 +259,7 @@ static enum err heard_manifest(struct call *c, const struct release_joint *j, co
 {
 	struct release r;
 	TRY(release_get(c, j->coop, j->release, &r));
-	if (!j->maker && word->manifest.p && !(j->signature.p && sha256_eq(word->manifest_sha256, j->manifest_sha256))) {
+	if (!j->maker && word->manifest.p && !sha256_eq(word->manifest_sha256, j->manifest_sha256)) { /* the same again is looked at when its time comes */
 		if (!sha256_eq(sha256(word->manifest), word->manifest_sha256))
 			return fail(c, ERR_INVALID, "The manifest to be signed does not have the digest that it is said to have.");
 		TRY(db_exec(c, joint_note_manifest, A_UUID(j->coop), A_UUID(j->id), A_STR(word->manifest), A_BYTES(str_make(word->manifest_sha256.b, 32))));
@@ -296,7 +296,7 @@ enum err release_joint_hear(struct call *c, struct uuid coop, struct uuid id, co
 	TRY(release_get(c, coop, j.release, &r));
 	switch (word->state) {
 	case JOINT_PASSED:
-		return j.maker && r.state == RELEASE_BUILDING ? release_queue(c, &r, "release.build", clock_now()) : ERR_OK;
+		return j.maker && r.state == RELEASE_BUILDING && j.partner_state != JOINT_PASSED ? release_queue(c, &r, "release.build", clock_now()) : ERR_OK;
 	case JOINT_PUBLISHED:
 		return heard_published(c, &j);
 	case JOINT_FAILED:

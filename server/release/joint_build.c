@@ -113,7 +113,7 @@ enum err joint_ask_signature(struct artefact *a, struct sha256 digest)
 	const struct release_joint *j = &a->joint->j;
 	TRY(db_exec(c, joint_ask, A_UUID(j->coop), A_UUID(j->id), A_STR(a->joint->manifest), A_BYTES(str_make(digest.b, 32))));
 	TRY(joint_set_ours(c, j, joint_set_bytes(c->arena, &a->joint->set), STR_NONE, j->differs));
-	return release_queue(c, a->release, "joint.tell", clock_now());
+	return sha256_eq(digest, j->manifest_sha256) ? ERR_OK : release_queue(c, a->release, "joint.tell", clock_now());
 }
 
 /* ---- the partner ---- */

@@ -68,7 +68,7 @@ enum err joint_compare(struct call *c, struct release *r, struct decided *d, boo
 	TRY(joint_set_of(c, d, &j, &set));
 	TRY(joint_difference(c, d, &j, &set, &differs));
 	struct str ours = joint_set_bytes(c->arena, &set), leaves = joint_leaves_of_difference(c->arena, &j, &set);
-	bool news = !str_eq(ours, j.ours) || !str_eq(leaves, j.our_leaves);
+	bool news = !str_eq(ours, j.ours) || !str_eq(leaves, j.our_leaves) || !leaves.p != !j.our_leaves.p;
 	TRY(joint_set_ours(c, &j, ours, leaves, differs));
 	r->candidates_sha256 = set.digest;
 	*agreed = j.theirs.p && !differs.p;
