@@ -223,10 +223,14 @@ static int64_t take_number(struct cursor *k)
 /* Behind the string that begins at p (its quote). */
 static const char *string_end(const char *p, const char *end)
 {
-	for (p++; p < end && *p != '"'; p++)
-		if (*p == '\\')
-			p++;
-	return p < end ? p + 1 : end;
+	for (const char *from = p++; (p = memchr(p, '"', (size_t)(end - p))); p++) {
+		const char *slash = p;
+		while (slash > from + 1 && slash[-1] == '\\')
+			slash--;
+		if ((p - slash) % 2 == 0)
+			return p + 1;
+	}
+	return end;
 }
 
 const char *bundle_value_end(const char *p, const char *end)

@@ -15,8 +15,12 @@
 #define LATER 256       /* records with a path, at a time */
 
 /* One row of contribution after another is looked up in the contents by its key: the order of the log costs no sorting, and no memory. */
-SQL(plan_by_index, "SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true), set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true)");
-SQL(plan_as_usual, "SELECT set_config('enable_hashjoin', 'on', true), set_config('enable_mergejoin', 'on', true), set_config('enable_seqscan', 'on', true), set_config('enable_bitmapscan', 'on', true)");
+SQL(plan_by_index,
+	"SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true), set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true), "
+	"set_config('max_parallel_workers_per_gather', '0', true)");
+SQL(plan_as_usual,
+	"SELECT set_config('enable_hashjoin', 'on', true), set_config('enable_mergejoin', 'on', true), set_config('enable_seqscan', 'on', true), set_config('enable_bitmapscan', 'on', true), "
+	"set_config('max_parallel_workers_per_gather', '2', true)");
 SQL(leaves_of, "SELECT item_no, leaf FROM contribution WHERE coop_id = $1 AND item_no = ANY ($2) ORDER BY item_no");
 static const char range_copy[] = ROWS_OF_RECORDS "WHERE c.coop_id = $1 AND c.item_no >= $2 AND c.item_no < $3 ORDER BY c.item_no) TO STDOUT (FORMAT binary)";
 static const char some_copy[] = ROWS_OF_RECORDS "WHERE c.coop_id = $1 AND c.item_no = ANY ($2::bigint[]) ORDER BY c.item_no) TO STDOUT (FORMAT binary)";

@@ -1,7 +1,7 @@
 /* What carrying a pool to a partner costs: a million records of 1 KB, each run against its peer.
  *
  *   export_s                a whole bundle: decided, opened, put into lines, compressed, with the log's slice, every digest and the signatures
- *   copy_zstd_s             psql -c 'COPY (SELECT line FROM peer) TO STDOUT' | zstd of the same lines, plain, at the same level
+ *   copy_zstd_s             psql -c 'COPY (SELECT line FROM bench_peer) TO STDOUT' | zstd of the same lines, plain, at the same level
  *   export_ratio_to_copy    the one by the other
  *   export_rss_mb           peak of the process while it writes
  *   check_s                 bundle_check of what was written
@@ -15,6 +15,7 @@
 #include "tests/bench/figures.h"
 
 #include <inttypes.h>
+#include <malloc.h>
 #include <stdarg.h>
 
 static struct figure figures[] = {
@@ -86,6 +87,7 @@ static double peak_mb(void)
 
 static void peak_reset(void)
 {
+	malloc_trim(0); /* what filling the pool took is not the export's */
 	FILE *f = fopen("/proc/self/clear_refs", "we");
 	if (f) {
 		fputs("5", f);
@@ -137,16 +139,16 @@ static void peer_make(struct call *c)
 {
 	struct str url = str_of(fixture_admin_url(fixture_text("SELECT current_database()::text")));
 	setenv("BENCH_URL", str_z(c->arena, url), 1);
-	fixture_sql("CREATE TABLE peer (no bigserial PRIMARY KEY, line text)");
-	shell_s("zstd -dcq $BENCH_RECORDS/records-*.jsonl.zst | sed 's/\\\\/\\\\\\\\/g' | psql -qX \"$BENCH_URL\" -c 'COPY peer (line) FROM STDIN'");
-	fixture_sql("VACUUM ANALYZE peer");
-	assert_int_equal(fixture_int("SELECT count(*) FROM peer"), items);
+	fixture_sql("CREATE TABLE bench_peer (no bigserial PRIMARY KEY, line text)");
+	shell_s("zstd -dcq $BENCH_RECORDS/records-*.jsonl.zst | sed 's/\\\\/\\\\\\\\/g' | psql -qX \"$BENCH_URL\" -c 'COPY bench_peer (line) FROM STDIN'");
+	fixture_sql("VACUUM ANALYZE bench_peer");
+	assert_int_equal(fixture_int("SELECT count(*) FROM bench_peer"), items);
 }
 
 static double peer_once(void)
 {
 	char command[300];
-	snprintf(command, sizeof(command), "psql -qX \"$BENCH_URL\" -c 'COPY (SELECT line FROM peer ORDER BY no) TO STDOUT' | zstd -q -f -%d -T1 -o \"%s/peer.zst\"", ZST_LEVEL, fixture_dir());
+	snprintf(command, sizeof(command), "psql -qX \"$BENCH_URL\" -c 'COPY (SELECT line FROM bench_peer ORDER BY no) TO STDOUT' | zstd -q -f -%d -T1 -o \"%s/peer.zst\"", ZST_LEVEL, fixture_dir());
 	return shell_s(command);
 }
 
