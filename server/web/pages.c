@@ -103,6 +103,7 @@ static const struct place coop_places[] = {
 	{ "/members", "Members", SEEN_BY_ACTIVE },
 	{ "/moderation", "Moderation", SEEN_BY_ADMINS },
 	{ "/deletions", "Deletions", SEEN_BY_ALL },
+	{ "/peers", "Partners and merges", SEEN_BY_ACTIVE },
 	{ "/log", "Log", SEEN_BY_ALL },
 };
 

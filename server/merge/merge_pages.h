@@ -1,0 +1,26 @@
+/* merge_pages.h - what the pages about partners, agreements, dry runs and joint releases share. They show and ask; what may be done is for the operations to say. */
+#ifndef COMMONHOLD_MERGE_PAGES_H
+#define COMMONHOLD_MERGE_PAGES_H
+
+#include "commonhold/agreement.h"
+#include "commonhold/http.h"
+#include "commonhold/peer.h"
+
+/* What a partner is called on pages: its title, else its readable address, else its key name. */
+struct str peer_called(const struct peer *p);
+/* A state as people say it, and the class of its badge. */
+const char *agreement_state_words(enum agreement_state s);
+const char *agreement_state_badge(enum agreement_state s);
+/* The members of a row of the list of agreements: digest, partner, state_words, badge, revision, since, until. */
+void agreement_row_write(struct json_writer *w, struct arena *a, const struct agreement *g);
+/* "/coops/<slug>/agreements/<digest>", with more behind. */
+struct str agreement_place(struct request *rq, struct sha256 digest, const char *more);
+/* The digest that the path names; ERR_NOT_FOUND when that is none. */
+CH_CHECK enum err agreement_param(struct request *rq, struct sha256 *out);
+/* A form field, trimmed; absent when there is nothing in it. */
+struct str form_filled(struct request *rq, const char *name);
+/* draft_pages.c: the form, with what `rq` has filled in. */
+CH_CHECK enum err draft_page(struct request *rq, struct response *rs);
+CH_CHECK enum err draft_submit(struct request *rq, struct response *rs);
+
+#endif
