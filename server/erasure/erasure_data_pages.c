@@ -249,7 +249,7 @@ static struct str no_copies_words(struct arena *a, const struct erasure *e, cons
 void erasure_write_where(struct json_writer *w, struct arena *a, const struct erasure *e, const struct where *where)
 {
 	jw_kbool(w, "any_release", where->n_releases > 0);
-	jw_kbool(w, "no_release", where->n_releases == 0 && e->state != ERASURE_RECEIVED);
+	jw_kstr(w, "no_release", where->n_releases || e->state == ERASURE_RECEIVED ? STR_NONE : where->n_copies ? STR("It was in no release.") : STR("It was in no release. Nobody outside the co-op got it from us."));
 	jw_kstr(w, "use", where->use);
 	jw_key(w, "releases");
 	jw_array(w);
@@ -257,7 +257,7 @@ void erasure_write_where(struct json_writer *w, struct arena *a, const struct er
 		write_release(w, a, &where->releases[i], where);
 	jw_end_array(w);
 	jw_kbool(w, "any_copy", where->n_copies > 0);
-	jw_kstr(w, "no_copies", no_copies_words(a, e, where));
+	jw_kstr(w, "no_copies", where->n_releases ? no_copies_words(a, e, where) : STR_NONE);
 	jw_kstr(w, "copies_words", copies_words(a, where));
 	write_ladder(w, a);
 	jw_kstr(w, "flow", where->n_copies && where->n_releases ? flow_picture(a, where) : STR_NONE);

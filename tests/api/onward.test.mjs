@@ -1,0 +1,113 @@
+// Two live instances under an agreement: what a member takes back at one goes at the other, at once or when it is back, and they read who confirmed it.
+import { test, before, after } from "node:test";
+import assert from "node:assert/strict";
+import { charter } from "./server.mjs";
+import { World, until } from "./world.mjs";
+
+const start = "2026-01-10T09:00:00Z", voting = "2026-01-17T09:30:00Z", closed = "2026-01-19T10:00:00Z";
+const env = { COMMONHOLD_ALLOW_PRIVATE: "yes" };
+let north, south, agreement;
+
+const ok = (status, answer) => {
+  assert.equal(answer.status, status, answer.text);
+  return answer.body;
+};
+
+async function found(world, slug) {
+  world.slug = slug;
+  world.coop = `/api/v1/coops/${slug}`;
+  world.admin = await world.person(`Admin of ${slug}`);
+  world.member = await world.person(`Member of ${slug}`);
+  world.key = ok(201, await world.admin.post("/api/v1/coops", { slug, charter: charter({ name: slug }) })).key_name;
+  ok(201, await world.member.post(`${world.coop}/members`));
+  ok(200, await world.member.put(`${world.coop}/members/me/consent`, { purposes: ["research"], accept_defaults: false }));
+  ok(201, await world.member.post(`${world.coop}/statements`, { statements: [{ uses: ["train.gen"], effect: "allow" }] }));
+}
+
+async function meet(world, other) {
+  const met = ok(201, await world.admin.post(`${world.coop}/peers`, { url: other.url, name: other.slug }));
+  world.peer = ok(200, await world.admin.post(`${world.coop}/peers/${met.id}/confirm`, { fingerprint: met.fingerprint })).id;
+}
+
+const both = (at) => Promise.all([north.at(at), south.at(at)]);
+const one = (world) => world.admin.get(`${world.coop}/agreements/${agreement.sha256}`);
+const becomes = (world, state) => until(() => one(world), (a) => a.body?.state === state, `${world.slug}: ${state}`);
+const contribute = async (world, text) => ok(201, await world.member.post(`${world.coop}/contributions`, { kind: "example", lang: "en", content: { input: text, output: "An answer." } }));
+const contents = (world, item) => Number(world.sql(`SELECT count(*) FROM contribution_content WHERE id = '${item.id}'`)[0][0]);
+const holds = (world, item, count = 1) => until(async () => ({ there: contents(world, item) }), (a) => a.there === count, `${world.slug}: ${count ? "has" : "has no"} ${item.id}`);
+const coops = async (world, deletion) => ok(200, await world.member.get(`${world.coop}/deletions/${deletion.id}/coops`)).items;
+const feed = async (world) => (await (await fetch(`${world.url}${world.coop}/tombstones`)).text()).trim().split("\n").map((line) => JSON.parse(line)).filter((line) => line.rid);
+
+before(async () => {
+  [north, south] = await Promise.all([World.begin({ clock: start, env }), World.begin({ clock: start, env })]);
+  await found(north, "north-words");
+  await found(south, "south-words");
+  await Promise.all([meet(north, south), meet(south, north)]);
+  agreement = ok(201, await north.admin.post(`${north.coop}/agreements`, { peer: north.peer, terms: { cadence: "P1D" } }));
+  ok(200, await north.admin.post(`${north.coop}/agreements/${agreement.sha256}/propose`));
+  await becomes(south, "proposed");
+  for (const world of [north, south]) ok(200, await world.admin.post(`${world.coop}/agreements/${agreement.sha256}/ballot`));
+  await both(voting);
+  for (const world of [north, south]) {
+    const { ballot } = ok(200, await one(world));
+    await until(() => world.admin.get(`${world.coop}/ballots/${ballot}`), (a) => a.body.state === "open", "the ballot to open");
+    for (const who of [world.admin, world.member]) ok(200, await who.put(`${world.coop}/ballots/${ballot}/vote`, { choice: "for" }));
+  }
+  for (const world of [north, south]) {
+    world.first = await contribute(world, `first of ${world.slug}`);
+    world.second = await contribute(world, `second of ${world.slug}`);
+  }
+  await both(closed);
+  for (const world of [north, south]) await becomes(world, "in_effect");
+});
+after(async () => {
+  await Promise.all([north?.end(), south?.end()]);
+});
+
+test("the pools are shared both ways", async () => {
+  for (const [from, to] of [[north, south], [south, north]]) for (const item of [from.first, from.second]) await holds(to, item);
+});
+
+test("what a member erases at home goes at the partner at once, in both directions, and the partner's receipt is the member's to read", async () => {
+  for (const [home, partner] of [[north, south], [south, north]]) {
+    const asked = ok(201, await home.member.post(`${home.coop}/deletions`, { kind: "erase", items: [home.first.id] }));
+    await holds(partner, home.first, 0);
+    const [holder] = await until(() => coops(home, asked), (list) => list[0]?.confirmed_at, "the receipt");
+    assert.equal(holder.coop, partner.key);
+    assert.equal(holder.method, "deleted");
+    assert.equal(holder.through, null);
+    const said = JSON.parse(Buffer.from(JSON.parse(holder.receipts[0].receipt).payload, "base64"));
+    assert.equal(said.by, partner.key);
+    assert.equal(said.feed, home.key);
+    assert.ok((await feed(partner)).some((t) => t.rid[0] === home.first.rid && t.kind === "erase"), "a tombstone with the home's id");
+    assert.equal(ok(200, await until(() => home.member.get(`${home.coop}/deletions/${asked.id}`), (a) => a.body.state === "completed", "the end")).tombstones.first >= 0, true);
+    const page = await (await fetch(`${home.url}/coops/${home.slug}/deletions/${asked.id}`, { headers: { cookie: home.member.cookie } })).text();
+    assert.match(page, new RegExp(partner.slug));
+    assert.equal((await home.admin.get(`${home.coop}/deletions/${asked.id}/coops`)).status, 200);
+  }
+});
+
+test("a partner that is away is shown as not having confirmed, and does so when it is back", async () => {
+  await south.pause();
+  const asked = ok(201, await north.member.post(`${north.coop}/deletions`, { kind: "erase", items: [north.second.id] }));
+  const [waiting] = await until(() => coops(north, asked), (list) => list.length > 0, "the duty");
+  assert.equal(waiting.confirmed_at, null);
+  const page = await (await fetch(`${north.url}/coops/${north.slug}/deletions/${asked.id}`, { headers: { cookie: north.member.cookie } })).text();
+  assert.match(page, /waiting/);
+  await both("2026-01-19T14:00:00Z");
+  await holds(south, north.second, 0);
+  await north.at("2026-01-19T15:00:00Z");
+  await south.at("2026-01-19T18:00:00Z");
+  const [holder] = await until(() => coops(north, asked), (list) => list[0]?.confirmed_at, "the receipt");
+  assert.equal(holder.method, "deleted");
+});
+
+test("what was erased does not come back by the next bundles", async () => {
+  await both("2026-01-21T10:00:00Z");
+  const third = await contribute(north, "third of the north");
+  await both("2026-01-22T11:00:00Z");
+  await holds(south, third);
+  for (const item of [north.first, north.second]) assert.equal(contents(south, item), 0);
+  for (const item of [south.first]) assert.equal(contents(north, item), 0);
+  assert.equal(contents(north, south.second), 1);
+});
