@@ -115,6 +115,7 @@ static const struct holding table[] = {
 	{ "onward_mark", "mark", "that content was erased and is not to come in again from a partner", DUTY, "with the co-op", NULL, A_MARK, HOLDING_KEPT, "erased content must not come back; without the agreement's key the digest says nothing" },
 	{ "derivation", "id home source copied", "what a contribution was made from", CONSENT, UNTIL_ITEM, NULL, "a copy of what stands with the item's circumstances", D },
 	{ "bundle_said", "number digest", "that a partner of the co-op was told what one said, as a digest", DUTY, FOR_EVER_NUMBER, NULL, "a digest of what is in statements.jsonl", NUMBER },
+	{ "dry_run_member", "member_no items in_alone in_joint at_partner lost", "what an agreement that is thought about would do to one's items, in numbers", PROOF, "until the next dry run of the agreement", NULL, "the agreement's page, and the API, tell each member their own", NUMBER },
 	{ "peer", "decided_by", "other co-ops that one confirmed or refused as an admin", TALLY, FOR_EVER_NUMBER, NULL, "the list of peers, and the log, say it", NUMBER },
 	/* The rest. */
 	{ "coop", "founder_id", "co-ops that one founded", PROOF, FOR_EVER_NUMBER, "membership.jsonl", NULL, NUMBER },

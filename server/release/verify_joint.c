@@ -1,6 +1,7 @@
 /* A release that two co-ops made together: that both agreed to this very set, that both signed, and that the rows are that set. */
 #include "verify_internal.h"
 
+#include "commonhold/keychain.h"
 #include "commonhold/release_joint.h"
 
 #include <stdlib.h>
@@ -90,12 +91,21 @@ static bool votes_check(struct verifying *v, const struct json *document)
 	return true;
 }
 
-/* The partner's key: the one that it is named after. */
+/* The partner's key: the one that it is named after, or one that its chain leads to from there. */
 static bool partner_key(struct verifying *v, const struct json *partner, uint8_t key[32])
 {
+	struct str text, name = json_member_text(partner, "coop");
+	struct keychain chain;
+	struct error e = { 0 };
 	if (!str_unhex(json_member_text(partner, "key"), key, 32))
 		return verify_bad(v, "The partner's key is not one.");
-	return str_eq(coop_key_name(v->arena, key), json_member_text(partner, "coop")) ? true : verify_bad(v, "The partner's key is not the one that it is named after.");
+	if (!files_read(v, "partner.keys.json", KEYCHAIN_TEXT_MAX, &text))
+		return false;
+	if (keychain_read(v->arena, text, &chain, &e) != ERR_OK)
+		return verify_bad(v, "partner.keys.json: %s", e.message);
+	if (!str_eq(chain.name, name))
+		return verify_bad(v, "partner.keys.json is about %.*s; the partner is %.*s.", STR_ARG(chain.name), STR_ARG(name));
+	return memcmp(keychain_current(&chain), key, 32) == 0 ? true : verify_bad(v, "The partner's key is not the one that its chain of keys leads to.");
 }
 
 static bool signature_check(struct verifying *v)
