@@ -9,13 +9,34 @@
 SQL(offer_key, "SELECT request FROM fork_offer WHERE coop_id = $1 AND id = $2");
 SQL(offer_founded, "UPDATE fork_offer SET state = 'founded', state_at = commonhold_now(), fork_url = $3 WHERE coop_id = $1 AND id = $2");
 
+/* A fork that lives on this instance says it without being asked over the network. */
+static enum err lineage_here(struct call *c, const struct fork_offer *offer, struct str *out)
+{
+	struct coop fork;
+	struct uuid before = c->coop;
+	TRY(db_begin(c, DB_READ));
+	enum err e = coop_find(c, offer->fork_name, &fork);
+	db_rollback(c);
+	error_clear(&c->error);
+	*out = STR_NONE;
+	if (e != ERR_OK)
+		return ERR_OK;
+	e = lineage_signed(c, fork.id, out);
+	db_rollback(c);
+	c->coop = before;
+	return e;
+}
+
 /* The fork's answer, or what was handed over. */
 static enum err lineage_get_text(struct call *c, const struct fork_offer *offer, struct str given, struct str *out)
 {
 	struct fetch_answer answer;
 	*out = given;
-	if (given.n)
+	if (!given.n)
+		TRY(lineage_here(c, offer, out));
+	if (out->n)
 		return ERR_OK;
+	db_release(c);
 	struct fetch_request request = {
 		.url = str_fmt(c->arena, "%.*s/api/v1/coops/%.*s/lineage/signed", STR_ARG(offer->fork_url), STR_ARG(offer->fork_name)),
 		.allow_private = config()->allow_private_on, .allow_http = config()->allow_private_on,
@@ -64,7 +85,6 @@ enum err fork_recognise(struct call *c, struct uuid coop, struct uuid id, struct
 	if (out->state != FORK_EXPORTED && out->state != FORK_FOUNDED)
 		return fail_reason(c, ERR_STATE, "fork_state", "%s", fork_state_sentence(out->state));
 	TRY(fork_request_read(c->arena, asked, &request, &c->error));
-	db_release(c);
 	TRY(lineage_get_text(c, out, lineage, &text));
 	TRY(lineage_hold(c, out, us.key_name, text, &request, &url));
 

@@ -7,6 +7,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { charter, root } from "./server.mjs";
+import { contentOf as promptContent, mapping, readCsv } from "./prompts.mjs";
 import { until, World } from "./world.mjs";
 
 const shared = resolve(root, process.env.COMMONHOLD_SHARED_DATA ?? "../shared/data");
@@ -66,49 +67,6 @@ function readOasst() {
     rows, live, kinds, contents, hashes: contents.map(sha256),
     deleted: rows.filter((r) => r.deleted), ranked: [...replies.values()].flatMap(pairs).length, orphans: rows.filter((r) => !r.deleted && !isLive(r)),
   };
-}
-
-// RFC 4180, a character at a time.
-function readCsv(text) {
-  const rows = [];
-  let row = [], cell = "", quoted = false;
-  for (let i = 0; i < text.length; i++) {
-    const c = text[i];
-    if (quoted) {
-      if (c !== '"') cell += c;
-      else if (text[i + 1] === '"') { cell += c; i++; }
-      else quoted = false;
-    } else if (c === '"' && cell === "") quoted = true;
-    else if (c === ",") { row.push(cell); cell = ""; }
-    else if (c === "\n" || (c === "\r" && text[i + 1] === "\n")) {
-      if (c === "\r") i++;
-      row.push(cell);
-      rows.push(row);
-      row = [];
-      cell = "";
-    } else cell += c;
-  }
-  if (cell !== "" || row.length) rows.push([...row, cell]);
-  const [names, ...records] = rows;
-  return records.map((r) => {
-    assert.equal(r.length, names.length);
-    return Object.fromEntries(names.map((n, i) => [n, r[i]]));
-  });
-}
-
-const mapping = {
-  kind: "example", system: "prompts.chat", constants: { "/lang": "en", "/licence": "CC0-1.0" },
-  columns: {
-    act: { as: "text", to: "/content/title" }, prompt: { as: "text", to: "/content/input" }, for_devs: { as: "tag", to: "/content/tags/-", when: "TRUE" }, type: { as: "word", to: "/content/format" },
-    contributor: { as: "user", separator: "," },
-  },
-};
-function promptContent(row) {
-  const content = { input: row.prompt };
-  if (row.act) content.title = row.act;
-  if (row.type) content.format = row.type.toLowerCase().replace(/[^a-z0-9]/g, "_");
-  if (row.for_devs === "TRUE") content.tags = ["for_devs"];
-  return canonical(content);
 }
 
 // ---- the program ----
