@@ -10,7 +10,11 @@ SQL(out_list, "SELECT seq, digest, manifest, state, made_at FROM bundle_out WHER
 SQL(out_taken, "UPDATE bundle_out SET state = 'taken' WHERE coop_id = $1 AND agreement_id = $2 AND seq <= $3 AND state <> 'taken' RETURNING seq");
 SQL(flow_taken,
 	"UPDATE bundle_flow SET taken_seq = $3, taken_at = commonhold_now(), whole_next = whole_next AND $3 < seq WHERE coop_id = $1 AND agreement_id = $2 AND taken_seq < $3 AND $3 <= seq");
-SQL(out_expired, "UPDATE bundle_out SET state = 'gone' WHERE coop_id = $1 AND state = 'ready' AND made_at < $2 RETURNING agreement_id, seq");
+/* What waited too long, and what follows it up to the next whole one: nobody could take that without it. */
+SQL(out_expired,
+	"UPDATE bundle_out b SET state = 'gone' WHERE coop_id = $1 AND state = 'ready' AND EXISTS (SELECT FROM bundle_out late WHERE late.coop_id = $1 AND late.agreement_id = b.agreement_id "
+	"AND late.seq <= b.seq AND late.state = 'ready' AND late.made_at < $2 AND NOT EXISTS (SELECT FROM bundle_out whole WHERE whole.coop_id = $1 AND whole.agreement_id = b.agreement_id "
+	"AND whole.seq > late.seq AND whole.seq <= b.seq AND whole.manifest::json ->> 'prev' IS NULL)) RETURNING agreement_id, seq");
 SQL(flow_lost, "UPDATE bundle_flow SET whole_next = true WHERE coop_id = $1 AND agreement_id = $2");
 SQL(out_last, "SELECT made_at FROM bundle_out WHERE coop_id = $1 AND agreement_id = $2 ORDER BY seq DESC LIMIT 1");
 SQL(in_last, "SELECT taken_at FROM bundle_in WHERE coop_id = $1 AND agreement_id = $2 ORDER BY seq DESC LIMIT 1");
