@@ -144,10 +144,13 @@ CH_CHECK enum err guest_pairs(struct call *c, struct uuid coop, struct guest_pai
 struct guest_limits {
 	int64_t embargo, retention; /* microseconds; 0: none */
 	uint8_t attribution;        /* 0 anonymous, 1 pseudonym, 2 public */
+	uint8_t access;             /* widest for a release that holds something of theirs: 0 public, 1 gated_auto, 2 gated_manual */
 	bool is_guest;
 	bool ended;                 /* the source has: their origins do not speak any more */
 };
-/* By number, for numbers below *n (none without guests: NULL and 0). `k` and `access`: the strictest of the sources that are in effect and have guests (0; public). Inside. */
-CH_CHECK enum err guest_limits_load(struct call *c, struct uuid coop, struct guest_limits **by_number, size_t *n, uint32_t *k, struct str *access);
+/* By number, for numbers below *n (none without guests: NULL and 0). `k`: the greatest of the sources that are in effect and have guests (0: none). Inside. */
+CH_CHECK enum err guest_limits_load(struct call *c, struct uuid coop, struct guest_limits **by_number, size_t *n, uint32_t *k);
+/* "public", "gated_auto", "gated_manual". */
+const char *guest_access_name(unsigned access);
 
 #endif

@@ -42,6 +42,11 @@ enum err offer_by_release(struct call *c, const struct release *r, struct access
 	struct str name = json_member_text(spec, "audience");
 	int audience = policy_audience_find(name.p ? name.p : "", name.n);
 	out->audience = audience > 0 ? (uint8_t)audience : POLICY_AUDIENCE_MEMBERS;
+	/* Something in it is under an agreement with another co-op that asks for more care. */
+	struct str access = json_member_text(spec, "access");
+	int asked = access.p ? policy_audience_find(access.p, access.n) : POLICY_AUDIENCE_PUBLIC;
+	if (asked < out->audience)
+		out->audience = asked > 0 ? (uint8_t)asked : POLICY_AUDIENCE_MEMBERS;
 	out->purposes = name_bits(json_get(spec, "purposes"), policy_purpose_find);
 	out->uses = (uint16_t)name_bits(json_get(spec, "uses"), policy_use_find);
 	out->uses_conditional = (uint16_t)name_bits(json_get(spec, "uses_conditional"), policy_use_find);

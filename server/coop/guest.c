@@ -230,10 +230,15 @@ enum err guest_pairs(struct call *c, struct uuid coop, struct guest_pair **out, 
 
 /* ---- Limits ---- */
 
+const char *guest_access_name(unsigned access)
+{
+	return access < CH_LEN(access_names) ? access_names[access] : access_names[CH_LEN(access_names) - 1];
+}
+
 static struct guest_limits limits_of(const struct guest_source *s)
 {
 	return (struct guest_limits){ .embargo = s->embargo, .retention = s->retention, .attribution = (uint8_t)name_find(attribution_names, CH_LEN(attribution_names), s->attribution),
-		.is_guest = true, .ended = s->state == GUEST_SOURCE_ENDED };
+		.access = (uint8_t)name_find(access_names, CH_LEN(access_names), s->access), .is_guest = true, .ended = s->state == GUEST_SOURCE_ENDED };
 }
 
 static int source_order(const void *key, const void *s)
@@ -241,16 +246,14 @@ static int source_order(const void *key, const void *s)
 	return uuid_cmp(*(const struct uuid *)key, ((const struct guest_source *)s)->agreement);
 }
 
-enum err guest_limits_load(struct call *c, struct uuid coop, struct guest_limits **by_number, size_t *n, uint32_t *k, struct str *access)
+enum err guest_limits_load(struct call *c, struct uuid coop, struct guest_limits **by_number, size_t *n, uint32_t *k)
 {
 	struct rows head, r;
 	struct guest_source *sources;
 	size_t n_sources;
-	int strictest = 0;
 	*by_number = NULL;
 	*n = 0;
 	*k = 0;
-	*access = str_of(access_names[0]);
 	TRY(db_query(c, ever_guests, &head, A_UUID(coop)));
 	if (head.n == 0)
 		return ERR_OK;
@@ -265,12 +268,8 @@ enum err guest_limits_load(struct call *c, struct uuid coop, struct guest_limits
 		if (!s || number < 0 || (size_t)number >= *n)
 			return fail(c, ERR_CORRUPT, "The guests of a co-op are not as they should be.");
 		(*by_number)[number] = limits_of(s);
-		if (s->state != GUEST_SOURCE_IN_EFFECT)
-			continue;
-		int gate = name_find(access_names, CH_LEN(access_names), s->access);
-		*k = s->k > *k ? s->k : *k;
-		strictest = gate > strictest ? gate : strictest;
+		if (s->state == GUEST_SOURCE_IN_EFFECT)
+			*k = s->k > *k ? s->k : *k;
 	}
-	*access = str_of(access_names[strictest]);
 	return ERR_OK;
 }

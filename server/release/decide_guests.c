@@ -81,12 +81,11 @@ enum err guests_load(struct call *c, struct decided *d)
 	struct guest_limits *limits;
 	size_t n;
 	uint32_t k;
-	struct str access;
-	TRY(guest_limits_load(c, d->coop, &limits, &n, &k, &access));
+	TRY(guest_limits_load(c, d->coop, &limits, &n, &k));
 	if (!limits)
 		return ERR_OK;
 	d->guests = ARENA_NEW(d->arena, struct decided_guests);
-	*d->guests = (struct decided_guests){ .limits = limits, .n_limits = n, .access = access };
+	*d->guests = (struct decided_guests){ .limits = limits, .n_limits = n };
 	if (d->spec.k_contributors && k > d->spec.k_contributors) /* 0: nobody asks how many */
 		d->spec.k_contributors = k;
 	TRY(load_origins(c, d));
@@ -293,6 +292,21 @@ bool guests_set(struct decided *d, struct policy_set *set)
 	policy_outcomes(d->reasons, d->n, d->outcomes);
 	set->words = words;
 	return true;
+}
+
+unsigned guests_access(const struct decided *d)
+{
+	const struct decided_guests *g = d->guests;
+	unsigned access = 0;
+	for (size_t i = 0; g && i < d->n; i++)
+		if (outcome_is_in(d->outcomes[i]) && d->members[i] < g->n_limits && g->limits[d->members[i]].access > access)
+			access = g->limits[d->members[i]].access;
+	for (size_t i = 0; g && i < g->n_origins; i++) {
+		const struct decided_origin *o = &g->origins[i];
+		if (o->item < d->n && outcome_is_in(d->outcomes[o->item]) && o->member < g->n_limits && g->limits[o->member].access > access)
+			access = g->limits[o->member].access;
+	}
+	return access;
 }
 
 void guests_digest(const struct decided *d, struct hasher *h)

@@ -40,7 +40,6 @@ struct decided_origin {
 struct decided_guests {
 	const struct guest_limits *limits;  /* by number */
 	size_t n_limits;                    /* numbers there are */
-	struct str access;                  /* widest that the agreements allow */
 	struct decided_origin *origins;     /* by item */
 	size_t n_origins;
 	struct rows *named;                 /* origins that statements are about */
@@ -88,6 +87,8 @@ policy_reasons guests_row_reasons(const struct decided *d, uint64_t word, uint32
 /* What the same person says against it under another number. */
 policy_reasons guests_person_reasons(const struct decided *d, uint32_t member, unsigned kind);
 policy_reasons guests_origin_reasons(const struct decided *d, const struct decided_origin *o, uint64_t row_word);
+/* The narrowest access that the agreements ask for what is in: 0 public, 1 gated_auto, 2 gated_manual. */
+unsigned guests_access(const struct decided *d);
 /* Adds them for all rows. */
 void guests_decide(struct decided *d);
 /* What the set rules look at; false: no memory. */

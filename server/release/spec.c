@@ -1,5 +1,7 @@
 #include "release_internal.h"
 
+#include "commonhold/guest.h"
+
 /* A duration as microseconds, counted from the epoch: months and years as the calendar has them there. */
 static int64_t duration_length(struct duration d)
 {
@@ -82,6 +84,9 @@ struct str release_spec_json(struct arena *a, const struct charter *charter, ins
 	buf_init(&b, LIMIT_CHARTER_FILLED);
 	jw_init(&w, &b);
 	jw_object(&w);
+	unsigned access = d ? guests_access(d) : 0;
+	if (access) /* agreements ask for it that something in here is under */
+		jw_kz(&w, "access", guest_access_name(access));
 	jw_kz(&w, "audience", policy_audience_name(charter->release_audience));
 	jw_kint(&w, "charter", charter->version);
 	jw_kstr(&w, "charter_sha256", sha256_hex(a, charter->digest));

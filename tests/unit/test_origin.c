@@ -1,6 +1,7 @@
 /* Items from other co-ops: their rids, their origins, and what becomes of them (release-formats.md section 4 and 6). */
 #include "guest_kit.h"
 
+#include "commonhold/access.h"
 #include "commonhold/gzip.h"
 #include "commonhold/keyring.h"
 #include "commonhold/origin.h"
@@ -397,6 +398,28 @@ static void the_agreement_binds_k_embargo_and_retention(void **state)
 	assert_true(reasons & POLICY_REASON(RETENTION_PASSED));
 }
 
+static void a_release_is_opened_as_the_agreement_of_what_is_in_it_says(void **state)
+{
+	struct place p;
+	struct access_offer offer;
+	(void)state;
+	place(&p, "{\"release\":{\"uses\":[\"train.gen\"],\"purposes\":[\"research\"],\"audience\":\"gated_auto\",\"k_contributors\":1},\"access\":{\"mode\":\"gated_auto\"}}", "allow");
+	p.s.access = STR("gated_manual");
+	kit_source_put(p.w.system, p.w.coop, &p.s);
+	world_say(&p.w, 3, "allow");
+	world_contribute(&p.w, 3, "Ours");
+	foreign_item(&p.w, &p.g, "Theirs", "CC-BY-4.0");
+	struct release r = published(&p.w);
+	assert_ok(p.w.system, access_offer_read(p.w.system, p.w.coop, &r, &offer));
+	assert_int_equal(offer.audience, POLICY_AUDIENCE_GATED_MANUAL);
+	/* For good: what is out stays under it when the agreement ends. */
+	p.s.state = GUEST_SOURCE_ENDED;
+	p.s.access = STR("public");
+	kit_source_put(p.w.system, p.w.coop, &p.s);
+	assert_ok(p.w.system, access_offer_read(p.w.system, p.w.coop, &r, &offer));
+	assert_int_equal(offer.audience, POLICY_AUDIENCE_GATED_MANUAL);
+}
+
 /* ---- One person ---- */
 
 static void link_them(struct place *p, int member)
@@ -487,6 +510,7 @@ int main(void)
 		fixture_test(when_a_row_is_erased_the_next_origin_takes_its_place),
 		fixture_test(another_members_row_inherits_the_origins),
 		fixture_test(the_agreement_binds_k_embargo_and_retention),
+		fixture_test(a_release_is_opened_as_the_agreement_of_what_is_in_it_says),
 		fixture_test(one_person_counts_once),
 		fixture_test(one_persons_no_in_either_co_op_wins),
 		fixture_test(the_digest_covers_origins),
