@@ -154,7 +154,7 @@ test("a draft begins with the strictest, says beside its fields what no charter 
   await ada.press("Propose it");
   await ada.reads("on its way to the partner", "proposed");
   await awaited(south.ada, agreement(south), /Put it to the vote/);
-  await south.ada.reads("A contribution waits 3 days", digest);
+  await south.ada.reads("A contribution waits 3 days");
 });
 
 test("it is tried out on both sides before anybody votes, and each member sees what it would mean for theirs", async () => {
