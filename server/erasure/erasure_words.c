@@ -144,6 +144,16 @@ const char *duty_badge(const struct duty *d)
 	return clock_now() > d->due_at ? "exclude" : "hold";
 }
 
+/* What follows for a co-op that has no account here. */
+static const char *partner_step_words(const struct duty *d)
+{
+	if (d->through.p)
+		return "Their partner, who passed it on, presses them.";
+	if (d->step >= DUTY_REVOKED)
+		return "The agreement with them is suspended.";
+	return d->step >= DUTY_BLOCKED ? "Nothing more is sent to them until they confirm." : "They were told again.";
+}
+
 struct str duty_said(struct arena *a, const struct duty *d)
 {
 	static const struct { const char *method, *words; } said[] = {
@@ -155,7 +165,7 @@ struct str duty_said(struct arena *a, const struct duty *d)
 		if (str_is(d->method, said[i].method))
 			words = str_of(said[i].words);
 	if (!words.p)
-		return clock_now() > d->due_at ? str_of(duty_step_text(d->step)) : STR_NONE;
+		return clock_now() > d->due_at ? str_of(d->partner.p ? partner_step_words(d) : duty_step_text(d->step)) : STR_NONE;
 	words = str_fmt(a, "%.*s, %.*s.", STR_ARG(words), STR_ARG(words_minute(a, d->confirmed_at)));
 	if (d->doubtful)
 		words = str_fmt(a, "%.*s A download of theirs is on record all the same.", STR_ARG(words));

@@ -405,6 +405,18 @@ enum err onward_receipt_take(struct call *c, struct uuid coop, const struct mess
 	return keep(c, &t);
 }
 
+/* Who tells us again what we have answered long since has not had the answer. */
+SQL(words_ask_again, "UPDATE onward_word SET answered_at = NULL WHERE coop_id = $1 AND feed = $2 AND idx = ANY ($3) AND via = $4 AND answered_at < commonhold_now() - interval '1 hour'");
+
+static enum err answer_again(struct call *c, struct uuid coop, struct str via, struct str feed, const struct onward_line *lines, size_t n)
+{
+	int64_t *idx = ARENA_ARRAY(c->arena, n + 1, int64_t);
+	for (size_t i = 0; i < n; i++)
+		idx[i] = lines[i].said.idx;
+	TRY(db_exec(c, words_ask_again, A_UUID(coop), A_STR(feed), A_I64S(idx, n), A_STR(via)));
+	return onward_queue_receipts(c, coop);
+}
+
 enum err onward_tombstones_take(struct call *c, struct uuid coop, const struct message *m)
 {
 	struct keychain keys;
@@ -421,7 +433,8 @@ enum err onward_tombstones_take(struct call *c, struct uuid coop, const struct m
 		if (onward_line_read(c->arena, json_text(line), &keys, &lines[n++], &why) != ERR_OK)
 			return fail_reason(c, ERR_REFUSED, "line_forged", "%s", why.message);
 	}
-	return onward_take(c, coop, m->from, feed, lines, n, &taken);
+	TRY(onward_take(c, coop, m->from, feed, lines, n, &taken));
+	return taken.known ? answer_again(c, coop, m->from, feed, lines, n) : ERR_OK;
 }
 
 /* ---- For the person ---- */

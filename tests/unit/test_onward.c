@@ -510,6 +510,27 @@ static void who_does_not_answer_climbs_the_ladder_until_they_do(void **state)
 	assert_false(blocked);
 }
 
+static void a_receipt_that_was_lost_is_given_again(void **state)
+{
+	struct chain chain, *ch = &chain;
+	int64_t steps;
+	(void)state;
+	chain_make(ch);
+	struct uuid item = everywhere(ch, A, "answered in vain");
+	struct erasure e = ask_at(ch, A, ERASURE_ERASE, &item, 1, INSTANT_NONE);
+	run(no_messages, clock_now() + CLOCK_SECOND);
+	fixture_sql(text("CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.state := 'dead'; NEW.ended_at := now(); RETURN NEW; END $$; "
+		"CREATE TRIGGER lose BEFORE INSERT ON message_out FOR EACH ROW WHEN (NEW.coop_id = '%s' AND NEW.type = 'receipt') EXECUTE FUNCTION lose()", U(ch->coop[B])));
+	settle();
+	fixture_sql("DROP TRIGGER lose ON message_out");
+	assert_false(holds(ch, B, item) || holds(ch, C, item));
+	assert_string_equal(confirmed(ch, A, e.id, B), "");
+	clock_set(clock_now() + 29 * CLOCK_DAY);
+	assert_ok(ch->w.system, mirror_daily(ch->w.system, ch->coop[A], &steps)); /* reminded: told again */
+	settle();
+	assert_string_equal(confirmed(ch, A, e.id, B), "deleted");
+}
+
 static void erased_content_is_known_again_by_both_sides_of_an_agreement_alone(void **state)
 {
 	struct chain chain, *ch = &chain;
@@ -670,6 +691,7 @@ int main(void)
 		fixture_test(nobody_but_the_home_or_the_giver_takes_an_item_away),
 		fixture_test(forged_words_and_receipts_are_refused),
 		fixture_test(who_does_not_answer_climbs_the_ladder_until_they_do),
+		fixture_test(a_receipt_that_was_lost_is_given_again),
 		fixture_test(erased_content_is_known_again_by_both_sides_of_an_agreement_alone),
 		fixture_test(copies_go_with_what_they_were_copied_from),
 		fixture_test(a_further_origin_goes_alone),
