@@ -59,7 +59,8 @@ static enum err export(struct request *rq, struct response *rs)
 	TRY(digest_of(rq, &digest));
 	TRY(preview_export(rq->call, rq->coop.id, digest, &file));
 	TRY(stream_begin(rq, rs, 200, "application/x-ndjson", (int64_t)file.n));
-	return stream_write(rq, file.p, file.n);
+	TRY(stream_write(rq, file.p, file.n));
+	return stream_end(rq);
 }
 
 static enum err import(struct request *rq, struct response *rs)
