@@ -46,6 +46,7 @@ SQL(request_unname,
 	"UPDATE access_request SET account_id = $3, description = '', reason = '', state = CASE state WHEN 'pending' THEN 'cancelled' ELSE state END, "
 	"decided_at = coalesce(decided_at, commonhold_now()) WHERE coop_id = $1 AND account_id = $2");
 SQL(request_decider_unname, "UPDATE access_request SET decided_by = $3 WHERE coop_id = $1 AND decided_by = $2");
+SQL(conflict_decider_unname, "UPDATE merge_conflict SET decided_by = $3 WHERE coop_id = $1 AND decided_by = $2");
 SQL(grant_unname, "UPDATE access_grant SET account_id = $3, revoked_at = coalesce(revoked_at, commonhold_now()) WHERE coop_id = $1 AND account_id = $2");
 SQL(grant_giver_unname, "UPDATE access_grant SET granted_by = $3 WHERE coop_id = $1 AND granted_by = $2");
 SQL(grant_ender_unname, "UPDATE access_grant SET revoked_by = $3 WHERE coop_id = $1 AND revoked_by = $2");
@@ -154,7 +155,7 @@ static enum err close_account(struct call *c, struct uuid account, struct str em
 static enum err unname_in(struct call *c, struct uuid coop, struct uuid account, struct str email)
 {
 	static const struct db_stmt *const steps[] = {
-		&membership_unname, &request_unname, &request_decider_unname, &grant_unname, &grant_giver_unname, &grant_ender_unname, &use_unname, &block_unname, &mirror_unname, &duty_unname, &hold_placer_unname,
+		&membership_unname, &request_unname, &request_decider_unname, &conflict_decider_unname, &grant_unname, &grant_giver_unname, &grant_ender_unname, &use_unname, &block_unname, &mirror_unname, &duty_unname, &hold_placer_unname,
 		&hold_lifter_unname, &target_unname, &agent_unname, &erasure_unname,
 	};
 	struct rows r;
