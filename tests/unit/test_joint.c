@@ -314,6 +314,43 @@ static void a_release_of_few_people_needs_the_people_of_both(void **state)
 	assert_states(&b, x.j.id, RELEASE_NOTICE, RELEASE_NOTICE);
 }
 
+/* What both contributed is one row with both origins, and the same set on both sides. */
+static void the_same_content_in_both_is_one_row_of_two_origins(void **state)
+{
+	(void)state;
+	struct both b;
+	both_make(&b, DRAFT);
+	say_and_give(&b.first, 3, "a story that both have");
+	say_and_give(&b.second, 5, "a story that both have");
+	pools(&b);
+	struct joint x = proposed(&b);
+	until(x.release.cutoff_at);
+	struct joint there = see(&b, &b.second, x.j.id);
+	if (there.j.differs.p)
+		print_message("%.*s\n", STR_ARG(there.j.differs));
+	assert_states(&b, x.j.id, RELEASE_NOTICE, RELEASE_NOTICE);
+	decide(&b, x.j.id, "for", "for");
+	assert_states(&b, x.j.id, RELEASE_PUBLISHED, RELEASE_JOINED);
+	struct verify_result r = verified(&b, x.j.id);
+	assert_true(r.ok);
+	assert_int_equal(r.rows, 4);
+}
+
+static void an_adaptation_comes_out_under_one_licence(void **state)
+{
+	(void)state;
+	struct both b;
+	both_make(&b, "{\"joint\":\"us\",\"licence_mode\":\"adaptation\"}");
+	pools(&b);
+	struct joint x = proposed(&b);
+	assert_non_null(memmem(x.j.document.p, x.j.document.n, "\"licence_mode\":\"adaptation\"", 27));
+	until(x.release.cutoff_at);
+	assert_states(&b, x.j.id, RELEASE_NOTICE, RELEASE_NOTICE);
+	decide(&b, x.j.id, "for", "for");
+	assert_states(&b, x.j.id, RELEASE_PUBLISHED, RELEASE_JOINED);
+	assert_true(verified(&b, x.j.id).ok);
+}
+
 static void the_dry_run_is_the_same_on_both_sides_and_ones_own_is_ones_own(void **state)
 {
 	(void)state;
@@ -350,7 +387,8 @@ int main(void)
 		fixture_test(two_pools_two_votes_two_signatures), fixture_test(pools_that_differ_are_not_voted_on_and_the_difference_has_a_place), fixture_test(a_no_of_either_ends_it_in_both),
 		fixture_test(a_withdrawal_at_the_partner_reaches_what_is_built), fixture_test(either_can_withdraw_it_after_it_is_published),
 		fixture_test(only_the_maker_named_in_the_agreement_proposes), fixture_test(without_the_second_signature_it_does_not_verify),
-		fixture_test(a_release_of_few_people_needs_the_people_of_both), fixture_test(the_dry_run_is_the_same_on_both_sides_and_ones_own_is_ones_own),
+		fixture_test(a_release_of_few_people_needs_the_people_of_both), fixture_test(the_same_content_in_both_is_one_row_of_two_origins),
+		fixture_test(an_adaptation_comes_out_under_one_licence), fixture_test(the_dry_run_is_the_same_on_both_sides_and_ones_own_is_ones_own),
 	};
 	return fixture_run(tests, CH_LEN(tests));
 }
