@@ -221,7 +221,7 @@ static void may_write(struct json_writer *w, const struct request *rq, const str
 	jw_kbool(w, "may_resume", admin && live && g->current && (g->suspended_here || g->suspended_by_charter));
 	jw_kbool(w, "may_renew", admin && live && g->current);
 	jw_kbool(w, "may_end", admin && live && g->current && g->state != AGREEMENT_ENDING);
-	jw_kbool(w, "may_anything", admin && (live || !agreement_over(g->state)));
+	jw_kbool(w, "may_anything", admin && !agreement_over(g->state) && (!live || g->current));
 	jw_kbool(w, "may_joint", admin && g->state == AGREEMENT_IN_EFFECT && g->terms.joint.p && str_eq(g->terms.joint, g->terms.parties[g->us]));
 }
 

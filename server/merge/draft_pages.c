@@ -180,7 +180,7 @@ static void numbers_write(struct request *rq, const struct offer *o, struct json
 	typed(rq, o, w, "ends", STR(""));
 	jw_kbool(w, "onward", o->sent ? request_form(rq, "onward").n > 0 : u->onward);
 	jw_end_object(w);
-	jw_kint(w, "k_least", k->k ? k->k : 1);
+	jw_kstr(w, "k_least", k->k > 1 ? str_fmt(a, "At least %u: a charter says so.", k->k) : STR("At least 1."));
 	jw_kstr(w, "embargo_least", k->embargo ? str_fmt(a, "At least %.*s: a charter says so.", STR_ARG(days(a, k->embargo, true))) : STR("0 for no wait."));
 	jw_kstr(w, "retention_most", k->retention ? str_fmt(a, "At most %.*s: a charter says so.", STR_ARG(days(a, k->retention, false))) : STR("0 for as long as what its own members contributed."));
 }

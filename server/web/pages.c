@@ -80,6 +80,7 @@ struct place {
 	const char *path; /* from the root, or from the co-op's page */
 	const char *text;
 	enum { SEEN_BY_ALL, SEEN_SIGNED_IN, SEEN_BY_MEMBERS, SEEN_BY_ACTIVE, SEEN_BY_ADMINS } seen;
+	const char *also[4]; /* paths that belong there, too; NULL ends them */
 };
 
 static const struct place site_places[] = {
@@ -103,7 +104,7 @@ static const struct place coop_places[] = {
 	{ "/members", "Members", SEEN_BY_ACTIVE },
 	{ "/moderation", "Moderation", SEEN_BY_ADMINS },
 	{ "/deletions", "Deletions", SEEN_BY_ALL },
-	{ "/peers", "Partners and merges", SEEN_BY_ACTIVE },
+	{ "/peers", "Partners and merges", SEEN_BY_ACTIVE, { "/agreements", "/joint-releases", "/refusals", "/messages" } },
 	{ "/log", "Log", SEEN_BY_ALL },
 };
 
@@ -124,15 +125,21 @@ static bool place_seen(const struct exchange *x, const struct place *place)
 	}
 }
 
+/* Whether a path is a place or, unless that is a root of others, below it. */
+static bool under(struct str path, struct str place, bool root)
+{
+	return str_eq(path, place) || (!root && path.n > place.n && memcmp(path.p, place.p, place.n) == 0 && path.p[place.n] == '/');
+}
+
 static void nav_add(struct arena *a, struct json *list, const struct exchange *x, const struct place *place, struct str base)
 {
 	if (!place_seen(x, place))
 		return;
 	struct json *n = node_add(a, list, JSON_OBJECT, "");
 	struct str href = str_fmt(a, "%.*s%s", STR_ARG(base), place->path);
-	bool root = href.n == 1 || !*place->path;
-	bool here = str_eq(x->rq.path, href)
-		|| (!root && x->rq.path.n > href.n && memcmp(x->rq.path.p, href.p, href.n) == 0 && x->rq.path.p[href.n] == '/');
+	bool here = under(x->rq.path, href, href.n == 1 || !*place->path);
+	for (size_t i = 0; i < CH_LEN(place->also) && place->also[i]; i++)
+		here |= under(x->rq.path, str_fmt(a, "%.*s%s", STR_ARG(base), place->also[i]), false);
 	node_text(a, n, "href", href);
 	node_text(a, n, "text", str_of(place->text));
 	node_bool(a, n, "current", here);

@@ -9,7 +9,7 @@ import { World, until } from "../api/world.mjs";
 import { launch, sit } from "./chromium.mjs";
 import { look, pressed, tabTo } from "./inspect.mjs";
 
-const start = "2026-01-10T09:00:00Z", voting = "2026-01-17T09:30:00Z", closed = "2026-01-19T10:00:00Z", tried = "2026-01-10T09:05:00Z";
+const start = "2026-01-10T09:00:00Z", tried = "2026-01-14T09:05:00Z", voting = "2026-01-21T09:30:00Z", closed = "2026-01-23T10:00:00Z";
 const env = { COMMONHOLD_ALLOW_PRIVATE: "yes" };
 const worlds = [];
 let north, south, browser, digest;
@@ -173,6 +173,7 @@ test("it is tried out on both sides before anybody votes, and each member sees w
   await ada.reads("People concerned", "Duplicates and conflicts", "Licences", "What this would mean for yours");
   const numbers = async (somebody) => [...(await somebody.text()).matchAll(/SHA-256 ([0-9a-f]{64})/g)].map((m) => m[1]);
   assert.deepEqual(await numbers(ada), await numbers(south.ada), "both come to the same document");
+  await ada.reads(/10\s+contributions in a joint release/, /1\s+contents that both pools have/, "Published under");
   for (const chart of await ada.page.locator("svg.chart").all())
     assert.equal(await chart.evaluate((e) => e.nextElementSibling?.localName), "details", "a table behind every picture");
   await north.max.go(`${agreement(north)}/dry-run`);
@@ -185,7 +186,7 @@ test("both vote on the same text, and it comes into effect", async () => {
   for (const world of [north, south]) {
     await world.ada.go(agreement(world));
     await world.ada.press("Put it to the vote");
-    await world.ada.reads("Voting begins on 17 January 2026");
+    await world.ada.reads("Voting begins on 21 January 2026");
   }
   await both(voting);
   for (const world of [north, south])
