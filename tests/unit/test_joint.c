@@ -7,6 +7,7 @@
 #include "commonhold/merge.h"
 #include "commonhold/message.h"
 #include "commonhold/preview.h"
+#include "commonhold/tombstone.h"
 #include "commonhold/verify.h"
 
 #include <stdlib.h>
@@ -254,6 +255,58 @@ static void either_can_withdraw_it_after_it_is_published(void **state)
 	}
 }
 
+/* What carrying an erasure does with one item of the maker's own. */
+static void erase(struct both *b, struct uuid item)
+{
+	struct call *c = b->c;
+	struct uuid coop = b->first.coop;
+	struct release_holding holding;
+	int64_t no, first;
+	assert_ok(c, db_begin_in(c, coop, DB_WRITE));
+	assert_ok(c, pool_select(c, coop, (struct uuid){ { 0 } }, &item, 1, &no));
+	struct pool_withdrawal out = { .id = uuid_new(), .kind = POOL_ERASE, .items = &no, .n = 1, .until = INSTANT_NONE };
+	assert_ok(c, pool_withdraw(c, coop, &out));
+	assert_ok(c, release_holding(c, coop, &no, 1, &holding));
+	struct tombstone_draft draft = { .item = item, .kind = TOMBSTONE_ERASE, .reason_code = STR("request"), .effective = clock_now(), .purge_by = clock_now() + 7 * CLOCK_DAY,
+		.until = INSTANT_NONE, .erasure = uuid_new() };
+	struct str *versions;
+	draft.n_releases = release_holding_versions(c->arena, &holding, 0, &versions);
+	draft.releases = versions;
+	assert_ok(c, tombstone_append(c, coop, &draft, 1, &first));
+	for (size_t i = 0; i < holding.n; i++)
+		assert_ok(c, release_withdraw(c, coop, holding.releases[i].id, STR("An item was erased at its contributor's request."), first, first));
+	assert_ok(c, release_redact(c, coop, clock_now()));
+	assert_ok(c, db_commit(c));
+}
+
+static void what_was_erased_is_redacted_by_the_maker_and_the_partner_follows(void **state)
+{
+	(void)state;
+	struct both b;
+	both_make(&b, DRAFT);
+	struct uuid gone = say_and_give(&b.first, 3, "a story that is erased");
+	pools(&b);
+	struct joint x = proposed(&b);
+	until(x.release.cutoff_at);
+	decide(&b, x.j.id, "for", "for");
+	assert_states(&b, x.j.id, RELEASE_PUBLISHED, RELEASE_JOINED);
+	erase(&b, gone);
+	run();
+	assert_states(&b, x.j.id, RELEASE_WITHDRAWN, RELEASE_JOINED);
+	assert_str(see(&b, &b.second, x.j.id).version, "2.0.0");
+	struct release again;
+	struct verify_result r;
+	struct verify_options options = { 0 };
+	assert_ok(b.c, release_find(b.c, b.first.coop, STR("2.0.0"), &again));
+	assert_int_equal(again.built_items, 3);
+	assert_ok(b.c, verify_release(b.c->arena, str_z(b.c->arena, release_dir(b.c->arena, b.first.coop, again.id)), &options, &r, &b.c->error));
+	for (const struct check *k = r.checks; k; k = k->next)
+		if (!k->ok)
+			print_message("FAIL %s: %.*s\n", k->id, STR_ARG(k->text));
+	assert_true(r.ok);
+	assert_non_null(memmem(check_of(&r, "joint")->text.p, check_of(&r, "joint")->text.n, "leaving out", 11));
+}
+
 static void only_the_maker_named_in_the_agreement_proposes(void **state)
 {
 	(void)state;
@@ -386,7 +439,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		fixture_test(two_pools_two_votes_two_signatures), fixture_test(pools_that_differ_are_not_voted_on_and_the_difference_has_a_place), fixture_test(a_no_of_either_ends_it_in_both),
 		fixture_test(a_withdrawal_at_the_partner_reaches_what_is_built), fixture_test(either_can_withdraw_it_after_it_is_published),
-		fixture_test(only_the_maker_named_in_the_agreement_proposes), fixture_test(without_the_second_signature_it_does_not_verify),
+		fixture_test(what_was_erased_is_redacted_by_the_maker_and_the_partner_follows), fixture_test(only_the_maker_named_in_the_agreement_proposes), fixture_test(without_the_second_signature_it_does_not_verify),
 		fixture_test(a_release_of_few_people_needs_the_people_of_both), fixture_test(the_same_content_in_both_is_one_row_of_two_origins),
 		fixture_test(an_adaptation_comes_out_under_one_licence), fixture_test(the_dry_run_is_the_same_on_both_sides_and_ones_own_is_ones_own),
 	};
