@@ -23,6 +23,7 @@ SQL(told_lines,
 	"AND (c.id IS NULL OR EXISTS (SELECT FROM bundle_sent s WHERE s.coop_id = $1 AND s.agreement_id = $3 AND s.no = c.item_no / 4096 AND get_bit(s.ever, c.item_no % 4096) = 1)) "
 	"AND NOT EXISTS (SELECT FROM duty d WHERE d.coop_id = $1 AND d.erasure_id = $2 AND d.partner = $4 AND d.told @> t.idx AND (NOT $5 OR d.seen @> t.idx)) "
 	"AND t.idx > $6 ORDER BY t.idx LIMIT $7");
+SQL(has_partners, "SELECT EXISTS (SELECT FROM bundle_flow WHERE coop_id = $1 AND seq > 0)");
 SQL(is_copied, "SELECT EXISTS (SELECT FROM derivation WHERE coop_id = $1 AND source = ANY ($2) AND copied)");
 SQL(agreements_with, "SELECT a.id FROM agreement a JOIN peer p ON p.coop_id = a.coop_id AND p.id = a.peer_id WHERE a.coop_id = $1 AND p.name = $2");
 
@@ -127,6 +128,9 @@ enum err onward_appended(struct call *c, const struct erasure *e, const struct u
 		if (row_bool(&r, 0, 0))
 			TRY(onward_queue_derived(c, e->coop));
 	}
+	TRY(db_one(c, has_partners, &r, A_UUID(e->coop)));
+	if (!row_bool(&r, 0, 0))
+		return ERR_OK;
 	return job_queue(c, "onward.tell", uuid_format(c->arena, e->id), job_args(c->arena, e->coop, "erasure", e->id), clock_now());
 }
 
