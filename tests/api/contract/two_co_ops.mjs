@@ -52,7 +52,7 @@ export default function (here) {
     assert.deepEqual([founded.state, founded.root], ["founded", root]);
     assert.equal(ok(200, await anyone().get(`${coop}/lineage`)).nodes.at(-1).depth, -1);
     assert.equal(ok(200, await ada.post(`${fork}/claims`, { claim })).items, exported.items);
-    assert.equal((await ada.post(`${fork}/claims`, { claim: claim.replaceAll("a", "b").replaceAll("c", "b") + "" })).status, 404);
+    assert.equal((await ada.post(`${fork}/claims`, { claim: (claim[0] === "b" ? "c" : "b") + claim.slice(1) })).status, 404);
   });
 
   test("an account in each is linked by a code that is given at one and brought to the other", async () => {
