@@ -12,12 +12,12 @@
 
 #define LOSSES_SHOWN 100
 #define TEXT_MAX ((size_t)64 * KIB) /* of one item: what follows says nothing new about likeness */
+#define STANDS_MASK (UINT64_C(3) << POLICY_ITEM_MODERATION_SHIFT | POLICY_ITEM_TOMBSTONED | POLICY_ITEM_ERASURE | POLICY_ITEM_WITHDRAWN | POLICY_ITEM_DUPLICATE)
+#define STANDS ((uint64_t)POLICY_MODERATION_APPROVED << POLICY_ITEM_MODERATION_SHIFT)
 #define KEYS_AT_FIRST 1024
 #define CLUSTER_ITEMS_MAX 10000      /* kept of one cluster */
 
-static const char contents_copy[] =
-	"COPY (SELECT c.item_no, c.id, c.member_id, c.member_no, (c.more >> 24 & 255)::smallint, c.content_sha256, k.sealed FROM contribution c JOIN contribution_content k "
-	"ON k.coop_id = c.coop_id AND k.shard = c.shard AND k.id = c.id WHERE c.coop_id = $1 AND pool_item_stands(c.word) AND (c.word & 65536) = 0) TO STDOUT (FORMAT binary)";
+SQL(near_people, "SELECT number, id FROM membership WHERE coop_id = $1 UNION ALL SELECT number, id FROM guest WHERE coop_id = $1");
 SQL(run_put,
 	"INSERT INTO merge_near_run (coop_id, at, texts, clusters, near, per_cent, fair, losses) VALUES ($1, commonhold_now(), $2, $3, $4, $5, $6, $7) ON CONFLICT (coop_id) DO UPDATE SET "
 	"at = excluded.at, texts = excluded.texts, clusters = excluded.clusters, near = excluded.near, per_cent = excluded.per_cent, fair = excluded.fair, losses = excluded.losses");
@@ -29,8 +29,8 @@ SQL(near_clusters_read, "SELECT no, array_to_string(items, ',') FROM merge_near_
 SQL(near_ids, "SELECT item_no, id, more FROM contribution WHERE coop_id = $1 AND item_no = ANY ($2)");
 SQL(near_coop_name, "SELECT key_name FROM coop WHERE id = $1");
 
-/* One text: enough to lead from a cluster back to its items and those who contributed them. */
-struct text { struct sha256 key; int64_t item_no; uint32_t member_no; uint8_t origin; };
+/* One text: enough to find its content, and to lead from a cluster back to its items and those who contributed them. */
+struct text { struct sha256 key; uint8_t id[16]; int64_t item_no; uint32_t shard, member_no; uint8_t origin; bool read; };
 /* A contributor's key, open addressing by the id's first bytes. */
 struct member_key { struct uuid member; struct seal_key key; bool used, there; };
 
@@ -40,12 +40,15 @@ struct search {
 	struct near *near;
 	struct text *text;
 	size_t n, room;
+	size_t at;                   /* the next that a content is expected for */
+	uint32_t shard;              /* whose contents are read */
+	struct uuid *people;         /* by number */
+	size_t n_people, n_read;
 	struct member_key *keys;
 	size_t key_mask, n_keys;
 	struct arena *scratch;       /* one content, parsed */
 	struct buf words;            /* its strings */
-	struct near_loss *by_member; /* by number */
-	size_t n_members;
+	struct near_loss *by_member; /* by number; as many as people */
 	struct near_loss by_origin[256];
 	bool foreign;                /* something came from another co-op */
 };
@@ -106,34 +109,37 @@ static void words_of(struct search *s, const struct json *content)
 	}
 }
 
-static enum err text_add(struct search *s, struct sha256 key, int64_t item_no, uint32_t member_no, unsigned origin)
+/* Whatever stands and is no exact duplicate. */
+static enum err segment_add(void *arg, const struct pool_segment *seg)
 {
-	if (s->n == s->room) {
-		size_t room = s->room ? s->room * 2 : 4096;
-		struct text *more = realloc(s->text, room * sizeof(*more));
-		if (!more)
-			return fail(s->call, ERR_NO_MEMORY, "There is no memory to look for near duplicates.");
-		s->text = more;
-		s->room = room;
+	struct search *s = arg;
+	for (size_t i = 0; i < seg->n; i++) {
+		if ((seg->words[i] & STANDS_MASK) != STANDS)
+			continue;
+		if (s->n == s->room) {
+			size_t room = s->room ? s->room * 2 : 4096;
+			struct text *more = realloc(s->text, room * sizeof(*more));
+			if (!more)
+				return fail(s->call, ERR_NO_MEMORY, "There is no memory to look for near duplicates.");
+			s->text = more;
+			s->room = room;
+		}
+		struct text *t = &s->text[s->n++];
+		*t = (struct text){ .item_no = (int64_t)seg->no * POOL_SEGMENT + (int64_t)i, .shard = seg->shards[i], .member_no = seg->members[i], .origin = (uint8_t)origin_of_more(seg->more[i]) };
+		memcpy(t->key.b, seg->hashes[i], 32);
+		memcpy(t->id, seg->ids[i], 16);
 	}
-	s->text[s->n++] = (struct text){ key, item_no, member_no, (uint8_t)origin };
-	if (member_no >= s->n_members) {
-		size_t n = s->n_members * 2 > member_no ? s->n_members * 2 : (size_t)member_no + 64;
-		struct near_loss *more = realloc(s->by_member, n * sizeof(*more));
-		if (!more)
-			return fail(s->call, ERR_NO_MEMORY, "There is no memory to look for near duplicates.");
-		memset(more + s->n_members, 0, (n - s->n_members) * sizeof(*more));
-		s->by_member = more;
-		s->n_members = n;
-	}
-	s->by_member[member_no].texts++;
-	s->by_origin[origin].texts++;
-	s->foreign |= origin != 0;
 	return ERR_OK;
 }
 
+static int by_place(const void *x, const void *y)
+{
+	const struct text *a = x, *b = y;
+	return a->shard != b->shard ? (a->shard > b->shard) - (a->shard < b->shard) : memcmp(a->id, b->id, 16);
+}
+
 /* What cannot be opened is being erased: it is passed over. */
-static enum err content_row(void *arg, const struct copy_field *f, int n)
+static enum err content_row(void *arg, const uint8_t id[16], struct str lang, struct str sealed)
 {
 	struct search *s = arg;
 	struct call *c = s->call;
@@ -142,30 +148,85 @@ static enum err content_row(void *arg, const struct copy_field *f, int n)
 	uint8_t context[32];
 	struct error ignored = { 0 };
 	struct str plain;
-	if (n != 7 || f[1].n != 16 || f[5].n != 32)
-		return fail(c, ERR_CORRUPT, "A contribution's row is not as it should be.");
-	TRY(key_of(s, copy_uuid(f[2]), &key));
+	(void)lang;
+	while (s->at < s->n && s->text[s->at].shard == s->shard && memcmp(s->text[s->at].id, id, 16) < 0)
+		s->at++;
+	struct text *t = s->at < s->n ? &s->text[s->at] : NULL;
+	if (!t || t->shard != s->shard || memcmp(t->id, id, 16) != 0 || t->member_no >= s->n_people)
+		return ERR_OK;
+	TRY(key_of(s, s->people[t->member_no], &key));
 	if (!key)
 		return ERR_OK;
 	arena_reset(s->scratch);
-	pool_seal_context(s->coop, f[1].p, context);
-	if (!unseal(s->scratch, key, str_make(context, sizeof(context)), copy_bytes(f[6]), &plain) || json_parse(s->scratch, plain, &content, &ignored) != ERR_OK)
+	pool_seal_context(s->coop, id, context);
+	if (!unseal(s->scratch, key, str_make(context, sizeof(context)), sealed, &plain) || json_parse(s->scratch, plain, &content, &ignored) != ERR_OK)
 		return ERR_OK;
 	words_of(s, content);
-	struct sha256 hash = sha256_load(copy_bytes(f[5]));
-	if (s->n && s->n % 65536 == 0)
-		TRY(job_extend(c));
-	if (!near_add(s->near, hash, buf_str(&s->words)))
+	if (!near_add(s->near, t->key, buf_str(&s->words)))
 		return fail(c, ERR_NO_MEMORY, "There are too many texts to look for near duplicates.");
-	return text_add(s, hash, copy_int(f[0]), (uint32_t)copy_int(f[3]), (unsigned)copy_int(f[4]) & 0xff);
+	t->read = true;
+	return ++s->n_read % 65536 == 0 ? job_extend(c) : ERR_OK;
 }
 
-/* ---- Losses ---- */
+static enum err people_load(struct search *s)
+{
+	struct call *c = s->call;
+	struct rows r;
+	TRY(db_query(c, near_people, &r, A_UUID(s->coop)));
+	for (int i = 0; i < r.n; i++)
+		if ((size_t)row_int(&r, i, 0) >= s->n_people)
+			s->n_people = (size_t)row_int(&r, i, 0) + 1;
+	s->people = calloc(s->n_people + 1, sizeof(*s->people));
+	s->by_member = calloc(s->n_people + 1, sizeof(*s->by_member));
+	if (!s->people || !s->by_member)
+		return fail(c, ERR_NO_MEMORY, "There is no memory to look for near duplicates.");
+	for (int i = 0; i < r.n; i++)
+		s->people[row_int(&r, i, 0)] = row_uuid(&r, i, 1);
+	return ERR_OK;
+}
+
+/* Contents come in the order of shard and id: so do the texts. */
+static enum err texts_gather(struct search *s)
+{
+	static const uint8_t first[16];
+	uint8_t last[16];
+	memset(last, 0xff, sizeof(last));
+	TRY(people_load(s));
+	TRY(pool_scan_columns(s->call, s->coop, POOL_COLUMNS_ALL, segment_add, s));
+	if (s->n)
+		qsort(s->text, s->n, sizeof(*s->text), by_place);
+	while (s->at < s->n) {
+		s->shard = s->text[s->at].shard;
+		TRY(pool_scan_content(s->call, s->coop, s->shard, first, last, content_row, s));
+		while (s->at < s->n && s->text[s->at].shard == s->shard)
+			s->at++;
+	}
+	return ERR_OK;
+}
 
 static int by_key(const void *a, const void *b)
 {
 	return memcmp(((const struct text *)a)->key.b, ((const struct text *)b)->key.b, 32);
 }
+
+/* Those that were read alone, and what everybody has. */
+static void texts_settle(struct search *s)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < s->n; i++) {
+		if (!s->text[i].read)
+			continue;
+		s->by_member[s->text[i].member_no].texts++;
+		s->by_origin[s->text[i].origin].texts++;
+		s->foreign |= s->text[i].origin != 0;
+		s->text[n++] = s->text[i];
+	}
+	s->n = n;
+	if (n)
+		qsort(s->text, n, sizeof(*s->text), by_key);
+}
+
+/* ---- Losses ---- */
 
 static const struct text *text_of(const struct search *s, struct sha256 key)
 {
@@ -205,8 +266,8 @@ static bool fair_at(struct near_loss l, int per_cent)
 static size_t losers_of(const struct search *s, struct loser **out)
 {
 	size_t n = 0;
-	struct loser *all = calloc(s->n_members + 256, sizeof(*all));
-	for (size_t i = 0; all && i < s->n_members; i++)
+	struct loser *all = calloc(s->n_people + 256, sizeof(*all));
+	for (size_t i = 0; all && i < s->n_people; i++)
 		if (s->by_member[i].lost)
 			all[n++] = (struct loser){ false, (unsigned)i, s->by_member[i] };
 	for (unsigned i = 0; all && i < 256; i++)
@@ -344,12 +405,11 @@ static enum err search_run(struct search *s)
 	const struct near_cluster *clusters;
 	size_t n;
 	TRY(db_begin_in(c, s->coop, DB_SERIAL));
-	TRY(db_copy_out(c, contents_copy, (struct db_arg[]){ A_UUID(s->coop) }, 1, content_row, s));
+	TRY(texts_gather(s));
 	TRY(db_commit(c));
+	texts_settle(s);
 	TRY(job_extend(c));
 	TRY(near_clusters(s->near, 2, &clusters, &n, &c->error));
-	if (s->n)
-		qsort(s->text, s->n, sizeof(*s->text), by_key);
 	count_losses(s, clusters, n);
 	return found_keep(s, clusters, n);
 }
@@ -367,6 +427,7 @@ enum err merge_near_run(struct call *c, struct uuid coop)
 	free(s.keys);
 	free(s.text);
 	free(s.by_member);
+	free(s.people);
 	return err;
 }
 

@@ -19,20 +19,23 @@ SQL(take_tables_origin,
 	"CREATE TEMPORARY TABLE foreign_origin (item_no bigint, place bigint, content_sha256 bytea, home smallint, id uuid, member_no integer, member_id uuid, licence smallint, lang text, "
 	"word bigint, more bigint, leaf bigint, salt bytea, findings smallint, sealed_facts bytea, at timestamptz) ON COMMIT DROP");
 SQL(take_head, "SELECT next_item FROM pool_head WHERE coop_id = $1");
-/* What is there of an id (1: a row, 2: an origin of one) or of a content (3). */
+/* What is there of an id (1: a row, 2: an origin of one) or of a content (3). The co-op is named by a sub-select: for a value that the database has no statistics of, such as a co-op that is new, it
+ * would take any index that begins with the co-op for as good as another, and go through all its rows for each id. */
+#define HERE "(SELECT commonhold_coop())"
 SQL(take_known,
-	"WITH d AS MATERIALIZED (SELECT no::integer, id, hash, member FROM unnest($2, $3, $4) WITH ORDINALITY AS u(id, hash, member, no)) "
-	"SELECT d.no, 1, c.item_no, (c.more >> 24 & 255)::integer, c.word, c.content_sha256, c.licence::integer FROM d JOIN contribution c ON c.coop_id = $1 AND c.id = d.id "
-	"UNION ALL SELECT d.no, 2, c.item_no, o.origin::integer, c.word, c.content_sha256, o.licence::integer "
-	"FROM d JOIN item_origin o ON o.coop_id = $1 AND o.id = d.id JOIN contribution c ON c.coop_id = $1 AND c.item_no = o.item_no "
-	"UNION ALL SELECT d.no, 3, c.item_no, 0, c.word, c.content_sha256, 0 "
-	"FROM d JOIN contribution c ON c.coop_id = $1 AND c.content_sha256 = d.hash WHERE c.member_no = d.member OR pool_item_stands(c.word)");
+	"WITH d AS MATERIALIZED (SELECT no::integer, id, hash, member FROM unnest($1, $2, $3) WITH ORDINALITY AS u(id, hash, member, no)) "
+	"SELECT d.no, 1, k.item_no, k.origin, k.word, k.content_sha256, k.licence FROM d CROSS JOIN LATERAL (SELECT c.item_no, (c.more >> 24 & 255)::integer AS origin, c.word, c.content_sha256, "
+	"c.licence::integer FROM contribution c WHERE c.coop_id = " HERE " AND c.id = d.id OFFSET 0) k "
+	"UNION ALL SELECT d.no, 2, k.item_no, k.origin, k.word, k.content_sha256, k.licence FROM d CROSS JOIN LATERAL (SELECT c.item_no, o.origin::integer AS origin, c.word, c.content_sha256, "
+	"o.licence::integer FROM item_origin o JOIN contribution c ON c.coop_id = " HERE " AND c.item_no = o.item_no WHERE o.coop_id = " HERE " AND o.id = d.id OFFSET 0) k "
+	"UNION ALL SELECT d.no, 3, k.item_no, 0, k.word, k.content_sha256, 0 FROM d CROSS JOIN LATERAL (SELECT c.item_no, c.word, c.content_sha256 FROM contribution c "
+	"WHERE c.coop_id = " HERE " AND c.content_sha256 = d.hash AND (c.member_no = d.member OR pool_item_stands(c.word)) OFFSET 0) k");
 SQL(take_shard, "SELECT no FROM shard_key WHERE coop_id = $1 AND kind = $2 AND licence = $3 AND month = $4");
 SQL(take_shard_add,
 	"INSERT INTO shard_key (coop_id, no, kind, licence, month) SELECT $1, coalesce(max(no) + 1, 0), $2, $3, $4 FROM shard_key WHERE coop_id = $1 ON CONFLICT DO NOTHING");
 SQL(take_contents, "INSERT INTO contribution_content (coop_id, shard, id, lang, sealed) SELECT $1, unnest($2)::integer, unnest($3), unnest($4), unnest($5)");
 SQL(take_gone,
-	"SELECT EXISTS (SELECT FROM foreign_origin o JOIN contribution c ON c.coop_id = $1 AND c.item_no = o.item_no WHERE o.item_no IS NOT NULL "
+	"SELECT EXISTS (SELECT FROM foreign_origin o JOIN contribution c ON c.coop_id = " HERE " AND c.item_no = o.item_no WHERE o.item_no IS NOT NULL "
 	"AND NOT pool_item_stands(c.word) AND c.member_no <> o.member_no)");
 SQL(take_mixed_up,
 	"SELECT EXISTS (SELECT FROM foreign_origin o JOIN foreign_row r ON r.place = o.place WHERE o.item_no IS NULL AND r.content_sha256 <> o.content_sha256)");
@@ -331,7 +334,7 @@ static enum err ask_known(struct origin_taking *t, struct foreign *f, const uint
 		hashes[i] = str_make(f[which[i]].hash.b, 32);
 		members[i] = f[which[i]].member_no;
 	}
-	TRY(db_query(c, take_known, &r, A_UUID(t->coop), A_UUIDS(ids, n), A_BYTEAS(hashes, n), A_I64S(members, n)));
+	TRY(db_query(c, take_known, &r, A_UUIDS(ids, n), A_BYTEAS(hashes, n), A_I64S(members, n)));
 	for (int row = 0; row < r.n; row++) {
 		size_t i = (size_t)row_int(&r, row, 0) - 1;
 		TRY(learn(t, &f[which[i]], &r, row, &by_id[i]));
@@ -567,9 +570,9 @@ static enum err still_true(struct origin_taking *t)
 	struct arrivals a = { .taking = t };
 	TRY(db_copy_out(c, arrived_copy, (struct db_arg[]){ A_UUID(t->coop), A_I64(t->items_then) }, 2, arrived, &a));
 	if (!a.met && t->origins) {
-		TRY(db_one(c, take_gone, &gone, A_UUID(t->coop)));
+		TRY(db_query0(c, take_gone, &gone));
 		TRY(db_query0(c, take_mixed_up, &mixed));
-		a.met = row_bool(&gone, 0, 0) || (mixed.n && row_bool(&mixed, 0, 0));
+		a.met = (gone.n && row_bool(&gone, 0, 0)) || (mixed.n && row_bool(&mixed, 0, 0));
 	}
 	return a.met ? fail(c, ERR_RETRY, "The pool changed while the bundle was taken in.") : ERR_OK;
 }
