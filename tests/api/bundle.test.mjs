@@ -1,0 +1,170 @@
+// Bundles between two live instances: over HTTP and as files, cut off, redirected, endless, and asked for by somebody else.
+import { test, before, after } from "node:test";
+import assert from "node:assert/strict";
+import { createServer } from "node:http";
+import { generateKeyPairSync, sign as signBytes } from "node:crypto";
+import { join } from "node:path";
+import { charter } from "./server.mjs";
+import { World, until } from "./world.mjs";
+
+const start = "2026-01-10T09:00:00Z", voting = "2026-01-17T09:30:00Z", closed = "2026-01-19T10:00:00Z";
+const env = { COMMONHOLD_ALLOW_PRIVATE: "yes" };
+let north, south, digest, proxy;
+
+const ok = (status, answer) => {
+  assert.equal(answer.status, status, answer.text);
+  return answer.body;
+};
+
+async function found(world, slug) {
+  world.slug = slug;
+  world.coop = `/api/v1/coops/${slug}`;
+  world.admin = await world.person(`Admin of ${slug}`);
+  world.member = await world.person(`Member of ${slug}`);
+  world.key = ok(201, await world.admin.post("/api/v1/coops", { slug, charter: charter({ name: slug }) })).key_name;
+  ok(201, await world.member.post(`${world.coop}/members`));
+}
+
+async function meet(world, other) {
+  const met = ok(201, await world.admin.post(`${world.coop}/peers`, { url: other.url, name: other.slug }));
+  world.peer = ok(200, await world.admin.post(`${world.coop}/peers/${met.id}/confirm`, { fingerprint: met.fingerprint })).id;
+}
+
+const both = (at) => Promise.all([north.at(at), south.at(at)]);
+const one = (world) => world.admin.get(`${world.coop}/agreements/${digest}`);
+const becomes = (world, state) => until(() => one(world), (a) => a.body?.state === state, `${world.slug}: ${state}`);
+const foreign = () => Number(south.sql("SELECT count(*) FROM contribution WHERE (more >> 24 & 255) > 0")[0][0]);
+const arrives = (n) => until(async () => foreign(), (now) => now === n, `${n} items from the north`);
+
+async function contribute(text) {
+  return ok(201, await north.member.post(`${north.coop}/contributions`, { kind: "example", lang: "en", content: { input: text, output: "An answer." } }));
+}
+
+// What stands between south and north: passes everything on, unless it is told to misbehave.
+async function stand() {
+  const seen = [];
+  const server = createServer(async (request, response) => {
+    seen.push({ url: request.url, range: request.headers.range });
+    const how = server.how?.(request);
+    if (how === "redirect") {
+      response.writeHead(302, { location: `${north.url}${request.url}` });
+      return response.end();
+    }
+    if (how === "endless") {
+      response.writeHead(200, { "content-type": "application/json" });
+      const more = setInterval(() => response.write(" ".repeat(262144)), 1);
+      return response.on("close", () => clearInterval(more));
+    }
+    const headers = Object.fromEntries(Object.entries(request.headers).filter(([name]) => !["host", "connection"].includes(name)));
+    const answer = await fetch(`http://127.0.0.1:${north.port}${request.url}`, { method: request.method, headers, ...(request.method === "GET" ? {} : { body: request, duplex: "half" }) }).catch(() => undefined);
+    if (!answer) return response.destroy(); // the north is away
+    const body = Buffer.from(await answer.arrayBuffer());
+    const kept = Object.fromEntries([...answer.headers].filter(([name]) => ["content-type", "content-range", "etag"].includes(name)));
+    response.writeHead(answer.status, { ...kept, "content-length": body.length });
+    if (how === "cut") {
+      response.write(body.subarray(0, body.length >> 1));
+      return setTimeout(() => response.destroy(), 100);
+    }
+    response.end(body);
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return { server, seen, url: `http://127.0.0.1:${server.address().port}` };
+}
+
+before(async () => {
+  [north, south] = await Promise.all([World.begin({ clock: start, env }), World.begin({ clock: start, env })]);
+  await found(north, "north-words");
+  await found(south, "south-words");
+  await Promise.all([meet(north, south), meet(south, north)]);
+  proxy = await stand();
+  ok(200, await north.member.put(`${north.coop}/members/me/consent`, { purposes: ["research"], accept_defaults: false }));
+  ok(201, await north.member.post(`${north.coop}/statements`, { statements: [{ uses: ["train.gen"], effect: "allow" }] }));
+  for (const n of [1, 2, 3]) await contribute(`A text from the north, number ${n}.`);
+  digest = ok(201, await north.admin.post(`${north.coop}/agreements`, { peer: north.peer, terms: { cadence: "P1D" } })).sha256;
+  ok(200, await north.admin.post(`${north.coop}/agreements/${digest}/propose`));
+  await becomes(south, "proposed");
+  for (const world of [north, south]) ok(200, await world.admin.post(`${world.coop}/agreements/${digest}/ballot`));
+  await both(voting);
+  for (const world of [north, south]) {
+    const { ballot } = ok(200, await one(world));
+    await until(() => world.admin.get(`${world.coop}/ballots/${ballot}`), (a) => a.body.state === "open", "the ballot to open");
+    for (const who of [world.admin, world.member]) ok(200, await who.put(`${world.coop}/ballots/${ballot}/vote`, { choice: "for" }));
+  }
+});
+after(async () => {
+  proxy?.server.closeAllConnections();
+  proxy?.server.close();
+  await Promise.all([north?.end(), south?.end()]);
+});
+
+test("once the agreement is in effect the first bundle goes over by itself, and nothing of it stays behind", async () => {
+  await both(closed);
+  await Promise.all([becomes(north, "in_effect"), becomes(south, "in_effect")]);
+  await arrives(3);
+  await until(async () => north.sql("SELECT count(*) FROM bundle_out WHERE seq = 1 AND state = 'taken'")[0][0], (n) => n === "1", "the north to hear that it was taken");
+});
+
+test("a transfer that is cut off goes on where it ended", async () => {
+  await contribute("A fourth text.");
+  south.sql(`UPDATE peer SET url = '${proxy.url}'`);
+  let cuts = 1;
+  proxy.server.how = (request) => (/records-/.test(request.url) && cuts-- > 0 ? "cut" : undefined);
+  await both("2026-01-20T10:30:00Z");
+  await arrives(4);
+  const asked = proxy.seen.filter(({ url }) => /records-/.test(url));
+  assert.equal(asked.length, 2);
+  assert.match(asked[1].range ?? "", /^bytes=[1-9]\d*-$/);
+});
+
+test("redirects and endless answers are refused, and the admins see it", async () => {
+  await contribute("A fifth text.");
+  proxy.server.how = (request) => (/bundles/.test(request.url) ? "redirect" : undefined);
+  await both("2026-01-21T11:00:00Z");
+  const codes = () => south.admin.get(`${south.coop}/merge/refusals`);
+  await until(codes, (a) => a.body.items.some((r) => r.code === "partner_refuses"), "the redirect to be refused");
+  assert.equal(foreign(), 4);
+  proxy.server.how = (request) => (/bundles/.test(request.url) ? "endless" : undefined);
+  await both("2026-01-22T11:30:00Z");
+  await until(codes, (a) => a.body.items.some((r) => r.code === "too_large"), "the endless answer to be refused");
+  assert.equal(foreign(), 4);
+  proxy.server.how = undefined;
+  await both("2026-01-23T12:00:00Z");
+  await arrives(5);
+});
+
+test("the same goes over as a file, with the same checks, and twice is once", async () => {
+  const path = join(north.dir, "bundle.tar"), later = { at: "2026-01-23T12:30:00Z" }; // the servers' clocks run on
+  await until(async () => north.sql("SELECT count(*) FROM job WHERE kind = 'merge.export'")[0][0], (n) => n === "0", "the north to be quiet");
+  await until(async () => north.sql("SELECT count(*) FROM bundle_out WHERE state = 'ready'")[0][0], (n) => n === "0", "all of it to be taken");
+  await contribute("A sixth text.");
+  const made = north.run(["bundle", "export", "--coop", north.slug, "--agreement", digest, path], later);
+  assert.equal(made.status, 0, made.err);
+  assert.match(made.out, /: 1 records, /);
+  const checked = south.run(["bundle", "check", "--coop", south.slug, path], later);
+  assert.equal(checked.status, 0, checked.err + checked.out);
+  for (const repeated of [false, true]) {
+    const taken = south.run(["bundle", "import", "--coop", south.slug, path], later);
+    assert.equal(taken.status, 0, `${taken.err}${taken.out}`);
+    assert.equal(JSON.parse(taken.out).repeated, repeated);
+  }
+  assert.equal(foreign(), 6);
+  const home = north.run(["bundle", "import", "--coop", north.slug, path], later);
+  assert.equal(home.status, 1);
+  assert.equal(foreign(), 6);
+});
+
+test("nobody but the partner is given a bundle", async () => {
+  const at = `${north.coop}/merge/agreements/${digest}/bundles`;
+  const client = north.client();
+  assert.equal((await client.get(at)).status, 401);
+  const { privateKey } = generateKeyPairSync("ed25519");
+  const said = JSON.stringify({ agreement: digest, at: new Date("2026-01-23T12:00:00Z").toISOString().replace(".000", ""), from: south.key, taken: 0, to: north.key, v: 1 });
+  const type = "application/vnd.commonhold.bundle-request+json";
+  const pae = Buffer.from(`DSSEv1 ${type.length} ${type} ${said.length} ${said}`);
+  const envelope = { payload: Buffer.from(said).toString("base64"), payloadType: type, signatures: [{ keyid: "0".repeat(64), sig: signBytes(null, pae, privateKey).toString("base64") }] };
+  const forged = await client.get(at, { headers: { "commonhold-proof": Buffer.from(JSON.stringify(envelope)).toString("base64url") } });
+  assert.equal(forged.status, 401, forged.text);
+  assert.equal((await client.get(`${at}/1/records-00000.jsonl.zst`)).status, 401);
+  assert.equal((await client.get(`${at}/1/..%2f..%2fkeys`)).status, 400);
+  assert.equal((await client.get(`${at}/1/keys.json`)).status, 401);
+});
