@@ -47,7 +47,7 @@ async function stand() {
     seen.push({ url: request.url, range: request.headers.range });
     const how = server.how?.(request);
     if (how === "redirect") {
-      response.writeHead(302, { location: `${north.url}${request.url}` });
+      response.writeHead(302, { location: `http://127.0.0.1:${north.port}${request.url}` });
       return response.end();
     }
     if (how === "endless") {
