@@ -23,6 +23,7 @@ export default function (here) {
     const now = new Date(ok(200, await ada.post(`${coop}/peers/${peer.id}/confirm`, { fingerprint: sha256(key).toString("hex") })).state_at);
     const to = ok(200, await anyone().get(coop)).key_name;
     const [[home, id]] = world.sql("SELECT r.coop_id, r.agreement_id FROM agreement_revision r JOIN coop k ON k.id = r.coop_id WHERE k.slug = 'alpine' ORDER BY r.made_at LIMIT 1");
+    const [[was, state]] = world.sql(`SELECT a.peer_id, r.state FROM agreement a JOIN agreement_revision r ON r.coop_id = a.coop_id AND r.agreement_id = a.id WHERE a.coop_id = '${home}' AND a.id = '${id}' ORDER BY r.revision LIMIT 1`);
     const digest = world.sql(`SELECT encode(digest, 'hex') FROM agreement_revision WHERE coop_id = '${home}' AND agreement_id = '${id}' LIMIT 1`)[0][0];
     const text = '{"keys":[]}', file = { lines: 0, path: "keys.json", raw_sha256: sha256(text).toString("hex"), raw_size: text.length, sha256: sha256(text).toString("hex"), size: text.length };
     const manifest = JSON.stringify({ files: [file] });
@@ -53,5 +54,7 @@ export default function (here) {
     assert.equal((await anyone().get(`${at}/1/bundle.tar`, { headers: proof(0) })).status, 404);
     assert.deepEqual(ok(200, await anyone().get(at, { headers: proof(1) })).items.map((b) => b.state), ["taken"]);
     assert.equal((await anyone().get(`${at}/1/keys.json`, { headers: proof(1) })).status, 410);
+    world.sql(`SET session_replication_role = replica; UPDATE agreement SET peer_id = '${was}' WHERE coop_id = '${home}' AND id = '${id}';
+      UPDATE agreement_revision SET state = '${state}' WHERE coop_id = '${home}' AND agreement_id = '${id}' AND encode(digest, 'hex') = '${digest}'`);
   });
 }
