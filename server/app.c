@@ -122,6 +122,7 @@ static const struct job_tick ticks[] = {
 	{ "notify.digest", 86400 },
 	{ "erasure.daily", 86400 },
 	{ "peer.refresh", 86400 },
+	{ "fork.feed", 86400 },
 	{ "agreement.daily", 3600 },
 	{ "bundle.tick", 3600 },
 	JOB_TICK_END,

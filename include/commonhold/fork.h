@@ -123,7 +123,7 @@ CH_CHECK enum err fork_recognise(struct call *c, struct uuid coop, struct uuid o
 /* The acting member of a fork shows with the claim that they were given at the parent that a guest is they. ERR_NOT_FOUND for a claim that is nobody's. */
 CH_CHECK enum err fork_claim(struct call *c, struct uuid coop, struct str claim, int64_t *items);
 
-/* "fork.tell", "fork.close" */
+/* "fork.tell", "fork.close", "fork.feed" (daily): what the parent's people erase at the parent goes from the fork, agreement or not. */
 extern const struct job_kind fork_jobs[];
 
 #endif

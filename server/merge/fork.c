@@ -311,5 +311,6 @@ static enum err job_close(struct call *c, const struct json *args)
 const struct job_kind fork_jobs[] = {
 	{ "fork.tell", job_tell, 10, 120 },
 	{ "fork.close", job_close, 20, 60 },
+	{ "fork.feed", fork_job_feed, 5, 120 },
 	JOB_TABLE_END
 };

@@ -25,6 +25,10 @@ CH_CHECK enum err fork_lock(struct call *c, struct uuid coop);
 /* Leaf about an offer: {"offer":…} and more members, already written as ,"key":value; inside. */
 CH_CHECK enum err fork_leaf(struct call *c, struct uuid coop, const char *type, struct uuid offer, struct uuid by, struct str more);
 
+/* "fork.feed": without arguments queues one a co-op; with one, takes what is new in its parent's feed of tombstones. Outside a transaction. */
+CH_CHECK enum err fork_feed(struct call *c, struct uuid coop);
+CH_CHECK enum err fork_job_feed(struct call *c, const struct json *args);
+
 /* ---- Lineage ---- */
 
 void lineage_node_write(struct json_writer *w, struct arena *a, const struct lineage_node *node);

@@ -251,7 +251,9 @@ enum err link_prove(struct call *c, struct uuid coop, struct uuid peer_id, struc
 	if (!found || row.link.state != LINK_OFFERED)
 		return fail_reason(c, ERR_REFUSED, "link_code", "%s gave no such code, or it is over or used. A code that was given only now takes a minute to be known here.", peer.title.n ? str_z(c->arena, peer.title) : "The other co-op");
 	TRY(link_of_theirs(c, coop, peer.name, row.contributor, &other, &linked));
-	if (linked)
+	if (linked && uuid_eq(other.member, me.id))
+		TRY(db_exec(c, link_finish, A_UUID(coop), A_UUID(other.link.id))); /* proved before: this one takes its place */
+	else if (linked)
 		return fail_reason(c, ERR_EXISTS, "linked_already", "The account there is linked with a member here already.");
 	TRY(bundle_contributor(c, coop, me.id, contributor));
 	struct str hex = sha256_hex(c->arena, hash), who = str_hex(c->arena, contributor, 16);
@@ -346,10 +348,13 @@ enum err link_take_proved(struct call *c, struct uuid coop, const struct message
 	TRY(link_of_theirs(c, coop, m->from, said.contributor, &other, &linked));
 	/* Brought on the last minute and told an hour later is brought in time; taken back, used or linked otherwise is not. */
 	bool late = row.link.state == LINK_EXPIRED && m->at > row.link.expires_at + MESSAGE_AHEAD;
-	if (linked || late || (row.link.state != LINK_OFFERED && row.link.state != LINK_EXPIRED)) {
+	bool same = linked && uuid_eq(other.member, row.member);
+	if ((linked && !same) || late || (row.link.state != LINK_OFFERED && row.link.state != LINK_EXPIRED)) {
 		TRY(bundle_contributor(c, coop, row.member, mine));
 		return say_ended(c, coop, m->peer, mine, str_hex(c->arena, said.contributor, 16));
 	}
+	if (same) /* proved before, as by a claim: this one takes its place */
+		TRY(db_exec(c, link_finish, A_UUID(coop), A_UUID(other.link.id)));
 	return stand(c, &row, said.contributor, row.member);
 }
 

@@ -210,6 +210,10 @@ static void one_account_there_is_one_member_here(void **state)
 	code = str_copy(t.m.w.system->arena, code);
 	carry();
 	assert_err(as(&t, 2), ERR_EXISTS, link_prove(as(&t, 2), t.m.other, t.peer_here, code, &brought));
+	assert_ok(as(&t, 1), link_prove(as(&t, 1), t.m.other, t.peer_here, code, &brought)); /* the same person again: the later proof takes the place of the first */
+	carry();
+	assert_int_equal(standing(&t, 1, t.m.w.coop), 1);
+	assert_int_equal(standing(&t, 1, t.m.other), 1);
 }
 
 static void members_see_which_co_op_holds_what_of_theirs(void **state)
