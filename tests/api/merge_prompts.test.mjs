@@ -169,6 +169,12 @@ test("what was erased at the parent goes from the fork, before there is any agre
   await holds(fork, union(new Set(december.filter((r) => memberOf(r) < 3 && hashes[1].has(hashOf(r))).map(hashOf)), without(hashes[2], hashes[0])));
 });
 
+// A message that found the other instance not up yet goes again now, and not when its turn comes.
+async function again(world) {
+  const { items } = ok(200, await world.admin.get(`${world.coop}/merge/messages`));
+  for (const m of items.filter((m) => m.state === "waiting" && m.attempts > 0)) await world.admin.post(`${world.coop}/merge/messages/${m.id}/again`);
+}
+
 let agreement;
 test("they agree to merge: the later merge of fork and parent is an agreement like any other", { skip }, async () => {
   await meet(parent, fork);
@@ -178,7 +184,10 @@ test("they agree to merge: the later merge of fork and parent is an agreement li
   const draft = ok(201, await parent.admin.post(`${parent.coop}/agreements`, { peer: parent.peer, terms: { cadence: "P1D" } }));
   agreement = draft.sha256;
   ok(200, await parent.admin.post(`${parent.coop}/agreements/${agreement}/propose`));
-  const state = (world, wanted) => until(() => world.admin.get(`${world.coop}/agreements/${agreement}`), (a) => a.body?.state === wanted, `${world.slug}: ${wanted}`);
+  const state = (world, wanted) => until(async () => {
+    await Promise.all([parent, fork].map(again));
+    return world.admin.get(`${world.coop}/agreements/${agreement}`);
+  }, (a) => a.body?.state === wanted, `${world.slug}: ${wanted}`);
   await state(fork, "proposed");
   for (const world of [parent, fork]) ok(200, await world.admin.post(`${world.coop}/agreements/${agreement}/ballot`));
   await at("2026-01-21T11:30:00Z");
@@ -198,7 +207,10 @@ test("after the merge both hold exactly what the source files say", { skip }, as
   for (const clock of ["2026-01-24T13:00:00Z", "2026-01-25T13:00:00Z", "2026-01-26T13:00:00Z"]) {
     await at(clock);
     const there = () => [parent, fork].every((world) => sorted(new Set(pool(world))).join() === sorted(merged()).join());
-    for (let i = 0; i < 40 && !there(); i++) await new Promise((resolve) => setTimeout(resolve, 250));
+    for (let i = 0; i < 40 && !there(); i++) {
+      await Promise.all([parent, fork].map(again));
+      await new Promise((resolve) => setTimeout(resolve, 250));
+    }
     if (there()) break;
   }
   for (const world of [parent, fork]) {
