@@ -15,22 +15,24 @@
 #define NOT_ERASED(id) \
 	"NOT EXISTS (SELECT FROM onward_word w WHERE w.coop_id = $1 AND w.home = h.key_name AND w.id = " id " AND w.counts AND w.feed = w.home AND w.kind IN ('erase', 'correct'))"
 
-/* Own records that a partner was given (any partner, where no agreement is named), and foreign ones here. */
+/* What its home passes on as things stand: what it has taken back since may have reached a partner or not. */
+#define PASSED_ON(id) "NOT EXISTS (SELECT FROM merge_passing p WHERE p.coop_id = $1 AND p.home = h.key_name AND p.id = " id " AND p.out)"
+/* Own records that a partner is given (any partner, where no agreement is named), and foreign ones here. */
 static const char own_copy[] =
 	"COPY (SELECT c.id, c.salt, c.content_sha256, c.licence, 0::smallint FROM contribution c "
 	"WHERE c.coop_id = $1 AND (c.more >> 24 & 255) = 0 AND (c.word & 4096) = 0 AND EXISTS (SELECT FROM bundle_sent s "
 	"WHERE s.coop_id = $1 AND ($2::uuid IS NULL OR s.agreement_id = $2) AND s.no = (c.item_no >> 12)::integer "
-	"AND get_bit(s.ever, (c.item_no & 4095)::integer) = 1) AND NOT EXISTS (SELECT FROM tombstone t WHERE t.coop_id = $1 AND t.contribution_id = c.id AND t.kind IN ('erase', 'correct'))) "
+	"AND get_bit(s.now, (c.item_no & 4095)::integer) = 1) AND NOT EXISTS (SELECT FROM tombstone t WHERE t.coop_id = $1 AND t.contribution_id = c.id AND t.kind IN ('erase', 'correct'))) "
 	"TO STDOUT (FORMAT binary)";
 static const char rows_copy[] =
 	"COPY (SELECT c.id, c.salt, c.content_sha256, c.licence, (c.more >> 24 & 255)::smallint FROM contribution c "
-	"JOIN origin_coop h ON h.coop_id = c.coop_id AND h.no = (c.more >> 24 & 255) WHERE c.coop_id = $1 AND (c.word & 4096) = 0 AND " NOT_ERASED("c.id") ") TO STDOUT (FORMAT binary)";
+	"JOIN origin_coop h ON h.coop_id = c.coop_id AND h.no = (c.more >> 24 & 255) WHERE c.coop_id = $1 AND (c.word & 4096) = 0 AND " NOT_ERASED("c.id") " AND " PASSED_ON("c.id") ") TO STDOUT (FORMAT binary)";
 static const char origins_copy[] =
 	"COPY (SELECT o.id, o.salt, c.content_sha256, o.licence, o.origin FROM item_origin o JOIN contribution c ON c.coop_id = o.coop_id AND c.item_no = o.item_no "
-	"JOIN origin_coop h ON h.coop_id = o.coop_id AND h.no = o.origin WHERE o.coop_id = $1 AND (c.word & 4096) = 0 AND " NOT_ERASED("o.id") ") TO STDOUT (FORMAT binary)";
+	"JOIN origin_coop h ON h.coop_id = o.coop_id AND h.no = o.origin WHERE o.coop_id = $1 AND (c.word & 4096) = 0 AND " NOT_ERASED("o.id") " AND " PASSED_ON("o.id") ") TO STDOUT (FORMAT binary)";
 static const char not_taken_copy[] =
 	"COPY (SELECT k.home, k.rid, k.detail::json ->> 'commitment', k.detail::json ->> 'licence' FROM merge_conflict k "
-	"WHERE k.coop_id = $1 AND k.kind IN ('suppressed', 'id_taken')) TO STDOUT (FORMAT binary)";
+	"WHERE k.coop_id = $1 AND k.kind IN ('suppressed', 'id_taken') AND NOT EXISTS (SELECT FROM merge_passing p WHERE p.coop_id = $1 AND 'dc:' || p.home || ':' || p.id = k.rid AND p.out)) TO STDOUT (FORMAT binary)";
 /* The feed has lines about foreign records, too; each says whose it is. */
 static const char own_tombstones_copy[] =
 	"COPY (SELECT DISTINCT t.contribution_id FROM tombstone t WHERE t.coop_id = $1 AND t.kind IN ('erase', 'correct') AND strpos(t.line, '\"rid\":[\"dc:' || $2 || ':') > 0) "
