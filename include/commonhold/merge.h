@@ -117,7 +117,7 @@ struct merge_near_run {
 	size_t n_losses;
 };
 struct merge_near_cluster { int64_t no; struct str *rids; size_t n; };
-/* Clusters anew, as a job does daily and after a bundle; works through the contents of what stands. Outside a transaction. */
+/* Clusters anew, as a job does after a bundle that brought rows; works through the contents of what stands. Outside a transaction. */
 CH_CHECK enum err merge_near_run(struct call *c, struct uuid coop);
 /* Admin. */
 CH_CHECK enum err merge_near_read(struct call *c, struct uuid coop, struct str cursor, int limit, struct merge_near_run *run, struct merge_near_cluster **out, size_t *n, struct str *next_cursor);
