@@ -4,12 +4,15 @@
 
 #include "commonhold/access.h"
 #include "commonhold/account.h"
+#include "commonhold/agreement.h"
 #include "commonhold/ballot.h"
 #include "commonhold/coop.h"
 #include "commonhold/crypto.h"
 #include "commonhold/db.h"
 #include "commonhold/demo_data.h"
+#include "commonhold/peer.h"
 #include "commonhold/pool.h"
+#include "commonhold/preview.h"
 #include "commonhold/fetch.h"
 #include "commonhold/file.h"
 #include "commonhold/release.h"
@@ -108,7 +111,7 @@ static void write_charter(struct json_writer *w, unsigned coop, const struct dem
 	jw_key(w, "release");
 	jw_raw(w, coop == 0
 		? STR("{\"audience\":\"gated_manual\",\"k_contributors\":5,\"purposes\":[\"research\"],\"uses\":[\"train.gen\",\"eval\"],\"uses_conditional\":[\"train.gen\"]}")
-		: STR("{\"audience\":\"gated_auto\",\"k_contributors\":5,\"purposes\":[\"public_benefit\"],\"uses\":[\"train.gen\"],\"uses_conditional\":[\"train.gen\"]}"));
+		: STR("{\"audience\":\"gated_auto\",\"k_contributors\":5,\"purposes\":[\"public_benefit\",\"research\"],\"uses\":[\"train.gen\"],\"uses_conditional\":[\"train.gen\"]}"));
 	jw_key(w, "access");
 	jw_object(w);
 	jw_kz(w, "mode", coop == 0 ? "gated_manual" : "gated_auto");
@@ -197,12 +200,11 @@ static enum err make_account(struct demo *d, struct person *p)
 /* Consent to the purpose of the releases, the choices, licence and name. */
 static enum err settle_in(struct demo *d, struct person *p)
 {
-	static const char *const purposes[DEMO_COOPS] = { "research", "public_benefit" };
+	static const struct str purposes[] = { STR("research"), STR("public_benefit") }; /* the other co-op’s releases are for both */
 	const struct demo_member *m = p->facts;
 	struct uuid coop = d->coop[m->coop];
-	struct str purpose = str_of(purposes[m->coop]);
 	struct member out;
-	TRY(consent_give(d->c, coop, &purpose, 1, m->accepts_defaults));
+	TRY(consent_give(d->c, coop, purposes, m->coop == 0 ? 1 : 2, m->accepts_defaults));
 	TRY(state_choices(d, coop, m));
 	if (m->licence.p)
 		TRY(licence_choose(d->c, coop, m->licence));
@@ -412,6 +414,41 @@ static enum err live_half_a_year(struct demo *d, instant now)
 	return run_jobs(d);
 }
 
+/* ---- the two together ---- */
+
+static enum err know_each_other(struct demo *d, struct peer *other)
+{
+	struct call *c = d->c;
+	for (int i = DEMO_COOPS - 1; i >= 0; i--) {
+		act_as(d, person_of(d, (unsigned)i, 0)->account);
+		TRY(peer_meet(c, d->coop[i], str_of(config()->base_url), d->facts[!i]->slug, other));
+		TRY(peer_confirm(c, d->coop[i], other->id, other->fingerprint, other));
+	}
+	return ERR_OK;
+}
+
+/* An agreement that one proposes and both try out, so that there is something to look at before a vote. */
+static enum err think_of_sharing(struct demo *d)
+{
+	struct call *c = d->c;
+	struct peer other;
+	struct agreement agreement;
+	struct preview_kept kept;
+	const struct json *draft;
+	TRY(know_each_other(d, &other));
+	TRY(json_parse(c->arena, STR("{\"joint\":\"us\"}"), &draft, &c->error));
+	TRY(agreement_draft(c, d->coop[0], other.id, draft, (struct uuid){ { 0 } }, STR_NONE, &agreement));
+	TRY(agreement_propose(c, d->coop[0], agreement.terms.digest, &agreement));
+	TRY(run_jobs(d));
+	for (unsigned i = 0; i < DEMO_COOPS; i++) {
+		act_as(d, person_of(d, i, 0)->account);
+		TRY(preview_make(c, d->coop[i], agreement.terms.digest, &kept));
+	}
+	TRY(run_jobs(d));
+	fprintf(stderr, "%.*s has proposed an agreement to %.*s: see “Partners and merges”.\n", STR_ARG(d->facts[0]->name), STR_ARG(d->facts[1]->name));
+	return ERR_OK;
+}
+
 /* ---- the data user ---- */
 
 static enum err get_access(struct demo *d, struct str *token)
@@ -522,6 +559,7 @@ static enum err demo_steps(struct demo *d, struct app *app, const char *program)
 	if (row_int(&r, 0, 0) > 0)
 		return fail(c, ERR_EXISTS, "There are co-ops here already. The demo fills an empty instance: set COMMONHOLD_DIR to a new folder.");
 	TRY(live_half_a_year(d, now));
+	STEP(d, think_of_sharing(d));
 	TRY(app_serve(app, &c->error));
 	return show(d, app, program);
 }
