@@ -37,7 +37,7 @@ static const char *outcome_class(unsigned outcome)
 /* Both pools alone, together and with the partner, by outcome. */
 static void outcomes_write(struct json_writer *w, struct arena *a, const struct json *sides[2], const struct str names[2])
 {
-	static const struct { const char *key, *words; } ways[] = { { "alone", "by itself" }, { "joint", "in a joint release" }, { "at_partner", "in a release of the partner" } };
+	static const struct { const char *key, *words; } ways[] = { { "alone", "alone" }, { "joint", "together" }, { "at_partner", "with the partner" } };
 	struct chart_part parts[POLICY_OUTCOME_COUNT];
 	struct chart_stack rows[CH_LEN(ways) * 2];
 	int64_t values[CH_LEN(ways) * 2][POLICY_OUTCOME_COUNT];
@@ -83,11 +83,8 @@ static void outcomes_write(struct json_writer *w, struct arena *a, const struct 
 /* From what to what the contributions of one side move. */
 static void moves_write(struct json_writer *w, struct arena *a, const struct json *side)
 {
-	struct chart_node left[POLICY_OUTCOME_COUNT], right[POLICY_OUTCOME_COUNT];
-	struct chart_link links[POLICY_OUTCOME_COUNT * POLICY_OUTCOME_COUNT];
-	size_t n_links = 0;
-	for (unsigned o = 0; o < POLICY_OUTCOME_COUNT; o++)
-		left[o] = right[o] = (struct chart_node){ .label = str_of(words_outcome(o)), .class = outcome_class(o) };
+	struct chart_bar bars[POLICY_OUTCOME_COUNT * POLICY_OUTCOME_COUNT];
+	size_t n = 0;
 	jw_key(w, "moves");
 	jw_array(w);
 	for (unsigned from = 0; from < POLICY_OUTCOME_COUNT; from++)
@@ -95,9 +92,8 @@ static void moves_write(struct json_writer *w, struct arena *a, const struct jso
 			int64_t items = json_int(json_get(json_get(json_get(side, "moved"), policy_outcome_name(from)), policy_outcome_name(to)), 0);
 			if (!items)
 				continue;
-			links[n_links++] = (struct chart_link){ from, to, items };
-			left[from].value += items;
-			right[to].value += items;
+			bars[n++] = (struct chart_bar){ .value = items, .class = outcome_class(to),
+				.label = from == to ? str_fmt(a, "%s, as before", words_outcome(to)) : str_fmt(a, "%s → %s", words_outcome(from), words_outcome(to)) };
 			jw_object(w);
 			jw_kz(w, "from", words_outcome(from));
 			jw_kz(w, "to", words_outcome(to));
@@ -105,19 +101,8 @@ static void moves_write(struct json_writer *w, struct arena *a, const struct jso
 			jw_end_object(w);
 		}
 	jw_end_array(w);
-	jw_kbool(w, "any_moves", n_links > 0);
-	/* Only outcomes that something comes from or goes to are drawn. */
-	size_t place[2][POLICY_OUTCOME_COUNT] = { { 0 } }, n[2] = { 0 };
-	for (unsigned o = 0; o < POLICY_OUTCOME_COUNT; o++) {
-		if (left[o].value)
-			place[0][o] = n[0], left[n[0]++] = left[o];
-		if (right[o].value)
-			place[1][o] = n[1], right[n[1]++] = right[o];
-	}
-	for (size_t i = 0; i < n_links; i++)
-		links[i].from = place[0][links[i].from], links[i].to = place[1][links[i].to];
-	struct chart_flow flow = { "From a release of one’s own to a joint one", left, right, n[0], n[1], links, n_links };
-	jw_kstr(w, "moves_picture", n_links ? chart_flow(a, &flow) : STR_NONE);
+	jw_kbool(w, "any_moves", n > 0);
+	jw_kstr(w, "moves_picture", n ? chart_bars(a, "From a release of its own to a joint one", bars, n) : STR_NONE);
 }
 
 static void reasons_write(struct json_writer *w, struct arena *a, const struct json *counts, const char *title, const char *class)
@@ -228,7 +213,7 @@ static enum err own_write(struct json_writer *w, struct request *rq, struct sha2
 	TRY(e);
 	TRY(json_parse(c->arena, own.lost, &lost, &c->error));
 	struct chart_bar bars[] = {
-		{ .label = STR("Contributions of yours that were looked at"), .value = own.items, .class = "neutral" },
+		{ .label = STR("Yours that were looked at"), .value = own.items, .class = "neutral" },
 		{ .label = STR("In a release of this co-op alone"), .value = own.in_alone, .class = "include" },
 		{ .label = STR("In a joint release"), .value = own.in_joint, .class = "include" },
 		{ .label = STR("In a release of the partner"), .value = own.at_partner, .class = "info" },
