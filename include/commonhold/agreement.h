@@ -135,7 +135,7 @@ CH_CHECK enum err agreement_take_suspended(struct call *c, struct uuid coop, con
 CH_CHECK enum err agreement_take_resumed(struct call *c, struct uuid coop, const struct message *m);
 CH_CHECK enum err agreement_take_ended(struct call *c, struct uuid coop, const struct message *m);
 
-/* "merge.decided", "charter.changed", "agreement.daily". What comes into effect queues "merge.export" {"coop","agreement"}, what has ended "merge.ended" with the same. */
+/* "merge.decided", "charter.changed", "agreement.daily". What comes into effect queues "merge.export" {"coop","agreement"}, what has ended "merge.ended" with the same, what is suspended or has ended "joint.ended". */
 extern const struct job_kind agreement_jobs[];
 
 #endif

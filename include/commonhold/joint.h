@@ -42,8 +42,8 @@ struct message;
 CH_CHECK enum err joint_take_proposed(struct call *c, struct uuid coop, const struct message *m);
 CH_CHECK enum err joint_take_state(struct call *c, struct uuid coop, const struct message *m);
 
-/* "joint.tell" {"coop","release"}: tells the other how it stands here. "joint.sign": looks at what was built, and signs it. "merge.changed" {"coop","agreement"}: ends what was not published yet when
- * the agreement no longer is in effect. */
+/* "joint.tell" {"coop","release"}: tells the other how it stands here. "joint.sign": looks at what was built, and signs it. "joint.ended" {"coop","agreement"}: ends what was not published yet when
+ * the agreement is suspended or over. */
 extern const struct job_kind joint_jobs[];
 
 #endif

@@ -276,6 +276,8 @@ enum err agreement_move(struct call *c, struct agreement *g, enum agreement_stat
 		TRY(queue_about(c, g, "merge.export"));
 	if (was_live && to == AGREEMENT_ENDED)
 		TRY(queue_about(c, g, "merge.ended"));
+	if (was_live && (to == AGREEMENT_SUSPENDED || to == AGREEMENT_ENDED))
+		TRY(queue_about(c, g, "joint.ended"));
 	if (!agreement_over(to))
 		TRY(queue_step(c, g));
 	return leaf(c, g);

@@ -329,7 +329,7 @@ static enum err end_unpublished(struct call *c, struct uuid coop, struct uuid ag
 	TRY(db_begin_in(c, coop, DB_WRITE));
 	TRY(agreement_get(c, coop, agreement, &g));
 	TRY(release_joint_list(c, coop, &rows, &n));
-	for (size_t i = 0; i < n && g.state != AGREEMENT_IN_EFFECT; i++) {
+	for (size_t i = 0; i < n && !agreement_flows(&g); i++) {
 		if (!uuid_eq(rows[i].agreement, agreement))
 			continue;
 		TRY(release_get(c, coop, rows[i].release, &r));
@@ -357,7 +357,7 @@ static enum err job_sign(struct call *c, const struct json *args)
 	return release_joint_sign(c, coop, r.joint);
 }
 
-static enum err job_changed(struct call *c, const struct json *args)
+static enum err job_ended(struct call *c, const struct json *args)
 {
 	struct uuid coop, id;
 	TRY(job_args_read(c, args, "agreement", &coop, &id));
@@ -367,6 +367,6 @@ static enum err job_changed(struct call *c, const struct json *args)
 const struct job_kind joint_jobs[] = {
 	{ "joint.tell", job_tell, 20, 120 },
 	{ "joint.sign", job_sign, 20, 900 },
-	{ "merge.changed", job_changed, 20, 120 },
+	{ "joint.ended", job_ended, 20, 120 },
 	JOB_TABLE_END,
 };

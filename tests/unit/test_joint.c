@@ -307,6 +307,21 @@ static void what_was_erased_is_redacted_by_the_maker_and_the_partner_follows(voi
 	assert_non_null(memmem(check_of(&r, "joint")->text.p, check_of(&r, "joint")->text.n, "leaving out", 11));
 }
 
+static void a_suspended_agreement_ends_what_is_not_published(void **state)
+{
+	(void)state;
+	struct both b;
+	struct agreement g;
+	both_make(&b, DRAFT);
+	pools(&b);
+	struct joint x = proposed(&b);
+	until(x.release.cutoff_at);
+	assert_states(&b, x.j.id, RELEASE_NOTICE, RELEASE_NOTICE);
+	assert_ok(by(&b.second, 0), agreement_suspend(by(&b.second, 0), b.second.coop, b.m.agreement, STR("a question came up"), &g));
+	run();
+	assert_states(&b, x.j.id, RELEASE_CANCELLED, RELEASE_CANCELLED);
+}
+
 static void only_the_maker_named_in_the_agreement_proposes(void **state)
 {
 	(void)state;
@@ -439,7 +454,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		fixture_test(two_pools_two_votes_two_signatures), fixture_test(pools_that_differ_are_not_voted_on_and_the_difference_has_a_place), fixture_test(a_no_of_either_ends_it_in_both),
 		fixture_test(a_withdrawal_at_the_partner_reaches_what_is_built), fixture_test(either_can_withdraw_it_after_it_is_published),
-		fixture_test(what_was_erased_is_redacted_by_the_maker_and_the_partner_follows), fixture_test(only_the_maker_named_in_the_agreement_proposes), fixture_test(without_the_second_signature_it_does_not_verify),
+		fixture_test(what_was_erased_is_redacted_by_the_maker_and_the_partner_follows), fixture_test(a_suspended_agreement_ends_what_is_not_published), fixture_test(only_the_maker_named_in_the_agreement_proposes), fixture_test(without_the_second_signature_it_does_not_verify),
 		fixture_test(a_release_of_few_people_needs_the_people_of_both), fixture_test(the_same_content_in_both_is_one_row_of_two_origins),
 		fixture_test(an_adaptation_comes_out_under_one_licence), fixture_test(the_dry_run_is_the_same_on_both_sides_and_ones_own_is_ones_own),
 	};
