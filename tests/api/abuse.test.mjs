@@ -55,6 +55,8 @@ async function decorate(slug, admin) {
   made.secret = ok(201, await admin.post("/api/v1/me/calendar")).url.match(/([^/]+)\.ics$/)[1];
   made.deletion = ok(201, await admin.post(`${coop}/deletions`, { kind: "embargo", items: [made.contribution], until: "2027-01-01T00:00:00Z" })).id;
   made.agent = ok(201, await admin.post(`${coop}/agents`, { account: stranger.account, kinds: ["erase"], until: "2026-12-01T00:00:00Z" })).id;
+  made.fork = ok(201, await admin.post(`${coop}/forks`, { title: "Elsewhere", place: "https://new.example.org", reason: "To meet in person.", closes_at: "2026-03-10T00:00:00Z" })).id;
+  for (const place of ["link", "peer", "agreement", "message", "conflict", "joint", "seq", "file"]) made[place] = randomUUID();
   made.control = randomUUID();
   made.mirror = randomUUID();
   made.delivery = randomUUID();
@@ -179,6 +181,12 @@ const bodies = () => ({
   control_pledge: { joined: true },
   delegation_decline: { reason: "No time." },
   delegation_make: { question: "vote", scope: "topic", topics: ["toggle"], delegate: "nobody", ends: "2026-06-01T00:00:00Z" },
+  fork_offer: { title: "Another", place: "https://new.example.org", reason: "To meet in person.", closes_at: "2026-03-11T00:00:00Z" },
+  fork_answer: { yes: true },
+  fork_recognise: { lineage: {} },
+  fork_claim: { claim: "abcd-abcd-abcd-abcd-abcd-abcd" },
+  link_offer: { peer: randomUUID() },
+  link_prove: { peer: randomUUID(), code: "abcd-abcd-abcd-abcd-abcd-abcd" },
   motion_propose: { kind: "admin", document: { act: "add", member: ids.alpine.member }, reason: "She knows how." },
   deletion_ask: { kind: "erase", scope: "items", items: [ids.alpine.moderation], reason_code: "objection", about_me: true, claim: "It names me." },
   deletion_decide: { decision: "deny", code: "no_match", reason: "It is somebody else." },
@@ -429,10 +437,10 @@ test("an id of another co-op answers exactly as one that does not exist", async 
   const before = state() + columns();
   const valid = bodies();
   for (const o of operations()) {
-    const place = o.template.match(/\{(contribution|member|ballot|release|request|grant|motion|control|delegation|income|receipt|deletion|agent)\}/);
+    const place = o.template.match(/\{(contribution|member|ballot|release|request|grant|motion|control|delegation|income|receipt|deletion|agent|fork|link)\}/);
     if (!place || !o.template.includes("{coop}")) continue;
     const key = o.template.includes("/moderation/") ? "moderation" : place[1];
-    const send = (id) => ada.request(o.method, fill(o.template.replace(/\{(contribution|member|ballot|release|request|grant|motion|control|delegation|income|receipt|deletion|agent)\}/, id), "alpine"), valid[o.id] ? { json: valid[o.id] } : {});
+    const send = (id) => ada.request(o.method, fill(o.template.replace(/\{(contribution|member|ballot|release|request|grant|motion|control|delegation|income|receipt|deletion|agent|fork|link)\}/, id), "alpine"), valid[o.id] ? { json: valid[o.id] } : {});
     const foreign = await send(ids.boreal[key]), unknown = await send(randomUUID()), malformed = await send("not-an-id");
     assert.equal(foreign.status, 404, `${o.id}: ${foreign.text}`);
     assert.deepEqual(problem(foreign), problem(unknown), o.id);
