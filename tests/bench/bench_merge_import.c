@@ -4,7 +4,8 @@
  *   import_s                     bundle_open, bundle_check and merge_apply of a whole bundle: signatures, commitments, the log's slice, duplicates, sealing, rows, origins
  *   on_conflict_s                COPY of the same rows (id, digest, licence, instant, line) into a staging table, INSERT … ON CONFLICT DO NOTHING into one that has half of them, by digest
  *   import_ratio_to_on_conflict  the one by the other
- *   server_rss_mb                peak of the process while it takes them in
+ *   server_rss_mb                peak of the process while it takes them in, with what filling the pools in the same process has left behind
+ *   import_added_mb              how much of that came with taking them in
  *   near_duplicates_1m_s         near duplicates among all that stand: opened, sketched, clustered, kept
  *
  * In a throwaway cluster (fsync off, the same for both). Adds its lines to the file that COMMONHOLD_BENCH_FIGURES names. BENCH_ITEMS says how many records, BENCH_RUNS how many runs (5 at most). */
@@ -17,11 +18,12 @@
 #include "tests/bench/figures.h"
 
 #include <inttypes.h>
+#include <malloc.h>
 #include <stdarg.h>
 
 static struct figure figures[] = {
 	{ "import_s", "s", { 0 } }, { "on_conflict_s", "s", { 0 } }, { "import_ratio_to_on_conflict", "x", { 0 } }, { "server_rss_mb", "MiB", { 0 } }, { "near_duplicates_1m_s", "s", { 0 } },
-	{ "import_check_s", "s", { 0 } },
+	{ "import_check_s", "s", { 0 } }, { "import_added_mb", "MiB", { 0 } },
 };
 static int64_t items = 1000000;
 static int runs = FIGURE_RUNS;
@@ -161,7 +163,9 @@ static void import_once(struct merge_world *m, int run)
 	if (run == 0)
 		peer_make(c);
 	fixture_sql("CHECKPOINT");
+	malloc_trim(0); /* what filling has freed is not the import's */
 	peak_reset();
+	double before = peak_mb();
 	int64_t from = clock_tick();
 	assert_ok(c, bundle_open(c->arena, sent.dir.p, &b, &c->error));
 	assert_ok(c, bundle_expect(c, coop, b, &x));
@@ -170,6 +174,7 @@ static void import_once(struct merge_world *m, int run)
 	assert_ok(c, merge_apply(c, coop, b, &r));
 	figures[0].v[run] = s_since(from);
 	figures[3].v[run] = peak_mb();
+	figures[6].v[run] = figures[3].v[run] - before;
 	assert_int_equal(r.rows, items - items / 2);
 	assert_int_equal(r.origins, items / 2);
 	fixture_end(c);
