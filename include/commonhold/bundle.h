@@ -21,9 +21,9 @@
  *    "homes":[{"checkpoint":NOTE,"home":KEY NAME,"keys":{keys.json}}],"prev":HEX or null,"seq":N,"to":KEY NAME,"tombstones":{"from":N,"upto":N},"v":1}
  *   base        where the bundle before ended, {SHA-256 of nothing, 0} where there was none
  *   files       all but bundle.json and bundle.dsse.json. For what is not compressed raw_* are the file's own
- *   homes       other co-ops whose records or statements are passed on, with a head of their log that the paths below lead to
+ *   homes       other co-ops whose records or statements are passed on, with a head of their log that the paths below lead to. Bundles written here have none: each co-op sends its own
  *   prev        SHA-256 of the bundle.json before. null: a whole bundle: it begins at 0 and says everything that stands, as the first one does. A later whole bundle takes the place of all that were
- *               lost before it; applying what is known again changes nothing
+ *               lost before it: it says of everything that was ever told whether it is passed on. Applying what is known again changes nothing
  *   seq         1, 2, 3 …; without gaps, but that a whole bundle may leave some out
  *   tombstones  {"from":N,"upto":N-1}: none
  *
@@ -277,8 +277,8 @@ struct bundle_how {
 	bool even_empty;                /* write one even when nothing changed since the last */
 	const char *tar;                /* also pack it into this file, which must not exist; NULL: not */
 };
-/* Writes the next bundle of an agreement: what the co-op's own engine lets through for the agreement's uses, purposes and audience, and what changed in that since the last one; and records of other
- * homes where the agreements let them go on. Two threads; memory in proportion to the number of members, and a bit an item. ERR_STATE while the agreement does not let us send. Outside a
+/* Writes the next bundle of an agreement: what the co-op's own engine lets through for the agreement's uses, purposes and audience, and what changed in that since the last
+ * one. Two threads; memory in proportion to the number of members, and a bit an item. ERR_STATE while the agreement does not let us send. Outside a
  * transaction. */
 CH_CHECK enum err bundle_write(struct call *c, struct uuid coop, struct uuid agreement, const struct bundle_how *how, struct bundle_report *out);
 /* What partners call a member of this co-op. Inside. */

@@ -305,7 +305,8 @@ static enum err tell_listed(struct telling *t, const char *what, const uint8_t *
 	return listing_flush(l);
 }
 
-/* Passed on before and no longer, unless a tombstone says it; and the other way round. After a whole bundle nothing counts as passed on but what it says. */
+/* Passed on before and no longer, unless a tombstone says it; and the other way round. A whole bundle says of everything that was ever told whether it is: what said so
+ * before may be lost. */
 static enum err tell_changes(struct telling *t)
 {
 	struct writing *k = t->k;
@@ -314,7 +315,7 @@ static enum err tell_changes(struct telling *t)
 	for (size_t i = 0; i < bytes; i++) {
 		uint8_t in = k->scoped.in[i], before = k->whole ? k->ever[i] : k->now[i];
 		out[i] = (uint8_t)(before & ~in & ~k->scoped.gone[i]);
-		back[i] = k->whole ? 0 : (uint8_t)(in & k->ever[i] & ~k->now[i]);
+		back[i] = (uint8_t)(in & k->ever[i] & (k->whole ? 0xff : ~k->now[i]));
 	}
 	TRY(tell_listed(t, "out", out, &k->counts.out));
 	return tell_listed(t, "back", back, &k->counts.back);

@@ -121,6 +121,7 @@ static void export_once(struct merge_world *m, int run)
 	char dir[600], self[500] = { 0 };
 	if (readlink("/proc/self/exe", self, sizeof(self) - 1) <= 0)
 		fail_msg("where this program is");
+	fixture_sql("TRUNCATE bundle_sent, bundle_said"); /* each is a first one */
 	struct str coop = uuid_format(c->arena, m->w.coop), agreement = uuid_format(c->arena, m->agreement);
 	FILE *p = popen(str_fmt(c->arena, "'%s' --export '%s' '%s' %.*s %.*s %lld", self, fixture_url(false), fixture_url(true), STR_ARG(coop), STR_ARG(agreement), (long long)clock_now()).p, "re");
 	if (!p || fscanf(p, "%lf %lf %lld %lld %lld %lld %599s", &s, &mb, &records, &raw, &size, &seq, dir) != 7 || pclose(p) != 0)

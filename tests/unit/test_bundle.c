@@ -224,6 +224,7 @@ static void what_people_take_back_goes_out_and_comes_back(void **state)
 	world_say(&m.w, 0, "deny");
 	b = passed(true);
 	assert_int_equal(b->counts.out, 1);
+	assert_int_equal(b->counts.back, 1);
 	assert_int_equal(b->counts.records, 1);
 	assert_true(b->whole && b->base_size == 0);
 }
