@@ -476,7 +476,7 @@ enum err merge_near_read(struct call *c, struct uuid coop, struct str cursor, in
 	struct origin_names names;
 	int64_t after = -1;
 	if (cursor.n && !str_to_i64(cursor, 0, INT64_MAX, &after))
-		return fail_field(c, "/cursor", "This is no place in the list.");
+		return fail_field(c, "query/cursor", "This is no place in the list.");
 	TRY(db_begin_in(c, coop, DB_READ));
 	TRY(member_require_admin(c, coop));
 	TRY(run_read(c, coop, run));
