@@ -76,6 +76,7 @@ static const struct route *const route_tables[] = {
 	peer_routes, agreement_routes, message_routes, bundle_routes, merge_routes,
 	preview_routes, joint_routes,
 	peer_page_routes, merge_diff_page_routes, agreement_page_routes, dry_run_page_routes, joint_page_routes,
+	conflict_page_routes, lineage_page_routes, fork_page_routes, link_page_routes,
 	fork_routes, link_routes,
 	onward_routes,
 	NULL,

@@ -61,4 +61,14 @@ struct chart_stacks {
 /* The longest bar goes across. */
 struct str chart_stacks(struct arena *a, const struct chart_stacks *stacks);
 
+/* One of several things that descend from each other, such as co-ops and their forks. */
+struct chart_branch {
+	struct str label;     /* escaped here */
+	struct str text;      /* escaped here: a second line; may be absent */
+	const char *class;    /* as of a bar */
+	unsigned depth;       /* it hangs on the nearest one above that has a smaller depth */
+};
+/* Below each other, each tied to what it descends from. Long labels are cut short: the table beside has them whole. */
+struct str chart_tree(struct arena *a, const char *title, const struct chart_branch *branches, size_t n);
+
 #endif

@@ -154,3 +154,68 @@ struct str chart_flow(struct arena *a, const struct chart_flow *flow)
 	buf_release(&b);
 	return out;
 }
+
+/* ---- What descends from what ---- */
+
+#define TREE_ROW 56     /* height of one thing with its two lines */
+#define TREE_STEP 22    /* how far a descendant stands in */
+#define TREE_DEEP 6     /* deeper ones stand below each other, so that a phone still has room */
+#define TREE_LABEL 34   /* characters of a line that a phone has room for */
+
+static void tree_line(struct buf *b, const char *class, unsigned x, size_t y, struct str text)
+{
+	size_t end = 0;
+	for (size_t shown = 0; end < text.n && shown < TREE_LABEL; shown++)
+		do
+			end++;
+		while (end < text.n && ((unsigned char)text.p[end] & 0xc0) == 0x80);
+	buf_addf(b, "<text class=\"%s\" x=\"%u\" y=\"%zu\">", class, x, y);
+	buf_add_html(b, (struct str){ .p = text.p, .n = end });
+	buf_add_z(b, end < text.n ? "…</text>" : "</text>");
+}
+
+static unsigned tree_at(const struct chart_branch *branch)
+{
+	return (branch->depth < TREE_DEEP ? branch->depth : TREE_DEEP) * TREE_STEP + 9;
+}
+
+/* From the mark of what the branch hangs on down, and across to its own. */
+static void tree_tie(struct buf *b, const struct chart_branch *branches, size_t i)
+{
+	size_t from = i;
+	while (from-- > 0) {
+		if (branches[from].depth < branches[i].depth) {
+			unsigned x = tree_at(&branches[from]);
+			buf_addf(b, "<path class=\"axis\" d=\"M%u,%zu V%zu H%u\"/>", x, from * TREE_ROW + 18, i * TREE_ROW + 18, tree_at(&branches[i]));
+			return;
+		}
+	}
+}
+
+struct str chart_tree(struct arena *a, const char *title, const struct chart_branch *branches, size_t n)
+{
+	struct buf b;
+	buf_init(&b, 256 * KIB);
+	buf_addf(&b, "<svg class=\"chart\" width=\"100%%\" height=\"%zu\" role=\"img\" aria-label=\"", n * TREE_ROW);
+	buf_add_html(&b, str_of(title));
+	for (size_t i = 0; i < n; i++) {
+		buf_add_z(&b, i ? "; " : ": ");
+		buf_add_html(&b, branches[i].label);
+		buf_add_z(&b, branches[i].text.n ? ", " : "");
+		buf_add_html(&b, branches[i].text);
+	}
+	buf_add_z(&b, "\">");
+	for (size_t i = 0; i < n; i++)
+		tree_tie(&b, branches, i);
+	for (size_t i = 0; i < n; i++) {
+		unsigned x = tree_at(&branches[i]);
+		buf_addf(&b, "<circle class=\"bar %s\" cx=\"%u\" cy=\"%zu\" r=\"8\"/>", branches[i].class, x, i * TREE_ROW + 18);
+		tree_line(&b, "value", x + 18, i * TREE_ROW + 22, branches[i].label);
+		if (branches[i].text.n)
+			tree_line(&b, "label", x + 18, i * TREE_ROW + 42, branches[i].text);
+	}
+	buf_add_z(&b, "</svg>");
+	struct str out = b.failed ? STR("") : str_copy(a, buf_str(&b));
+	buf_release(&b);
+	return out;
+}
