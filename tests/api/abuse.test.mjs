@@ -362,13 +362,13 @@ test("queries that an operation does not know are refused, with their name", asy
 const forAnyone = ["health", "ready", "metrics", "openapi", "schema", "account_register", "session_start", "sign_in_link_ask", "sign_in_link_use", "instance_read", "coop_list", "coop_read", "charter_list", "charter_read", "log_checkpoint",
   "log_tile", "log_proof", "log_entries", "release_list", "release_read", "release_report", "release_files", "access_terms", "status", "jwks", "hub_dataset", "hub_revision", "hub_tree", "hub_folder", "hub_paths",
   "coop_calendar", "own_calendar", "ballot_proof", "control_list", "control_read", "benefit_list", "benefit_read", "benefit_shares", "benefit_shares_csv", "holdings_list", "mirror_list", "mirror_receipt", "duty_overdue", "tombstone_feed",
-  "coop_keys", "lineage_read", "lineage_signed", "lineage_charters", "merge_charter", "merge_inbox", "bundle_list", "bundle_file"];
+  "coop_keys", "lineage_read", "lineage_signed", "lineage_charters", "merge_charter", "merge_inbox", "bundle_list", "bundle_file", "joint_list", "joint_read"];
 const forAccounts = ["session_list", "session_end", "session_end_other", "session_end_others", "session_end_all", "password_change", "factor_read", "factor_begin", "factor_confirm", "factor_end", "recovery_renew", "identity_list",
   "identity_end", "me_read", "me_change", "token_list", "token_create", "token_revoke", "membership_list", "coop_found", "member_join", "access_ask",
   "access_request_list", "access_grant_list", "access_revoke", "access_token", "notice_list", "notice_read", "notice_read_all", "notice_settings_read", "notice_settings_change", "notice_address_retry",
   "calendar_feed_read", "calendar_feed_make", "calendar_feed_end", "checkup_list",
   "deletion_ask", "deletion_list", "deletion_read", "deletion_cancel", "deletion_items", "deletion_verify", "deletion_appeal", "account_deletion_ask", "account_deletion_read", "account_deletion_cancel",
-  "account_deletion_verify", "agent_list", "agent_end", "deletion_statement",
+  "account_deletion_verify", "agent_list", "agent_end", "deletion_statement", "deletion_coops",
   "archive_read", "archive_take", "mirror_register", "mirror_read", "mirror_set_state", "mirror_secret", "mirror_holdings", "mirror_receipt_list", "grant_receipt", "grant_receipt_list", "duty_list"];
 // One's own record in a co-op: for whoever has been a member, and not there for anybody else.
 const forFormer = ["benefit_statement", "benefit_statement_csv", "checkup_receipts", "checkup_receipt", "checkup_receipt_document", "checkup_receipt_signature"];
