@@ -40,7 +40,7 @@ static void hex_of(const uint8_t *from, size_t n, char *to)
 
 /* ---- Who there is ---- */
 
-static enum err members_load(struct writing *k)
+enum err bundle_people_load(struct writing *k)
 {
 	struct rows r;
 	uint8_t secret[32], name[16];
@@ -59,12 +59,6 @@ static enum err members_load(struct writing *k)
 	}
 	secret_wipe(secret, sizeof(secret));
 	return ERR_OK;
-}
-
-enum err bundle_people_load(struct writing *k)
-{
-	TRY(members_load(k));
-	return bundle_guests_load(k);
 }
 
 void bundle_people_wipe(struct writing *k)

@@ -56,8 +56,6 @@ static inline bool bundle_bit(const uint8_t *bits, int64_t i) { return bits[i / 
 CH_CHECK enum err bundle_contributor_secret(struct call *c, struct uuid coop, uint8_t secret[32]);
 void bundle_contributor_of(const uint8_t secret[32], struct uuid member, uint8_t out[16]);
 CH_CHECK enum err bundle_people_load(struct writing *k);
-/* bundle_onward.c: guests whose home and source let them go on to this partner. */
-CH_CHECK enum err bundle_guests_load(struct writing *k);
 /* Keys and pseudonyms of those who have something in it. */
 CH_CHECK enum err bundle_people_keys(struct writing *k);
 void bundle_people_wipe(struct writing *k);

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define TABLES_MAX 64
+#define TABLES_MAX 128
 #define SERVER_ARENA (64 * MIB) /* compiled schemas, templates, routes, the rate limiter's table and the OpenAPI document */
 
 static const struct route *const *running_tables;
