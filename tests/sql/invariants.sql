@@ -5,7 +5,7 @@ SELECT * FROM no_plan();
 -- Every table of co-op data has its key begin with coop_id and a wall that holds for its owner too.
 SELECT ok(c.relrowsecurity AND c.relforcerowsecurity, c.relname || ' is behind row-level security, for its owner too')
 	FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'coop_id' AND NOT a.attisdropped
-	WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace AND c.relname NOT IN ('charter', 'coop_count', 'mirror_lag') -- public, and counts that name nobody
+	WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace AND c.relname NOT IN ('charter', 'coop_count', 'mirror_lag', 'signing_key') -- public, and counts that name nobody
 	ORDER BY c.relname;
 SELECT ok((i.indkey::smallint[])[0] = a.attnum, c.relname || ' has a primary key that begins with coop_id')
 	FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'coop_id' AND NOT a.attisdropped
@@ -16,11 +16,13 @@ SELECT ok((i.indkey::smallint[])[0] = a.attnum, c.relname || ' has a primary key
 -- Facts that happened cannot be rewritten: neither by a privilege nor, for the owner, by a statement.
 SELECT ok(NOT has_table_privilege('commonhold_app', t, 'UPDATE') AND NOT has_table_privilege('commonhold_app', t, 'DELETE'), t || ' cannot be rewritten by the server')
 	FROM unnest(ARRAY['charter', 'vote', 'ballot_roll', 'ballot_resolution', 'ballot_count', 'membership_event', 'release_event', 'moderation_decision',
-		'consent', 'licence_choice', 'log_leaf', 'delegation', 'delegation_event', 'reminder', 'checkup_demand', 'consent_receipt', 'release_share', 'suppression', 'duty_step', 'receipt', 'tombstone', 'tombstone_seal']) AS t;
+		'consent', 'licence_choice', 'log_leaf', 'delegation', 'delegation_event', 'reminder', 'checkup_demand', 'consent_receipt', 'release_share', 'suppression', 'duty_step', 'receipt', 'tombstone', 'tombstone_seal',
+		'signing_key', 'agreement_event', 'bundle_in', 'merge_applied', 'onward_receipt', 'lineage', 'lineage_charter', 'fork_answer']) AS t;
 SELECT ok(NOT has_table_privilege('commonhold_app', 'statement', 'UPDATE'), 'a statement cannot be changed by the server');
 SELECT ok(EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = t::regclass AND NOT g.tgisinternal AND (g.tgtype & 24) <> 0), t || ' refuses to be rewritten, even by its owner')
 	FROM unnest(ARRAY['charter', 'statement', 'vote', 'ballot_roll', 'ballot_resolution', 'ballot_count', 'membership_event', 'release_event', 'moderation_decision',
-		'consent', 'licence_choice', 'log_leaf', 'access_log', 'delegation', 'delegation_event', 'reminder', 'checkup_demand', 'consent_receipt', 'release_share', 'suppression', 'duty_step', 'receipt', 'tombstone', 'tombstone_seal']) AS t;
+		'consent', 'licence_choice', 'log_leaf', 'access_log', 'delegation', 'delegation_event', 'reminder', 'checkup_demand', 'consent_receipt', 'release_share', 'suppression', 'duty_step', 'receipt', 'tombstone', 'tombstone_seal',
+		'signing_key', 'agreement_event', 'bundle_in', 'merge_applied', 'onward_receipt', 'lineage', 'lineage_charter', 'fork_answer']) AS t;
 
 -- Nothing that opens an account is kept as it is: only digests, or sealed.
 SELECT is_empty($$ SELECT table_name || '.' || column_name FROM information_schema.columns WHERE table_schema = 'public'

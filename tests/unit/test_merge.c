@@ -1,7 +1,11 @@
 /* Applying bundles: each row of the conflict table, refusals that leave everything as it was, and what people decide. */
 #include "merge_kit.h"
 
+#include "commonhold/erasure.h"
+#include "commonhold/job.h"
+#include "commonhold/mirror.h"
 #include "commonhold/onward.h"
+#include "commonhold/release.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -186,6 +190,55 @@ static void erasing_wins_whichever_comes_first(void **state)
 	assert_int_equal(r.erased, 1);
 	assert_int_equal(fixture_int("SELECT count(*) FROM contribution"), 1);
 	assert_int_equal(fixture_int("SELECT count(*) FROM erasure"), 1);
+	leave(&p);
+}
+
+static void jobs_run(void)
+{
+	static const struct job_kind *const jobs[] = { erasure_jobs, onward_jobs, release_jobs, mirror_jobs, NULL };
+	struct error e = { 0 };
+	int ran;
+	for (int i = 0; i < 15; i++) {
+		clock_set(clock_now() + 10 * CLOCK_SECOND);
+		assert_int_equal(job_run_due(jobs, &ran, &e), ERR_OK);
+	}
+}
+
+static void erased_content_is_not_taken_again_under_another_rid(void **state)
+{
+	struct place p;
+	struct merge_conflict *found, one;
+	struct str next;
+	size_t n;
+	struct uuid id = uuid_new();
+	(void)state;
+	place(&p);
+	onward_start();
+	mkit_words(&p.b, 1, 5, "allow", NULL);
+	mkit_words(&p.b, 2, 5, "allow", NULL);
+	mkit_record(&p.b, 1, id, "my address", CC);
+	apply(&p);
+	mkit_erase(&p.b, id);
+	apply(&p);
+	jobs_run();
+	assert_int_equal(fixture_int("SELECT count(*) FROM contribution_content"), 0);
+	/* Again by somebody else, and once more after admins decided: they keep it out, and read neither the content nor a hash of it alone. */
+	struct call *admin = world_member(p.coop, "active");
+	for (int again = 0; again < 2; again++) {
+		mkit_record(&p.b, 2, uuid_new(), "my address", CC);
+		mkit_record(&p.b, 2, uuid_new(), again ? "also new" : "new", CC);
+		struct merge_report r = apply(&p);
+		assert_int_equal(r.erased, 1);
+		assert_int_equal(r.rows, 1);
+		assert_int_equal(fixture_int("SELECT count(*) FROM contribution_content"), 1 + again);
+		assert_ok(admin, merge_conflict_list(admin, p.coop, false, STR_NONE, 10, &found, &n, &next));
+		assert_int_equal(n, 1);
+		assert_int_equal(found[0].kind, MERGE_SUPPRESSED);
+		assert_null(strstr(str_z(p.c->arena, found[0].detail), "address"));
+		assert_err(admin, ERR_INVALID, merge_conflict_decide(admin, p.coop, found[0].id, STR("leave_out"), STR("Let it in."), &one));
+		error_clear(&admin->error);
+		assert_ok(admin, merge_conflict_decide(admin, p.coop, found[0].id, STR("keep_out"), STR("It was erased."), &one));
+	}
 	leave(&p);
 }
 
@@ -414,6 +467,7 @@ int main(void)
 		fixture_test(two_versions_of_one_rid_are_kept_out_with_their_proof),
 		fixture_test(an_id_of_ours_is_not_taken_over),
 		fixture_test(erasing_wins_whichever_comes_first),
+		fixture_test(erased_content_is_not_taken_again_under_another_rid),
 		fixture_test(what_is_no_longer_passed_on_waits_and_comes_back),
 		fixture_test(labels_are_sets_and_the_latest_word_stands),
 		fixture_test(records_of_an_unmapped_schema_are_kept_raw_until_somebody_decides),
