@@ -22,6 +22,10 @@ COMMENT ON COLUMN signing_key.size IS 'Leaves that the log had then: every large
 COMMENT ON COLUMN signing_key.rotation IS 'The DSSE envelope by which the key before and this one agree on it; NULL for the first';
 CALL commonhold_make_append_only('signing_key');
 INSERT INTO signing_key (coop_id, no, public_key) SELECT coop_id, 1, public_key FROM log_head;
+-- Everybody reads them, as the directory of co-ops; a co-op, or the instance, adds its own.
+ALTER TABLE signing_key ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY keys_are_public ON signing_key FOR SELECT USING (true);
+CREATE POLICY keys_of_own_coop_only ON signing_key FOR INSERT WITH CHECK (coop_id = (SELECT commonhold_coop()) OR coop_id = '00000000-0000-0000-0000-000000000000');
 
 CREATE TABLE peer (
 	coop_id      uuid NOT NULL REFERENCES coop,

@@ -121,6 +121,7 @@ struct bundle {
 	int64_t tombstones_from, tombstones_upto;
 	struct bundle_counts counts;
 	struct keychain keys;           /* of the sender */
+	size_t signed_by;               /* which of them signed bundle.json */
 	struct str checkpoint;          /* signed note of the head */
 	struct str origin;              /* of the sender's log */
 	struct bundle_home *homes;

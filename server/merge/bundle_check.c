@@ -36,6 +36,9 @@ static enum err check_sender(struct checking *k)
 		return bundle_refuse(k->e, BUNDLE_REASON_KEYS, "keys.json is another chain than the pinned one.");
 	if (x->keys.n > b->keys.n)
 		b->keys = x->keys;
+	/* a chain that was cut short would let a retired key sign for any size */
+	if (!keychain_signs_size(&b->keys, b->signed_by, b->head_size))
+		return bundle_refuse(k->e, BUNDLE_REASON_SIGNATURE, "The key that signed bundle.json was not in force for such a log.");
 	if (!x->known)
 		return bundle_refuse(k->e, BUNDLE_REASON_AGREEMENT, "%.*s", STR_ARG(x->why_not));
 	return ERR_OK;
@@ -53,7 +56,7 @@ static enum err check_order(struct checking *k)
 		return bundle_refuse(k->e, BUNDLE_REASON_ROLLBACK, "Its number is %lld, and %lld was taken before.", (long long)b->seq, (long long)x->seq);
 	if (b->head_size < (int64_t)x->log.size)
 		return bundle_refuse(k->e, BUNDLE_REASON_LOG, "Its log is shorter than it was.");
-	if (b->created > x->now + CLOCK_HOUR)
+	if (b->created > x->now + CLOCK_HOUR || b->as_of > x->now + CLOCK_HOUR) /* or it would count as news for as long as the sender likes */
 		return bundle_refuse(k->e, BUNDLE_REASON_MALFORMED, "It was made in the future.");
 	if (b->whole)
 		return ERR_OK;
@@ -313,6 +316,12 @@ static enum err check_said(struct checking *k, struct str line)
 	TRY(bundle_said_read(k->scratch, line, own ? &b->keys : &home->keys, &said, k->e));
 	if (own && said.rev > b->head_size)
 		return bundle_refuse(k->e, BUNDLE_REASON_MALFORMED, "A statement is of a log that is longer than its head.");
+	for (size_t i = 0; i < said.n_rids; i++) {
+		struct str home_named;
+		struct uuid id;
+		if (!rid_parse(said.rids[i], &home_named, &id) || !str_eq(home_named, said.home)) /* single writer */
+			return bundle_refuse(k->e, BUNDLE_REASON_OUTSIDE, "It says whether %.*s is passed on, which is for its home to say.", STR_ARG(said.rids[i]));
+	}
 	k->seen.out += said.what == BUNDLE_OUT ? (int64_t)said.n_rids : 0;
 	k->seen.back += said.what == BUNDLE_BACK ? (int64_t)said.n_rids : 0;
 	if (said.what != BUNDLE_WORDS)
@@ -328,7 +337,7 @@ static enum err check_label(struct checking *k, struct str line)
 	struct bundle_label label;
 	k->seen.labels++;
 	TRY(bundle_label_read(k->scratch, line, &label, k->e));
-	if (!str_eq(label.by_home, k->b->from) && !home_of(k->b, label.by_home))
+	if (!str_eq(label.by_home, k->b->from)) /* labels are signed by the bundle alone */
 		return bundle_refuse(k->e, BUNDLE_REASON_OUTSIDE, "A label is of %.*s, for whom the sender does not speak.", STR_ARG(label.by_home));
 	return ERR_OK;
 }

@@ -399,6 +399,7 @@ static enum err signature_check(struct arena *a, struct bundle *b, struct str en
 	struct error why = { 0 };
 	if (keychain_dsse_verify(a, &b->keys, envelope, STR(BUNDLE_TYPE), &payload, &which, &why) != ERR_OK || !str_eq(payload, b->manifest) || !keychain_signs_size(&b->keys, which, b->head_size))
 		return bundle_refuse(e, BUNDLE_REASON_SIGNATURE, "bundle.dsse.json is not the sender's signature of bundle.json.");
+	b->signed_by = which;
 	return ERR_OK;
 }
 

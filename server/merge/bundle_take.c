@@ -10,6 +10,7 @@
 #include "commonhold/message.h"
 #include "commonhold/peer.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -208,8 +209,9 @@ static enum err manifest_check(struct fetching *f, struct str manifest, struct s
 		return bundle_refuse(&c->error, BUNDLE_REASON_SIGNATURE, "bundle.dsse.json is not the sender's signature of bundle.json.");
 	json_each (file, json_get(*out, "files")) {
 		int64_t size = json_int(json_get(file, "size"), -1);
-		total += size;
-		if (bundle_part_of(json_member_text(file, "path")) == BUNDLE_NO_SECTION || size < 0 || size > BUNDLE_FILE_MAX || total > TOTAL_MAX)
+		bool fits = size >= 0 && size <= BUNDLE_FILE_MAX;
+		total += fits ? size : 0;
+		if (!fits || bundle_part_of(json_member_text(file, "path")) == BUNDLE_NO_SECTION || total > TOTAL_MAX)
 			return bundle_refuse(&c->error, BUNDLE_REASON_TOO_LARGE, "It lists files that no bundle has.");
 	}
 	return ERR_OK;
@@ -220,6 +222,19 @@ static struct str incoming_dir(struct fetching *f, int64_t seq)
 	struct arena *a = f->c->arena;
 	struct str k = uuid_format(a, f->coop), g = uuid_format(a, f->agreement.id);
 	return str_fmt(a, "%s/bundles-in/%.*s/%.*s/%08lld", config()->dir, STR_ARG(k), STR_ARG(g), (long long)seq);
+}
+
+/* One at a time: a partner that offers ever other numbers and finishes none fills no disk. */
+static void others_remove(struct fetching *f, int64_t seq)
+{
+	struct arena *a = f->c->arena;
+	struct str wanted = str_fmt(a, "%08lld", (long long)seq), dir = incoming_dir(f, seq), above = str_sub(dir, 0, dir.n - wanted.n - 1);
+	DIR *all = opendir(str_z(a, above));
+	for (struct dirent *entry; all && (entry = readdir(all));)
+		if (entry->d_name[0] != '.' && !str_is(wanted, entry->d_name))
+			bundle_folder_remove(str_fmt(a, "%.*s/%s", STR_ARG(above), entry->d_name).p);
+	if (all)
+		closedir(all);
 }
 
 /* A manifest that changed means other files: what was got of the old ones goes. */
@@ -243,8 +258,16 @@ static enum err get_bundle(struct fetching *f, int64_t taken, int64_t seq, struc
 	const struct json *json;
 	TRY(get_small(f, taken, seq, "bundle.json", BUNDLE_MANIFEST_MAX, &manifest));
 	TRY(get_small(f, taken, seq, "bundle.dsse.json", 2 * BUNDLE_MANIFEST_MAX, &envelope));
-	TRY(manifest_check(f, manifest, envelope, &json));
+	enum err said = manifest_check(f, manifest, envelope, &json);
+	/* another one under this number, as one that was taken long ago, would be got again and again */
+	if (said == ERR_OK && json_int(json_get(json, "seq"), 0) != seq)
+		said = bundle_refuse(&f->c->error, BUNDLE_REASON_GAP, "Asked for number %lld, the partner's instance answers with another.", (long long)seq);
+	if (said != ERR_OK) {
+		merge_refuse_error(f->c, f->coop, f->peer.id, STR("fetching bundles"));
+		return said;
+	}
 	*dir = incoming_dir(f, seq);
+	others_remove(f, seq);
 	TRY(folder_ready(f, *dir, manifest));
 	TRY(keep_small(f, *dir, "bundle.json", manifest));
 	TRY(keep_small(f, *dir, "bundle.dsse.json", envelope));

@@ -194,13 +194,13 @@ static enum err take(struct call *c, struct uuid coop, struct str envelope, stru
 	return db_commit(c);
 }
 
-/* For the list of refusals: the type only of those whose word it is. */
+/* For the list of refusals: the type where it is one of ours. What anybody can make up would be a row and a notice each. */
 static struct str what_of(struct arena *a, const struct message *m)
 {
-	bool plain = m->type.n > 0 && m->type.n <= 40 && !uuid_is_nil(m->peer);
-	for (size_t i = 0; plain && i < m->type.n; i++)
-		plain = (m->type.p[i] >= 'a' && m->type.p[i] <= 'z') || m->type.p[i] == '.' || m->type.p[i] == '_';
-	return plain ? str_fmt(a, "message %.*s", STR_ARG(m->type)) : STR("message");
+	for (size_t i = 0; !uuid_is_nil(m->peer) && i < CH_LEN(handlers); i++)
+		if (str_is(m->type, handlers[i].type))
+			return str_fmt(a, "message %.*s", STR_ARG(m->type));
+	return STR("message");
 }
 
 /* The sender may have changed its key since it was last looked at: the next attempt will find out. */

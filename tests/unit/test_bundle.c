@@ -412,6 +412,37 @@ static void a_forged_statement_is_refused(void **state)
 	assert_refused("signature", taken(dir));
 }
 
+/* A partner who says when it was as it likes would never have to be asked again. */
+static void news_of_the_future_is_refused(void **state)
+{
+	(void)state;
+	struct str dir = fresh(), manifest = read_text(path_in(dir, "bundle.json"));
+	const char *at = memmem(manifest.p, manifest.n, "\"as_of\":\"", 9);
+	assert_non_null(at);
+	char said[] = "\"as_of\":\"2031";
+	memcpy(said, at, sizeof(said) - 1);
+	sign_again(dir, replaced(manifest, said, "\"as_of\":\"2999"));
+	assert_refused("malformed", taken(dir));
+	sign_again(dir, manifest);
+	assert_ok(m.w.system, taken(dir));
+}
+
+/* What is a third co-op's is its own to hold back. */
+static void a_partner_speaks_for_no_other_coop(void **state)
+{
+	(void)state;
+	struct str dir = fresh(), said = read_text(path_in(dir, "statements.jsonl"));
+	struct call *c = m.w.system;
+	struct bundle *b = opened(dir);
+	struct sign_key key;
+	uint8_t signature[64];
+	sender_key(&key);
+	struct str head = str_fmt(c->arena, "{\"home\":\"%.*s\",\"out\":[\"dc:aaaaaaaaaaaaaaaa:00000000-0000-4000-8000-000000000001\"],\"rev\":1", STR_ARG(b->from));
+	sign_bytes(&key, str_cat(c->arena, STR(BUNDLE_SAID_PREFIX), head, STR("}")), signature);
+	swap_part(dir, "statements.jsonl", str_cat(c->arena, said, head, STR(",\"sig\":\""), str_base64(c->arena, signature, 64), STR("\"}\n")), 3);
+	assert_refused("outside", taken(dir));
+}
+
 static void a_changed_record_is_refused(void **state)
 {
 	(void)state;
@@ -610,6 +641,8 @@ int main(void)
 		fixture_test(what_is_taken_is_there_and_taking_it_again_changes_nothing),
 		fixture_test(forged_signatures_are_refused),
 		fixture_test(a_forged_statement_is_refused),
+		fixture_test(news_of_the_future_is_refused),
+		fixture_test(a_partner_speaks_for_no_other_coop),
 		fixture_test(a_changed_record_is_refused),
 		fixture_test(a_rewritten_log_is_refused),
 		fixture_test(a_bundle_that_goes_back_is_refused),

@@ -105,6 +105,23 @@ static void the_same_refusal_counts_up_and_tells_once_a_day(void **state)
 	assert_int_equal(pair_count("refusal"), 2);
 }
 
+/* A forger only needs a partner's name: what it makes up must not become a row and a notice each. */
+static void types_that_are_made_up_count_as_one_refusal(void **state)
+{
+	struct pair p;
+	struct sign_key stranger;
+	(void)state;
+	pair_make(&p);
+	sign_key_new(&stranger);
+	struct letter l = { "", STR("{}"), STR_NONE, STR_NONE, PAIR_START, &stranger };
+	for (int i = 0; i < 5; i++) {
+		l.type = str_z(p.system->arena, str_fmt(p.system->arena, "made.%c", 'a' + i));
+		refused(&p, &l, "bad_signature");
+	}
+	assert_int_equal(pair_count("refusal"), 1);
+	assert_int_equal(pair_count("notice WHERE kind = 'merge.refused'"), 1);
+}
+
 static void a_message_is_taken_once_however_often_it_comes(void **state)
 {
 	struct pair p;
@@ -405,6 +422,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		fixture_test(strangers_forgers_and_replays_are_refused_and_seen), fixture_test(the_same_refusal_counts_up_and_tells_once_a_day),
+		fixture_test(types_that_are_made_up_count_as_one_refusal),
 		fixture_test(a_message_is_taken_once_however_often_it_comes), fixture_test(proposals_that_are_tampered_with_or_looser_are_refused),
 		fixture_test(only_the_partners_own_assent_to_exactly_this_counts), fixture_test(a_partner_cannot_lift_our_suspension_or_put_off_the_end),
 		fixture_test(a_key_that_is_replaced_on_the_way_stops_nothing_and_signs_nothing_more), fixture_test(messages_go_as_a_file_too), fixture_test(what_is_not_taken_yet_is_tried_again_in_its_order),
