@@ -273,9 +273,10 @@ enum err decide_outcomes(struct call *c, struct uuid coop, const struct release 
 	return decide(c, frozen, n_frozen, false, d);
 }
 
-enum err decide_as_if(struct call *c, struct uuid coop, const struct charter *charter, instant at, struct decided *d)
+enum err decide_as_if(struct call *c, struct uuid coop, const struct charter *charter, instant at, bool apart, struct decided *d)
 {
 	TRY(prepare(c, coop, charter, NULL, at, at, NULL, NULL, d));
+	d->apart = apart;
 	return decide(c, NULL, 0, false, d);
 }
 

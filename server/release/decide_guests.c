@@ -209,8 +209,10 @@ static bool fits_under(unsigned from, unsigned to)
 /* The row has one licence, which has to fit all of its origins: as a row of a collection its own, of an adaptation the one that allows least. */
 static policy_reasons licence_reasons(const struct decided *d, unsigned own, unsigned origin)
 {
-	if (own == origin || own >= POLICY_LICENCE_COUNT || origin >= POLICY_LICENCE_COUNT)
+	if (d->apart || own == origin || own >= POLICY_LICENCE_COUNT || origin >= POLICY_LICENCE_COUNT)
 		return 0;
+	if (d->spec.licence_mode == POLICY_COLLECTION && d->joint)
+		return POLICY_REASON(LIC_INCOMPATIBLE); /* which origin is the row differs between the two, and both must come to one set */
 	if (d->spec.licence_mode == POLICY_COLLECTION)
 		return fits_under(origin, own) ? 0 : POLICY_REASON(LIC_INCOMPATIBLE);
 	uint32_t a = policy_licence_outputs(own, POLICY_CELLS_PASS), b = policy_licence_outputs(origin, POLICY_CELLS_PASS);

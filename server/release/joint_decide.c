@@ -95,6 +95,7 @@ enum err joint_spec(struct call *c, const struct release_joint *j, const struct 
 		memcpy(merged.seed, d->spec.seed, sizeof(merged.seed));
 	}
 	d->spec = merged;
+	d->joint = true;
 	charter_numbers(&merged, &d->charter);
 	return ERR_OK;
 }

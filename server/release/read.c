@@ -152,8 +152,8 @@ enum err release_what_if(struct call *c, struct uuid coop, const struct charter 
 		charter.notice_min = 0;
 	TRY(decide_pack(c, coop));
 	TRY(db_begin_in(c, coop, DB_SERIAL));
-	TRY(decide_as_if(c, coop, NULL, now, &before));
-	TRY(decide_as_if(c, coop, &charter, now, &after));
+	TRY(decide_as_if(c, coop, NULL, now, false, &before));
+	TRY(decide_as_if(c, coop, &charter, now, false, &after));
 	*out = (struct what_if){
 		.at = now, .candidates = (int64_t)before.n, .included = decided_included(&before), .contributors = (int64_t)before.report.contributors,
 		.included_after = decided_included(&after), .contributors_after = (int64_t)after.report.contributors,

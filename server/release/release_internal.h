@@ -53,6 +53,8 @@ struct decided {
 	struct uuid coop;
 	struct charter charter;            /* that the specification is from */
 	struct policy_spec spec;
+	bool apart;                        /* what may be passed on, each item under its own licence and not in one row with its other origins */
+	bool joint;                        /* by the rules of two co-ops together */
 	struct control *controls;          /* collective controls that stood at the cut-off: a toggle's id is a place here + 1 */
 	size_t n_controls;                 /* how many */
 	const struct policy_program *program;
@@ -111,7 +113,7 @@ CH_CHECK enum err decide_pool(struct call *c, struct uuid coop, const struct rel
 CH_CHECK enum err decide_outcomes(struct call *c, struct uuid coop, const struct release *r, instant cutoff, instant at, const policy_reasons *frozen, size_t n_frozen,
 	struct decided *out);
 /* The same under a charter that is only proposed, on the pool as it is now; no frozen reasons. */
-CH_CHECK enum err decide_as_if(struct call *c, struct uuid coop, const struct charter *charter, instant at, struct decided *out);
+CH_CHECK enum err decide_as_if(struct call *c, struct uuid coop, const struct charter *charter, instant at, bool apart, struct decided *out);
 /* The control that a cause of a trace names; NULL when it names none. */
 const struct control *decided_control(const struct decided *d, const struct policy_cause *cause);
 /* The digest of the candidate set: SHA-256 over the program's digest and, in order of item number, id and content hash of each item that is in. */

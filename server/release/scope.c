@@ -40,7 +40,7 @@ enum err release_scope_decide(struct call *c, struct uuid coop, const struct rel
 	charter.k_contributors = 0; /* how many it takes is asked of releases, which may be made of both pools */
 	charter.licence_mode = POLICY_COLLECTION;
 	charter.outputs = 0;
-	TRY(decide_as_if(c, coop, &charter, at, &d));
+	TRY(decide_as_if(c, coop, &charter, at, true, &d));
 	*out = (struct release_scoped){ .n = d.n, .n_members = d.facts.n_members };
 	out->in = arena_alloc(c->arena, d.n / 8 + 1);
 	out->gone = arena_alloc(c->arena, d.n / 8 + 1);

@@ -404,6 +404,32 @@ static void the_same_content_in_both_is_one_row_of_two_origins(void **state)
 	assert_int_equal(r.rows, 4);
 }
 
+static void the_same_content_under_two_licences_is_left_out_by_both(void **state)
+{
+	struct both b;
+	const struct json *json;
+	struct receipt receipt;
+	(void)state;
+	both_make(&b, DRAFT);
+	say_and_give(&b.first, 3, "a story under CC-BY");
+	world_say(&b.second, 5, "allow");
+	struct call *c = by(&b.second, 5);
+	assert_ok(c, json_parse(c->arena, STR("{\"kind\":\"example\",\"lang\":\"en\",\"licence\":\"CC0-1.0\",\"content\":{\"input\":\"a story under CC-BY\",\"output\":\"An answer to it.\"}}"), &json, &c->error));
+	assert_ok(c, pool_submit(c, b.second.coop, json, &receipt));
+	pools(&b);
+	assert_int_equal(fixture_int("SELECT count(*) FROM item_origin"), 2);
+	struct joint x = proposed(&b);
+	until(x.release.cutoff_at);
+	struct joint there = see(&b, &b.second, x.j.id);
+	if (there.j.differs.p)
+		fail_msg("%.*s", STR_ARG(there.j.differs));
+	decide(&b, x.j.id, "for", "for");
+	assert_states(&b, x.j.id, RELEASE_PUBLISHED, RELEASE_JOINED);
+	struct verify_result r = verified(&b, x.j.id);
+	assert_true(r.ok);
+	assert_int_equal(r.rows, 3);
+}
+
 static void an_adaptation_comes_out_under_one_licence(void **state)
 {
 	(void)state;
@@ -456,7 +482,7 @@ int main(void)
 		fixture_test(a_withdrawal_at_the_partner_reaches_what_is_built), fixture_test(either_can_withdraw_it_after_it_is_published),
 		fixture_test(what_was_erased_is_redacted_by_the_maker_and_the_partner_follows), fixture_test(a_suspended_agreement_ends_what_is_not_published), fixture_test(only_the_maker_named_in_the_agreement_proposes), fixture_test(without_the_second_signature_it_does_not_verify),
 		fixture_test(a_release_of_few_people_needs_the_people_of_both), fixture_test(the_same_content_in_both_is_one_row_of_two_origins),
-		fixture_test(an_adaptation_comes_out_under_one_licence), fixture_test(the_dry_run_is_the_same_on_both_sides_and_ones_own_is_ones_own),
+		fixture_test(the_same_content_under_two_licences_is_left_out_by_both), fixture_test(an_adaptation_comes_out_under_one_licence), fixture_test(the_dry_run_is_the_same_on_both_sides_and_ones_own_is_ones_own),
 	};
 	return fixture_run(tests, CH_LEN(tests));
 }
