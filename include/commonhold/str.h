@@ -51,6 +51,8 @@ bool str_split(struct str *rest, char sep, struct str *part);
 CH_CHECK bool str_to_i64(struct str s, int64_t min, int64_t max, int64_t *out);
 /* Well-formed UTF-8 without NUL, surrogates or overlong forms. */
 bool str_is_utf8(struct str s);
+/* The beginning of UTF-8 text: n bytes at most, and no half character. */
+struct str str_utf8_head(struct str s, size_t n);
 /* ASCII letters folded; for header names, e-mail domains, schemes. */
 bool str_eq_nocase(struct str a, const char *z);
 struct str str_lower(struct arena *a, struct str s);

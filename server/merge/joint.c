@@ -225,7 +225,8 @@ static bool word_read(struct call *c, const struct message *m, struct joint_word
 	if (json_is(ballot, JSON_OBJECT))
 		out->ballot = canonical_of(c->arena, ballot);
 	return joint_state_parse(json_member_text(b, "state"), &out->state) && bytes_of(c, b, "set", &out->set) && bytes_of(c, b, "leaves", &out->leaves) && bytes_of(c, b, "signature", &out->signature) &&
-		(!digest.p || sha256_parse(digest, &out->manifest_sha256)) && out->leaves.n % 32 == 0 && out->differs.n <= 2000 && out->why.n <= 2000 && out->version.n <= 40 && out->url.n <= 2000;
+		(!digest.p || sha256_parse(digest, &out->manifest_sha256)) && out->leaves.n % 32 == 0 && out->differs.n <= 2000 && out->why.n <= 2000 && out->version.n <= 40 && out->url.n <= 2000 &&
+		(!out->url.n || str_starts(out->url, "https://") || str_starts(out->url, "http://")); /* it becomes a link */
 }
 
 enum err joint_take_state(struct call *c, struct uuid coop, const struct message *m)

@@ -51,7 +51,7 @@ static struct str said_by(struct arena *a, const struct fetch_answer *answer, st
 	*code = reason.p ? reason : json_member_text(problem, "code");
 	if (!detail.n)
 		detail = json_member_text(problem, "title");
-	return str_fmt(a, "The other side answered %ld: %.*s", answer->status, STR_ARG(str_sub(detail, 0, ERROR_MOST)));
+	return str_fmt(a, "The other side answered %ld: %.*s", answer->status, STR_ARG(str_utf8_head(detail, ERROR_MOST)));
 }
 
 static struct verdict by_http(struct call *c, const struct peer *peer, struct str envelope)

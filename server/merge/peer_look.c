@@ -89,7 +89,7 @@ static enum err coop_ask(struct call *c, struct fetcher *f, struct str name, str
 	if (!name_ok(key_name) || key_name.n != 16 || (!str_eq(name, key_name) && !str_eq(name, slug)))
 		return fail_reason(c, ERR_CORRUPT, "another", "The other instance answers with another co-op than the one asked for.");
 	out->slug = name_ok(slug) ? slug : STR("");
-	out->title = title.p && str_is_utf8(str_sub(title, 0, TITLE_MAX)) ? str_sub(title, 0, TITLE_MAX) : out->slug;
+	out->title = title.p && str_is_utf8(title) ? str_utf8_head(title, TITLE_MAX) : out->slug;
 	TRY(ask(c, f, str_fmt(c->arena, "%.*s/api/v1/coops/%.*s/keys.json", STR_ARG(out->url), STR_ARG(key_name)), "chain of keys for this co-op", KEYCHAIN_TEXT_MAX, &text));
 	TRY(keychain_read(c->arena, text, &out->keys, &c->error));
 	return str_eq(out->keys.name, key_name) ? ERR_OK : fail_reason(c, ERR_CORRUPT, "another", "The chain of keys is of another co-op than the one asked for.");

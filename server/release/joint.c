@@ -277,7 +277,7 @@ static enum err heard_manifest(struct call *c, const struct release_joint *j, co
 static struct str words_of_end(struct call *c, const struct joint_word *word)
 {
 	const char *what = word->state == JOINT_WITHDRAWN ? "withdrew it" : word->state == JOINT_FAILED ? "did not agree to it" : "cancelled it";
-	struct str why = word->why.p ? str_sub(word->why, 0, 300) : STR("");
+	struct str why = word->why.p ? str_utf8_head(word->why, 300) : STR("");
 	return str_fmt(c->arena, "The other co-op %s.%s%.*s", what, why.n ? " It says: " : "", STR_ARG(why));
 }
 
