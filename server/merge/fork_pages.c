@@ -40,6 +40,7 @@ static void offer_members(struct json_writer *w, struct request *rq, const struc
 	jw_kbool(w, "goes", o->mine);
 	jw_kstr(w, "my_items", words_count(a, o->my_items));
 	jw_kbool(w, "asked", asked);
+	jw_kbool(w, "open", o->state == FORK_OPEN);
 	jw_kbool(w, "may_withdraw", asked && (rq->coop.is_admin || uuid_eq(o->by, rq->coop.member)));
 	jw_kbool(w, "may_export", rq->coop.is_admin && o->state == FORK_CLOSED);
 	jw_kbool(w, "may_recognise", rq->coop.is_admin && o->state == FORK_EXPORTED);
