@@ -336,7 +336,8 @@ enum err bundle_records_write(struct writing *k)
 	int64_t n = (int64_t)k->scoped.n;
 	*p = (struct pouring){ .k = k, .bits = bits, .last_leaf = k->base_size - 1 };
 	for (size_t i = 0; i < bytes; i++)
-		bits[i] = (uint8_t)(k->scoped.in[i] & (k->whole ? 0xff : ~k->ever[i]));
+		/* What comes back goes again itself, too: the bundle that it first went with may have been lost. */
+		bits[i] = (uint8_t)(k->scoped.in[i] & (k->whole ? 0xff : ~k->now[i]));
 	buf_init(&p->plain, LIMIT_BODY_ITEM);
 	buf_init(&p->facts, LIMIT_BODY_ITEM);
 	buf_init(&p->line, BUNDLE_LINE_MAX);

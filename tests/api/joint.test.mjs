@@ -3,7 +3,7 @@ import { test, before, after } from "node:test";
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { charter } from "./server.mjs";
-import { World, until } from "./world.mjs";
+import { World, again, until } from "./world.mjs";
 
 const start = "2026-01-10T09:00:00Z", voting = "2026-01-17T09:30:00Z", closed = "2026-01-19T10:00:00Z";
 const env = { COMMONHOLD_ALLOW_PRIVATE: "yes" };
@@ -79,7 +79,10 @@ test("the pools are merged under the agreement that both voted for", async () =>
 
 test("a joint release is frozen alike, voted on in both, built by one and signed by both", async () => {
   joint = ok(201, await north.admin.post(`${north.coop}/joint-releases`, { agreement: agreement.document.id }));
-  await until(() => see(south), (a) => a.status === 200, "the proposal");
+  await until(async () => {
+    await again(north);
+    return see(south);
+  }, (a) => a.status === 200, "the proposal");
   await both(days(joint.cutoff_at, 0, 5));
   const sides = [(await becomes(north, "notice")).body, (await becomes(south, "notice")).body];
   assert.equal(sides[0].candidates_sha256, sides[1].candidates_sha256);

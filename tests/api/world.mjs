@@ -81,6 +81,12 @@ export class World {
   }
 }
 
+// Messages of a co-op that found the other instance not up yet go again now, and not when their turn comes.
+export async function again(world) {
+  const { items } = (await world.admin.get(`${world.coop}/merge/messages`)).body;
+  for (const m of items.filter((m) => m.state === "waiting" && m.attempts > 0)) await world.admin.post(`${world.coop}/merge/messages/${m.id}/again`);
+}
+
 // Asks until the answer is as wanted; for what a job does in its own time.
 export async function until(ask, wanted, what = "it") {
   let answer;

@@ -219,7 +219,7 @@ static void what_people_take_back_goes_out_and_comes_back(void **state)
 	world_say(&m.w, 1, "allow");
 	b = passed(false);
 	assert_int_equal(b->counts.back, 1);
-	assert_int_equal(b->counts.records, 0);
+	assert_int_equal(b->counts.records, 1); /* the bundle that it first went with may have been lost */
 	/* a whole bundle says it all again, and what is out */
 	world_say(&m.w, 0, "deny");
 	b = passed(true);
