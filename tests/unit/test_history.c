@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #define PEOPLE 36
+#define FORGETFUL WORLD_MEMBERS /* joins on the first day, never renews and never leaves: whatever the dice, somebody lapses */
 #define HANDS 5      /* threads that act at once; each has a connection */
 #define BALLOTS 4
 #define RULE "{\"rule\":\"majority\",\"roll\":\"members\"}"
@@ -116,14 +117,15 @@ static void act(struct hand *x)
 		(void)tried(x, "join", member_join(x->c, x->h->w.coop, &m));
 		break;
 	case 1:
-		if (person >= 3 && !roll_of(x, 3))
+		if (person > FORGETFUL && !roll_of(x, 3))
 			(void)tried(x, "leave", member_leave(x->c, x->h->w.coop, &m));
 		break;
 	case 2: case 3:
 		revoke(x);
 		break;
 	case 4: case 5: case 6:
-		renew(x);
+		if (person != FORGETFUL)
+			renew(x);
 		break;
 	case 7: case 8: case 9: case 10:
 		vote(x);
@@ -256,6 +258,9 @@ static void history_make(struct history *h, struct hand *hands, unsigned seed)
 		assert_ok(c, account_create(c, str_fmt(c->arena, "person%d@example.org", p), str_fmt(c->arena, "Person %d", p), &account));
 		h->actor[p] = (struct actor){ .kind = AUTH_SESSION, .account = account.id, .email = account.email, .name = account.name };
 	}
+	struct member m;
+	c->actor = h->actor[FORGETFUL];
+	assert_ok(c, member_join(c, h->w.coop, &m));
 	for (int i = 0; i < HANDS; i++)
 		hands[i] = (struct hand){ .h = h, .c = fixture_call(), .dice = seed * 31 + (unsigned)i };
 }
