@@ -25,7 +25,7 @@ LDLIBS = $(shell pkg-config --libs $(PKGS)) -lcivetweb -lpthread -ldl -lm
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 
 POLICY_SRC := $(wildcard policy/*.c)
-SERVER_SRC := $(filter-out server/main.c,$(wildcard server/*.c server/*/*.c))
+SERVER_SRC := $(filter-out server/main.c,$(wildcard server/*.c server/*/*.c server/*/*/*.c))
 ASSET_FILES := $(sort $(wildcard sql/*.sql sql/*/*.sql schemas/*.json templates/*.mustache templates/*/*.mustache templates/static/* licences/*.txt))
 UNIT := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 UNIT_SHARED := $(filter-out $(UNIT:%=tests/unit/%.c),$(wildcard tests/unit/*.c))

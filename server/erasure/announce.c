@@ -1,5 +1,5 @@
 /* Announcing: who owes what for an erasure, and who is told that there is something to pull. */
-#include "mirror_internal.h"
+#include "server/erasure/mirror/mirror_internal.h"
 
 SQL(erasure_lies,
 	"WITH mine AS (SELECT DISTINCT releases FROM tombstone WHERE coop_id = $1 AND erasure_id = $2 AND kind IN ('erase', 'correct')) "

@@ -1,6 +1,6 @@
 /* The list of deliveries, dead ones to be tried again, and the jobs about mirrors. */
-#include "mirror_internal.h"
-#include "push.h"
+#include "server/erasure/mirror/mirror_internal.h"
+#include "server/erasure/mirror/push.h"
 
 #define KEPT_DAYS 90 /* how long a delivery that is over stays on the list */
 

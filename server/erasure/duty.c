@@ -1,5 +1,5 @@
 /* What is owed: reading duties, and when nothing more is. */
-#include "mirror_internal.h"
+#include "server/erasure/mirror/mirror_internal.h"
 
 #define SUMS_MAX 500 /* recipients of one list */
 

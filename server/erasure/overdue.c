@@ -1,6 +1,6 @@
 /* The ladder: what follows, day by day, when a duty is not met. Each step is taken once, is a leaf of the log, and is told with its reason; a receipt that comes late lifts what can be
  * lifted: the block and the listing. Grants that were revoked stay revoked; they may be asked for again. */
-#include "mirror_internal.h"
+#include "server/erasure/mirror/mirror_internal.h"
 
 #include <inttypes.h>
 

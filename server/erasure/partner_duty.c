@@ -1,5 +1,5 @@
 /* What other co-ops owe that hold our items, or items that we passed on: duties like those of mirrors, counted by tombstone, since receipts come in parts and in any order. */
-#include "mirror_internal.h"
+#include "server/erasure/mirror/mirror_internal.h"
 
 #define RANGES "(SELECT coalesce(range_agg(int8range(i, i, '[]')), '{}'::int8multirange) FROM unnest($3::bigint[]) i)"
 /* More may be told of after the rest was confirmed: then it is open again. */

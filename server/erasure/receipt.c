@@ -1,5 +1,5 @@
 /* Receipts: what recipients confirm, in their own signed words, and which duties that settles. */
-#include "mirror_internal.h"
+#include "server/erasure/mirror/mirror_internal.h"
 
 #define RELEASES_MAX 1000                /* versions that one receipt names */
 #define AHEAD_MAX (5 * CLOCK_MINUTE)     /* how far a mirror's clock may be ahead of ours */

@@ -1,6 +1,6 @@
 /* Any bytes as an answer of a bucket: elements lie inside the document, reading comes to an end, and text is never longer than what it was read from. */
 #include "tests/fuzz/fuzz.h"
-#include "server/erasure/s3_xml.h"
+#include "server/erasure/mirror/s3_xml.h"
 
 static const char *const names[] = { "Contents", "Version", "DeleteMarker", "Upload", "Key", "VersionId", "UploadId", "ETag", "Size", "IsTruncated", "NextContinuationToken", "Code" };
 

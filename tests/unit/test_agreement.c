@@ -2,7 +2,7 @@
 #include "pair.h"
 
 #include "commonhold/file.h"
-#include "server/merge/agreement_internal.h"
+#include "server/merge/agreement/agreement_internal.h"
 
 #define DAY CLOCK_DAY
 #define WHY STR("because we said so")

@@ -1,7 +1,7 @@
 /* The archive of what is held about a person: all of it, nobody else's, signed; and into another instance with nothing loosened. */
 #include "world.h"
 
-#include "server/erasure/archive_internal.h"
+#include "server/erasure/holdings/archive_internal.h"
 
 #include "commonhold/access.h"
 #include "commonhold/account.h"

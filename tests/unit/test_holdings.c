@@ -57,7 +57,7 @@ static void every_column_that_leads_to_a_person_is_in_the_table(void **state)
 		struct str table = str_sub(one, 0, (size_t)dot), column = str_sub(one, (size_t)dot + 1, one.n);
 		if (!is_of_nobody(table) && !holding_of(table, column)) {
 			missing++;
-			print_error("missing from server/erasure/holdings.c: %.*s\n", STR_ARG(one));
+			print_error("missing from server/erasure/holdings/holdings.c: %.*s\n", STR_ARG(one));
 		}
 		rest = space < 0 ? STR_NONE : str_sub(rest, (size_t)space + 1, rest.n);
 	}
@@ -74,7 +74,7 @@ static void every_table_is_somebodys_or_said_to_be_nobodys(void **state)
 		struct str table = str_sub(rest, 0, space < 0 ? rest.n : (size_t)space);
 		if (is_of_nobody(table) == has_a_row(table)) {
 			missing++;
-			print_error("neither in server/erasure/holdings.c nor said to be of nobody, or both: %.*s\n", STR_ARG(table));
+			print_error("neither in server/erasure/holdings/holdings.c nor said to be of nobody, or both: %.*s\n", STR_ARG(table));
 		}
 		rest = space < 0 ? STR_NONE : str_sub(rest, (size_t)space + 1, rest.n);
 	}

@@ -6,7 +6,7 @@
 #include "commonhold/crypto.h"
 #include "commonhold/json.h"
 #include "commonhold/mirror.h"
-#include "server/erasure/push.h"
+#include "server/erasure/mirror/push.h"
 
 #include <stdio.h>
 

@@ -3,7 +3,7 @@
 
 #include "commonhold/crypto.h"
 #include "commonhold/mirror.h"
-#include "server/erasure/push.h"
+#include "server/erasure/mirror/push.h"
 
 #include <pthread.h>
 #include <stdatomic.h>

@@ -3,7 +3,7 @@
 
 #include "commonhold/agreement.h"
 #include "commonhold/ledger.h"
-#include "server/merge/preview_internal.h"
+#include "server/merge/preview/preview_internal.h"
 
 /* Two co-ops, and terms between them as an agreement would have them. */
 struct two {

@@ -1,5 +1,5 @@
 /* The little XML of S3: what services answer is read, what nobody should answer is not. */
-#include "server/erasure/s3_xml.h"
+#include "server/erasure/mirror/s3_xml.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

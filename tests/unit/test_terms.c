@@ -2,7 +2,7 @@
 #include "fixture.h"
 
 #include "commonhold/terms.h"
-#include "server/merge/terms_internal.h"
+#include "server/merge/agreement/terms_internal.h"
 
 #include <stdio.h>
 

@@ -1,0 +1,669 @@
+/* apply_records.c - a bundle's records into the pool: a pipeline of groups. Workers read lines, check and make them ready, and seal; the caller's thread, which has the transaction, asks what is
+ * known, and writes.
+ *
+ *   free -> filled with lines -> made ready -> (asked) -> sealed -> written, and free again
+ *
+ * A fixed number of groups exists, so memory is the same whatever the size of the bundle. A group belongs to one side at a time; what is shared is under the lock. Lines come out of the bundle in
+ * order, read by whichever worker has nothing better to do.
+ */
+#include "server/merge/merge_internal.h"
+
+#include "commonhold/contribution.h"
+#include "commonhold/job.h"
+#include "commonhold/keyring.h"
+#include "commonhold/ledger.h"
+#include "commonhold/onward.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#define GROUPS 4
+#define WORKERS 2
+#define GROUP_LINES 2048
+#define GROUP_BYTES ((size_t)6 * MIB)    /* of lines, from which a group is closed early */
+#define CHUNK 64                         /* lines that a worker takes at a time */
+#define GROUP_ARENA (64 * MIB)
+#define ARENA_KEPT (8 * MIB)
+#define SCRATCH_ARENA (192 * MIB)        /* one line, parsed twice */
+#define GUESTS_AT_FIRST 1024
+#define EXTEND_EVERY 16                  /* groups after which a job's lease is prolonged */
+
+SQL(guests_of_home, "SELECT g.id, g.number, g.contributor FROM guest g WHERE g.coop_id = $1 AND g.home = $2 AND g.contributor = ANY ($3)");
+
+SQL(held_back, "SELECT p.id, p.home FROM merge_passing p WHERE p.coop_id = $1 AND p.id = ANY ($2) AND p.out");
+
+enum stage { STAGE_FREE, STAGE_MAKE, STAGE_MADE, STAGE_SEAL, STAGE_SEALED };
+
+struct group {
+	struct buf text;
+	size_t offset[GROUP_LINES + 1];
+	size_t n;                            /* lines */
+	struct record_made made[GROUP_LINES];
+	const struct seal_key *key[GROUP_LINES]; /* of the contributor */
+	enum stage stage;
+	size_t taken, done;                  /* lines taken and finished in this stage */
+	struct arena *arena[WORKERS];
+	bool last;                           /* no more lines follow */
+};
+
+/* Guests whose records came by: open addressing by contributor and home. */
+struct known_guest { uint8_t contributor[16]; unsigned home; int number; struct uuid id; struct seal_key key; bool used; };
+
+struct flow {
+	struct applying *applying;
+	struct origin_taking *taking;
+	struct bundle_lines *lines;
+	struct arena *lines_arena;           /* of the reader and its errors */
+	struct group group[GROUPS];
+	pthread_mutex_t lock;
+	pthread_cond_t work, changed;
+	unsigned filled;                     /* groups given lines, ever */
+	unsigned written;                    /* and finished with */
+	bool filling;                        /* a worker reads lines */
+	bool ended, stop;
+	struct error why;                    /* reading failed with this */
+	pthread_t thread[WORKERS];
+	unsigned threads, next_worker;
+	struct known_guest *guests;          /* the caller's alone */
+	size_t guest_mask, n_guests;
+};
+
+/* ---- Workers ---- */
+
+/* Lines into a free group, until it is full or they end. Not under the lock. */
+static enum err group_fill(struct flow *f, struct group *g, struct error *e)
+{
+	g->n = 0;
+	buf_clear(&g->text);
+	while (g->n < GROUP_LINES && g->text.n < GROUP_BYTES) {
+		struct str line;
+		TRY(bundle_lines_next(f->lines, &line, e));
+		if (!line.p) {
+			g->last = true;
+			break;
+		}
+		g->offset[g->n++] = g->text.n;
+		buf_add(&g->text, line.p, line.n);
+		if (g->text.failed)
+			return error_set(e, ERR_NO_MEMORY, "There is no memory for the lines of a bundle.");
+	}
+	g->offset[g->n] = g->text.n;
+	return ERR_OK;
+}
+
+static void line_make(struct flow *f, struct group *g, unsigned worker, size_t i, struct arena *scratch)
+{
+	jmp_buf full;
+	struct record_made *made = &g->made[i];
+	struct arena *keep = g->arena[worker];
+	struct error e = { 0 };
+	struct str line = str_sub(buf_str(&g->text), g->offset[i], g->offset[i + 1] - g->offset[i]);
+	memset(made, 0, sizeof(*made));
+	if (setjmp(full)) {
+		static struct error no_memory = { .code = ERR_REFUSED, .message = "This line needs more memory than it may have." };
+		made->error = &no_memory;
+	} else {
+		arena_guard(keep, &full);
+		arena_guard(scratch, &full);
+		if (record_make(f->applying, keep, scratch, line, made, &e) == ERR_OK) {
+			origin_taking_look(f->taking, &made->foreign);
+		} else {
+			made->error = ARENA_NEW(keep, struct error);
+			*made->error = e;
+			made->error->faults = NULL;
+		}
+	}
+	arena_guard(keep, NULL);
+	arena_guard(scratch, NULL);
+}
+
+static void line_seal(struct flow *f, struct group *g, unsigned worker, size_t i)
+{
+	if (g->key[i])
+		foreign_seal(g->arena[worker], g->key[i], f->applying->coop, &g->made[i].foreign);
+}
+
+/* The oldest group with lines that nobody took. Under the lock. */
+static struct group *next_chunk(struct flow *f, size_t *from, size_t *to)
+{
+	for (unsigned i = f->written; i != f->filled; i++) {
+		struct group *g = &f->group[i % GROUPS];
+		if ((g->stage != STAGE_MAKE && g->stage != STAGE_SEAL) || g->taken == g->n)
+			continue;
+		*from = g->taken;
+		*to = g->taken = g->n - g->taken > CHUNK ? g->taken + CHUNK : g->n;
+		return g;
+	}
+	return NULL;
+}
+
+static void work_on(struct flow *f, struct group *g, unsigned worker, size_t from, size_t to, struct arena *scratch)
+{
+	bool make = g->stage == STAGE_MAKE;
+	for (size_t i = from; i < to; i++) {
+		if (make) {
+			line_make(f, g, worker, i, scratch);
+			arena_reset(scratch);
+		} else {
+			line_seal(f, g, worker, i);
+		}
+	}
+}
+
+/* Under the lock. */
+static void stage_over(struct flow *f, struct group *g)
+{
+	g->stage = g->stage == STAGE_MAKE ? STAGE_MADE : STAGE_SEALED;
+	g->taken = g->done = 0;
+	pthread_cond_broadcast(&f->changed);
+}
+
+/* Under the lock, which is let go while lines are read. */
+static void fill_next(struct flow *f)
+{
+	struct group *g = &f->group[f->filled % GROUPS];
+	f->filling = true;
+	pthread_mutex_unlock(&f->lock);
+	struct error e = { 0 };
+	enum err err = group_fill(f, g, &e);
+	pthread_mutex_lock(&f->lock);
+	f->filling = false;
+	if (err != ERR_OK)
+		f->why = e;
+	f->ended = err != ERR_OK || g->last;
+	g->stage = STAGE_MAKE;
+	g->taken = g->done = 0;
+	f->filled++;
+	if (g->n == 0 || err != ERR_OK) {
+		g->n = 0;
+		stage_over(f, g);
+	}
+	pthread_cond_broadcast(&f->work);
+}
+
+static void *worker_run(void *arg)
+{
+	struct flow *f = arg;
+	struct arena *scratch = arena_new(SCRATCH_ARENA);
+	if (scratch)
+		arena_keep(scratch, ARENA_KEPT);
+	pthread_mutex_lock(&f->lock);
+	unsigned worker = f->next_worker++;
+	while (!f->stop) {
+		size_t from, to;
+		struct group *g = next_chunk(f, &from, &to);
+		if (g && scratch) {
+			pthread_mutex_unlock(&f->lock);
+			work_on(f, g, worker, from, to, scratch);
+			pthread_mutex_lock(&f->lock);
+			g->done += to - from;
+			if (g->done == g->n)
+				stage_over(f, g);
+		} else if (scratch && !f->ended && !f->filling && f->filled - f->written < GROUPS) {
+			fill_next(f);
+		} else {
+			pthread_cond_wait(&f->work, &f->lock);
+		}
+	}
+	pthread_mutex_unlock(&f->lock);
+	arena_free(scratch);
+	return NULL;
+}
+
+/* ---- The caller's side ---- */
+
+static void flow_free(void *arg)
+{
+	struct flow *f = arg;
+	pthread_mutex_lock(&f->lock);
+	f->stop = true;
+	pthread_cond_broadcast(&f->work);
+	pthread_mutex_unlock(&f->lock);
+	for (; f->threads; f->threads--)
+		pthread_join(f->thread[f->threads - 1], NULL);
+	for (unsigned i = 0; i < GROUPS; i++) {
+		buf_release(&f->group[i].text);
+		for (unsigned w = 0; w < WORKERS; w++)
+			arena_free(f->group[i].arena[w]);
+	}
+	arena_free(f->lines_arena);
+	secret_wipe(f->guests, f->guests ? (f->guest_mask + 1) * sizeof(*f->guests) : 0);
+	free(f->guests);
+	pthread_cond_destroy(&f->work);
+	pthread_cond_destroy(&f->changed);
+	pthread_mutex_destroy(&f->lock);
+	free(f);
+}
+
+static bool flow_init(struct flow *f)
+{
+	bool ok = (f->guests = calloc(GUESTS_AT_FIRST, sizeof(*f->guests))) != NULL;
+	f->guest_mask = GUESTS_AT_FIRST - 1;
+	for (unsigned i = 0; i < GROUPS; i++) {
+		buf_init(&f->group[i].text, GROUP_BYTES + BUNDLE_LINE_MAX + KIB);
+		for (unsigned w = 0; w < WORKERS; w++) {
+			ok = ok && (f->group[i].arena[w] = arena_new(GROUP_ARENA)) != NULL;
+			if (ok)
+				arena_keep(f->group[i].arena[w], ARENA_KEPT);
+		}
+	}
+	return ok && (f->lines_arena = arena_new(32 * MIB)) != NULL;
+}
+
+static bool flow_start(struct flow *f)
+{
+	pthread_attr_t attr;
+	bool ok = pthread_attr_init(&attr) == 0;
+	ok = ok && pthread_attr_setstacksize(&attr, LIMIT_WORKER_STACK) == 0;
+	for (; ok && f->threads < WORKERS; f->threads++)
+		if (pthread_create(&f->thread[f->threads], &attr, worker_run, f) != 0)
+			break;
+	pthread_attr_destroy(&attr);
+	return f->threads > 0;
+}
+
+/* Waits until a group has come to a stage. */
+static struct group *group_wait(struct flow *f, unsigned number, enum stage stage)
+{
+	struct group *g = &f->group[number % GROUPS];
+	pthread_mutex_lock(&f->lock);
+	while (f->filled <= number || g->stage != stage)
+		pthread_cond_wait(&f->changed, &f->lock);
+	pthread_mutex_unlock(&f->lock);
+	return g;
+}
+
+static void group_send(struct flow *f, struct group *g)
+{
+	pthread_mutex_lock(&f->lock);
+	g->stage = STAGE_SEAL;
+	g->taken = g->done = 0;
+	if (g->n == 0)
+		stage_over(f, g);
+	pthread_cond_broadcast(&f->work);
+	pthread_mutex_unlock(&f->lock);
+}
+
+static void group_over(struct flow *f, struct group *g)
+{
+	for (unsigned w = 0; w < WORKERS; w++)
+		arena_reset(g->arena[w]);
+	pthread_mutex_lock(&f->lock);
+	g->stage = STAGE_FREE;
+	f->written++;
+	pthread_cond_broadcast(&f->work);
+	pthread_mutex_unlock(&f->lock);
+}
+
+/* ---- Guests ---- */
+
+static struct known_guest *guest_place(const struct flow *f, unsigned home, const uint8_t contributor[16])
+{
+	uint64_t h;
+	memcpy(&h, contributor, sizeof(h));
+	size_t at = (size_t)(h ^ home * UINT64_C(0x9e3779b97f4a7c15)) & f->guest_mask;
+	while (f->guests[at].used && (f->guests[at].home != home || memcmp(f->guests[at].contributor, contributor, 16) != 0))
+		at = (at + 1) & f->guest_mask;
+	return &f->guests[at];
+}
+
+static enum err guests_room(struct flow *f)
+{
+	if (f->n_guests * 2 < f->guest_mask)
+		return ERR_OK;
+	struct flow bigger = { .guests = calloc((f->guest_mask + 1) * 2, sizeof(*f->guests)), .guest_mask = f->guest_mask * 2 + 1 };
+	if (!bigger.guests)
+		return fail(f->applying->call, ERR_NO_MEMORY, "There is no memory for the contributors of a bundle.");
+	for (size_t i = 0; i <= f->guest_mask; i++)
+		if (f->guests[i].used)
+			*guest_place(&bigger, f->guests[i].home, f->guests[i].contributor) = f->guests[i];
+	secret_wipe(f->guests, (f->guest_mask + 1) * sizeof(*f->guests));
+	free(f->guests);
+	f->guests = bigger.guests;
+	f->guest_mask = bigger.guest_mask;
+	return ERR_OK;
+}
+
+/* Asks for those of one home and takes their keys. */
+static enum err guests_ask(struct flow *f, unsigned home, const struct str *contributors, size_t n)
+{
+	struct applying *a = f->applying;
+	struct call *c = a->call;
+	struct rows r;
+	TRY(db_query(c, guests_of_home, &r, A_UUID(a->coop), A_STR(a->homes[home].key_name), A_BYTEAS(contributors, n)));
+	size_t found = (size_t)r.n;
+	struct uuid *ids = ARENA_ARRAY(c->arena, found, struct uuid);
+	struct seal_key *keys = ARENA_ARRAY(c->arena, found, struct seal_key);
+	bool *present = ARENA_ARRAY(c->arena, found, bool);
+	for (size_t i = 0; i < found; i++)
+		ids[i] = row_uuid(&r, (int)i, 0);
+	TRY(keyring_get(c, a->coop, ids, found, keys, present));
+	for (size_t i = 0; i < found; i++) {
+		struct str contributor = row_bytes(&r, (int)i, 2);
+		if (!present[i] || contributor.n != 16)
+			continue;
+		TRY(guests_room(f));
+		struct known_guest *g = guest_place(f, home, (const uint8_t *)contributor.p);
+		f->n_guests += !g->used;
+		*g = (struct known_guest){ .home = home, .number = (int)row_int(&r, (int)i, 1), .id = ids[i], .key = keys[i], .used = true };
+		memcpy(g->contributor, contributor.p, 16);
+	}
+	secret_wipe(keys, found * sizeof(*keys));
+	return ERR_OK;
+}
+
+/* Asks for whoever is new in a group, home by home. */
+static enum err guests_learn(struct flow *f, struct group *g)
+{
+	struct applying *a = f->applying;
+	struct str *unknown = ARENA_ARRAY(a->call->arena, g->n, struct str);
+	for (size_t home = 0; home < a->n_homes; home++) {
+		size_t n = 0;
+		const uint8_t *before = NULL;
+		for (size_t i = 0; i < g->n; i++) {
+			const struct record_made *m = &g->made[i];
+			const uint8_t *who = m->record.contributor;
+			if (m->error || m->home != (int)home || guest_place(f, (unsigned)home, who)->used || (before && memcmp(before, who, 16) == 0))
+				continue;
+			before = who;
+			unknown[n++] = str_make(who, 16);
+		}
+		if (n)
+			TRY(guests_ask(f, (unsigned)home, unknown, n));
+	}
+	return ERR_OK;
+}
+
+/* ---- What is not taken ---- */
+
+/* The first line of a group that is not as it should be ends it all. */
+static enum err refuse_wrong(struct applying *a, const struct group *g, int64_t before)
+{
+	for (size_t i = 0; i < g->n; i++) {
+		struct error e;
+		if (!g->made[i].error)
+			continue;
+		e = *g->made[i].error;
+		snprintf(e.detail, sizeof(e.detail), "Record %lld of the bundle.", (long long)(before + (int64_t)i + 1));
+		return apply_refuse_error(a, NULL, &e);
+	}
+	return ERR_OK;
+}
+
+static enum err give_guests(struct flow *f, struct group *g, int64_t before)
+{
+	struct applying *a = f->applying;
+	for (size_t i = 0; i < g->n; i++) {
+		struct record_made *m = &g->made[i];
+		const struct known_guest *k = guest_place(f, (unsigned)m->home, m->record.contributor);
+		if (!k->used)
+			return apply_refuse(a, BUNDLE_REASON_OUTSIDE, NULL, "Record %lld is of a contributor of whom their home has said nothing.", (long long)(before + (int64_t)i + 1));
+		m->foreign.member = k->id;
+		m->foreign.member_no = (uint32_t)k->number;
+	}
+	return ERR_OK;
+}
+
+/* Records that their homes have erased, by word of this bundle or of any before. */
+static enum err leave_erased(struct applying *a, struct group *g)
+{
+	struct call *c = a->call;
+	struct uuid *ids = ARENA_ARRAY(c->arena, g->n, struct uuid);
+	uint32_t *at = ARENA_ARRAY(c->arena, g->n, uint32_t);
+	bool *gone = ARENA_ARRAY(c->arena, g->n, bool);
+	for (size_t home = 0; home < a->n_homes; home++) {
+		size_t n = 0;
+		for (size_t i = 0; i < g->n; i++) {
+			if (g->made[i].home != (int)home)
+				continue;
+			at[n] = (uint32_t)i;
+			ids[n++] = g->made[i].foreign.id;
+		}
+		if (n == 0)
+			continue;
+		TRY(onward_erased(c, a->coop, a->homes[home].key_name, ids, n, gone));
+		for (size_t k = 0; k < n; k++) {
+			if (!gone[k] && !apply_is_gone(a, ids[k]))
+				continue;
+			g->made[at[k]].foreign.fate = FOREIGN_LEFT;
+			a->report.erased++;
+		}
+	}
+	return ERR_OK;
+}
+
+static struct str commitment_of(struct arena *arena, const struct record_made *m)
+{
+	return sha256_hex(arena, ledger_commitment(m->foreign.salt, m->foreign.hash));
+}
+
+/* What a record is, for people: never its content, nor a hash that could be guessed back from it. */
+static struct str detail_of(struct arena *arena, const struct record_made *m)
+{
+	return str_fmt(arena, "{\"commitment\":\"%.*s\",\"leaf\":%lld,\"licence\":\"%s\"}", STR_ARG(commitment_of(arena, m)), (long long)m->foreign.leaf,
+		policy_licence_get(m->foreign.licence)->spdx);
+}
+
+static enum err leave_suppressed(struct applying *a, struct group *g)
+{
+	struct call *c = a->call;
+	struct sha256 *hashes = ARENA_ARRAY(c->arena, g->n, struct sha256);
+	bool *bits = ARENA_ARRAY(c->arena, g->n, bool);
+	for (size_t i = 0; i < g->n; i++)
+		hashes[i] = g->made[i].foreign.hash;
+	TRY(onward_suppressed(c, a->coop, a->agreement.id, hashes, g->n, bits));
+	for (size_t i = 0; i < g->n; i++) {
+		struct record_made *m = &g->made[i];
+		if (!bits[i] || m->foreign.fate == FOREIGN_LEFT)
+			continue;
+		m->foreign.fate = FOREIGN_LEFT;
+		a->report.erased++;
+		TRY(merge_conflict_add(c, a->coop, a->agreement.id, MERGE_SUPPRESSED, m->record.home, m->record.rid, detail_of(c->arena, m), STR_NONE));
+	}
+	return ERR_OK;
+}
+
+/* ---- What contradicts ---- */
+
+/* Both versions are leaves of the home's log, which its checkpoint signs: their commitments and places prove it to anybody who has the log. */
+static struct str proof_of(struct applying *a, const struct record_made *m, const struct merge_standing *s)
+{
+	struct buf b;
+	struct json_writer w;
+	struct arena *arena = a->call->arena;
+	buf_init(&b, LIMIT_BODY_ITEM);
+	jw_init(&w, &b);
+	jw_object(&w);
+	jw_kstr(&w, "bundle", sha256_hex(arena, a->bundle->digest));
+	jw_kstr(&w, "checkpoint", a->bundle->checkpoint);
+	jw_key(&w, "first");
+	jw_object(&w);
+	jw_kstr(&w, "commitment", s->commitment);
+	jw_kint(&w, "leaf", s->leaf);
+	jw_kstr(&w, "licence", s->licence);
+	jw_end_object(&w);
+	jw_kstr(&w, "home", m->record.home);
+	jw_kstr(&w, "rid", m->record.rid);
+	jw_key(&w, "second");
+	jw_raw(&w, detail_of(arena, m));
+	jw_end_object(&w);
+	return buf_take(arena, &b);
+}
+
+static enum err settle(struct applying *a, const struct record_made *m)
+{
+	struct call *c = a->call;
+	struct merge_standing standing;
+	switch (m->foreign.fate) {
+	case FOREIGN_ROW: a->report.rows++; break;
+	case FOREIGN_ORIGIN: a->report.origins++; break;
+	case FOREIGN_KNOWN: a->report.known++; break;
+	case FOREIGN_ERASED: a->report.erased++; break;
+	case FOREIGN_LEFT: break;
+	case FOREIGN_CONTRADICTS:
+		a->report.quarantined++;
+		TRY(merge_standing_of(c, a->coop, m->foreign.item_no, m->foreign.id, &standing));
+		TRY(merge_conflict_add(c, a->coop, a->agreement.id, MERGE_EQUIVOCATION, m->record.home, m->record.rid, STR("{\"about\":\"record\"}"), proof_of(a, m, &standing)));
+		if (!touched_add(&a->touched, m->record.home, m->record.id))
+			return fail(c, ERR_NO_MEMORY, "There is no memory for the names of records.");
+		break;
+	case FOREIGN_ID_TAKEN:
+		a->report.quarantined++;
+		TRY(merge_conflict_add(c, a->coop, a->agreement.id, MERGE_ID_TAKEN, m->record.home, m->record.rid, detail_of(c->arena, m), STR_NONE));
+		break;
+	}
+	return ERR_OK;
+}
+
+static void unmapped_set(struct unmapped *u, struct str home, struct str schema)
+{
+	*u = (struct unmapped){ .home = home, .records = 1 };
+	snprintf(u->schema, sizeof(u->schema), "%.*s", STR_ARG(schema));
+}
+
+static void count_unmapped(struct applying *a, struct str home, struct str schema)
+{
+	a->report.unmapped++;
+	for (size_t i = 0; i < a->n_unmapped; i++) {
+		if (str_is(schema, a->unmapped[i].schema) && str_eq(a->unmapped[i].home, home)) {
+			a->unmapped[i].records++;
+			return;
+		}
+	}
+	if (a->n_unmapped < UNMAPPED_MAX)
+		unmapped_set(&a->unmapped[a->n_unmapped++], home, schema);
+}
+
+static enum err note_unmapped(struct applying *a, const struct group *g)
+{
+	struct call *c = a->call;
+	struct str *homes = ARENA_ARRAY(c->arena, g->n, struct str), *schemas = ARENA_ARRAY(c->arena, g->n, struct str);
+	struct uuid *ids = ARENA_ARRAY(c->arena, g->n, struct uuid);
+	size_t n = 0;
+	for (size_t i = 0; i < g->n; i++) {
+		const struct record_made *m = &g->made[i];
+		if (!m->schema.p || (m->foreign.fate != FOREIGN_ROW && m->foreign.fate != FOREIGN_ORIGIN) || merge_map_find(a->agreement.terms.schemas, m->record.home, m->schema))
+			continue;
+		homes[n] = a->homes[m->home].key_name;
+		schemas[n] = m->schema;
+		ids[n++] = m->record.id;
+		count_unmapped(a, a->homes[m->home].key_name, m->schema);
+		if (!touched_add(&a->touched, m->record.home, m->record.id))
+			return fail(c, ERR_NO_MEMORY, "There is no memory for the names of records.");
+	}
+	return n ? unmapped_note(c, a->coop, homes, ids, schemas, n) : ERR_OK;
+}
+
+/* What is not passed on any more is restricted from the beginning, whichever came first. */
+static enum err hold_back(struct applying *a, struct group *g)
+{
+	struct call *c = a->call;
+	struct rows r;
+	struct uuid *ids = ARENA_ARRAY(c->arena, g->n, struct uuid);
+	for (size_t i = 0; i < g->n; i++)
+		ids[i] = g->made[i].foreign.id;
+	TRY(db_query(c, held_back, &r, A_UUID(a->coop), A_UUIDS(ids, g->n)));
+	for (int row = 0; row < r.n; row++)
+		for (size_t i = 0; i < g->n; i++)
+			if (uuid_eq(ids[i], row_uuid(&r, row, 0)) && str_eq(g->made[i].record.home, row_str(&r, row, 1)))
+				g->made[i].foreign.word |= POLICY_ITEM_RESTRICTED;
+	return ERR_OK;
+}
+
+/* What new rows say that they were made from. */
+static enum err note_derived(struct applying *a, const struct group *g)
+{
+	struct call *c = a->call;
+	for (size_t i = 0; i < g->n; i++) {
+		const struct foreign *f = &g->made[i].foreign;
+		struct pool_derivation all[CONTRIBUTION_SOURCES];
+		struct derivation *from;
+		const struct json *facts;
+		if (f->fate != FOREIGN_ROW || !f->facts.n || !memmem(f->facts.p, f->facts.n, "\"derived_from\"", 14))
+			continue;
+		TRY(json_parse(c->arena, f->facts, &facts, &c->error));
+		size_t n = derivation_read(c->arena, facts, &from);
+		for (size_t k = 0; k < n; k++)
+			all[k] = (struct pool_derivation){ f->id, from[k].home, from[k].source, from[k].copied };
+		TRY(pool_derive(c, a->coop, all, n));
+	}
+	return ERR_OK;
+}
+
+/* ---- The flow ---- */
+
+static enum err group_ask(struct flow *f, struct group *g)
+{
+	struct applying *a = f->applying;
+	int64_t before = a->report.records;
+	TRY(refuse_wrong(a, g, before));
+	TRY(guests_learn(f, g));
+	TRY(give_guests(f, g, before));
+	TRY(leave_erased(a, g));
+	TRY(leave_suppressed(a, g));
+	TRY(hold_back(a, g));
+	struct foreign *foreign = ARENA_ARRAY(a->call->arena, g->n, struct foreign);
+	for (size_t i = 0; i < g->n; i++)
+		foreign[i] = g->made[i].foreign;
+	TRY(origin_taking_ask(f->taking, foreign, g->n));
+	for (size_t i = 0; i < g->n; i++) {
+		g->made[i].foreign = foreign[i];
+		g->key[i] = &guest_place(f, (unsigned)g->made[i].home, g->made[i].record.contributor)->key;
+		TRY(settle(a, &g->made[i]));
+	}
+	a->report.records += (int64_t)g->n;
+	TRY(note_derived(a, g));
+	return note_unmapped(a, g);
+}
+
+static enum err group_write(struct flow *f, struct group *g)
+{
+	struct call *c = f->applying->call;
+	struct foreign *foreign = ARENA_ARRAY(c->arena, g->n, struct foreign);
+	for (size_t i = 0; i < g->n; i++)
+		foreign[i] = g->made[i].foreign;
+	return origin_taking_write(f->taking, foreign, g->n);
+}
+
+/* The call's arena is rewound after each group: what lasts is elsewhere. */
+static enum err flow_run(struct flow *f)
+{
+	struct applying *a = f->applying;
+	for (unsigned number = 0;; number++) {
+		struct group *g = group_wait(f, number, STAGE_MADE);
+		struct arena_mark mark = arena_mark(a->call->arena);
+		bool last = g->last;
+		if (f->why.code != ERR_OK)
+			return apply_refuse_error(a, NULL, &f->why);
+		TRY(group_ask(f, g));
+		group_send(f, g);
+		if (a->call->job && number % EXTEND_EVERY == 0)
+			TRY(job_extend(a->call));
+		group_wait(f, number, STAGE_SEALED);
+		TRY(group_write(f, g));
+		group_over(f, g);
+		arena_rewind(a->call->arena, mark);
+		if (last)
+			return ERR_OK;
+	}
+}
+
+enum err apply_records(struct applying *a, struct origin_taking *taking)
+{
+	struct call *c = a->call;
+	struct flow *f = calloc(1, sizeof(*f));
+	if (!f)
+		return fail(c, ERR_NO_MEMORY, "There is no memory for a bundle.");
+	f->applying = a;
+	f->taking = taking;
+	pthread_mutex_init(&f->lock, NULL);
+	pthread_cond_init(&f->work, NULL);
+	pthread_cond_init(&f->changed, NULL);
+	enum err err = flow_init(f) ? bundle_lines_open(f->lines_arena, a->bundle, BUNDLE_RECORDS, &f->lines, &c->error) : fail(c, ERR_NO_MEMORY, "There is no memory for a bundle.");
+	if (err == ERR_OK && !flow_start(f))
+		err = fail(c, ERR_NO_MEMORY, "There are no threads for a bundle.");
+	if (err == ERR_OK)
+		err = flow_run(f);
+	flow_free(f);
+	return err;
+}
