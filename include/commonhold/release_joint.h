@@ -7,6 +7,9 @@
  * The set is compared by federated ids, never by item numbers: an item is a leaf SHA-256("commonhold/joint/item/1\n" rid "\n" content hash), an exact duplicate one leaf for each of
  * its origins. Leaves are sorted and cut into 256 buckets by their first byte; the set's digest is over the document's digest and the buckets'. A difference so has a place.
  *
+ * In a collection a row goes to the shard of the licence under which all of its origins may go out by the table of licences, the lowest where there are several; where there is none the row is
+ * left out with LIC_INCOMPATIBLE and counted. Each origin keeps saying what it was given under.
+ *
  * The document is canonical JSON (schemas/joint_document.json), the same in both: {"agreement":HEX,"audience","charters":[{"coop","digest","name","version"},…] by key name,"cutoff","embargo":seconds,
  * "id","k","kinds":[…],"licence_mode","maker":key name,"outputs":[SPDX…],"purposes":[…],"retention":seconds,"seed":HEX,"uses":[…],"uses_conditional":[…],"v":1}.
  *

@@ -148,10 +148,10 @@ static enum err find_previous(struct call *c, struct uuid coop, struct release *
 }
 
 /* Builds into the staging folder from one snapshot of the co-op. */
-static enum err build_staged(struct call *c, const struct release *r, const struct release *base, struct decided *d, struct release *previous, struct artefact *a,
+static enum err build_staged(struct call *c, const struct release *r, const struct release *base, const struct kept *kept, struct decided *d, struct release *previous, struct artefact *a,
 	struct sha256 *manifest)
 {
-	*a = (struct artefact){ .c = c, .release = r, .base = base, .d = d, .base_url = config()->base_url, .tombstones_upto = -1 };
+	*a = (struct artefact){ .c = c, .release = r, .base = base, .kept = kept, .d = d, .base_url = config()->base_url, .tombstones_upto = -1 };
 	bool any;
 	TRY(find_previous(c, r->coop, previous, &any));
 	a->previous = any ? previous : NULL;
@@ -176,6 +176,7 @@ static enum err build_staged(struct call *c, const struct release *r, const stru
 struct frozen {
 	policy_reasons *reasons;
 	size_t n;
+	struct kept kept;  /* of the base of a redaction */
 	struct release as; /* the release that is decided for: of redactions the one that was balloted on, since statements and lots may be about that */
 };
 
@@ -248,6 +249,7 @@ static enum err publish(struct call *c, struct release *r, struct artefact *a, c
 		return ERR_OK;
 	}
 	TRY(decided_store(c, r, "built", a->d));
+	TRY(a->base ? kept_store_again(c, a->base, r->id) : kept_store(c, r->id, a->d));
 	TRY(files_store(c, a));
 	TRY(db_exec(c, release_set_built, A_UUID(r->coop), A_UUID(r->id), A_STR(a->version), A_BYTES(str_make(manifest.b, 32)), A_I64(a->rows),
 		A_UUID_OR_NULL(a->previous ? a->previous->id : (struct uuid){ { 0 } })));
@@ -306,7 +308,11 @@ static enum err balloted(struct call *c, const struct release *r, struct release
 static enum err load_frozen(struct call *c, const struct release *r, const struct release *base, struct frozen *out)
 {
 	TRY(balloted(c, r, &out->as));
-	return decided_load(c, r->coop, base ? base->id : r->id, base ? "built" : "frozen", &out->reasons, &out->n);
+	TRY(decided_load(c, r->coop, base ? base->id : r->id, base ? "built" : "frozen", &out->reasons, &out->n));
+	if (!base)
+		return ERR_OK;
+	TRY(kept_load(c, r->coop, base->id, &out->kept));
+	return kept_bind(c, r->coop, &out->kept, out->reasons, out->n);
 }
 
 /* Whether the last release that was published is another than the base of a redaction. Inside. */
@@ -342,7 +348,9 @@ static enum err build_once(struct call *c, struct release *r, const struct relea
 		decided_release(&d);
 		return ERR_OK;
 	}
-	TRY(build_staged(c, r, base, &d, &previous, &a, &manifest));
+	if (base)
+		TRY(kept_licences(c, &frozen.kept, &d));
+	TRY(build_staged(c, r, base, &frozen.kept, &d, &previous, &a, &manifest));
 	if (a.joint && !base && !a.joint->signed_by_both) {
 		*end = BUILD_WAITING;
 		TRY(joint_ask_signature(&a, manifest));

@@ -249,7 +249,8 @@ static void keep_frozen(struct decided *d, const policy_reasons *frozen, size_t 
 static enum err decide(struct call *c, const policy_reasons *frozen, size_t n_frozen, bool identities, struct decided *d)
 {
 	TRY(scan_pool(c, d, identities));
-	guests_decide(d);
+	if (!guests_decide(d))
+		return engine_failed(c, POLICY_NO_MEMORY, NULL);
 	if (frozen)
 		keep_frozen(d, frozen, n_frozen);
 	struct policy_set set = { .words = d->words, .members = d->members, .ids = (const uint8_t (*)[16])d->ids, .n = d->n, .n_members = d->facts.n_members };

@@ -206,15 +206,41 @@ static bool fits_under(unsigned from, unsigned to)
 	return from == to || policy_licence_outputs(from, POLICY_CELLS_PASS) >> to & 1;
 }
 
-/* The row has one licence, which has to fit all of its origins: as a row of a collection its own, of an adaptation the one that allows least. */
-static policy_reasons licence_reasons(const struct decided *d, unsigned own, unsigned origin)
+static bool all_fit_under(const struct decided_origin *o, size_t n, unsigned own, unsigned to)
 {
+	if (to >= POLICY_LICENCE_COUNT || !fits_under(own, to))
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (o[i].licence >= POLICY_LICENCE_COUNT || !fits_under(o[i].licence, to))
+			return false;
+	return true;
+}
+
+/* The licence among those of a row and its origins under which all of them may go out; POLICY_LICENCE_UNKNOWN: none. Its own comes first; of a joint release the lowest, since which of the
+ * origins is the row differs between the two co-ops, and both must come to one set. */
+static unsigned row_licence(const struct decided *d, const struct decided_origin *o, size_t n, unsigned own)
+{
+	unsigned found = POLICY_LICENCE_UNKNOWN;
+	if (!d->joint && all_fit_under(o, n, own, own))
+		return own;
+	for (size_t i = 0; i <= n; i++) {
+		unsigned to = i ? o[i - 1].licence : own;
+		if (all_fit_under(o, n, own, to) && (found == POLICY_LICENCE_UNKNOWN || to < found))
+			found = to;
+	}
+	return found;
+}
+
+/* A row goes out under one licence, which has to fit all of its origins: in a collection one of theirs, in an adaptation the one that allows least. */
+static policy_reasons licence_reasons(const struct decided *d, uint32_t item, unsigned own, unsigned origin)
+{
+	size_t n;
 	if (d->apart || own == origin || own >= POLICY_LICENCE_COUNT || origin >= POLICY_LICENCE_COUNT)
 		return 0;
-	if (d->spec.licence_mode == POLICY_COLLECTION && d->joint)
-		return POLICY_REASON(LIC_INCOMPATIBLE); /* which origin is the row differs between the two, and both must come to one set */
-	if (d->spec.licence_mode == POLICY_COLLECTION)
-		return fits_under(origin, own) ? 0 : POLICY_REASON(LIC_INCOMPATIBLE);
+	if (d->spec.licence_mode == POLICY_COLLECTION) {
+		const struct decided_origin *o = guests_origins_of(d, item, &n);
+		return row_licence(d, o, n, own) != POLICY_LICENCE_UNKNOWN ? 0 : POLICY_REASON(LIC_INCOMPATIBLE);
+	}
 	uint32_t a = policy_licence_outputs(own, POLICY_CELLS_PASS), b = policy_licence_outputs(origin, POLICY_CELLS_PASS);
 	return (a & b & d->spec.outputs) ? 0 : POLICY_REASON(LIC_INCOMPATIBLE);
 }
@@ -224,7 +250,7 @@ policy_reasons guests_origin_reasons(const struct decided *d, const struct decid
 	size_t at = (size_t)(o - d->guests->origins);
 	policy_reasons own = policy_decide_one(d->program, d->rows, position(at), o->word, o->more, o->member) & ~POLICY_REASON(DUPLICATE_OF);
 	return own | limit_reasons(d, o->member, o->word) | guests_person_reasons(d, o->member, (unsigned)(o->word & 7))
-		| licence_reasons(d, (unsigned)(row_word >> POLICY_ITEM_LICENCE_SHIFT & 63), o->licence);
+		| licence_reasons(d, o->item, (unsigned)(row_word >> POLICY_ITEM_LICENCE_SHIFT & 63), o->licence);
 }
 
 policy_reasons guests_row_reasons(const struct decided *d, uint64_t word, uint32_t member)
@@ -249,11 +275,46 @@ static policy_reasons take_meet(const struct decided *d, const struct decided_or
 	return POLICY_REASON(LIC_INCOMPATIBLE);
 }
 
-void guests_decide(struct decided *d)
+/* In a collection each row goes to the shard of its licence. */
+static void take_licence(struct decided *d, const struct decided_origin *o, size_t n)
+{
+	struct decided_guests *g = d->guests;
+	uint64_t *word = &d->words[o->item];
+	unsigned own = (unsigned)(*word >> POLICY_ITEM_LICENCE_SHIFT & 63), licence = row_licence(d, o, n, own);
+	if (licence == POLICY_LICENCE_UNKNOWN || licence == own)
+		return;
+	g->moved[g->n_moved++] = (struct decided_moved){ .item = o->item, .shard = d->shards ? d->shards[o->item] : 0, .own = (uint8_t)own };
+	*word = (*word & ~(UINT64_C(63) << POLICY_ITEM_LICENCE_SHIFT)) | (uint64_t)licence << POLICY_ITEM_LICENCE_SHIFT;
+}
+
+const struct decided_moved *guests_moved(const struct decided *d, uint32_t item)
+{
+	size_t low = 0, high = d->guests ? d->guests->n_moved : 0;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (d->guests->moved[middle].item < item)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return d->guests && low < d->guests->n_moved && d->guests->moved[low].item == item ? &d->guests->moved[low] : NULL;
+}
+
+unsigned guests_own_licence(const struct decided *d, uint32_t item, unsigned licence)
+{
+	const struct decided_moved *moved = guests_moved(d, item);
+	return moved ? moved->own : licence;
+}
+
+bool guests_decide(struct decided *d)
 {
 	struct decided_guests *g = d->guests;
 	if (!g)
-		return;
+		return true;
+	g->n_moved = 0;
+	g->moved = ARENA_ARRAY(d->arena, g->n_origins, struct decided_moved);
+	if (g->n_origins && !g->moved)
+		return false;
 	for (size_t i = 0; i < d->n; i++)
 		d->reasons[i] |= guests_row_reasons(d, d->words[i], d->members[i]);
 	for (size_t from = 0, to; from < g->n_origins; from = to) {
@@ -262,8 +323,11 @@ void guests_decide(struct decided *d)
 			;
 		for (size_t i = from; i < to && item < d->n; i++)
 			d->reasons[item] |= guests_origin_reasons(d, &g->origins[i], d->words[item]);
+		if (item < d->n && d->spec.licence_mode == POLICY_COLLECTION && !d->apart)
+			take_licence(d, &g->origins[from], to - from);
 	}
 	policy_outcomes(d->reasons, d->n, d->outcomes);
+	return true;
 }
 
 /* The columns that the set rules look at: everybody once, and rows under the licence that fits all their origins. */

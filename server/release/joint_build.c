@@ -28,7 +28,7 @@ enum err joint_artefact(struct artefact *a)
 	struct rows rows;
 	a->joint = ARENA_NEW(c->arena, struct artefact_joint);
 	TRY(joint_of(c, a->release, &a->joint->j));
-	TRY(joint_set_of(c, a->d, &a->joint->j, &a->joint->set));
+	TRY(joint_set_of(c, a->d, &a->joint->j, a->base ? a->kept : NULL, &a->joint->set));
 	TRY(db_one(c, ballot_end, &rows, A_UUID(a->release->coop), A_UUID(a->release->ballot)));
 	a->joint->closed_at = row_time(&rows, 0, 0);
 	return ERR_OK;
@@ -154,7 +154,7 @@ static enum err decide_again(struct call *c, const struct release *r, const stru
 	instant now = clock_now();
 	TRY(decided_load(c, r->coop, r->id, "frozen", &frozen, &n));
 	TRY(decide_pool(c, r->coop, r, r->cutoff_at, now > r->cutoff_at ? now : r->cutoff_at, frozen, n, &d));
-	TRY(joint_set_of(c, &d, j, set));
+	TRY(joint_set_of(c, &d, j, NULL, set));
 	if (!sha256_eq(set->digest, items)) {
 		TRY(joint_difference(c, &d, j, set, why));
 		if (!why->p)

@@ -173,7 +173,13 @@ static enum err add_origin(void *arg, const struct copy_field *f, int n)
 	return add_leaf(g, leaf_of(g, item, (unsigned)copy_int(f[1]), copy_uuid(f[2]).b));
 }
 
-enum err joint_set_of(struct call *c, struct decided *d, const struct release_joint *j, struct joint_set *out)
+static enum err add_kept(void *arg, uint32_t item, unsigned origin, const uint8_t id[16])
+{
+	struct gathering *g = arg;
+	return add_leaf(g, leaf_of(g, item, origin, id));
+}
+
+enum err joint_set_of(struct call *c, struct decided *d, const struct release_joint *j, const struct kept *kept, struct joint_set *out)
 {
 	struct gathering g = { .c = c, .d = d, .set = out, .cap = (size_t)decided_included(d) };
 	struct db_arg args[] = { A_UUID(d->coop) };
@@ -181,10 +187,15 @@ enum err joint_set_of(struct call *c, struct decided *d, const struct release_jo
 	if (!out->leaves)
 		return fail(c, ERR_NO_MEMORY, "There is no memory for the set of a joint release.");
 	TRY(names_load(&g));
-	for (size_t i = 0; i < d->n; i++)
-		if (outcome_is_in(d->outcomes[i]))
-			TRY(add_leaf(&g, leaf_of(&g, i, origin_at(d, i), d->ids[i])));
-	TRY(db_copy_out(c, "COPY (SELECT item_no, origin, id FROM item_origin WHERE coop_id = $1 ORDER BY item_no, origin, id) TO STDOUT (FORMAT binary)", args, CH_LEN(args), add_origin, &g));
+	for (size_t i = 0; i < d->n; i++) {
+		if (!outcome_is_in(d->outcomes[i]))
+			continue;
+		TRY(add_leaf(&g, leaf_of(&g, i, origin_at(d, i), d->ids[i])));
+		if (kept && kept->known)
+			TRY(kept_each(kept, (uint32_t)i, add_kept, &g));
+	}
+	if (!kept || !kept->known)
+		TRY(db_copy_out(c, "COPY (SELECT item_no, origin, id FROM item_origin WHERE coop_id = $1 ORDER BY item_no, origin, id) TO STDOUT (FORMAT binary)", args, CH_LEN(args), add_origin, &g));
 	joint_set_seal(out, j->document_sha256);
 	return ERR_OK;
 }

@@ -50,7 +50,7 @@ enum err joint_look(struct call *c, struct release *r, enum joint_step *out)
 	if (!stands || (*out != JOINT_AGREE && clock_now() > r->cutoff_at + GIVE_UP)) {
 		*out = JOINT_OVER;
 		return give_up(c, r, !stands ? STR("The charter was amended since the release was proposed. It can be proposed again.")
-			: j.differs.p ? j.differs : STR("The other co-op did not say what it would release."));
+			: j.differs.p ? STR("The two co-ops did not come to the same set within 14 days.") : STR("The other co-op did not say what it would release."));
 	}
 	if (*out == JOINT_WAIT)
 		return release_queue(c, r, "release.freeze", clock_now() + CLOCK_DAY);
@@ -65,7 +65,7 @@ enum err joint_compare(struct call *c, struct release *r, struct decided *d, boo
 	struct joint_set set;
 	struct str differs;
 	TRY(joint_of(c, r, &j));
-	TRY(joint_set_of(c, d, &j, &set));
+	TRY(joint_set_of(c, d, &j, NULL, &set));
 	TRY(joint_difference(c, d, &j, &set, &differs));
 	struct str ours = joint_set_bytes(c->arena, &set), leaves = joint_leaves_of_difference(c->arena, &j, &set);
 	bool news = !str_eq(ours, j.ours) || !str_eq(leaves, j.our_leaves) || !leaves.p != !j.our_leaves.p;

@@ -21,8 +21,8 @@ CH_CHECK enum err joint_spec(struct call *c, const struct release_joint *j, cons
 CH_CHECK enum err joint_spec_of(struct call *c, const struct release *r, instant cutoff, instant at, struct decided *d);
 /* decide.c: every item now, before the rules over the set, by the charter alone or (`together`: document and partner's charter) as in a joint release. */
 CH_CHECK enum err decide_trial(struct call *c, struct uuid coop, const struct release_joint *together, instant at, struct decided *d);
-/* The set of what was decided to be in. */
-CH_CHECK enum err joint_set_of(struct call *c, struct decided *d, const struct release_joint *j, struct joint_set *out);
+/* The set of what was decided to be in; of a redaction with the origins that its base names (`kept`; NULL or not known: those that stand now). */
+CH_CHECK enum err joint_set_of(struct call *c, struct decided *d, const struct release_joint *j, const struct kept *kept, struct joint_set *out);
 /* Our leaves in the parts where the other's set differs, as many as a message holds; absent where nothing does. */
 struct str joint_leaves_of_difference(struct arena *a, const struct release_joint *j, const struct joint_set *ours);
 /* Where our set and the other's differ, a sentence; absent where they do not. `theirs` as told. */

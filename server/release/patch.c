@@ -358,7 +358,7 @@ enum err redact_shards_write(struct artefact *a)
 	size_t n;
 	a->contributors = (int64_t)a->d->report.contributors;
 	TRY(base_load(a, &b));
-	TRY(pool_shard_keys(a->c, a->release->coop, &keys, &n));
+	TRY(shard_keys(a, &keys, &n));
 	TRY(shards_make_folders(a));
 	groups_make(a, n, &groups);
 	for (size_t k = 0; k < n; k++)

@@ -36,12 +36,20 @@ struct decided_origin {
 	uint8_t id[16];
 	uint64_t word, more;
 };
+/* A row that goes out under another licence than its own, since that is the one which fits all of its origins. */
+struct decided_moved {
+	uint32_t item;
+	uint32_t shard;        /* where its content lies; d->shards says where it goes */
+	uint8_t own;           /* licence that it has itself */
+};
 /* What decisions hold to besides, where the co-op has guests (decide_guests.c). */
 struct decided_guests {
 	const struct guest_limits *limits;  /* by number */
 	size_t n_limits;                    /* numbers there are */
 	struct decided_origin *origins;     /* by item */
 	size_t n_origins;
+	struct decided_moved *moved;        /* rows of a collection that go out under a licence of another of their origins, by item */
+	size_t n_moved;
 	struct rows *named;                 /* origins that statements are about */
 	uint32_t *person_of;                /* by number: whom they count as; NULL: nobody is two */
 	uint32_t *next_of_person;           /* by number: the same person's next number, in a ring */
@@ -89,10 +97,14 @@ policy_reasons guests_row_reasons(const struct decided *d, uint64_t word, uint32
 /* What the same person says against it under another number. */
 policy_reasons guests_person_reasons(const struct decided *d, uint32_t member, unsigned kind);
 policy_reasons guests_origin_reasons(const struct decided *d, const struct decided_origin *o, uint64_t row_word);
+/* The licence that a row has itself, where it goes out under `licence`. */
+unsigned guests_own_licence(const struct decided *d, uint32_t item, unsigned licence);
+/* The row's entry among those that go out under another licence; NULL: it does not. */
+const struct decided_moved *guests_moved(const struct decided *d, uint32_t item);
 /* The narrowest access that the agreements ask for what is in: 0 public, 1 gated_auto, 2 gated_manual. */
 unsigned guests_access(const struct decided *d);
-/* Adds them for all rows. */
-void guests_decide(struct decided *d);
+/* Adds them for all rows, and says which go out under another licence than their own; false: no memory. */
+CH_CHECK bool guests_decide(struct decided *d);
 /* What the set rules look at; false: no memory. */
 bool guests_set(struct decided *d, struct policy_set *set);
 struct hasher;
@@ -153,6 +165,7 @@ struct artefact {
 	struct str version;
 	const struct release *previous; /* NULL for the first */
 	const struct release *base;     /* what a redaction release is made from; NULL: an ordinary one */
+	const struct kept *kept;        /* of the base */
 	int64_t tombstones, tombstones_upto; /* lines of tombstones.jsonl, and the index of the last; 0 and -1: none */
 	struct sign_key key;            /* the co-op's, in force */
 	struct keychain chain;          /* that leads to it */
@@ -189,6 +202,8 @@ struct group {
 };
 /* By shard key number. */
 void groups_make(struct artefact *a, size_t n_keys, struct group **out);
+/* All shard keys, the co-op's and those that rows are moved to: d->shards of these says the new one afterwards. Inside. */
+CH_CHECK enum err shard_keys(struct artefact *a, struct shard_key **out, size_t *n);
 /* The part that an id is in when a group is cut by so many leading bits. */
 unsigned shard_part(const uint8_t id[16], unsigned bits);
 struct str shard_path(struct artefact *a, const struct shard_key *key, unsigned part, unsigned parts);
@@ -215,6 +230,26 @@ struct sha256 shard_input_end(struct shard_input *in);
 struct str patch_path(struct arena *a, struct str from, struct str to);
 /* The same as shards_write for a redaction release: shards of the base that lose nothing are linked in, the others are written again from the lines that stay; and the patch. */
 CH_CHECK enum err redact_shards_write(struct artefact *a);
+
+/* ---- kept.c: what a release's rows name, for redactions of it ---- */
+
+/* Of a published release; nothing where no row has other origins. */
+struct kept {
+	bool known;             /* loaded: these origins count, and not those that stand now */
+	struct str moved;       /* as stored (sql/0049) */
+	struct str origins;
+};
+CH_CHECK enum err kept_load(struct call *c, struct uuid coop, struct uuid release, struct kept *out);
+/* Stores what was published; of a redaction what its base has. Inside. */
+CH_CHECK enum err kept_store(struct call *c, struct uuid release, const struct decided *d);
+CH_CHECK enum err kept_store_again(struct call *c, const struct release *base, struct uuid release);
+/* Adds to the reasons of a base that rows of which an origin has gone since go with it: their lines name it. Inside. */
+CH_CHECK enum err kept_bind(struct call *c, struct uuid coop, const struct kept *k, policy_reasons *reasons, size_t n);
+/* Rows go out under the licence under which they did. */
+CH_CHECK enum err kept_licences(struct call *c, const struct kept *k, struct decided *d);
+/* The further origins that a row names. */
+typedef enum err (*kept_fn)(void *arg, uint32_t item, unsigned origin, const uint8_t id[16]);
+CH_CHECK enum err kept_each(const struct kept *k, uint32_t item, kept_fn fn, void *arg);
 
 /* ---- build.c ---- */
 

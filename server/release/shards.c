@@ -218,6 +218,33 @@ void groups_make(struct artefact *a, size_t n_keys, struct group **out)
 	*out = groups;
 }
 
+static uint32_t shard_key_of(struct shard_key *keys, size_t *n, struct shard_key wanted)
+{
+	for (size_t i = 0; i < *n; i++)
+		if (keys[i].kind == wanted.kind && keys[i].licence == wanted.licence && keys[i].month == wanted.month)
+			return (uint32_t)i;
+	keys[*n] = wanted;
+	return (uint32_t)(*n)++;
+}
+
+enum err shard_keys(struct artefact *a, struct shard_key **out, size_t *n)
+{
+	struct decided *d = a->d;
+	size_t moved = d->guests ? d->guests->n_moved : 0;
+	struct shard_key *known;
+	TRY(pool_shard_keys(a->c, a->release->coop, &known, n));
+	*out = ARENA_ARRAY(d->arena, *n + moved + 1, struct shard_key);
+	memcpy(*out, known, *n * sizeof(*known));
+	for (size_t i = 0; i < moved; i++) {
+		const struct decided_moved *m = &d->guests->moved[i];
+		struct shard_key wanted = known[m->shard];
+		wanted.licence = (unsigned)(d->words[m->item] >> POLICY_ITEM_LICENCE_SHIFT & 63);
+		if (outcome_is_in(d->outcomes[m->item]))
+			d->shards[m->item] = shard_key_of(*out, n, wanted);
+	}
+	return ERR_OK;
+}
+
 /* How many leading bits of the id cut a group of n rows. */
 static unsigned cut_bits(size_t n)
 {
@@ -308,7 +335,7 @@ static void row_origins(struct buf *b, const struct decided *d, const struct peo
 	if (n == 0 && origin_of(d, at) == 0)
 		return;
 	buf_add_byte(b, '[');
-	origin_add(b, people, origin_of(d, at), licence, d->ids[at]);
+	origin_add(b, people, origin_of(d, at), guests_own_licence(d, at, licence), d->ids[at]);
 	for (size_t i = 0; i < n; i++) {
 		buf_add_byte(b, ',');
 		origin_add(b, people, o[i].origin, o[i].licence, o[i].id);
@@ -374,6 +401,9 @@ static enum err shard_reuse(struct artefact *a, struct file_entry *f, bool *reus
 	return ERR_OK;
 }
 
+/* Content of a row that goes out in another shard than its own. */
+struct moved_content { uint32_t item; struct str lang, sealed; };
+
 /* One shard, or rather all parts of one group, being written in one pass over the group's sealed contents. */
 struct pouring {
 	struct artefact *a;
@@ -381,6 +411,8 @@ struct pouring {
 	const struct shard_key *key;
 	const uint32_t *items;      /* of the part, by id */
 	size_t n, at;
+	struct moved_content *moved; /* of those whose content lies in another shard, by id */
+	size_t n_moved, at_moved;
 	struct gz_writer *out;
 	struct merkle_builder rids;
 	struct buf plain;           /* one content, opened */
@@ -465,10 +497,21 @@ static enum err pour_row(struct pouring *p, uint32_t at, struct str lang, struct
 	return ERR_OK;
 }
 
+/* Those from other shards that come next. */
+static enum err pour_moved(struct pouring *p)
+{
+	while (p->at < p->n && p->at_moved < p->n_moved && p->moved[p->at_moved].item == p->items[p->at]) {
+		const struct moved_content *m = &p->moved[p->at_moved++];
+		TRY(pour_row(p, p->items[p->at++], m->lang, m->sealed));
+	}
+	return ERR_OK;
+}
+
 /* Both the stored contents and the part's items come in order of id: a merge. */
 static enum err pour(void *arg, const uint8_t id[16], struct str lang, struct str sealed)
 {
 	struct pouring *p = arg;
+	TRY(pour_moved(p));
 	if (p->at == p->n || memcmp(p->a->d->ids[p->items[p->at]], id, 16) != 0)
 		return ERR_OK;
 	return pour_row(p, p->items[p->at++], lang, sealed);
@@ -494,7 +537,11 @@ static enum err shard_pour(struct pouring *p, struct file_entry *f, const uint8_
 	buf_init(&p->plain, LIMIT_BODY_ITEM);
 	buf_init(&p->line, LIMIT_BODY_ITEM + LIMIT_BODY_SMALL);
 	buf_init(&p->origins, LIMIT_BODY_SMALL);
-	enum err e = pool_scan_content(c, a->release->coop, a->d->shards[p->items[0]], first, last, pour, p);
+	enum err e = ERR_OK;
+	if (p->n_moved < p->n) /* where all are moved there, the shard may have no content of its own */
+		e = pool_scan_content(c, a->release->coop, a->d->shards[p->items[0]], first, last, pour, p);
+	if (e == ERR_OK)
+		e = pour_moved(p);
 	secret_wipe(p->plain.p, p->plain.p ? p->plain.cap : 0);
 	buf_release(&p->plain);
 	buf_release(&p->line);
@@ -529,6 +576,41 @@ static void part_range(unsigned part, unsigned bits, uint8_t first[16], uint8_t 
 	}
 }
 
+struct moving { struct pouring *p; size_t at; };
+
+static enum err take_moved(void *arg, const uint8_t id[16], struct str lang, struct str sealed)
+{
+	struct moving *m = arg;
+	struct moved_content *to = &m->p->moved[m->at];
+	struct arena *arena = m->p->a->d->arena;
+	if (memcmp(m->p->a->d->ids[to->item], id, 16) != 0)
+		return ERR_OK;
+	to->lang = str_copy(arena, lang);
+	to->sealed = str_copy(arena, sealed);
+	return ERR_OK;
+}
+
+/* The content of the part's rows that lies in other shards. */
+static enum err moved_load(struct pouring *p)
+{
+	struct artefact *a = p->a;
+	const struct decided *d = a->d;
+	if (!d->guests || d->guests->n_moved == 0)
+		return ERR_OK;
+	p->moved = ARENA_ARRAY(d->arena, p->n, struct moved_content);
+	for (size_t i = 0; i < p->n; i++) {
+		const struct decided_moved *m = guests_moved(d, p->items[i]);
+		if (!m)
+			continue;
+		struct moving one = { p, p->n_moved };
+		p->moved[p->n_moved++].item = m->item;
+		TRY(pool_scan_content(a->c, a->release->coop, m->shard, d->ids[m->item], d->ids[m->item], take_moved, &one));
+		if (!p->moved[one.at].sealed.p)
+			return fail(a->c, ERR_CORRUPT, "The content of a contribution is missing.");
+	}
+	return ERR_OK;
+}
+
 static enum err part_write(struct artefact *a, const struct people *people, const struct shard_key *key, const uint32_t *items, size_t n, unsigned part, unsigned bits)
 {
 	struct file_entry *f = artefact_add(a);
@@ -544,9 +626,13 @@ static enum err part_write(struct artefact *a, const struct people *people, cons
 	if (reused)
 		return ERR_OK;
 	struct pouring p = { .a = a, .people = people, .key = key, .items = items, .n = n };
+	struct arena_mark mark = arena_mark(a->d->arena);
+	TRY(moved_load(&p));
 	pouring_texts(&p);
 	part_range(part, bits, first, last);
-	return shard_pour(&p, f, first, last);
+	enum err e = shard_pour(&p, f, first, last);
+	arena_rewind(a->d->arena, mark);
+	return e;
 }
 
 static enum err group_write(struct artefact *a, const struct people *people, const struct shard_key *key, const struct group *g)
@@ -584,7 +670,7 @@ enum err shards_write(struct artefact *a)
 	struct group *groups;
 	size_t n;
 	TRY(people_load(a, &people));
-	TRY(pool_shard_keys(a->c, a->release->coop, &keys, &n));
+	TRY(shard_keys(a, &keys, &n));
 	TRY(shards_make_folders(a));
 	groups_make(a, n, &groups);
 	enum err e = ERR_OK;

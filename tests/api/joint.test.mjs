@@ -83,6 +83,12 @@ test("a joint release is frozen alike, voted on in both, built by one and signed
     await again(north);
     return see(south);
   }, (a) => a.status === 200, "the proposal");
+  const of = (world) => `${world.url}${world.coop}/joint-releases/${joint.id}`;
+  north.sql(`UPDATE release_joint SET differs = 'an item is in ours alone' WHERE joint_id = '${joint.id}'`);
+  assert.equal((await see(north)).body.differs, "an item is in ours alone");
+  assert.equal((await north.member.get(`${north.coop}/joint-releases/${joint.id}`)).body.differs, null, "what differs names items: admins alone");
+  assert.equal((await fetch(of(north)).then((r) => r.json())).differs, null);
+  north.sql(`UPDATE release_joint SET differs = NULL WHERE joint_id = '${joint.id}'`);
   await both(days(joint.cutoff_at, 0, 5));
   const sides = [(await becomes(north, "notice")).body, (await becomes(south, "notice")).body];
   assert.equal(sides[0].candidates_sha256, sides[1].candidates_sha256);

@@ -255,11 +255,39 @@ static void either_can_withdraw_it_after_it_is_published(void **state)
 	}
 }
 
-/* What carrying an erasure does with one item of the maker's own. */
-static void erase(struct both *b, struct uuid item)
+/* The lines of a shard of the release, by the licence in its path; empty: there is none. */
+static struct str shard_lines(struct both *b, struct uuid release, const char *licence)
+{
+	struct arena *a = b->c->arena;
+	struct str dir = release_dir(a, b->first.coop, release);
+	FILE *f = popen(str_fmt(a, "zcat %.*s/data/example/%s-*.jsonl.gz 2>/dev/null", STR_ARG(dir), licence).p, "r");
+	char *text = arena_alloc(a, 1 << 20);
+	size_t n = fread(text, 1, 1 << 20, f);
+	pclose(f);
+	return str_make(text, n);
+}
+
+static bool holds(struct str text, const char *what)
+{
+	return memmem(text.p, text.n, what, strlen(what)) != NULL;
+}
+
+static void give_under(struct world *w, int member, const char *licence, const char *text)
+{
+	const struct json *json;
+	struct receipt receipt;
+	struct call *c = by(w, member);
+	world_say(w, member, "allow");
+	struct str body = str_fmt(c->arena, "{\"kind\":\"example\",\"lang\":\"en\",\"licence\":\"%s\",\"content\":{\"input\":\"%s\",\"output\":\"An answer to it.\"}}", licence, text);
+	assert_ok(c, json_parse(c->arena, body, &json, &c->error));
+	assert_ok(c, pool_submit(c, w->coop, json, &receipt));
+}
+
+/* What carrying an erasure does with one item of a co-op's own. */
+static void erase(struct both *b, struct world *w, struct uuid item)
 {
 	struct call *c = b->c;
-	struct uuid coop = b->first.coop;
+	struct uuid coop = w->coop;
 	struct release_holding holding;
 	int64_t no, first;
 	assert_ok(c, db_begin_in(c, coop, DB_WRITE));
@@ -290,7 +318,7 @@ static void what_was_erased_is_redacted_by_the_maker_and_the_partner_follows(voi
 	until(x.release.cutoff_at);
 	decide(&b, x.j.id, "for", "for");
 	assert_states(&b, x.j.id, RELEASE_PUBLISHED, RELEASE_JOINED);
-	erase(&b, gone);
+	erase(&b, &b.first, gone);
 	run();
 	assert_states(&b, x.j.id, RELEASE_WITHDRAWN, RELEASE_JOINED);
 	assert_str(see(&b, &b.second, x.j.id).version, "2.0.0");
@@ -305,6 +333,48 @@ static void what_was_erased_is_redacted_by_the_maker_and_the_partner_follows(voi
 			print_message("FAIL %s: %.*s\n", k->id, STR_ARG(k->text));
 	assert_true(r.ok);
 	assert_non_null(memmem(check_of(&r, "joint")->text.p, check_of(&r, "joint")->text.n, "leaving out", 11));
+}
+
+static struct verify_result version_verified(struct both *b, const char *version, struct release *r)
+{
+	struct verify_result result;
+	struct verify_options options = { 0 };
+	assert_ok(b->c, release_find(b->c, b->first.coop, str_of(version), r));
+	assert_ok(b->c, verify_release(b->c->arena, str_z(b->c->arena, release_dir(b->c->arena, b->first.coop, r->id)), &options, &result, &b->c->error));
+	for (const struct check *k = result.checks; k; k = k->next)
+		if (!k->ok)
+			print_message("FAIL %s: %.*s\n", k->id, STR_ARG(k->text));
+	return result;
+}
+
+/* A redaction copies rows: one that names an origin which is gone goes, one that has got another since stays as it was, and one in the shard of another licence stays there. */
+static void a_redaction_has_the_rows_of_its_base_as_they_were(void **state)
+{
+	(void)state;
+	struct both b;
+	struct release again;
+	both_make(&b, DRAFT);
+	struct uuid gone = say_and_give(&b.first, 3, "a story that is erased");
+	give_under(&b.first, 3, "CC0-1.0", "a story under two licences");
+	say_and_give(&b.second, 5, "a story under two licences");
+	say_and_give(&b.first, 3, "a story that both have");
+	struct uuid theirs = say_and_give(&b.second, 5, "a story that both have");
+	pools(&b);
+	struct joint x = proposed(&b);
+	until(x.release.cutoff_at);
+	decide(&b, x.j.id, "for", "for");
+	assert_states(&b, x.j.id, RELEASE_PUBLISHED, RELEASE_JOINED);
+	say_and_give(&b.second, 6, "a story of the sea"); /* the first has it already: another origin of a row that is out */
+	erase(&b, &b.second, theirs);
+	exchange(&b);
+	run();
+	erase(&b, &b.first, gone);
+	run();
+	struct verify_result r = version_verified(&b, "2.0.0", &again);
+	assert_true(r.ok);
+	assert_int_equal(again.built_items, 4);
+	assert_true(holds(shard_lines(&b, again.id, "cc-by-4.0"), "a story under two licences"));
+	assert_false(holds(shard_lines(&b, again.id, "cc-by-4.0"), "a story that both have"));
 }
 
 static void a_suspended_agreement_ends_what_is_not_published(void **state)
@@ -404,20 +474,18 @@ static void the_same_content_in_both_is_one_row_of_two_origins(void **state)
 	assert_int_equal(r.rows, 4);
 }
 
-static void the_same_content_under_two_licences_is_left_out_by_both(void **state)
+/* CC0 may go out under CC-BY, not the other way round: on both sides the row is under CC-BY, in the shard of that licence, whichever of them it is kept as. */
+static void the_same_content_under_two_licences_goes_to_the_shard_of_the_one_that_fits_both(void **state)
 {
 	struct both b;
-	const struct json *json;
-	struct receipt receipt;
 	(void)state;
 	both_make(&b, DRAFT);
 	say_and_give(&b.first, 3, "a story under CC-BY");
-	world_say(&b.second, 5, "allow");
-	struct call *c = by(&b.second, 5);
-	assert_ok(c, json_parse(c->arena, STR("{\"kind\":\"example\",\"lang\":\"en\",\"licence\":\"CC0-1.0\",\"content\":{\"input\":\"a story under CC-BY\",\"output\":\"An answer to it.\"}}"), &json, &c->error));
-	assert_ok(c, pool_submit(c, b.second.coop, json, &receipt));
+	give_under(&b.second, 5, "CC0-1.0", "a story under CC-BY");
+	give_under(&b.first, 2, "CC0-1.0", "a story that the other has under CC-BY");
+	say_and_give(&b.second, 4, "a story that the other has under CC-BY");
 	pools(&b);
-	assert_int_equal(fixture_int("SELECT count(*) FROM item_origin"), 2);
+	assert_int_equal(fixture_int("SELECT count(*) FROM item_origin"), 4);
 	struct joint x = proposed(&b);
 	until(x.release.cutoff_at);
 	struct joint there = see(&b, &b.second, x.j.id);
@@ -427,7 +495,12 @@ static void the_same_content_under_two_licences_is_left_out_by_both(void **state
 	assert_states(&b, x.j.id, RELEASE_PUBLISHED, RELEASE_JOINED);
 	struct verify_result r = verified(&b, x.j.id);
 	assert_true(r.ok);
-	assert_int_equal(r.rows, 3);
+	assert_int_equal(r.rows, 5);
+	struct str lines = shard_lines(&b, see(&b, &b.first, x.j.id).release.id, "cc-by-4.0");
+	assert_true(holds(lines, "a story under CC-BY"));
+	assert_true(holds(lines, "a story that the other has under CC-BY"));
+	assert_true(holds(lines, "\"licence\":\"CC0-1.0\",\"rid\"")); /* what each origin was given under stays said */
+	assert_false(holds(shard_lines(&b, see(&b, &b.first, x.j.id).release.id, "cc0-1.0"), "a story"));
 }
 
 static void an_adaptation_comes_out_under_one_licence(void **state)
@@ -480,9 +553,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		fixture_test(two_pools_two_votes_two_signatures), fixture_test(pools_that_differ_are_not_voted_on_and_the_difference_has_a_place), fixture_test(a_no_of_either_ends_it_in_both),
 		fixture_test(a_withdrawal_at_the_partner_reaches_what_is_built), fixture_test(either_can_withdraw_it_after_it_is_published),
-		fixture_test(what_was_erased_is_redacted_by_the_maker_and_the_partner_follows), fixture_test(a_suspended_agreement_ends_what_is_not_published), fixture_test(only_the_maker_named_in_the_agreement_proposes), fixture_test(without_the_second_signature_it_does_not_verify),
+		fixture_test(what_was_erased_is_redacted_by_the_maker_and_the_partner_follows), fixture_test(a_redaction_has_the_rows_of_its_base_as_they_were), fixture_test(a_suspended_agreement_ends_what_is_not_published), fixture_test(only_the_maker_named_in_the_agreement_proposes), fixture_test(without_the_second_signature_it_does_not_verify),
 		fixture_test(a_release_of_few_people_needs_the_people_of_both), fixture_test(the_same_content_in_both_is_one_row_of_two_origins),
-		fixture_test(the_same_content_under_two_licences_is_left_out_by_both), fixture_test(an_adaptation_comes_out_under_one_licence), fixture_test(the_dry_run_is_the_same_on_both_sides_and_ones_own_is_ones_own),
+		fixture_test(the_same_content_under_two_licences_goes_to_the_shard_of_the_one_that_fits_both), fixture_test(an_adaptation_comes_out_under_one_licence), fixture_test(the_dry_run_is_the_same_on_both_sides_and_ones_own_is_ones_own),
 	};
 	return fixture_run(tests, CH_LEN(tests));
 }

@@ -3,8 +3,8 @@
 #include "commonhold/json.h"
 #include "commonhold/routes.h"
 
-/* As schemas/joint_release.json. */
-static void joint_json(struct json_writer *w, struct arena *a, const struct joint *x)
+/* As schemas/joint_release.json. `admin`: who may see which items the two do not agree on. */
+static void joint_json(struct json_writer *w, struct arena *a, const struct joint *x, bool admin)
 {
 	const struct release_joint *j = &x->j;
 	jw_object(w);
@@ -12,7 +12,7 @@ static void joint_json(struct json_writer *w, struct arena *a, const struct join
 	jw_kstr(w, "ballot", uuid_format_or_none(a, x->release.ballot));
 	jw_kstr(w, "candidates_sha256", sha256_hex_or_none(a, x->release.candidates_sha256));
 	jw_kstr(w, "cutoff_at", clock_format(a, x->release.cutoff_at));
-	jw_kstr(w, "differs", j->differs);
+	jw_kstr(w, "differs", admin ? j->differs : STR_NONE);
 	jw_key(w, "document");
 	jw_raw(w, j->document);
 	jw_kstr(w, "id", uuid_format(a, j->id));
@@ -32,7 +32,7 @@ static void joint_json(struct json_writer *w, struct arena *a, const struct join
 static enum err answer(struct request *rq, struct response *rs, const struct joint *x)
 {
 	struct json_writer w = response_json(rs);
-	joint_json(&w, rq->call->arena, x);
+	joint_json(&w, rq->call->arena, x, rq->coop.is_admin);
 	return ERR_OK;
 }
 
@@ -43,7 +43,7 @@ static enum err list(struct request *rq, struct response *rs)
 	TRY(joint_list(rq->call, rq->coop.id, &rows, &n));
 	struct json_writer w = response_list(rs);
 	for (size_t i = 0; i < n; i++)
-		joint_json(&w, rq->call->arena, &rows[i]);
+		joint_json(&w, rq->call->arena, &rows[i], rq->coop.is_admin);
 	response_list_end(&w);
 	return ERR_OK;
 }
@@ -86,7 +86,7 @@ const struct route joint_routes[] = {
 	{ "GET", COOP "/joint-releases", "joint_list", PERM_OPTIONAL, 0, NULL, "joint_release_list", 200, list, "Releases made together with other co-ops, by us or by them, newest first." },
 	{ "POST", COOP "/joint-releases", "joint_propose", PERM_ADMIN, LIMIT_BODY_SMALL, "joint_release_new", "joint_release", 201, propose,
 	  "Proposes a release together with a partner, by the co-op that makes them under the agreement." },
-	{ "GET", COOP "/joint-releases/{joint}", "joint_read", PERM_OPTIONAL, 0, NULL, "joint_release", 200, read_one, "One of them: how far it is here and there, and where the two sets differ." },
+	{ "GET", COOP "/joint-releases/{joint}", "joint_read", PERM_OPTIONAL, 0, NULL, "joint_release", 200, read_one, "One of them: how far it is here and there; to admins also where the two sets differ." },
 	{ "POST", COOP "/joint-releases/{joint}/withdraw", "joint_withdraw", PERM_ADMIN, LIMIT_BODY_SMALL, "agreement_reason", "joint_release", 200, withdraw,
 	  "Ends it before it is published, withdraws it after. The other co-op follows." },
 	ROUTE_TABLE_END

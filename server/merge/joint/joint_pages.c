@@ -40,7 +40,7 @@ static void joint_write(struct json_writer *w, struct request *rq, const struct 
 	jw_kz(w, "there", there_words[x->j.partner_state]);
 	jw_kstr(w, "ballot", rq->coop.is_active ? uuid_format_or_none(a, x->release.ballot) : STR_NONE);
 	jw_kstr(w, "items", x->release.frozen_at == INSTANT_NONE ? STR_NONE : words_count(a, x->release.included));
-	jw_kstr(w, "differs", x->j.differs);
+	jw_kstr(w, "differs", rq->coop.is_admin ? x->j.differs : STR_NONE); /* it names items and why they are kept back */
 	jw_kstr(w, "why", x->release.failure.p ? x->release.failure : x->release.withdrawn_why);
 	jw_kstr(w, "version", x->version);
 	jw_kstr(w, "url", x->url);
