@@ -134,10 +134,13 @@ const struct job_kind *const *app_jobs(void)
 	return job_tables;
 }
 
-/* Whether every table of states is whole. */
-static bool app_tables_ok(void)
+static const struct lifecycle *const lives[] = { &ballot_life, &release_life, &membership_life, &erasure_life, &mirror_life, &agreement_life };
+
+static enum err check_lives(struct error *e)
 {
-	return ballot_table_ok() && release_table_ok() && membership_table_ok() && erasure_table_ok() && mirror_table_ok() && agreement_table_ok();
+	for (size_t i = 0; i < CH_LEN(lives); i++)
+		TRY(lifecycle_check(lives[i], e));
+	return ERR_OK;
 }
 
 /* The same for every page and call: who is this, and which co-op is meant. */
@@ -246,8 +249,7 @@ enum err app_open(struct app **out, struct error *e)
 	TRY(config_load(e));
 	if (!crypto_start() || !fetch_start())
 		return error_set(e, ERR_INTERNAL, "The cryptographic libraries cannot be started.");
-	if (!app_tables_ok())
-		return error_set(e, ERR_INTERNAL, "A table of states has an edge that leads nowhere.");
+	TRY(check_lives(e));
 	TRY(make_dir(config()->dir, 0700, e));
 	TRY(make_dir(config()->releases_dir, 0700, e));
 	TRY(instance_keys_open(config()->key_dir, &a->keys, e));

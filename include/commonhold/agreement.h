@@ -16,6 +16,7 @@
 #include "call.h"
 #include "crypto.h"
 #include "job.h"
+#include "lifecycle.h"
 #include "terms.h"
 
 enum agreement_state {
@@ -37,10 +38,8 @@ enum agreement_state {
 const char *agreement_state_name(enum agreement_state s);
 CH_CHECK bool agreement_state_parse(struct str word, enum agreement_state *out);
 bool agreement_over(enum agreement_state s);
-/* The table of a revision's life: sound? main asks at start. And its edges, for the documentation; `from` is "" for the beginning. */
-bool agreement_table_ok(void);
-size_t agreement_edge_count(void);
-const char *agreement_edge_sentence(size_t i, const char **from, const char **to, const char **guard);
+/* The table of a revision's life, which docs/agreements.md shows. */
+extern const struct lifecycle agreement_life;
 
 /* One revision of an agreement, as one co-op sees it. */
 struct agreement {

@@ -10,12 +10,13 @@
 #include "call.h"
 #include "coop.h"
 #include "job.h"
+#include "lifecycle.h"
 
 enum ballot_state { BALLOT_NOTICE, BALLOT_OPEN, BALLOT_PASSED, BALLOT_FAILED, BALLOT_CANCELLED };
 const char *ballot_state_name(enum ballot_state s);
 CH_CHECK bool ballot_state_parse(struct str text, enum ballot_state *out);
-/* Every state can be reached and every edge has its leaf and its sentence; checked at start. */
-bool ballot_table_ok(void);
+/* The table of a ballot's life; every edge but the first has its leaf. */
+extern const struct lifecycle ballot_life;
 
 /* Counts of people: roll is the sum of the others. */
 struct ballot_tally {

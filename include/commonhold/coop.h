@@ -10,6 +10,7 @@
 #include "crypto.h"
 #include "keychain.h"
 #include "job.h"
+#include "lifecycle.h"
 #include "policy.h"
 
 /* ---- Charters ---- */
@@ -193,10 +194,8 @@ struct member {
 	instant checked_at;        /* last checkup done; INSTANT_NONE: never */
 };
 
-/* The table of a membership's life: sound (every state entered, no edge twice)? main asks at start. And its edges, for the documentation; `from` is "" for the beginning. */
-bool membership_table_ok(void);
-size_t membership_edge_count(void);
-const char *membership_edge_sentence(size_t i, const char **from, const char **to);
+/* The table of a membership's life; every edge has its leaf and says who may take it. */
+extern const struct lifecycle membership_life;
 
 /* May vote, contribute and, as an admin, act for the co-op: active, or with a checkup due or overdue. */
 bool in_good_standing(enum policy_standing s);

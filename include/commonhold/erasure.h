@@ -14,6 +14,7 @@
 #include "coop.h"
 #include "job.h"
 #include "json.h"
+#include "lifecycle.h"
 
 #define ERASURE_ITEMS_MAX 10000             /* items named in one request; a co-op or an account as a whole has no such bound */
 #define ERASURE_CLAIM_ITEMS 20              /* items that one claim of a subject may name … */
@@ -63,12 +64,8 @@ const char *erasure_asker_name(enum erasure_asker a);
 const char *erasure_state_name(enum erasure_state s);
 CH_CHECK bool erasure_kind_parse(struct str word, enum erasure_kind *out);
 CH_CHECK bool erasure_state_parse(struct str word, enum erasure_state *out);
-/* The table of a request's life: sound (every state entered, every one but the ends left, no edge twice)? main asks at start. And its edges, for pages and documentation: `from` is ""
- * for the beginning, `guard` says when it may be taken. */
-bool erasure_table_ok(void);
-size_t erasure_edge_count(void);
-const char *erasure_edge_sentence(size_t i, const char **from, const char **to, const char **guard);
-bool erasure_edge_exists(enum erasure_state from, enum erasure_state to);
+/* The table of a request's life. */
+extern const struct lifecycle erasure_life;
 bool erasure_over(enum erasure_state s); /* completed, denied or cancelled */
 
 /* Why, for the tombstone: a word of this table and nothing else. X(word, for people) */

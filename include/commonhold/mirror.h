@@ -13,6 +13,7 @@
 #include "crypto.h"
 #include "job.h"
 #include "json.h"
+#include "lifecycle.h"
 
 /* ---- Signed statements of mirrors: Ed25519 in DSSE (dsse_sign) over canonical JSON ---- */
 
@@ -37,8 +38,8 @@ enum mirror_state { MIRROR_ACTIVE, MIRROR_SUSPENDED, MIRROR_ENDED, MIRROR_STATE_
 const char *mirror_kind_name(enum mirror_kind k);
 CH_CHECK bool mirror_kind_find(struct str name, enum mirror_kind *out);
 const char *mirror_state_name(enum mirror_state s);
-/* Whether every state can be reached and every edge is whole; checked at start. */
-bool mirror_table_ok(void);
+/* The table of a mirror's life. */
+extern const struct lifecycle mirror_life;
 
 struct mirror {
 	struct uuid id, coop;

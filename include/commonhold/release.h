@@ -12,6 +12,7 @@
 #include "coop.h"
 #include "job.h"
 #include "ledger.h"
+#include "lifecycle.h"
 #include "policy_analysis.h"
 
 #define RELEASE_STATES(X) \
@@ -25,8 +26,8 @@ enum release_state {
 	RELEASE_STATE_COUNT
 };
 const char *release_state_name(enum release_state s);
-/* Every state can be reached and every edge is whole; checked at start. */
-bool release_table_ok(void);
+/* The table of a release's life; every edge but the first ones has its leaf. */
+extern const struct lifecycle release_life;
 
 struct release {
 	struct uuid id, coop;

@@ -34,6 +34,8 @@ static inline struct str str_make(const void *p, size_t n) { return (struct str)
 static inline bool str_is(struct str s, const char *z) { size_t n = strlen(z); return s.n == n && (n == 0 || memcmp(s.p, z, n) == 0); }
 static inline bool str_eq(struct str a, struct str b) { return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0); }
 
+/* Which of n words it is, or -1. */
+int str_which(struct str s, const char *const *words, size_t n);
 /* Byte order, shorter first where one is a prefix of the other. */
 int str_cmp(struct str a, struct str b);
 bool str_starts(struct str s, const char *prefix);

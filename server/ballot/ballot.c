@@ -31,30 +31,32 @@ SQL(ballot_set_lapsing,
 SQL(ballot_set_extended, "UPDATE ballot SET extended = true, first_closes_at = closes_at, closes_at = $3 WHERE coop_id = $1 AND id = $2");
 
 /* The life of a ballot: every change of state is a row here, with the sentence that people read. */
-static const struct ballot_edge { enum ballot_state from, to; const char *leaf, *sentence; } edges[] = {
-	{ BALLOT_NOTICE, BALLOT_OPEN, "ballot.opened", "The notice period is over: the roll is frozen and voting begins." },
-	{ BALLOT_OPEN, BALLOT_PASSED, "ballot.closed", "Voting is over and the rule is met." },
-	{ BALLOT_OPEN, BALLOT_FAILED, "ballot.closed", "Voting is over and the rule is not met." },
-	{ BALLOT_NOTICE, BALLOT_CANCELLED, "ballot.cancelled", "What was to be decided is no longer on the table." },
-	{ BALLOT_OPEN, BALLOT_CANCELLED, "ballot.cancelled", "What was to be decided is no longer on the table." },
+static const struct lifecycle_edge edges[] = {
+	{ LIFECYCLE_BEGINNING, BALLOT_NOTICE, "It is announced." },
+	{ BALLOT_NOTICE, BALLOT_OPEN, "The notice period is over: the roll is frozen and voting begins.", .leaf = "ballot.opened" },
+	{ BALLOT_OPEN, BALLOT_PASSED, "Voting is over and the rule is met.", .leaf = "ballot.closed" },
+	{ BALLOT_OPEN, BALLOT_FAILED, "Voting is over and the rule is not met.", .leaf = "ballot.closed" },
+	{ BALLOT_NOTICE, BALLOT_CANCELLED, "What was to be decided is no longer on the table.", .leaf = "ballot.cancelled" },
+	{ BALLOT_OPEN, BALLOT_CANCELLED, "What was to be decided is no longer on the table.", .leaf = "ballot.cancelled" },
 };
 
 static const char *const state_names[] = { "notice", "open", "passed", "failed", "cancelled" };
 
+const struct lifecycle ballot_life = {
+	.thing = "This ballot", LIFECYCLE_TABLE(state_names, edges), .final = LIFECYCLE_BIT(BALLOT_PASSED) | LIFECYCLE_BIT(BALLOT_FAILED) | LIFECYCLE_BIT(BALLOT_CANCELLED),
+};
+
 const char *ballot_state_name(enum ballot_state s)
 {
-	return (unsigned)s < CH_LEN(state_names) ? state_names[s] : "unknown";
+	return lifecycle_word(&ballot_life, (int)s);
 }
 
 bool ballot_state_parse(struct str text, enum ballot_state *out)
 {
-	for (size_t i = 0; i < CH_LEN(state_names); i++) {
-		if (str_is(text, state_names[i])) {
-			*out = (enum ballot_state)i;
-			return true;
-		}
-	}
-	return false;
+	int state = lifecycle_state(&ballot_life, text);
+	if (state >= 0)
+		*out = (enum ballot_state)state;
+	return state >= 0;
 }
 
 enum err ballot_take(struct call *c, struct uuid coop, struct uuid id, struct ballot_locked *out)
@@ -75,14 +77,11 @@ struct ending { instant at; struct str result, board; };
 /* The one place where a ballot changes state: along an edge of the table, with its leaf in the log. `facts` are written into the leaf. */
 static enum err ballot_move(struct call *c, struct ballot_locked *b, enum ballot_state to, const struct ending *end, struct str facts)
 {
-	for (size_t i = 0; i < CH_LEN(edges); i++) {
-		if (edges[i].from != b->state || edges[i].to != to)
-			continue;
-		b->state = to;
-		TRY(db_exec(c, ballot_set_state, A_UUID(b->coop), A_UUID(b->id), A_Z(ballot_state_name(to)), A_STR(end->result), A_TIME(end->at), A_STR(end->board)));
-		return ledger_append(c, b->coop, &(struct leaf){ .type = edges[i].leaf, .data = facts }, NULL);
-	}
-	return fail(c, ERR_STATE, "This ballot is %s and cannot become %s.", ballot_state_name(b->state), ballot_state_name(to));
+	const struct lifecycle_edge *edge;
+	TRY(lifecycle_step(&ballot_life, b->state, to, &edge, &c->error));
+	b->state = to;
+	TRY(db_exec(c, ballot_set_state, A_UUID(b->coop), A_UUID(b->id), A_Z(ballot_state_name(to)), A_STR(end->result), A_TIME(end->at), A_STR(end->board)));
+	return ledger_append(c, b->coop, &(struct leaf){ .type = edge->leaf, .data = facts }, NULL);
 }
 
 static struct str leaf_text(struct call *c, const struct buf *b)
@@ -329,20 +328,6 @@ enum err ballot_cancel(struct call *c, struct uuid coop, struct uuid ballot, str
 	struct str facts = leaf_text(c, &text);
 	buf_release(&text);
 	return ballot_move(c, &b, BALLOT_CANCELLED, &(struct ending){ .at = clock_now() }, facts);
-}
-
-bool ballot_table_ok(void)
-{
-	bool reached[CH_LEN(state_names)] = { [BALLOT_NOTICE] = true };
-	for (size_t i = 0; i < CH_LEN(edges); i++) {
-		if (edges[i].from == edges[i].to || !edges[i].leaf || !edges[i].sentence[0])
-			return false;
-		reached[edges[i].to] = true;
-	}
-	for (size_t i = 0; i < CH_LEN(reached); i++)
-		if (!reached[i])
-			return false;
-	return true;
 }
 
 static enum err job_step(struct call *c, const struct json *args)

@@ -6,6 +6,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+int str_which(struct str s, const char *const *words, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (str_is(s, words[i]))
+			return (int)i;
+	return -1;
+}
+
 int str_cmp(struct str a, struct str b)
 {
 	size_t n = a.n < b.n ? a.n : b.n;

@@ -9,6 +9,7 @@
 CH_CHECK enum err membership_begin(struct call *c, struct uuid coop, struct uuid id, struct uuid account, enum policy_standing to, bool is_admin, const struct charter *charter,
 	struct member *out);
 /* Who may cause a change of a membership. */
+/* Who may take an edge of membership_life. */
 enum mover {
 	MOVER_SELF = 1,      /* the member */
 	MOVER_ADMIN = 2,     /* an admin of the co-op */
@@ -19,8 +20,6 @@ enum mover {
 CH_CHECK enum err membership_move(struct call *c, struct member *m, enum policy_standing to, enum mover by, struct uuid actor, instant due, struct str reason);
 /* Tells somebody who has just become a member; inside. */
 CH_CHECK enum err membership_welcome(struct call *c, const struct member *m);
-/* The leaf of an edge, and whether who asks may take it; NULL where there is none. */
-const char *membership_edge_leaf(enum policy_standing from, enum policy_standing to, enum mover by);
 /* Takes the steps that are due now in a co-op, at most `limit` memberships at once (`only`: that one; nil: all); inside, under the lock. *steps counts the moves, *looked the
  * memberships that were looked at: none are left when it is 0. */
 CH_CHECK enum err membership_steps(struct call *c, const struct charter *charter, struct uuid only, int limit, int64_t *steps, int64_t *looked);

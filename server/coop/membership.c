@@ -57,75 +57,37 @@ void coop_explain_constraints(void)
 
 /* ---- The life of a membership ---- */
 
-#define NO_STATE POLICY_STANDING_COUNT /* before the first */
-
-/* Every change that there is. The leaf goes to the co-op's log, the sentence to people. */
-static const struct edge { unsigned from, to; unsigned who; const char *leaf, *sentence; } edges[] = {
-	{ NO_STATE, POLICY_STANDING_APPLIED, MOVER_SELF, "member.applied", "Somebody asks to become a member." },
-	{ NO_STATE, POLICY_STANDING_ACTIVE, MOVER_SELF, "member.admitted", "Somebody joins where admission is open, founds the co-op or was invited." },
-	{ POLICY_STANDING_APPLIED, POLICY_STANDING_ACTIVE, MOVER_SELF | MOVER_ADMIN, "member.admitted", "An admin admits an applicant, or an invitation does." },
-	{ POLICY_STANDING_APPLIED, POLICY_STANDING_LEFT, MOVER_SELF | MOVER_ADMIN, "member.refused", "An applicant withdraws, or an admin refuses." },
-	{ POLICY_STANDING_ACTIVE, POLICY_STANDING_DUE, MOVER_SCHEDULE, "member.due", "The annual checkup is near." },
-	{ POLICY_STANDING_DUE, POLICY_STANDING_ACTIVE, MOVER_SELF, "member.renewed", "The member does the checkup in time." },
-	{ POLICY_STANDING_DUE, POLICY_STANDING_GRACE, MOVER_SCHEDULE, "member.grace", "The checkup is overdue: delegations and the acceptance of defaults rest." },
-	{ POLICY_STANDING_GRACE, POLICY_STANDING_ACTIVE, MOVER_SELF, "member.renewed", "The member does the checkup late." },
-	{ POLICY_STANDING_GRACE, POLICY_STANDING_LAPSED, MOVER_SCHEDULE, "member.lapsed", "The grace is over: new releases go without the member's items." },
-	{ POLICY_STANDING_LAPSED, POLICY_STANDING_ACTIVE, MOVER_SELF, "member.renewed", "A lapsed member renews." },
-	{ POLICY_STANDING_ACTIVE, POLICY_STANDING_LEFT, MOVER_SELF, "member.left", "The member leaves." },
-	{ POLICY_STANDING_DUE, POLICY_STANDING_LEFT, MOVER_SELF, "member.left", "The member leaves." },
-	{ POLICY_STANDING_GRACE, POLICY_STANDING_LEFT, MOVER_SELF, "member.left", "The member leaves." },
-	{ POLICY_STANDING_LAPSED, POLICY_STANDING_LEFT, MOVER_SELF, "member.left", "The member leaves." },
-	{ POLICY_STANDING_ACTIVE, POLICY_STANDING_REMOVED, MOVER_ADMIN, "member.removed", "An admin removes the member." },
-	{ POLICY_STANDING_DUE, POLICY_STANDING_REMOVED, MOVER_ADMIN, "member.removed", "An admin removes the member." },
-	{ POLICY_STANDING_GRACE, POLICY_STANDING_REMOVED, MOVER_ADMIN, "member.removed", "An admin removes the member." },
-	{ POLICY_STANDING_LAPSED, POLICY_STANDING_REMOVED, MOVER_ADMIN, "member.removed", "An admin removes the member." },
-	{ POLICY_STANDING_LEFT, POLICY_STANDING_APPLIED, MOVER_SELF, "member.applied", "A former member asks to come back." },
-	{ POLICY_STANDING_LEFT, POLICY_STANDING_ACTIVE, MOVER_SELF, "member.admitted", "A former member comes back where admission is open or by invitation." },
-	{ POLICY_STANDING_REMOVED, POLICY_STANDING_ACTIVE, MOVER_ADMIN, "member.admitted", "An admin takes a removed member back." },
+static const char *const standings[] = {
+#define X(sym, no, name) [no] = name,
+	POLICY_STANDINGS(X)
+#undef X
 };
 
-static const struct edge *edge_find(unsigned from, unsigned to)
-{
-	for (size_t i = 0; i < CH_LEN(edges); i++)
-		if (edges[i].from == from && edges[i].to == to)
-			return &edges[i];
-	return NULL;
-}
+static const struct lifecycle_edge edges[] = {
+	{ LIFECYCLE_BEGINNING, POLICY_STANDING_APPLIED, "Somebody asks to become a member.", .leaf = "member.applied", .who = MOVER_SELF },
+	{ LIFECYCLE_BEGINNING, POLICY_STANDING_ACTIVE, "Somebody joins where admission is open, founds the co-op or was invited.", .leaf = "member.admitted", .who = MOVER_SELF },
+	{ POLICY_STANDING_APPLIED, POLICY_STANDING_ACTIVE, "An admin admits an applicant, or an invitation does.", .leaf = "member.admitted", .who = MOVER_SELF | MOVER_ADMIN },
+	{ POLICY_STANDING_APPLIED, POLICY_STANDING_LEFT, "An applicant withdraws, or an admin refuses.", .leaf = "member.refused", .who = MOVER_SELF | MOVER_ADMIN },
+	{ POLICY_STANDING_ACTIVE, POLICY_STANDING_DUE, "The annual checkup is near.", .leaf = "member.due", .who = MOVER_SCHEDULE },
+	{ POLICY_STANDING_DUE, POLICY_STANDING_ACTIVE, "The member does the checkup in time.", .leaf = "member.renewed", .who = MOVER_SELF },
+	{ POLICY_STANDING_DUE, POLICY_STANDING_GRACE, "The checkup is overdue: delegations and the acceptance of defaults rest.", .leaf = "member.grace", .who = MOVER_SCHEDULE },
+	{ POLICY_STANDING_GRACE, POLICY_STANDING_ACTIVE, "The member does the checkup late.", .leaf = "member.renewed", .who = MOVER_SELF },
+	{ POLICY_STANDING_GRACE, POLICY_STANDING_LAPSED, "The grace is over: new releases go without the member's items.", .leaf = "member.lapsed", .who = MOVER_SCHEDULE },
+	{ POLICY_STANDING_LAPSED, POLICY_STANDING_ACTIVE, "A lapsed member renews.", .leaf = "member.renewed", .who = MOVER_SELF },
+	{ POLICY_STANDING_ACTIVE, POLICY_STANDING_LEFT, "The member leaves.", .leaf = "member.left", .who = MOVER_SELF },
+	{ POLICY_STANDING_DUE, POLICY_STANDING_LEFT, "The member leaves.", .leaf = "member.left", .who = MOVER_SELF },
+	{ POLICY_STANDING_GRACE, POLICY_STANDING_LEFT, "The member leaves.", .leaf = "member.left", .who = MOVER_SELF },
+	{ POLICY_STANDING_LAPSED, POLICY_STANDING_LEFT, "The member leaves.", .leaf = "member.left", .who = MOVER_SELF },
+	{ POLICY_STANDING_ACTIVE, POLICY_STANDING_REMOVED, "An admin removes the member.", .leaf = "member.removed", .who = MOVER_ADMIN },
+	{ POLICY_STANDING_DUE, POLICY_STANDING_REMOVED, "An admin removes the member.", .leaf = "member.removed", .who = MOVER_ADMIN },
+	{ POLICY_STANDING_GRACE, POLICY_STANDING_REMOVED, "An admin removes the member.", .leaf = "member.removed", .who = MOVER_ADMIN },
+	{ POLICY_STANDING_LAPSED, POLICY_STANDING_REMOVED, "An admin removes the member.", .leaf = "member.removed", .who = MOVER_ADMIN },
+	{ POLICY_STANDING_LEFT, POLICY_STANDING_APPLIED, "A former member asks to come back.", .leaf = "member.applied", .who = MOVER_SELF },
+	{ POLICY_STANDING_LEFT, POLICY_STANDING_ACTIVE, "A former member comes back where admission is open or by invitation.", .leaf = "member.admitted", .who = MOVER_SELF },
+	{ POLICY_STANDING_REMOVED, POLICY_STANDING_ACTIVE, "An admin takes a removed member back.", .leaf = "member.admitted", .who = MOVER_ADMIN },
+};
 
-const char *membership_edge_leaf(enum policy_standing from, enum policy_standing to, enum mover by)
-{
-	const struct edge *e = edge_find(from, to);
-	return e && (e->who & by) ? e->leaf : NULL;
-}
-
-bool membership_table_ok(void)
-{
-	bool entered[POLICY_STANDING_COUNT] = { false };
-	for (size_t i = 0; i < CH_LEN(edges); i++) {
-		const struct edge *e = &edges[i];
-		if (e->from > NO_STATE || e->to >= POLICY_STANDING_COUNT || e->from == e->to || !e->who || !e->leaf[0] || !e->sentence[0] || edge_find(e->from, e->to) != e)
-			return false;
-		entered[e->to] = true;
-	}
-	for (size_t s = 0; s < POLICY_STANDING_COUNT; s++)
-		if (!entered[s])
-			return false;
-	return true;
-}
-
-size_t membership_edge_count(void)
-{
-	return CH_LEN(edges);
-}
-
-const char *membership_edge_sentence(size_t i, const char **from, const char **to)
-{
-	if (i >= CH_LEN(edges))
-		return NULL;
-	*from = edges[i].from == NO_STATE ? "" : policy_standing_name(edges[i].from);
-	*to = policy_standing_name(edges[i].to);
-	return edges[i].sentence;
-}
+const struct lifecycle membership_life = { .thing = "This membership", LIFECYCLE_TABLE(standings, edges) };
 
 bool in_good_standing(enum policy_standing s)
 {
@@ -176,7 +138,7 @@ static struct db_arg day_or_null(int day)
 enum err membership_move(struct call *c, struct member *m, enum policy_standing to, enum mover by, struct uuid actor, instant due, struct str reason)
 {
 	enum policy_standing from = m->state;
-	const struct edge *edge = edge_find(from, to);
+	const struct lifecycle_edge *edge = lifecycle_edge(&membership_life, from, to);
 	if (!edge || !(edge->who & by))
 		return fail(c, ERR_STATE, "A membership that is %s cannot become %s this way.", policy_standing_name(from), policy_standing_name(to));
 	struct rows r;
@@ -211,7 +173,7 @@ static struct str pseudonym_new(struct arena *a)
 
 enum err membership_begin(struct call *c, struct uuid coop, struct uuid id, struct uuid account, enum policy_standing to, bool is_admin, const struct charter *charter, struct member *out)
 {
-	const struct edge *edge = edge_find(NO_STATE, to);
+	const struct lifecycle_edge *edge = lifecycle_edge(&membership_life, LIFECYCLE_BEGINNING, to);
 	if (!edge)
 		return fail(c, ERR_INTERNAL, "no membership begins as %s", policy_standing_name(to));
 	instant due = to == POLICY_STANDING_ACTIVE ? duration_add(clock_now(), charter->checkup_every, 1) : INSTANT_NONE;

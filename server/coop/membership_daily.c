@@ -97,16 +97,13 @@ static enum err steps_take(struct call *c, const struct charter *charter, struct
 
 /* ---- What follows from a move ---- */
 
+/* Time alone leads to a state along one edge. */
 static const char *leaf_of_state(struct str state)
 {
-	static const struct { const char *state; enum policy_standing from, to; } moves[] = {
-		{ "due", POLICY_STANDING_ACTIVE, POLICY_STANDING_DUE },
-		{ "grace", POLICY_STANDING_DUE, POLICY_STANDING_GRACE },
-		{ "lapsed", POLICY_STANDING_GRACE, POLICY_STANDING_LAPSED },
-	};
-	for (size_t i = 0; i < CH_LEN(moves); i++)
-		if (str_is(state, moves[i].state))
-			return membership_edge_leaf(moves[i].from, moves[i].to, MOVER_SCHEDULE);
+	int to = lifecycle_state(&membership_life, state);
+	for (size_t i = 0; i < membership_life.n_edges; i++)
+		if (membership_life.edges[i].to == to && (membership_life.edges[i].who & MOVER_SCHEDULE))
+			return membership_life.edges[i].leaf;
 	return NULL;
 }
 

@@ -200,7 +200,7 @@ static enum err step_announce(struct call *c, struct uuid coop, struct uuid id)
 {
 	struct erasure_locked l;
 	TRY(take(c, coop, id, &l));
-	if (!erasure_edge_exists(l.e.state, ERASURE_PROPAGATING))
+	if (!lifecycle_edge(&erasure_life, l.e.state, ERASURE_PROPAGATING))
 		return db_commit(c);
 	if (above.announced)
 		TRY(above.announced(c, &l.e));

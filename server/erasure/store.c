@@ -323,8 +323,7 @@ static enum err write_state(struct call *c, const struct erasure *e)
 
 enum err erasure_move(struct call *c, struct erasure_locked *l, enum erasure_state to, const char *by, const char *note)
 {
-	if (!erasure_edge_exists(l->e.state, to))
-		return fail_reason(c, ERR_STATE, "wrong_state", "The request is %s, and cannot become %s.", erasure_state_name(l->e.state), erasure_state_name(to));
+	TRY(lifecycle_step(&erasure_life, l->e.state, to, NULL, &c->error));
 	l->e.state = to;
 	TRY(write_state(c, &l->e));
 	TRY(erasure_note(c, &l->e, erasure_state_name(to), by, note));

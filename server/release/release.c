@@ -33,37 +33,39 @@ SQL(release_set_failure, "UPDATE release SET failure = $3 WHERE coop_id = $1 AND
 SQL(coop_ids, "SELECT id FROM coop ORDER BY id");
 
 /* The life of a release. */
-static const struct release_edge { enum release_state from, to; const char *leaf, *sentence; } edges[] = {
-	{ RELEASE_SCHEDULED, RELEASE_FROZEN, "release.frozen", "The cut-off has come: what may be in it is decided and fixed." },
-	{ RELEASE_FROZEN, RELEASE_NOTICE, "release.noticed", "Everybody can see what would be released; voting begins after the notice." },
-	{ RELEASE_FROZEN, RELEASE_FAILED, "release.failed", "Nothing may be released." },
-	{ RELEASE_NOTICE, RELEASE_OPEN, "release.opened", "The ballot is open." },
-	{ RELEASE_NOTICE, RELEASE_PASSED, "release.passed", "The ballot passed." },
-	{ RELEASE_NOTICE, RELEASE_FAILED, "release.failed", "The ballot did not pass." },
-	{ RELEASE_OPEN, RELEASE_PASSED, "release.passed", "The ballot passed." },
-	{ RELEASE_OPEN, RELEASE_FAILED, "release.failed", "The ballot did not pass." },
-	{ RELEASE_PASSED, RELEASE_COOLING_OFF, "release.cooling_off", "There is time for second thoughts before it is built." },
-	{ RELEASE_COOLING_OFF, RELEASE_BUILDING, "release.building", "It is being built." },
-	{ RELEASE_COOLING_OFF, RELEASE_EXPIRED, "release.expired", "It passed, but was not built within 90 days." },
-	{ RELEASE_BUILDING, RELEASE_PUBLISHED, "release.published", "It is published." },
-	{ RELEASE_BUILDING, RELEASE_FAILED, "release.failed", "So much was withdrawn since the notice that it was stopped." },
-	{ RELEASE_BUILDING, RELEASE_EXPIRED, "release.expired", "It passed, but was not built within 90 days." },
-	{ RELEASE_PUBLISHED, RELEASE_SUPERSEDED, "release.superseded", "A newer release has taken its place." },
-	{ RELEASE_PUBLISHED, RELEASE_WITHDRAWN, "release.withdrawn", "It was withdrawn." },
-	{ RELEASE_SUPERSEDED, RELEASE_WITHDRAWN, "release.withdrawn", "It was withdrawn." },
-	{ RELEASE_BUILDING, RELEASE_CANCELLED, "release.cancelled", "It was cancelled." },
-	{ RELEASE_BUILDING, RELEASE_JOINED, "release.joined", "The co-op that it is made with has published it." },
-	{ RELEASE_JOINED, RELEASE_LEFT, "release.left", "It was withdrawn." },
-	{ RELEASE_LEFT, RELEASE_JOINED, "release.joined", "It was published again, without what was erased." },
-	{ RELEASE_REDACTING, RELEASE_PUBLISHED, "release.published", "It is published: an earlier release without what was erased, for which nobody need vote." },
-	{ RELEASE_REDACTING, RELEASE_FAILED, "release.failed", "Without what was erased too little is left to be released." },
-	{ RELEASE_REDACTING, RELEASE_CANCELLED, "release.cancelled", "A newer release without what was erased came first." },
-	{ RELEASE_SCHEDULED, RELEASE_CANCELLED, "release.cancelled", "It was cancelled." },
-	{ RELEASE_FROZEN, RELEASE_CANCELLED, "release.cancelled", "It was cancelled." },
-	{ RELEASE_NOTICE, RELEASE_CANCELLED, "release.cancelled", "It was cancelled." },
-	{ RELEASE_OPEN, RELEASE_CANCELLED, "release.cancelled", "It was cancelled." },
-	{ RELEASE_PASSED, RELEASE_CANCELLED, "release.cancelled", "It was cancelled." },
-	{ RELEASE_COOLING_OFF, RELEASE_CANCELLED, "release.cancelled", "It was cancelled." },
+static const struct lifecycle_edge edges[] = {
+	{ LIFECYCLE_BEGINNING, RELEASE_SCHEDULED, "Its cut-off is known." },
+	{ LIFECYCLE_BEGINNING, RELEASE_REDACTING, "It is to take the place of an earlier release, without what was erased." },
+	{ RELEASE_SCHEDULED, RELEASE_FROZEN, "The cut-off has come: what may be in it is decided and fixed.", .leaf = "release.frozen" },
+	{ RELEASE_FROZEN, RELEASE_NOTICE, "Everybody can see what would be released; voting begins after the notice.", .leaf = "release.noticed" },
+	{ RELEASE_FROZEN, RELEASE_FAILED, "Nothing may be released.", .leaf = "release.failed" },
+	{ RELEASE_NOTICE, RELEASE_OPEN, "The ballot is open.", .leaf = "release.opened" },
+	{ RELEASE_NOTICE, RELEASE_PASSED, "The ballot passed.", .leaf = "release.passed" },
+	{ RELEASE_NOTICE, RELEASE_FAILED, "The ballot did not pass.", .leaf = "release.failed" },
+	{ RELEASE_OPEN, RELEASE_PASSED, "The ballot passed.", .leaf = "release.passed" },
+	{ RELEASE_OPEN, RELEASE_FAILED, "The ballot did not pass.", .leaf = "release.failed" },
+	{ RELEASE_PASSED, RELEASE_COOLING_OFF, "There is time for second thoughts before it is built.", .leaf = "release.cooling_off" },
+	{ RELEASE_COOLING_OFF, RELEASE_BUILDING, "It is being built.", .leaf = "release.building" },
+	{ RELEASE_COOLING_OFF, RELEASE_EXPIRED, "It passed, but was not built within 90 days.", .leaf = "release.expired" },
+	{ RELEASE_BUILDING, RELEASE_PUBLISHED, "It is published.", .leaf = "release.published" },
+	{ RELEASE_BUILDING, RELEASE_FAILED, "So much was withdrawn since the notice that it was stopped.", .leaf = "release.failed" },
+	{ RELEASE_BUILDING, RELEASE_EXPIRED, "It passed, but was not built within 90 days.", .leaf = "release.expired" },
+	{ RELEASE_PUBLISHED, RELEASE_SUPERSEDED, "A newer release has taken its place.", .leaf = "release.superseded" },
+	{ RELEASE_PUBLISHED, RELEASE_WITHDRAWN, "It was withdrawn.", .leaf = "release.withdrawn" },
+	{ RELEASE_SUPERSEDED, RELEASE_WITHDRAWN, "It was withdrawn.", .leaf = "release.withdrawn" },
+	{ RELEASE_BUILDING, RELEASE_CANCELLED, "It was cancelled.", .leaf = "release.cancelled" },
+	{ RELEASE_BUILDING, RELEASE_JOINED, "The co-op that it is made with has published it.", .leaf = "release.joined" },
+	{ RELEASE_JOINED, RELEASE_LEFT, "It was withdrawn.", .leaf = "release.left" },
+	{ RELEASE_LEFT, RELEASE_JOINED, "It was published again, without what was erased.", .leaf = "release.joined" },
+	{ RELEASE_REDACTING, RELEASE_PUBLISHED, "It is published: an earlier release without what was erased, for which nobody need vote.", .leaf = "release.published" },
+	{ RELEASE_REDACTING, RELEASE_FAILED, "Without what was erased too little is left to be released.", .leaf = "release.failed" },
+	{ RELEASE_REDACTING, RELEASE_CANCELLED, "A newer release without what was erased came first.", .leaf = "release.cancelled" },
+	{ RELEASE_SCHEDULED, RELEASE_CANCELLED, "It was cancelled.", .leaf = "release.cancelled" },
+	{ RELEASE_FROZEN, RELEASE_CANCELLED, "It was cancelled.", .leaf = "release.cancelled" },
+	{ RELEASE_NOTICE, RELEASE_CANCELLED, "It was cancelled.", .leaf = "release.cancelled" },
+	{ RELEASE_OPEN, RELEASE_CANCELLED, "It was cancelled.", .leaf = "release.cancelled" },
+	{ RELEASE_PASSED, RELEASE_CANCELLED, "It was cancelled.", .leaf = "release.cancelled" },
+	{ RELEASE_COOLING_OFF, RELEASE_CANCELLED, "It was cancelled.", .leaf = "release.cancelled" },
 };
 
 static const char *const state_names[] = {
@@ -72,37 +74,14 @@ static const char *const state_names[] = {
 #undef X
 };
 
+const struct lifecycle release_life = {
+	.thing = "This release", LIFECYCLE_TABLE(state_names, edges),
+	.final = LIFECYCLE_BIT(RELEASE_FAILED) | LIFECYCLE_BIT(RELEASE_EXPIRED) | LIFECYCLE_BIT(RELEASE_CANCELLED) | LIFECYCLE_BIT(RELEASE_WITHDRAWN),
+};
+
 const char *release_state_name(enum release_state s)
 {
-	return (unsigned)s < RELEASE_STATE_COUNT ? state_names[s] : "unknown";
-}
-
-static bool release_state_parse(struct str text, enum release_state *out)
-{
-	for (size_t i = 0; i < RELEASE_STATE_COUNT; i++) {
-		if (str_is(text, state_names[i])) {
-			*out = (enum release_state)i;
-			return true;
-		}
-	}
-	return false;
-}
-
-bool release_table_ok(void)
-{
-	bool reached[RELEASE_STATE_COUNT] = { [RELEASE_SCHEDULED] = true, [RELEASE_REDACTING] = true };
-	for (size_t i = 0; i < CH_LEN(edges); i++) {
-		if (edges[i].from == edges[i].to || !edges[i].leaf || !edges[i].sentence[0])
-			return false;
-		for (size_t j = 0; j < i; j++)
-			if (edges[j].from == edges[i].from && edges[j].to == edges[i].to)
-				return false;
-		reached[edges[i].to] = true;
-	}
-	for (size_t i = 0; i < RELEASE_STATE_COUNT; i++)
-		if (!reached[i])
-			return false;
-	return true;
+	return lifecycle_word(&release_life, (int)s);
 }
 
 static enum err release_row(struct call *c, struct uuid coop, const struct rows *r, int i, struct release *out)
@@ -116,7 +95,9 @@ static enum err release_row(struct call *c, struct uuid coop, const struct rows 
 		.withdrawn_at = row_time(r, i, 22), .cleared_at = row_time(r, i, 23), .withdrawn_why = row_str(r, i, 24),
 		.joint = row_uuid(r, i, 27), .tombstones_from = row_null(r, i, 25) ? -1 : row_int(r, i, 25), .tombstones_upto = row_null(r, i, 26) ? -1 : row_int(r, i, 26),
 	};
-	return release_state_parse(row_str(r, i, 2), &out->state) ? ERR_OK : fail(c, ERR_CORRUPT, "A release is in a state that is not known.");
+	int state = lifecycle_state(&release_life, row_str(r, i, 2));
+	out->state = (enum release_state)state;
+	return state >= 0 ? ERR_OK : fail(c, ERR_CORRUPT, "A release is in a state that is not known.");
 }
 
 static enum err release_one(struct call *c, const struct db_stmt *s, struct uuid coop, struct db_arg second, struct release *out)
@@ -217,23 +198,20 @@ static bool is_told(enum release_state s)
 
 enum err release_move(struct call *c, struct release *r, enum release_state to, struct str facts)
 {
-	for (size_t i = 0; i < CH_LEN(edges); i++) {
-		if (edges[i].from != r->state || edges[i].to != to)
-			continue;
-		struct str id = uuid_format(c->arena, r->id);
-		if (!facts.p)
-			facts = str_fmt(c->arena, "{\"release\":\"%.*s\"}", STR_ARG(id));
-		TRY(db_exec(c, release_set_state, A_UUID(r->coop), A_UUID(r->id), A_Z(release_state_name(to))));
-		TRY(db_exec(c, release_note_event, A_UUID(r->coop), A_UUID(r->id), A_Z(release_state_name(r->state)), A_Z(release_state_name(to)), A_Z(edges[i].sentence)));
-		r->state = to;
-		r->state_at = clock_now();
-		if (!uuid_is_nil(r->joint))
-			TRY(release_queue(c, r, "joint.tell", clock_now()));
-		if (is_told(to) && (uuid_is_nil(r->redacts) || r->version.p || to == RELEASE_PUBLISHED)) /* of a redaction that came to nothing there is nothing to tell */
-			TRY(release_queue(c, r, "release.tell", clock_now()));
-		return ledger_append(c, r->coop, &(struct leaf){ .type = edges[i].leaf, .data = facts }, &r->leaf);
-	}
-	return fail(c, ERR_STATE, "This release is %s and cannot become %s.", release_state_name(r->state), release_state_name(to));
+	const struct lifecycle_edge *edge;
+	struct str id = uuid_format(c->arena, r->id);
+	TRY(lifecycle_step(&release_life, r->state, to, &edge, &c->error));
+	if (!facts.p)
+		facts = str_fmt(c->arena, "{\"release\":\"%.*s\"}", STR_ARG(id));
+	TRY(db_exec(c, release_set_state, A_UUID(r->coop), A_UUID(r->id), A_Z(release_state_name(to))));
+	TRY(db_exec(c, release_note_event, A_UUID(r->coop), A_UUID(r->id), A_Z(release_state_name(r->state)), A_Z(release_state_name(to)), A_Z(edge->sentence)));
+	r->state = to;
+	r->state_at = clock_now();
+	if (!uuid_is_nil(r->joint))
+		TRY(release_queue(c, r, "joint.tell", clock_now()));
+	if (is_told(to) && (uuid_is_nil(r->redacts) || r->version.p || to == RELEASE_PUBLISHED)) /* of a redaction that came to nothing there is nothing to tell */
+		TRY(release_queue(c, r, "release.tell", clock_now()));
+	return ledger_append(c, r->coop, &(struct leaf){ .type = edge->leaf, .data = facts }, &r->leaf);
 }
 
 enum err release_queue(struct call *c, const struct release *r, const char *kind, instant due)

@@ -12,23 +12,24 @@
 static void the_table_of_states_is_whole(void **state)
 {
 	(void)state;
-	const char *from, *to, *guard;
-	assert_true(agreement_table_ok());
-	for (size_t i = 0; i < agreement_edge_count(); i++)
-		assert_true(strlen(agreement_edge_sentence(i, &from, &to, &guard)) > 5 && strlen(guard) > 3);
+	struct error e = { 0 };
+	assert_int_equal(lifecycle_check(&agreement_life, &e), ERR_OK);
+	for (size_t i = 0; i < agreement_life.n_edges; i++)
+		assert_true(strlen(agreement_life.edges[i].sentence) > 5 && strlen(agreement_life.edges[i].guard) > 3);
 }
 
 static void the_documentation_has_every_edge(void **state)
 {
 	(void)state;
-	const char *from, *to, *guard, *sentence;
 	struct error e = { 0 };
 	struct str text;
 	struct arena *a = arena_new(1 * MIB);
 	if (file_read(a, "docs/agreements.md", "docs/agreements.md", 256 * KIB, &text, &e) != ERR_OK)
 		fail_msg("%s", e.message);
-	for (size_t i = 0; (sentence = agreement_edge_sentence(i, &from, &to, &guard)); i++) {
-		struct str row = str_fmt(a, "| %s | %s | %s | %s |\n", *from ? from : "–", to, guard, sentence);
+	for (size_t i = 0; i < agreement_life.n_edges; i++) {
+		const struct lifecycle_edge *edge = &agreement_life.edges[i];
+		const char *from = edge->from == LIFECYCLE_BEGINNING ? "–" : lifecycle_word(&agreement_life, edge->from);
+		struct str row = str_fmt(a, "| %s | %s | %s | %s |\n", from, lifecycle_word(&agreement_life, edge->to), edge->guard, edge->sentence);
 		if (!memmem(text.p, text.n, row.p, row.n))
 			fail_msg("docs/agreements.md lacks: %.*s", STR_ARG(row));
 	}
@@ -51,7 +52,7 @@ static void nothing_moves_but_along_the_table(void **state)
 			assert_ok(c, db_begin_in(c, p.coop[0].id, DB_WRITE));
 			assert_ok(c, agreement_by_digest(c, p.coop[0].id, digest, &g));
 			enum err e = agreement_move(c, &g, (enum agreement_state)to, "admin", STR_NONE);
-			if (agreement_edge_exists((enum agreement_state)from, (enum agreement_state)to))
+			if (lifecycle_edge(&agreement_life, from, to))
 				assert_ok(c, e);
 			else
 				assert_err(c, ERR_STATE, e);

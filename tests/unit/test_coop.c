@@ -181,11 +181,10 @@ static void who_leaves_and_returns_is_asked_again(void **state)
 static void the_table_of_a_membership_is_sound_and_the_only_way(void **state)
 {
 	(void)state;
-	assert_true(membership_table_ok());
-	const char *from, *to;
-	for (size_t i = 0; i < membership_edge_count(); i++)
-		assert_true(strlen(membership_edge_sentence(i, &from, &to)) > 10);
-	assert_null(membership_edge_sentence(membership_edge_count(), &from, &to));
+	struct error e = { 0 };
+	assert_int_equal(lifecycle_check(&membership_life, &e), ERR_OK);
+	for (size_t i = 0; i < membership_life.n_edges; i++)
+		assert_true(strlen(membership_life.edges[i].sentence) > 10 && membership_life.edges[i].leaf && membership_life.edges[i].who);
 }
 
 static void attribution_is_chosen_and_a_public_name_given(void **state)

@@ -9,15 +9,14 @@
 
 static void the_table_of_a_requests_life_is_sound(void **state)
 {
-	const char *from, *to, *guard;
+	struct error e = { 0 };
 	(void)state;
-	assert_true(erasure_table_ok());
-	for (size_t i = 0; i < erasure_edge_count(); i++)
-		assert_non_null(erasure_edge_sentence(i, &from, &to, &guard));
-	assert_null(erasure_edge_sentence(erasure_edge_count(), &from, &to, &guard));
-	assert_false(erasure_edge_exists(ERASURE_EFFECTIVE, ERASURE_DENIED));
-	assert_false(erasure_edge_exists(ERASURE_COMPLETED, ERASURE_EFFECTIVE));
-	assert_false(erasure_edge_exists(ERASURE_CANCELLED, ERASURE_EFFECTIVE));
+	assert_int_equal(lifecycle_check(&erasure_life, &e), ERR_OK);
+	for (size_t i = 0; i < erasure_life.n_edges; i++)
+		assert_non_null(erasure_life.edges[i].guard);
+	assert_null(lifecycle_edge(&erasure_life, ERASURE_EFFECTIVE, ERASURE_DENIED));
+	assert_null(lifecycle_edge(&erasure_life, ERASURE_COMPLETED, ERASURE_EFFECTIVE));
+	assert_null(lifecycle_edge(&erasure_life, ERASURE_CANCELLED, ERASURE_EFFECTIVE));
 }
 
 static void a_members_own_request_counts_when_it_is_recorded(void **state)

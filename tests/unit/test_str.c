@@ -247,11 +247,23 @@ static void beginnings_of_text_hold_no_half_characters(void **state)
 	assert_int_equal(str_utf8_head(STR("\xe2\x82\xac"), 2).n, 0);
 }
 
+static void a_word_is_found_among_words(void **state)
+{
+	static const char *const words[] = { "erase", "embargo", "correct" };
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(str_which(str_of(words[i]), words, 3), i);
+	assert_int_equal(str_which(STR("eras"), words, 3), -1);
+	assert_int_equal(str_which(STR("Erase"), words, 3), -1);
+	assert_int_equal(str_which(STR("correct"), words, 2), -1);
+	assert_int_equal(str_which(STR_NONE, words, 3), -1);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		TEST(views_are_cut_within_their_bounds), TEST(order_is_by_bytes_and_prefixes_come_first), TEST(splitting_keeps_empty_parts), TEST(numbers_are_whole_and_in_range),
+		TEST(views_are_cut_within_their_bounds), TEST(a_word_is_found_among_words), TEST(order_is_by_bytes_and_prefixes_come_first), TEST(splitting_keeps_empty_parts), TEST(numbers_are_whole_and_in_range),
 		TEST(utf8_is_well_formed_and_without_nul), TEST(base64_follows_rfc_4648), TEST(base64_has_one_spelling_for_each_text), TEST(hex_reads_both_cases_and_nothing_else),
 		TEST(addresses_are_decoded_strictly), TEST(copies_end_in_nul_and_absence_stays_absence), TEST(nothing_crashes_when_memory_is_short),
 		TEST(a_buffer_never_passes_its_maximum_and_remembers), TEST(long_formats_fit_to_the_byte), TEST(beginnings_of_text_hold_no_half_characters),

@@ -13,11 +13,8 @@
 static const char *const kinds[MIRROR_KIND_COUNT] = { "pull", "webhook", "s3", "huggingface" };
 static const char *const states[MIRROR_STATE_COUNT] = { "active", "suspended", "ended" };
 
-/* One arrow of a mirror's life. */
-static const struct edge {
-	enum mirror_state from, to;
-	const char *sentence;
-} edges[] = {
+static const struct lifecycle_edge edges[] = {
+	{ LIFECYCLE_BEGINNING, MIRROR_ACTIVE, "It is registered." },
 	{ MIRROR_ACTIVE, MIRROR_SUSPENDED, "It is told nothing for now; what it owes stays owed." },
 	{ MIRROR_SUSPENDED, MIRROR_ACTIVE, "It is told again, and at once what it has missed." },
 	{ MIRROR_ACTIVE, MIRROR_ENDED, "It copies no more; it confirms what it still owes." },
@@ -31,28 +28,17 @@ const char *mirror_kind_name(enum mirror_kind k)
 
 bool mirror_kind_find(struct str name, enum mirror_kind *out)
 {
-	for (unsigned k = 0; k < MIRROR_KIND_COUNT; k++)
-		if (str_is(name, kinds[k])) {
-			*out = (enum mirror_kind)k;
-			return true;
-		}
-	return false;
+	int kind = str_which(name, kinds, CH_LEN(kinds));
+	if (kind >= 0)
+		*out = (enum mirror_kind)kind;
+	return kind >= 0;
 }
+
+const struct lifecycle mirror_life = { .thing = "This mirror", LIFECYCLE_TABLE(states, edges), .final = LIFECYCLE_BIT(MIRROR_ENDED) };
 
 const char *mirror_state_name(enum mirror_state s)
 {
-	return s < MIRROR_STATE_COUNT ? states[s] : "";
-}
-
-bool mirror_table_ok(void)
-{
-	bool entered[MIRROR_STATE_COUNT] = { [MIRROR_ACTIVE] = true };
-	for (size_t i = 0; i < CH_LEN(edges); i++) {
-		if (edges[i].from == edges[i].to || edges[i].from == MIRROR_ENDED || !edges[i].sentence[0])
-			return false;
-		entered[edges[i].to] = true;
-	}
-	return entered[MIRROR_SUSPENDED] && entered[MIRROR_ENDED];
+	return lifecycle_word(&mirror_life, (int)s);
 }
 
 /* ---- reading ---- */
@@ -106,9 +92,7 @@ static struct mirror mirror_of_row(const struct rows *r, int i)
 	struct str key = row_bytes(r, i, 8), state = row_str(r, i, 6);
 	if (!mirror_kind_find(row_str(r, i, 5), &m.kind))
 		m.kind = MIRROR_PULL;
-	for (unsigned s = 0; s < MIRROR_STATE_COUNT; s++)
-		if (str_is(state, states[s]))
-			m.state = (enum mirror_state)s;
+	m.state = (enum mirror_state)lifecycle_state(&mirror_life, state);
 	if (key.n == sizeof(m.public_key))
 		memcpy(m.public_key, key.p, key.n);
 	return m;
@@ -300,11 +284,7 @@ enum err mirror_register(struct call *c, struct uuid coop, const struct mirror_d
 
 static enum err move(struct call *c, struct uuid coop, const struct mirror *m, enum mirror_state to, struct str reason)
 {
-	bool allowed = false;
-	for (size_t i = 0; i < CH_LEN(edges); i++)
-		allowed |= edges[i].from == m->state && edges[i].to == to;
-	if (!allowed)
-		return fail(c, ERR_STATE, "A mirror that is %s cannot become %s.", mirror_state_name(m->state), mirror_state_name(to));
+	TRY(lifecycle_step(&mirror_life, m->state, to, NULL, &c->error));
 	TRY(db_exec(c, mirror_set, A_UUID(coop), A_UUID(m->id), A_Z(mirror_state_name(to)), A_STR(reason)));
 	if (to == MIRROR_ACTIVE)
 		TRY(access_require_unblocked(c, coop, m->account));

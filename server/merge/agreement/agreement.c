@@ -263,8 +263,7 @@ static enum err queue_step(struct call *c, const struct agreement *g)
 enum err agreement_move(struct call *c, struct agreement *g, enum agreement_state to, const char *by, struct str note)
 {
 	bool was_live = (AGREEMENT_BIT(g->state) & AGREEMENT_LIVE) != 0, is_live = (AGREEMENT_BIT(to) & AGREEMENT_LIVE) != 0;
-	if (!agreement_edge_exists(g->state, to))
-		return fail_reason(c, ERR_STATE, "agreement_state", "This agreement is %s and cannot become %s.", agreement_state_name(g->state), agreement_state_name(to));
+	TRY(lifecycle_step(&agreement_life, g->state, to, NULL, &c->error));
 	g->state = to;
 	g->note = note.n ? note : STR_NONE;
 	g->state_at = clock_now();

@@ -10,8 +10,6 @@
 #define ASSENT_TYPE "application/vnd.commonhold.assent+json" /* DSSE's payload type of an assent */
 #define SIGN_WITHIN (90 * CLOCK_DAY)                          /* from the draft, or its coming in, until both must have signed */
 
-bool agreement_edge_exists(enum agreement_state from, enum agreement_state to);
-
 /* Holds the co-op's agreements still until the transaction ends; before the first look at one that is to change. Inside. */
 CH_CHECK enum err agreement_lock(struct call *c, struct uuid coop);
 /* A new revision in its first state, with its event; `g` is filled but for what the database makes. Inside. */
