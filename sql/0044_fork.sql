@@ -191,6 +191,8 @@ CREATE TABLE link (
 	member_id    uuid,
 	contributor  bytea,
 	code         bytea,
+	proof        bytea,
+	tries        integer NOT NULL DEFAULT 0,
 	ours         boolean NOT NULL,
 	state        text NOT NULL,
 	made_at      timestamptz NOT NULL,
@@ -198,24 +200,27 @@ CREATE TABLE link (
 	expires_at   timestamptz NOT NULL,
 	PRIMARY KEY (coop_id, id),
 	FOREIGN KEY (coop_id, member_id) REFERENCES membership,
-	CONSTRAINT link_state_is_known CHECK (state IN ('offered', 'standing', 'ended', 'expired')),
+	CONSTRAINT link_state_is_known CHECK (state IN ('offered', 'brought', 'standing', 'ended', 'expired', 'declined')),
 	CONSTRAINT standing_links_have_both_ends CHECK (state <> 'standing' OR (member_id IS NOT NULL AND contributor IS NOT NULL)),
 	CONSTRAINT link_contributor_has_16_bytes CHECK (contributor IS NULL OR length(contributor) = 16),
-	CONSTRAINT link_code_is_sha256 CHECK (code IS NULL OR length(code) = 32)
+	CONSTRAINT link_code_is_sha256 CHECK (code IS NULL OR length(code) = 32),
+	CONSTRAINT keys_of_codes_go_when_they_are_used CHECK (proof IS NULL OR state IN ('offered', 'brought'))
 );
 COMMENT ON TABLE link IS 'A member here and a contributor of another co-op who have proved that they are one person, or are about to.';
 COMMENT ON COLUMN link.coop_id IS 'The co-op';
 COMMENT ON COLUMN link.id IS 'Random';
 COMMENT ON COLUMN link.peer_id IS 'The other co-op; NULL: proved by the claim of a fork';
 COMMENT ON COLUMN link.home IS 'Its key name';
-COMMENT ON COLUMN link.member_id IS 'The member here; NULL: a code was given there and has not been brought here';
+COMMENT ON COLUMN link.member_id IS 'The member here, who was given the code or brought it';
 COMMENT ON COLUMN link.contributor IS 'Who they are there, towards us; NULL: not proved yet';
-COMMENT ON COLUMN link.code IS 'SHA-256 of the code; NULL for claims';
+COMMENT ON COLUMN link.code IS 'By what both co-ops name the code: a digest of it and of both names, which proves nothing; NULL for claims';
+COMMENT ON COLUMN link.proof IS 'The key that only the code gives, sealed by the instance; NULL once it is used or over, and for claims';
+COMMENT ON COLUMN link.tries IS 'Wrong proofs by the other co-op';
 COMMENT ON COLUMN link.ours IS 'The code was given here';
-COMMENT ON COLUMN link.state IS 'offered, standing, ended, expired';
+COMMENT ON COLUMN link.state IS 'offered, brought, standing, ended, expired, declined';
 COMMENT ON COLUMN link.made_at IS 'When it began';
 COMMENT ON COLUMN link.state_at IS 'Since when it is in its state';
-COMMENT ON COLUMN link.expires_at IS 'When the code is over';
+COMMENT ON COLUMN link.expires_at IS 'When the code is over, or waiting for the other co-op''s answer is';
 CREATE UNIQUE INDEX one_contributor_is_linked_once ON link (coop_id, home, contributor) WHERE state = 'standing';
 CREATE UNIQUE INDEX a_link_code_is_known_once ON link (coop_id, home, code) WHERE code IS NOT NULL;
 CREATE INDEX link_of_member ON link (coop_id, member_id);
@@ -236,7 +241,7 @@ CREATE TRIGGER guest_is_linked BEFORE INSERT ON guest FOR EACH ROW EXECUTE FUNCT
 -- Whoever leaves is nobody here whom a guest could be.
 CREATE FUNCTION links_end_with_membership() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-	UPDATE link SET state = 'ended', state_at = commonhold_now() WHERE coop_id = NEW.coop_id AND member_id = NEW.id AND state IN ('offered', 'standing');
+	UPDATE link SET state = 'ended', state_at = commonhold_now(), proof = NULL WHERE coop_id = NEW.coop_id AND member_id = NEW.id AND state IN ('offered', 'brought', 'standing');
 	IF FOUND THEN
 		UPDATE guest SET linked_member = NULL WHERE coop_id = NEW.coop_id AND linked_member = NEW.id;
 		UPDATE guest_head SET changes = changes + 1 WHERE coop_id = NEW.coop_id;

@@ -1,8 +1,9 @@
 /* link.h - one person in two co-ops: who proves both accounts is one person from then on, and one "no" of theirs counts in both; and which co-op holds what of a person.
  *
- * Nobody is ever linked by a name, an address or a likeness. A person signs in at one co-op and is given a code; signs in at the other and gives it there. Each co-op tells the other over its own
- * signature what it has seen: that the code was given to a contributor of its own (link.offered), that it came back from one of its own (link.proved). Then, in each of the two, the guest and
- * the member are read as one person (guest.h): the stricter word wins, counted once.
+ * Nobody is ever linked by a name, an address or a likeness. A person signs in at one co-op and is shown a code, of which the other co-op hears nothing; signs in at the other and types it there.
+ * That one proves to the first, by a key that only the code gives and bound to both co-ops and to the contributor, that it was typed there and by whom (link.brought); the first, which alone can
+ * tell, answers with its own proof (link.proved). So a co-op can link nobody who was not signed in at it with the code in hand, and neither can name another contributor afterwards. Then, in each of the
+ * two, the guest and the member are read as one person (guest.h): the stricter word wins, counted once.
  *
  * Never: tells one co-op the account, address or name that a person has in the other; acts for one account in the other; loosens anything.
  */
@@ -15,15 +16,19 @@
 #include "json.h"
 
 #define LINK_CODE_TEXT 29              /* as fork.h's claim: six groups of four letters and digits */
-#define LINK_CODE_LIFE (1 * CLOCK_DAY) /* from being given to being brought */
-#define LINKS_OPEN 5                   /* codes that one member may have out at once */
+#define LINK_CODE_LIFE (1 * CLOCK_HOUR) /* from being shown to being typed at the other co-op */
+#define LINK_WORD_LIFE (7 * CLOCK_DAY)  /* from then on until both have heard of it: messages may go as files */
+#define LINK_TRIES 3                    /* wrong proofs by the other co-op, from which a code is void */
+#define LINKS_OPEN 5                    /* codes that one member may have out at once */
 
 /* X(name, word, sentence) */
 #define LINK_STATES(X) \
-	X(OFFERED, "offered", "A code was given; it has not come back yet.") \
+	X(OFFERED, "offered", "A code was given here; it has not been brought to the other co-op yet.") \
+	X(BROUGHT, "brought", "You brought the code of the other co-op; it has not answered yet.") \
 	X(STANDING, "standing", "Proved at both. One no of yours counts in both.") \
 	X(ENDED, "ended", "You ended it.") \
-	X(EXPIRED, "expired", "The code was not brought in time.")
+	X(EXPIRED, "expired", "It ran out before both co-ops had seen the code.") \
+	X(DECLINED, "declined", "Nothing came of it: no such code was given, it was over or used, or one of the accounts is linked with another. Take a new one.")
 enum link_state {
 #define X(name, word, sentence) LINK_##name,
 	LINK_STATES(X)
@@ -44,9 +49,9 @@ struct link {
 	instant at, state_at, expires_at;
 	int64_t items;            /* that are here from there, as far as this guest's are */
 };
-/* The acting member of this co-op begins: gives the code, shown once, and sends link.offered. ERR_NOT_FOUND for a peer that is not confirmed. */
+/* The acting member of this co-op begins: shows the code, once; nothing is told to anybody. ERR_NOT_FOUND for a peer that is not known, ERR_REFUSED for one that is not confirmed. */
 CH_CHECK enum err link_offer(struct call *c, struct uuid coop, struct uuid peer, struct link *out, struct str *code);
-/* The acting member of the other co-op brings it. ERR_REFUSED "link_code" for one that was not offered, is over, or was used. */
+/* The acting member brings a code of the other co-op, which alone can tell whether it is one: LINK_BROUGHT until it answers. ERR_REFUSED "link_code" for one that was brought before. */
 CH_CHECK enum err link_prove(struct call *c, struct uuid coop, struct uuid peer, struct str code, struct link *out);
 /* The acting member's links; and ending one, here and there. What each account said itself stands on. */
 CH_CHECK enum err link_list(struct call *c, struct uuid coop, struct link **out, size_t *n);
@@ -54,10 +59,14 @@ CH_CHECK enum err link_end(struct call *c, struct uuid coop, struct uuid id, str
 /* Somebody has shown otherwise (the claim of a fork) that a contributor of a home is a member of ours. ERR_EXISTS where that one is linked with somebody else. Inside. */
 CH_CHECK enum err link_claimed(struct call *c, struct uuid coop, struct str home, const uint8_t contributor[16], struct uuid member);
 
-/* Messages "link.offered", "link.proved", "link.ended" (message.h), inside the inbox's transaction. */
+/* Forgets the keys of codes that nobody can prove any more; a transaction of its own. */
+CH_CHECK enum err link_forget(struct call *c, struct uuid coop);
+
+/* Messages "link.brought", "link.proved", "link.declined", "link.ended" (message.h), inside the inbox's transaction. */
 struct message;
-CH_CHECK enum err link_take_offered(struct call *c, struct uuid coop, const struct message *m);
+CH_CHECK enum err link_take_brought(struct call *c, struct uuid coop, const struct message *m);
 CH_CHECK enum err link_take_proved(struct call *c, struct uuid coop, const struct message *m);
+CH_CHECK enum err link_take_declined(struct call *c, struct uuid coop, const struct message *m);
 CH_CHECK enum err link_take_ended(struct call *c, struct uuid coop, const struct message *m);
 
 /* ---- Which co-op holds what of mine ---- */

@@ -77,26 +77,139 @@ static size_t standing(struct two *t, int member, struct uuid coop)
 	return found;
 }
 
+static struct str shown(struct two *t, int member, struct link *given)
+{
+	struct str code;
+	assert_ok(as(t, member), link_offer(as(t, member), t->m.w.coop, t->peer_there, given, &code));
+	assert_int_equal(code.n, LINK_CODE_TEXT);
+	return str_copy(t->m.w.system->arena, code);
+}
+
+static int64_t refused(const char *code)
+{
+	char sql[200];
+	snprintf(sql, sizeof(sql), "SELECT coalesce(sum(times), 0)::bigint FROM refusal WHERE code = '%s'", code);
+	return fixture_int(sql);
+}
+
+/* What a co-op that does as it likes says to the other; signed, as it can. */
+static void says(struct two *t, struct uuid coop, struct uuid peer, const char *type, const char *body)
+{
+	struct call *c = t->m.w.system;
+	assert_ok(c, db_begin_in(c, coop, DB_WRITE));
+	assert_ok(c, message_send(c, coop, peer, type, STR_NONE, str_of(body)));
+	assert_ok(c, db_commit(c));
+	c->coop = (struct uuid){ { 0 } };
+	carry();
+}
+
 static void a_link_stands_once_both_co_ops_have_seen_the_code(void **state)
 {
 	struct two t;
 	struct link given, brought;
-	struct str code;
 	(void)state;
 	two_make(&t);
-	assert_ok(as(&t, 1), link_offer(as(&t, 1), t.m.w.coop, t.peer_there, &given, &code));
-	assert_int_equal(code.n, LINK_CODE_TEXT);
-	code = str_copy(t.m.w.system->arena, code);
-	assert_err(as(&t, 1), ERR_REFUSED, link_prove(as(&t, 1), t.m.other, t.peer_here, code, &brought)); /* not told yet */
+	struct str code = shown(&t, 1, &given);
+	assert_int_equal(given.state, LINK_OFFERED);
 	carry();
 	assert_int_equal(standing(&t, 1, t.m.w.coop), 0);
 	assert_ok(as(&t, 1), link_prove(as(&t, 1), t.m.other, t.peer_here, code, &brought));
-	assert_int_equal(brought.state, LINK_STANDING);
-	assert_int_equal(standing(&t, 1, t.m.w.coop), 0);
+	assert_int_equal(brought.state, LINK_BROUGHT);
+	assert_int_equal(standing(&t, 1, t.m.other), 0);
 	carry();
 	assert_int_equal(standing(&t, 1, t.m.w.coop), 1);
 	assert_int_equal(standing(&t, 1, t.m.other), 1);
 	assert_err(as(&t, 2), ERR_REFUSED, link_prove(as(&t, 2), t.m.other, t.peer_here, code, &brought)); /* used */
+	assert_int_equal(fixture_int("SELECT count(*) FROM link WHERE proof IS NOT NULL"), 0);
+}
+
+static void the_other_co_op_hears_nothing_of_a_code_until_it_is_typed_there(void **state)
+{
+	struct two t;
+	struct link given;
+	(void)state;
+	two_make(&t);
+	struct str code = shown(&t, 1, &given);
+	assert_int_equal(fixture_int("SELECT count(*) FROM message_out"), 0);
+	carry();
+	assert_int_equal(fixture_int("SELECT count(*) FROM link"), 1);
+	/* and what is kept of it gives the code to nobody */
+	char sql[200];
+	snprintf(sql, sizeof(sql), "SELECT count(*) FROM link l WHERE l::text LIKE '%%%.4s%%' AND l::text LIKE '%%%.4s%%'", code.p, code.p + 5);
+	assert_int_equal(fixture_int(sql), 0);
+}
+
+static void a_partner_that_saw_no_code_links_nobody(void **state)
+{
+	struct two t;
+	struct link given, brought;
+	char body[500], name[65];
+	(void)state;
+	two_make(&t);
+	struct str code = shown(&t, 1, &given);
+	snprintf(name, sizeof(name), "%s", fixture_text("SELECT encode(code, 'hex') FROM link"));
+	/* as it once was: the code's digest alone */
+	snprintf(body, sizeof(body), "{\"code\":\"%s\",\"contributor\":\"%032d\"}", name, 7);
+	says(&t, t.m.other, t.peer_here, "link.proved", body);
+	assert_int_equal(refused("malformed"), 1);
+	snprintf(body, sizeof(body), "{\"code\":\"%s\",\"contributor\":\"%032d\",\"expires\":\"2026-01-01T00:00:00Z\"}", name, 7);
+	says(&t, t.m.other, t.peer_here, "link.offered", body);
+	assert_int_equal(refused("unknown_type"), 1);
+	/* even one that knows how a code is named proves nothing without it, and voids it by guessing */
+	struct str at = clock_format(t.m.w.system->arena, clock_now());
+	for (int i = 0; i < LINK_TRIES; i++) {
+		snprintf(body, sizeof(body), "{\"at\":\"%.*s\",\"code\":\"%s\",\"contributor\":\"%032d\",\"proof\":\"%064d\"}", STR_ARG(at), name, 7, i);
+		says(&t, t.m.other, t.peer_here, "link.brought", body);
+		assert_int_equal(fixture_int("SELECT tries FROM link WHERE ours"), i + 1);
+	}
+	assert_ok(as(&t, 1), link_prove(as(&t, 1), t.m.other, t.peer_here, code, &brought));
+	carry();
+	assert_int_equal(fixture_int("SELECT count(*) FROM link WHERE state = 'standing'"), 0);
+	assert_int_equal(fixture_int("SELECT count(*) FROM link WHERE state = 'declined' AND NOT ours"), 1);
+}
+
+static void a_proof_is_for_the_account_that_brought_the_code_and_no_other(void **state)
+{
+	struct two t;
+	struct link given, brought;
+	(void)state;
+	two_make(&t);
+	struct str code = shown(&t, 1, &given);
+	assert_ok(as(&t, 1), link_prove(as(&t, 1), t.m.other, t.peer_here, code, &brought));
+	fixture_sql("UPDATE message_out SET body = jsonb_set(body::jsonb, '{contributor}', to_jsonb(repeat('7', 32)))::text WHERE type = 'link.brought'");
+	carry();
+	assert_int_equal(fixture_int("SELECT count(*) FROM link WHERE state = 'standing'"), 0);
+	assert_int_equal(fixture_int("SELECT tries FROM link WHERE ours"), 1);
+}
+
+static void the_giver_proves_whom_it_gave_the_code_to(void **state)
+{
+	struct two t;
+	struct link given, brought;
+	char body[500];
+	(void)state;
+	two_make(&t);
+	struct str code = shown(&t, 1, &given);
+	assert_ok(as(&t, 1), link_prove(as(&t, 1), t.m.other, t.peer_here, code, &brought));
+	fixture_sql("UPDATE message_out SET state = 'dropped', ended_at = made_at");
+	snprintf(body, sizeof(body), "{\"code\":\"%s\",\"contributor\":\"%032d\",\"proof\":\"%064d\"}", fixture_text("SELECT encode(code, 'hex') FROM link WHERE NOT ours"), 7, 1);
+	says(&t, t.m.w.coop, t.peer_there, "link.proved", body);
+	assert_int_equal(refused("link_proof"), 1);
+	assert_int_equal(fixture_int("SELECT count(*) FROM link WHERE state = 'standing'"), 0);
+}
+
+static void a_code_of_one_co_op_is_none_of_another_or_the_other_way_round(void **state)
+{
+	struct two t;
+	struct link given, brought;
+	(void)state;
+	two_make(&t);
+	struct str code = shown(&t, 1, &given);
+	assert_ok(as(&t, 2), link_prove(as(&t, 2), t.m.w.coop, t.peer_there, code, &brought)); /* to who gave it, as if it were the other's */
+	carry();
+	assert_int_equal(fixture_int("SELECT count(*) FROM link WHERE state = 'standing'"), 0);
+	assert_int_equal(fixture_int("SELECT count(*) FROM link WHERE state = 'declined'"), 1);
+	assert_int_equal(fixture_int("SELECT count(*) FROM link WHERE state = 'offered'"), 1);
 }
 
 static void a_code_that_was_never_given_or_is_over_proves_nothing(void **state)
@@ -107,15 +220,48 @@ static void a_code_that_was_never_given_or_is_over_proves_nothing(void **state)
 	(void)state;
 	two_make(&t);
 	assert_err(as(&t, 1), ERR_INVALID, link_prove(as(&t, 1), t.m.other, t.peer_here, STR("what"), &brought));
-	assert_err(as(&t, 1), ERR_REFUSED, link_prove(as(&t, 1), t.m.other, t.peer_here, STR("abcd-abcd-abcd-abcd-abcd-abcd"), &brought));
-	assert_ok(as(&t, 1), link_offer(as(&t, 1), t.m.w.coop, t.peer_there, &given, &code));
-	code = str_copy(t.m.w.system->arena, code);
+	assert_ok(as(&t, 1), link_prove(as(&t, 1), t.m.other, t.peer_here, STR("abcd-abcd-abcd-abcd-abcd-abcd"), &brought));
 	carry();
-	clock_set(clock_now() + LINK_CODE_LIFE + CLOCK_MINUTE);
-	assert_err(as(&t, 1), ERR_REFUSED, link_prove(as(&t, 1), t.m.other, t.peer_here, code, &brought));
+	assert_int_equal(fixture_int("SELECT count(*) FROM link WHERE state = 'declined'"), 1);
+	code = shown(&t, 1, &given);
+	clock_set(clock_now() + LINK_CODE_LIFE + MESSAGE_AHEAD + CLOCK_MINUTE);
+	assert_ok(as(&t, 1), link_prove(as(&t, 1), t.m.other, t.peer_here, code, &brought));
+	carry();
+	assert_int_equal(fixture_int("SELECT count(*) FROM link WHERE state = 'declined'"), 2);
 	for (int i = 0; i < LINKS_OPEN; i++)
-		assert_ok(as(&t, 1), link_offer(as(&t, 1), t.m.w.coop, t.peer_there, &given, &code));
+		shown(&t, 1, &given);
 	assert_err(as(&t, 1), ERR_REFUSED, link_offer(as(&t, 1), t.m.w.coop, t.peer_there, &given, &code));
+	clock_set(clock_now() + LINK_WORD_LIFE + CLOCK_DAY);
+	assert_ok(t.m.w.system, link_forget(t.m.w.system, t.m.w.coop));
+	assert_int_equal(fixture_int("SELECT count(*) FROM link WHERE proof IS NOT NULL"), 0);
+}
+
+static void a_word_that_is_late_counts_when_the_code_was_typed_in_time(void **state)
+{
+	struct two t;
+	struct link given, brought;
+	(void)state;
+	two_make(&t);
+	struct str code = shown(&t, 1, &given);
+	assert_ok(as(&t, 1), link_prove(as(&t, 1), t.m.other, t.peer_here, code, &brought));
+	clock_set(clock_now() + LINK_CODE_LIFE + CLOCK_DAY);
+	carry();
+	assert_int_equal(standing(&t, 1, t.m.w.coop), 1);
+	assert_int_equal(standing(&t, 1, t.m.other), 1);
+}
+
+static void a_member_brings_few_codes_a_day(void **state)
+{
+	struct two t;
+	struct link brought;
+	char code[30];
+	(void)state;
+	two_make(&t);
+	for (int i = 0; i < 10; i++) {
+		snprintf(code, sizeof(code), "abcd-abcd-abcd-abcd-abcd-abc%c", 'a' + i);
+		assert_ok(as(&t, 1), link_prove(as(&t, 1), t.m.other, t.peer_here, str_of(code), &brought));
+	}
+	assert_err(as(&t, 1), ERR_REFUSED, link_prove(as(&t, 1), t.m.other, t.peer_here, STR("abcd-abcd-abcd-abcd-abcd-abcz"), &brought));
 }
 
 static void nobody_links_for_another_and_a_stranger_hears_of_nothing(void **state)
@@ -202,18 +348,31 @@ static void one_account_there_is_one_member_here(void **state)
 {
 	struct two t;
 	struct link given, brought;
-	struct str code;
 	(void)state;
 	two_make(&t);
 	linked(&t, 1);
-	assert_ok(as(&t, 1), link_offer(as(&t, 1), t.m.w.coop, t.peer_there, &given, &code));
-	code = str_copy(t.m.w.system->arena, code);
+	struct str code = shown(&t, 1, &given);
+	assert_ok(as(&t, 2), link_prove(as(&t, 2), t.m.other, t.peer_here, code, &brought));
 	carry();
-	assert_err(as(&t, 2), ERR_EXISTS, link_prove(as(&t, 2), t.m.other, t.peer_here, code, &brought));
-	assert_ok(as(&t, 1), link_prove(as(&t, 1), t.m.other, t.peer_here, code, &brought)); /* the same person again: the later proof takes the place of the first */
-	carry();
+	assert_int_equal(fixture_int("SELECT count(*) FROM link WHERE state = 'declined'"), 2);
+	assert_int_equal(standing(&t, 2, t.m.other), 0);
+	linked(&t, 1); /* the same person again: the later proof takes the place of the first */
 	assert_int_equal(standing(&t, 1, t.m.w.coop), 1);
 	assert_int_equal(standing(&t, 1, t.m.other), 1);
+}
+
+static void who_takes_a_code_back_before_the_answer_is_linked_at_neither(void **state)
+{
+	struct two t;
+	struct link given, brought;
+	(void)state;
+	two_make(&t);
+	struct str code = shown(&t, 1, &given);
+	assert_ok(as(&t, 1), link_prove(as(&t, 1), t.m.other, t.peer_here, code, &brought));
+	assert_ok(as(&t, 1), link_end(as(&t, 1), t.m.other, brought.id, &brought));
+	carry();
+	assert_int_equal(standing(&t, 1, t.m.other), 0);
+	assert_int_equal(standing(&t, 1, t.m.w.coop), 0);
 }
 
 static void members_see_which_co_op_holds_what_of_theirs(void **state)
@@ -255,6 +414,14 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		fixture_test(a_link_stands_once_both_co_ops_have_seen_the_code),
+		fixture_test(the_other_co_op_hears_nothing_of_a_code_until_it_is_typed_there),
+		fixture_test(a_partner_that_saw_no_code_links_nobody),
+		fixture_test(a_proof_is_for_the_account_that_brought_the_code_and_no_other),
+		fixture_test(the_giver_proves_whom_it_gave_the_code_to),
+		fixture_test(a_code_of_one_co_op_is_none_of_another_or_the_other_way_round),
+		fixture_test(a_word_that_is_late_counts_when_the_code_was_typed_in_time),
+		fixture_test(a_member_brings_few_codes_a_day),
+		fixture_test(who_takes_a_code_back_before_the_answer_is_linked_at_neither),
 		fixture_test(a_code_that_was_never_given_or_is_over_proves_nothing),
 		fixture_test(nobody_links_for_another_and_a_stranger_hears_of_nothing),
 		fixture_test(a_guest_is_the_member_from_the_proof_on_whichever_comes_first),

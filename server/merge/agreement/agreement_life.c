@@ -2,6 +2,7 @@
 
 #include "commonhold/ballot.h"
 #include "commonhold/guest.h"
+#include "commonhold/link.h"
 #include "commonhold/ledger.h"
 #include "commonhold/log.h"
 #include "commonhold/words.h"
@@ -239,6 +240,7 @@ enum err agreement_step(struct call *c, struct uuid coop)
 	TRY(db_finish(c, alive_of_coop, &r, A_UUID(coop)));
 	for (int i = 0; i < r.n; i++)
 		TRY(step_one(c, coop, sha256_load(row_bytes(&r, i, 0))));
+	TRY(link_forget(c, coop));
 	return message_forget(c, coop);
 }
 

@@ -41,6 +41,7 @@ struct link_row {
 	struct link link;
 	struct uuid member;       /* of ours; nil: not known yet */
 	uint8_t contributor[16];  /* of theirs, once link.contributor is there */
+	struct str proof;         /* the sealed key of its code while it is open; absent */
 };
 #define A_NULL_BYTES ((struct db_arg){ .type = DB_BYTEA, .null = true })
 

@@ -102,9 +102,9 @@ static enum err list_holds(struct request *rq, struct response *rs)
 const struct route link_routes[] = {
 	{ "GET", COOP "/links", "link_list", PERM_MEMBER, 0, NULL, "link_list", 200, list_links, "Accounts in other co-ops that one has proved to be one's own, and codes that are out." },
 	{ "POST", COOP "/links", "link_offer", PERM_ACTIVE, LIMIT_BODY_SMALL, "link_new", "link_offered", 201, offer_link,
-	  "Gives a code, shown once and good for a day, to be brought to the other co-op while signed in there: that proves that both accounts are one person's." },
+	  "Gives a code, shown once and good for an hour, to be typed at the other co-op while signed in there: that proves that both accounts are one person's." },
 	{ "POST", COOP "/links/prove", "link_prove", PERM_ACTIVE, LIMIT_BODY_SMALL, "link_proof", "link", 200, prove_link,
-	  "Brings a code that the other co-op gave. From then on one no counts in both." },
+	  "Brings a code that the other co-op gave. Once it has confirmed that, one no counts in both." },
 	{ "DELETE", COOP "/links/{link}", "link_end", PERM_MEMBER, 0, NULL, "link", 200, end_link, "Ends a link here and there; what each account said itself stands on." },
 	{ "GET", COOP "/members/me/holds", "holds_mine", PERM_MEMBER, 0, NULL, "holds", 200, list_holds, "Which co-op holds what of one's own, why, and what of it was confirmed to be erased there." },
 	ROUTE_TABLE_END

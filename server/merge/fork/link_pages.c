@@ -11,8 +11,10 @@ static const char *const how_words[HOLDS_HOW_COUNT] = {
 	[HOLDS_HOME] = "contributed here", [HOLDS_SENT] = "sent there under an agreement", [HOLDS_MOVED] = "went along with a fork", [HOLDS_GUEST] = "came here from there",
 };
 static const char *const how_classes[HOLDS_HOW_COUNT] = { [HOLDS_HOME] = "include", [HOLDS_SENT] = "info", [HOLDS_MOVED] = "conditional", [HOLDS_GUEST] = "hold" };
-static const char *const state_badges[LINK_STATE_COUNT] = { [LINK_OFFERED] = "hold", [LINK_STANDING] = "include", [LINK_ENDED] = "neutral", [LINK_EXPIRED] = "neutral" };
-static const char *const state_words[LINK_STATE_COUNT] = { [LINK_OFFERED] = "code is out", [LINK_STANDING] = "linked", [LINK_ENDED] = "ended", [LINK_EXPIRED] = "ran out" };
+static const char *const state_badges[LINK_STATE_COUNT] = { [LINK_OFFERED] = "hold", [LINK_BROUGHT] = "hold", [LINK_STANDING] = "include", [LINK_ENDED] = "neutral", [LINK_EXPIRED] = "neutral",
+	[LINK_DECLINED] = "exclude" };
+static const char *const state_words[LINK_STATE_COUNT] = { [LINK_OFFERED] = "code is out", [LINK_BROUGHT] = "waiting for the other co-op", [LINK_STANDING] = "linked", [LINK_ENDED] = "ended",
+	[LINK_EXPIRED] = "ran out", [LINK_DECLINED] = "declined" };
 
 static enum err holds_rows(struct json_writer *w, struct request *rq)
 {
@@ -63,7 +65,7 @@ static enum err links_rows(struct json_writer *w, struct request *rq)
 		jw_kstr(w, "since", words_minute(a, l->state_at));
 		jw_kstr(w, "until", l->state == LINK_OFFERED ? words_minute(a, l->expires_at) : STR_NONE);
 		jw_kstr(w, "items", words_count(a, l->items));
-		jw_kbool(w, "may_end", l->state == LINK_OFFERED || l->state == LINK_STANDING);
+		jw_kbool(w, "may_end", l->state == LINK_OFFERED || l->state == LINK_BROUGHT || l->state == LINK_STANDING);
 		jw_end_object(w);
 	}
 	jw_end_array(w);
@@ -145,7 +147,7 @@ static enum err prove_form(struct request *rq, struct response *rs)
 	enum err e = peer_chosen(rq, &peer);
 	if (e == ERR_OK)
 		e = code.p ? link_prove(rq->call, rq->coop.id, peer, code, &l) : fail_field(rq->call, "/code", "Type the code that the other co-op gave you.");
-	return e == ERR_OK ? response_done(rq, rs, STR("Proved. One no of yours counts in both from now on."), coop_place(rq, "links")) : all_form(rq, rs, e, STR_NONE);
+	return e == ERR_OK ? response_done(rq, rs, STR("Brought. Once the other co-op has confirmed that it gave you the code, one no of yours counts in both."), coop_place(rq, "links")) : all_form(rq, rs, e, STR_NONE);
 }
 
 static enum err end_form(struct request *rq, struct response *rs)

@@ -283,7 +283,7 @@ static const struct { const char *type, *words; } kinds[] = {
 	{ "agreement.proposed", "An agreement is proposed" }, { "agreement.renewal", "A renewal is proposed" }, { "agreement.assent", "Signed assent to an agreement" },
 	{ "agreement.suspended", "An agreement is suspended" }, { "agreement.resumed", "A suspension is lifted" }, { "agreement.ended", "An agreement ends" },
 	{ "bundle.ready", "A bundle is ready" }, { "joint.proposed", "A joint release is proposed" }, { "joint.state", "Where a joint release stands" }, { "receipt", "A receipt for an erasure" },
-	{ "link.offered", "Two accounts are to be linked" }, { "link.proved", "Two accounts are linked" }, { "preview.ready", "A preview for a dry run" },
+	{ "link.brought", "Somebody brought a code" }, { "link.proved", "Two accounts are linked" }, { "link.declined", "A code was no good" }, { "preview.ready", "A preview for a dry run" },
 };
 
 static struct str kind_words(struct str type)
