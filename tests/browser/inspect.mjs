@@ -1,7 +1,8 @@
 // What every page is held against, whoever looks: axe in light and dark, a phone's width, no inline code, less motion where that is asked for; and the way by keyboard.
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { join } from "node:path";
 import { focused } from "./chromium.mjs";
 
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
@@ -11,10 +12,24 @@ const serious = (page) => page.evaluate(async () => {
   return violations.filter((v) => v.impact === "serious" || v.impact === "critical").map((v) => `${v.id}: ${v.nodes.slice(0, 3).map((n) => n.html).join(" | ")}`);
 });
 
+// For people who want to look for themselves: with COMMONHOLD_SHOTS, a folder, every page that a test looks at is kept as pictures, wide and narrow, light and dark.
+async function keep(page, path) {
+  const folder = process.env.COMMONHOLD_SHOTS;
+  if (!folder) return;
+  mkdirSync(folder, { recursive: true });
+  const name = path.replace(/[0-9a-f-]{32,}/g, "id").replace(/[^a-z0-9]+/gi, "_");
+  for (const width of [390, 1280])
+    for (const colorScheme of ["light", "dark"]) {
+      await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+      await page.setViewportSize({ width, height: 900 });
+      await page.screenshot({ path: join(folder, `${name}.${width}.${colorScheme}.png`), fullPage: true });
+    }
+}
+
 // Looks at the page as it stands, and adds what is wrong to `found`.
 export async function look(page, path, found) {
   const note = (what) => found.push(`${path}: ${what}`);
-  await page.evaluate(() => document.querySelectorAll("details").forEach((d) => { d.open = true; }));
+  await page.evaluate(() => document.querySelectorAll("details:not([open])").forEach((d) => { d.open = d.dataset.wasClosed = true; }));
   await page.evaluate(axe);
   await page.emulateMedia({ colorScheme: "light", reducedMotion: "reduce" });
   (await serious(page)).forEach((v) => note(`light, ${v}`));
@@ -36,6 +51,8 @@ export async function look(page, path, found) {
     main.querySelectorAll("code").forEach((c) => c.remove());
     return main.textContent;
   }))) note("words that do not belong on a page");
+  await page.evaluate(() => document.querySelectorAll("details[data-was-closed]").forEach((d) => { d.open = false; }));
+  await keep(page, path);
 }
 
 // Opens a page and looks at it; where it is sound, its links are added to `links`.

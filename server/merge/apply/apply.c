@@ -268,7 +268,7 @@ static enum err applied_note(struct applying *a)
 	TRY(db_queue(c, applied_insert, A_UUID(a->coop), A_UUID(b->agreement_id), A_I64(b->seq), A_BYTES(str_make(b->digest.b, 32)), A_STR(b->from),
 		A_STR(merge_report_json(c->arena, &a->report))));
 	if (a->report.rows)
-		TRY(job_queue(c, "merge.near", uuid_format(c->arena, a->coop), job_args(c->arena, a->coop, "coop", a->coop), clock_now()));
+		TRY(job_queue(c, "merge.near", uuid_format(c->arena, a->coop), str_fmt(c->arena, "{\"coop\":\"%.*s\"}", STR_ARG(uuid_format(c->arena, a->coop))), clock_now()));
 	return applied_leaf(a);
 }
 
