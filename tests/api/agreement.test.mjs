@@ -6,7 +6,7 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { createServer } from "node:http";
 import { charter } from "./server.mjs";
-import { World, until } from "./world.mjs";
+import { World, meet, until, untilHeard } from "./world.mjs";
 
 const start = "2026-01-10T09:00:00Z", voting = "2026-01-17T09:30:00Z", closed = "2026-01-19T10:00:00Z";
 const env = { COMMONHOLD_ALLOW_PRIVATE: "yes" };
@@ -26,14 +26,9 @@ async function found(world, slug, more) {
   ok(201, await world.member.post(`${world.coop}/members`));
 }
 
-async function meet(world, other) {
-  const met = ok(201, await world.admin.post(`${world.coop}/peers`, { url: other.url, name: other.slug }));
-  world.peer = ok(200, await world.admin.post(`${world.coop}/peers/${met.id}/confirm`, { fingerprint: met.fingerprint })).id;
-}
-
 const both = (at) => Promise.all([north.at(at), south.at(at)]);
 const one = (world, digest = agreement.sha256) => world.admin.get(`${world.coop}/agreements/${digest}`);
-const becomes = (world, state, digest) => until(() => one(world, digest), (a) => a.body?.state === state, `${world.slug}: ${state}`);
+const becomes = (world, state, digest) => untilHeard([north, south], () => one(world, digest), (a) => a.body?.state === state, `${world.slug}: ${state}`);
 
 async function everybodyVotes(world, digest = agreement.sha256) {
   const { ballot } = ok(200, await one(world, digest));

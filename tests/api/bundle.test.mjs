@@ -5,7 +5,7 @@ import { createServer } from "node:http";
 import { generateKeyPairSync, sign as signBytes } from "node:crypto";
 import { join } from "node:path";
 import { charter } from "./server.mjs";
-import { World, until } from "./world.mjs";
+import { World, meet, until, untilHeard } from "./world.mjs";
 
 const start = "2026-01-10T09:00:00Z", voting = "2026-01-17T09:30:00Z", closed = "2026-01-19T10:00:00Z";
 const env = { COMMONHOLD_ALLOW_PRIVATE: "yes" };
@@ -25,16 +25,11 @@ async function found(world, slug) {
   ok(201, await world.member.post(`${world.coop}/members`));
 }
 
-async function meet(world, other) {
-  const met = ok(201, await world.admin.post(`${world.coop}/peers`, { url: other.url, name: other.slug }));
-  world.peer = ok(200, await world.admin.post(`${world.coop}/peers/${met.id}/confirm`, { fingerprint: met.fingerprint })).id;
-}
-
 const both = (at) => Promise.all([north.at(at), south.at(at)]);
 const one = (world) => world.admin.get(`${world.coop}/agreements/${digest}`);
-const becomes = (world, state) => until(() => one(world), (a) => a.body?.state === state, `${world.slug}: ${state}`);
+const becomes = (world, state) => untilHeard([north, south], () => one(world), (a) => a.body?.state === state, `${world.slug}: ${state}`);
 const foreign = () => Number(south.sql("SELECT count(*) FROM contribution WHERE (more >> 24 & 255) > 0")[0][0]);
-const arrives = (n) => until(async () => foreign(), (now) => now === n, `${n} items from the north`);
+const arrives = (n) => untilHeard([north, south], async () => foreign(), (now) => now === n, `${n} items from the north`);
 
 async function contribute(text) {
   return ok(201, await north.member.post(`${north.coop}/contributions`, { kind: "example", lang: "en", content: { input: text, output: "An answer." } }));

@@ -3,7 +3,7 @@ import { test, before, after } from "node:test";
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { charter } from "./server.mjs";
-import { World, again, until } from "./world.mjs";
+import { World, meet, until, untilHeard } from "./world.mjs";
 
 const start = "2026-01-10T09:00:00Z", voting = "2026-01-17T09:30:00Z", closed = "2026-01-19T10:00:00Z";
 const env = { COMMONHOLD_ALLOW_PRIVATE: "yes" };
@@ -27,16 +27,11 @@ async function found(world, slug) {
     ok(201, await world.member.post(`${world.coop}/contributions`, { kind: "example", lang: "en", content: { input: text, output: "An answer." } }));
 }
 
-async function meet(world, other) {
-  const met = ok(201, await world.admin.post(`${world.coop}/peers`, { url: other.url, name: other.slug }));
-  world.peer = ok(200, await world.admin.post(`${world.coop}/peers/${met.id}/confirm`, { fingerprint: met.fingerprint })).id;
-}
-
 const both = (at) => Promise.all([north.at(at), south.at(at)]);
 const days = (instant, n, minutes = 0) => new Date(Date.parse(instant) + n * 86400000 + minutes * 60000).toISOString().replace(".000Z", "Z");
 const one = (world) => world.admin.get(`${world.coop}/agreements/${agreement.sha256}`);
 const see = (world) => world.admin.get(`${world.coop}/joint-releases/${joint.id}`);
-const becomes = (world, state) => until(() => see(world), (a) => a.body?.state === state, `${world.slug}: ${state}`);
+const becomes = (world, state) => untilHeard([north, south], () => see(world), (a) => a.body?.state === state, `${world.slug}: ${state}`);
 
 async function vote(world, ballot, people) {
   await until(() => world.admin.get(`${world.coop}/ballots/${ballot}`), (a) => a.body.state === "open", "the ballot to open");
@@ -50,7 +45,7 @@ before(async () => {
   await Promise.all([meet(north, south), meet(south, north)]);
   agreement = ok(201, await north.admin.post(`${north.coop}/agreements`, { peer: north.peer, terms: { cadence: "P1D", joint: "us" } }));
   ok(200, await north.admin.post(`${north.coop}/agreements/${agreement.sha256}/propose`));
-  await until(() => one(south), (a) => a.body?.state === "proposed", "the proposal");
+  await untilHeard([north, south], () => one(south), (a) => a.body?.state === "proposed", "the proposal");
 });
 after(async () => {
   await Promise.all([north?.end(), south?.end()]);
@@ -72,17 +67,14 @@ test("the pools are merged under the agreement that both voted for", async () =>
   await both(voting);
   for (const world of [north, south]) await vote(world, ok(200, await one(world)).ballot, [world.admin, world.member]);
   await both(closed);
-  for (const world of [north, south]) await until(() => one(world), (a) => a.body?.state === "in_effect", "the agreement in effect");
+  for (const world of [north, south]) await untilHeard([north, south], () => one(world), (a) => a.body?.state === "in_effect", "the agreement in effect");
   await both(days(closed, 1, 60));
-  for (const world of [north, south]) await until(async () => ({ n: Number(world.sql("SELECT count(*) FROM contribution")[0][0]) }), (a) => a.n === 3, `${world.slug}: the other's story`);
+  for (const world of [north, south]) await untilHeard([north, south], async () => ({ n: Number(world.sql("SELECT count(*) FROM contribution")[0][0]) }), (a) => a.n === 3, `${world.slug}: the other's story`);
 });
 
 test("a joint release is frozen alike, voted on in both, built by one and signed by both", async () => {
   joint = ok(201, await north.admin.post(`${north.coop}/joint-releases`, { agreement: agreement.document.id }));
-  await until(async () => {
-    await again(north);
-    return see(south);
-  }, (a) => a.status === 200, "the proposal");
+  await untilHeard([north, south], () => see(south), (a) => a.status === 200, "the proposal");
   const of = (world) => `${world.url}${world.coop}/joint-releases/${joint.id}`;
   north.sql(`UPDATE release_joint SET differs = 'an item is in ours alone' WHERE joint_id = '${joint.id}'`);
   assert.equal((await see(north)).body.differs, "an item is in ours alone");

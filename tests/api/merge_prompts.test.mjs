@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { charter } from "./server.mjs";
 import { contentOf, mapping, missing, months, writeCsv } from "./prompts.mjs";
-import { World, again, until } from "./world.mjs";
+import { World, again, until, untilHeard } from "./world.mjs";
 
 const skip = missing, env = { COMMONHOLD_ALLOW_PRIVATE: "yes" };
 const sha256 = (text) => createHash("sha256").update(text).digest("hex");
@@ -178,10 +178,7 @@ test("they agree to merge: the later merge of fork and parent is an agreement li
   const draft = ok(201, await parent.admin.post(`${parent.coop}/agreements`, { peer: parent.peer, terms: { cadence: "P1D" } }));
   agreement = draft.sha256;
   ok(200, await parent.admin.post(`${parent.coop}/agreements/${agreement}/propose`));
-  const state = (world, wanted) => until(async () => {
-    await Promise.all([parent, fork].map(again));
-    return world.admin.get(`${world.coop}/agreements/${agreement}`);
-  }, (a) => a.body?.state === wanted, `${world.slug}: ${wanted}`);
+  const state = (world, wanted) => untilHeard([parent, fork], () => world.admin.get(`${world.coop}/agreements/${agreement}`), (a) => a.body?.state === wanted, `${world.slug}: ${wanted}`);
   await state(fork, "proposed");
   for (const world of [parent, fork]) ok(200, await world.admin.post(`${world.coop}/agreements/${agreement}/ballot`));
   await at("2026-01-21T11:30:00Z");

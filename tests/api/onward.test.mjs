@@ -2,7 +2,7 @@
 import { test, before, after } from "node:test";
 import assert from "node:assert/strict";
 import { charter } from "./server.mjs";
-import { World, until } from "./world.mjs";
+import { World, meet, until, untilHeard } from "./world.mjs";
 
 const start = "2026-01-10T09:00:00Z", voting = "2026-01-17T09:30:00Z", closed = "2026-01-19T10:00:00Z";
 const env = { COMMONHOLD_ALLOW_PRIVATE: "yes" };
@@ -24,17 +24,12 @@ async function found(world, slug) {
   ok(201, await world.member.post(`${world.coop}/statements`, { statements: [{ uses: ["train.gen"], effect: "allow" }] }));
 }
 
-async function meet(world, other) {
-  const met = ok(201, await world.admin.post(`${world.coop}/peers`, { url: other.url, name: other.slug }));
-  world.peer = ok(200, await world.admin.post(`${world.coop}/peers/${met.id}/confirm`, { fingerprint: met.fingerprint })).id;
-}
-
 const both = (at) => Promise.all([north.at(at), south.at(at)]);
 const one = (world) => world.admin.get(`${world.coop}/agreements/${agreement.sha256}`);
-const becomes = (world, state) => until(() => one(world), (a) => a.body?.state === state, `${world.slug}: ${state}`);
+const becomes = (world, state) => untilHeard([north, south], () => one(world), (a) => a.body?.state === state, `${world.slug}: ${state}`);
 const contribute = async (world, text) => ok(201, await world.member.post(`${world.coop}/contributions`, { kind: "example", lang: "en", content: { input: text, output: "An answer." } }));
 const contents = (world, item) => Number(world.sql(`SELECT count(*) FROM contribution_content WHERE id = '${item.id}'`)[0][0]);
-const holds = (world, item, count = 1) => until(async () => ({ there: contents(world, item) }), (a) => a.there === count, `${world.slug}: ${count ? "has" : "has no"} ${item.id}`);
+const holds = (world, item, count = 1) => untilHeard([north, south], async () => ({ there: contents(world, item) }), (a) => a.there === count, `${world.slug}: ${count ? "has" : "has no"} ${item.id}`);
 const coops = async (world, deletion) => ok(200, await world.member.get(`${world.coop}/deletions/${deletion.id}/coops`)).items;
 const feed = async (world) => (await (await fetch(`${world.url}${world.coop}/tombstones`)).text()).trim().split("\n").map((line) => JSON.parse(line)).filter((line) => line.rid);
 
@@ -72,7 +67,7 @@ test("what a member erases at home goes at the partner at once, in both directio
   for (const [home, partner] of [[north, south], [south, north]]) {
     const asked = ok(201, await home.member.post(`${home.coop}/deletions`, { kind: "erase", items: [home.first.id] }));
     await holds(partner, home.first, 0);
-    const [holder] = await until(() => coops(home, asked), (list) => list[0]?.confirmed_at, "the receipt");
+    const [holder] = await untilHeard([north, south], () => coops(home, asked), (list) => list[0]?.confirmed_at, "the receipt");
     assert.equal(holder.coop, partner.key);
     assert.equal(holder.method, "deleted");
     assert.equal(holder.through, null);
@@ -90,7 +85,7 @@ test("what a member erases at home goes at the partner at once, in both directio
 test("a partner that is away is shown as not having confirmed, and does so when it is back", async () => {
   await south.pause();
   const asked = ok(201, await north.member.post(`${north.coop}/deletions`, { kind: "erase", items: [north.second.id] }));
-  const [waiting] = await until(() => coops(north, asked), (list) => list.length > 0, "the duty");
+  const [waiting] = await untilHeard([north, south], () => coops(north, asked), (list) => list.length > 0, "the duty");
   assert.equal(waiting.confirmed_at, null);
   const page = await (await fetch(`${north.url}/coops/${north.slug}/deletions/${asked.id}`, { headers: { cookie: north.member.cookie } })).text();
   assert.match(page, /waiting/);
@@ -98,7 +93,7 @@ test("a partner that is away is shown as not having confirmed, and does so when 
   await holds(south, north.second, 0);
   await north.at("2026-01-19T15:00:00Z");
   await south.at("2026-01-19T18:00:00Z");
-  const [holder] = await until(() => coops(north, asked), (list) => list[0]?.confirmed_at, "the receipt");
+  const [holder] = await untilHeard([north, south], () => coops(north, asked), (list) => list[0]?.confirmed_at, "the receipt");
   assert.equal(holder.method, "deleted");
 });
 
