@@ -8,7 +8,10 @@
  *   publish    DSSE with both signatures; the partner lists it. Either can withdraw it
  *
  * Two messages carry all of it: "joint.proposed" {"charter","document"}, and "joint.state", which always says the whole of what there is to say, so that the last word is enough:
- * {"ballot","differs","joint","leaves","manifest","manifest_sha256","set","signature","state","url","version","why"}.
+ * {"ballot","differs","joint","leaves","leaves_sha256","manifest","manifest_sha256","set","signature","state","url","version","why"}.
+ *
+ * What is too long for a message is told by its digest alone; the other gets it at GET /coops/{coop}/merge/agreements/{agreement}/joint-releases/{joint}/{manifest|leaves}, where it proves itself as
+ * for bundles (job "joint.fetch").
  *
  * Who did not agree to a release never signs it: the partner's key signs only a manifest whose set it has computed itself. Nothing here changes what a person has said.
  */

@@ -13,12 +13,26 @@
  * The document is canonical JSON (schemas/joint_document.json), the same in both: {"agreement":HEX,"audience","charters":[{"coop","digest","name","version"},…] by key name,"cutoff","embargo":seconds,
  * "id","k","kinds":[…],"licence_mode","maker":key name,"outputs":[SPDX…],"purposes":[…],"retention":seconds,"seed":HEX,"uses":[…],"uses_conditional":[…],"v":1}.
  *
+ * A redaction of it only leaves out, so that nobody votes again: the partner is asked for its signature, checks that every item of the redaction was in what it signed and has not been erased at its
+ * home's word since, and signs. What was erased does not wait for it: after JOINT_REDACTION_WAITS the redaction is published with the maker's signature alone, says so, and the partner's is put
+ * beside it as partner.dsse.json when it comes.
+ *
+ * Leaves and manifests that are too long for a message are told by their digest, and the other gets them (joint.h).
+ *
  * This half never sends anything and never decides for the other co-op; what must be told queues the job "joint.tell".
  */
 #ifndef COMMONHOLD_RELEASE_JOINT_H
 #define COMMONHOLD_RELEASE_JOINT_H
 
 #include "release.h"
+
+#define JOINT_REDACTION_WAITS CLOCK_HOUR         /* for the partner's signature */
+#define JOINT_PARTNER_SEAL "partner.dsse.json"   /* beside a redaction that was published before it */
+#define JOINT_LEAVES_MAX ((size_t)2 << 20)       /* that are told at all: where sets differ in more, only in which parts */
+#define JOINT_LEAVES_TOLD 8192                   /* in a message; more are got */
+#define JOINT_MANIFEST_TOLD (400 * KIB)          /* the same for a manifest */
+/* Other numbers for the last two; tests make the others get what is small. */
+void joint_tell_at_most(size_t leaves, size_t manifest);
 
 #define JOINT_BUCKETS 256
 /* A set of items that both co-ops can come to by themselves. */
@@ -120,6 +134,7 @@ struct joint_word {
 	struct str manifest;           /* to be signed; absent */
 	struct str signature;          /* of the manifest with this digest; absent */
 	struct sha256 manifest_sha256;
+	struct sha256 leaves_sha256;   /* of leaves that are not said here, since they are too many; zeros */
 	struct str differs;            /* why it goes on trying; absent */
 	uint8_t key[32];               /* that the other signs with now */
 	struct str keys;               /* and its keys.json */
@@ -131,6 +146,10 @@ CH_CHECK enum err release_joint_hear(struct call *c, struct uuid coop, struct uu
 CH_CHECK enum err release_joint_word(struct call *c, const struct release_joint *j, struct joint_word *out);
 /* Decides once more, compares with the manifest that the maker asks to have signed, and signs it or notes why not (job "joint.sign"). Opens its own transactions. */
 CH_CHECK enum err release_joint_sign(struct call *c, struct uuid coop, struct uuid id);
+/* Papers that were got from the other by the digests that it told; absent ones are left. What follows is queued. Inside. */
+CH_CHECK enum err release_joint_papers(struct call *c, struct uuid coop, struct uuid id, struct str manifest, struct str leaves);
+/* Puts the partner's signature beside a redaction that was published without it (job "joint.seal"). Opens its own transaction. */
+CH_CHECK enum err release_joint_seal(struct call *c, struct uuid coop, struct uuid id);
 /* Ends ours: cancelled before it is published, withdrawn after. Inside. */
 CH_CHECK enum err release_joint_end(struct call *c, const struct release_joint *j, struct str why);
 

@@ -2,6 +2,8 @@
  * step below the release's own folder, following no link. */
 #include "access_internal.h"
 
+#include "commonhold/release_joint.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -10,12 +12,17 @@
 
 /* Written after the list was closed: they are about it. */
 static const char *const seals[] = { "SHA256SUMS", "SHA256SUMS.minisig", "checkpoint", "manifest.dsse.json", "manifest.json", "release.tlog-proof" };
+/* One that comes later, or never: the partner's, of a redaction of what two co-ops made. */
+static const char *const later_seals[] = { JOINT_PARTNER_SEAL };
 
 static const char *seal_named(struct str path)
 {
 	for (size_t i = 0; i < CH_LEN(seals); i++)
 		if (str_is(path, seals[i]))
 			return seals[i];
+	for (size_t i = 0; i < CH_LEN(later_seals); i++)
+		if (str_is(path, later_seals[i]))
+			return later_seals[i];
 	return NULL;
 }
 
@@ -109,9 +116,22 @@ static enum err open_listed(struct call *c, struct uuid coop, struct uuid releas
 	return e;
 }
 
+/* Of the seals that come later; the others are always there. */
+static bool is_there(struct call *c, struct uuid coop, struct uuid release, const char *seal)
+{
+	struct str dir = release_dir(c->arena, coop, release);
+	struct stat st;
+	for (size_t i = 0; i < CH_LEN(later_seals); i++)
+		if (strcmp(seal, later_seals[i]) == 0)
+			return lstat(str_fmt(c->arena, "%.*s/%s", STR_ARG(dir), seal).p, &st) == 0;
+	return true;
+}
+
 enum err access_file_open(struct call *c, struct uuid coop, const struct release *release, struct str path, struct access_file *out)
 {
 	const char *seal = seal_named(path);
+	if (seal && !is_there(c, coop, release->id, seal))
+		return fail(c, ERR_NOT_FOUND, "The release has no such file.");
 	if (seal)
 		return open_seal(c, coop, release->id, seal, out);
 	if (!path.n || !str_is_utf8(path))
@@ -129,13 +149,16 @@ enum err access_files(struct call *c, struct uuid coop, const struct release *re
 	struct release_file *listed;
 	size_t n_listed;
 	TRY(release_files(c, coop, release->id, &listed, &n_listed));
-	*out = ARENA_ARRAY(c->arena, n_listed + CH_LEN(seals), struct release_file);
+	*out = ARENA_ARRAY(c->arena, n_listed + CH_LEN(seals) + CH_LEN(later_seals), struct release_file);
 	if (n_listed)
 		memcpy(*out, listed, n_listed * sizeof(**out));
 	*n = n_listed;
-	for (size_t i = 0; i < CH_LEN(seals); i++) {
+	for (size_t i = 0; i < CH_LEN(seals) + CH_LEN(later_seals); i++) {
+		const char *seal = i < CH_LEN(seals) ? seals[i] : later_seals[i - CH_LEN(seals)];
 		struct access_file f;
-		TRY(open_seal(c, coop, release->id, seals[i], &f));
+		if (!is_there(c, coop, release->id, seal))
+			continue;
+		TRY(open_seal(c, coop, release->id, seal, &f));
 		close(f.fd);
 		(*out)[(*n)++] = (struct release_file){ .path = f.path, .size = f.size, .sha256 = f.sha256 };
 	}

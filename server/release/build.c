@@ -351,10 +351,10 @@ static enum err build_once(struct call *c, struct release *r, const struct relea
 	if (base)
 		TRY(kept_licences(c, &frozen.kept, &d));
 	TRY(build_staged(c, r, base, &frozen.kept, &d, &previous, &a, &manifest));
-	if (a.joint && !base && !a.joint->signed_by_both) {
+	if (joint_waits(&a))
 		*end = BUILD_WAITING;
+	if (a.joint && !a.joint->signed_by_both)
 		TRY(joint_ask_signature(&a, manifest));
-	}
 	TRY(db_commit(c));
 	if (*end == BUILD_WAITING) {
 		secret_wipe(&a.key, sizeof(a.key));

@@ -19,15 +19,25 @@ SQL(joint_release_insert,
 	"ON CONFLICT (coop_id, cutoff_at) WHERE redacts_id IS NULL DO NOTHING");
 SQL(joint_note_ours, "UPDATE release_joint SET ours = $3, our_leaves = $4, differs = $5 WHERE coop_id = $1 AND joint_id = $2");
 SQL(joint_note_word,
-	"UPDATE release_joint SET partner_state = $3, theirs = coalesce($4, theirs), their_leaves = $5, partner_ballot = coalesce($6, partner_ballot), differs = coalesce($7, differs), "
+	"UPDATE release_joint SET partner_state = $3, theirs = coalesce($4, theirs), their_leaves = CASE WHEN $13 THEN their_leaves ELSE $5 END, partner_ballot = coalesce($6, partner_ballot), differs = coalesce($7, differs), "
 	"partner_version = coalesce($8, partner_version), partner_url = coalesce($9, partner_url), partner_key = $10, partner_keys = $11, heard_at = $12, "
 	"published_at = CASE WHEN $3 = 'published' THEN coalesce(published_at, commonhold_now()) ELSE published_at END WHERE coop_id = $1 AND joint_id = $2");
 SQL(joint_note_manifest, "UPDATE release_joint SET manifest = $3, manifest_sha256 = $4, signature = NULL, differs = NULL WHERE coop_id = $1 AND joint_id = $2");
 SQL(joint_note_signature, "UPDATE release_joint SET signature = $3, differs = NULL WHERE coop_id = $1 AND joint_id = $2");
+SQL(joint_note_leaves, "UPDATE release_joint SET their_leaves = $3 WHERE coop_id = $1 AND joint_id = $2");
+SQL(joint_redacting, "SELECT 1 FROM release WHERE coop_id = $1 AND joint_id = $2 AND state = 'redacting'");
 SQL(joint_again, "SELECT id FROM release WHERE coop_id = $1 AND joint_id = $2 AND state = 'published' AND redacts_id IS NOT NULL ORDER BY leaf DESC LIMIT 1");
 SQL(release_set_failure, "UPDATE release SET failure = $3 WHERE coop_id = $1 AND id = $2");
 SQL(release_set_published, "UPDATE release SET published_at = coalesce(published_at, commonhold_now()), failure = NULL WHERE coop_id = $1 AND id = $2");
 SQL(ballot_end, "SELECT closed_at FROM ballot WHERE coop_id = $1 AND id = $2");
+
+static size_t leaves_told = JOINT_LEAVES_TOLD, manifest_told = JOINT_MANIFEST_TOLD;
+
+void joint_tell_at_most(size_t leaves, size_t manifest)
+{
+	leaves_told = leaves;
+	manifest_told = manifest;
+}
 
 static const char *const state_words[] = {
 #define X(name, text) [JOINT_##name] = text,
@@ -173,19 +183,26 @@ enum err release_joint_word(struct call *c, const struct release_joint *j, struc
 {
 	struct release r;
 	TRY(standing(c, j, &r));
-	*out = (struct joint_word){ .state = joint_state_of(r.state), .set = j->ours, .leaves = j->our_leaves, .version = r.version };
+	*out = (struct joint_word){ .state = joint_state_of(r.state), .set = j->ours, .version = r.version };
+	if (j->our_leaves.n <= leaves_told * sizeof(struct sha256))
+		out->leaves = j->our_leaves;
+	else
+		out->leaves_sha256 = sha256(j->our_leaves);
 	if (out->state == JOINT_PASSED || out->state == JOINT_PUBLISHED)
 		TRY(ballot_word(c, &r, &out->ballot));
 	if (r.failure.p || r.withdrawn_why.p)
 		out->why = r.failure.p ? r.failure : r.withdrawn_why;
-	if (r.state != RELEASE_BUILDING && r.state != RELEASE_SCHEDULED)
+	if (out->state == JOINT_FAILED || out->state == JOINT_CANCELLED || out->state == JOINT_FROZEN)
 		return ERR_OK;
 	out->differs = j->differs;
-	out->manifest_sha256 = j->manifest_sha256;
-	if (j->maker && j->manifest.p && !j->signature.p)
-		out->manifest = j->manifest;
-	if (!j->maker)
+	if (!j->maker) {
 		out->signature = j->signature;
+		out->manifest_sha256 = j->manifest_sha256;
+	} else if (j->manifest.p && !j->signature.p) {
+		out->manifest_sha256 = j->manifest_sha256;
+		if (j->manifest.n <= manifest_told)
+			out->manifest = j->manifest;
+	}
 	return ERR_OK;
 }
 
@@ -234,7 +251,9 @@ static enum err heard_set(struct call *c, const struct release_joint *j, const s
 	if (!joint_set_read(word->set, j->document_sha256, &digest))
 		return fail(c, ERR_INVALID, "The set of the joint release does not have the digest that it names.");
 	TRY(release_get(c, j->coop, j->release, &r));
-	if (r.state == RELEASE_SCHEDULED && str_eq(word->set, j->theirs) && !word->leaves.p == !j->their_leaves.p && str_eq(word->leaves, j->their_leaves))
+	bool by_digest = !sha256_eq(word->leaves_sha256, (struct sha256){ { 0 } });
+	bool same_leaves = by_digest ? sha256_eq(word->leaves_sha256, sha256(j->their_leaves)) : !word->leaves.p == !j->their_leaves.p && str_eq(word->leaves, j->their_leaves);
+	if (r.state == RELEASE_SCHEDULED && str_eq(word->set, j->theirs) && same_leaves)
 		return ERR_OK; /* nothing new: two that differ would go on telling each other */
 	if (r.state == RELEASE_SCHEDULED)
 		return release_queue(c, &r, "release.freeze", clock_now() > r.cutoff_at ? clock_now() : r.cutoff_at);
@@ -254,6 +273,23 @@ static bool partner_signed(struct call *c, const struct release_joint *j, const 
 	return dsse_signature_holds(c->arena, &s, STR(RELEASE_PAYLOAD_TYPE), j->manifest);
 }
 
+/* The signature that was asked for: of what is being built, of a redaction that waits for it, or of one that did not wait. */
+static enum err heard_signature(struct call *c, const struct release_joint *j, const struct release *r)
+{
+	struct rows redacting;
+	if (r->state == RELEASE_BUILDING)
+		return release_queue(c, r, "release.build", clock_now());
+	TRY(db_query(c, joint_redacting, &redacting, A_UUID(j->coop), A_UUID(j->id)));
+	return redacting.n ? release_redact(c, j->coop, clock_now()) : release_queue(c, r, "joint.seal", clock_now());
+}
+
+static enum err note_manifest(struct call *c, const struct release_joint *j, const struct release *r, struct str manifest)
+{
+	struct sha256 digest = sha256(manifest);
+	TRY(db_exec(c, joint_note_manifest, A_UUID(j->coop), A_UUID(j->id), A_STR(manifest), A_BYTES(str_make(digest.b, 32))));
+	return release_queue(c, r, "joint.sign", clock_now());
+}
+
 /* A manifest to be signed by us, or the signature of one of ours. */
 static enum err heard_manifest(struct call *c, const struct release_joint *j, const struct joint_word *word)
 {
@@ -262,16 +298,43 @@ static enum err heard_manifest(struct call *c, const struct release_joint *j, co
 	if (!j->maker && word->manifest.p && !sha256_eq(word->manifest_sha256, j->manifest_sha256)) { /* the same again is looked at when its time comes */
 		if (!sha256_eq(sha256(word->manifest), word->manifest_sha256))
 			return fail(c, ERR_INVALID, "The manifest to be signed does not have the digest that it is said to have.");
-		TRY(db_exec(c, joint_note_manifest, A_UUID(j->coop), A_UUID(j->id), A_STR(word->manifest), A_BYTES(str_make(word->manifest_sha256.b, 32))));
-		return release_queue(c, &r, "joint.sign", clock_now());
+		return note_manifest(c, j, &r, word->manifest);
 	}
 	if (j->maker && word->signature.p && !j->signature.p && j->manifest.p && sha256_eq(word->manifest_sha256, j->manifest_sha256)) {
 		if (!partner_signed(c, j, word))
 			return fail(c, ERR_INVALID, "The other co-op's signature does not hold over the manifest.");
 		TRY(db_exec(c, joint_note_signature, A_UUID(j->coop), A_UUID(j->id), A_BYTES(word->signature)));
-		return release_queue(c, &r, "release.build", clock_now());
+		return heard_signature(c, j, &r);
 	}
 	return ERR_OK;
+}
+
+/* What was told by its digest alone is to be got. */
+static enum err heard_digests(struct call *c, const struct release_joint *j, const struct joint_word *word)
+{
+	const struct sha256 none = { { 0 } };
+	bool manifest = !j->maker && !word->manifest.p && !sha256_eq(word->manifest_sha256, none) && !sha256_eq(word->manifest_sha256, j->manifest_sha256);
+	bool leaves = !sha256_eq(word->leaves_sha256, none) && !sha256_eq(word->leaves_sha256, sha256(j->their_leaves));
+	if (!manifest && !leaves)
+		return ERR_OK;
+	struct str id = uuid_format(c->arena, j->id), coop = uuid_format(c->arena, j->coop), both = str_fmt(c->arena, "\"manifest\":\"%.*s\",\"leaves\":\"%.*s\"",
+		STR_ARG(manifest ? sha256_hex(c->arena, word->manifest_sha256) : STR("")), STR_ARG(leaves ? sha256_hex(c->arena, word->leaves_sha256) : STR("")));
+	return job_queue(c, "joint.fetch", sha256_hex(c->arena, sha256(both)), str_fmt(c->arena, "{\"coop\":\"%.*s\",\"joint\":\"%.*s\",%.*s}", STR_ARG(coop), STR_ARG(id), STR_ARG(both)), clock_now());
+}
+
+enum err release_joint_papers(struct call *c, struct uuid coop, struct uuid id, struct str manifest, struct str leaves)
+{
+	struct release_joint j;
+	struct release r;
+	TRY(release_joint_take(c, coop, id, &j));
+	TRY(release_get(c, coop, j.release, &r));
+	if (leaves.p)
+		TRY(db_exec(c, joint_note_leaves, A_UUID(coop), A_UUID(id), A_BYTES(leaves)));
+	if (manifest.p && !j.maker)
+		return note_manifest(c, &j, &r, manifest);
+	if (leaves.p && r.state == RELEASE_SCHEDULED)
+		return release_queue(c, &r, "release.freeze", clock_now() > r.cutoff_at ? clock_now() : r.cutoff_at);
+	return leaves.p && !j.maker ? release_queue(c, &r, "joint.sign", clock_now()) : ERR_OK;
 }
 
 static struct str words_of_end(struct call *c, const struct joint_word *word)
@@ -289,10 +352,12 @@ enum err release_joint_hear(struct call *c, struct uuid coop, struct uuid id, co
 	if (word->at < j.heard_at)
 		return ERR_OK;
 	TRY(db_exec(c, joint_note_word, A_UUID(coop), A_UUID(id), A_Z(joint_state_name(word->state)), A_BYTES(word->set), A_BYTES(word->leaves), A_STR(word->ballot), A_STR(word->differs),
-		A_STR(j.maker ? STR_NONE : word->version), A_STR(j.maker ? STR_NONE : word->url), A_BYTES(str_make(word->key, 32)), A_STR(word->keys), A_TIME(word->at)));
+		A_STR(j.maker ? STR_NONE : word->version), A_STR(j.maker ? STR_NONE : word->url), A_BYTES(str_make(word->key, 32)), A_STR(word->keys), A_TIME(word->at),
+		A_BOOL(!sha256_eq(word->leaves_sha256, (struct sha256){ { 0 } }))));
 	if (word->set.p)
 		TRY(heard_set(c, &j, word));
 	TRY(heard_manifest(c, &j, word));
+	TRY(heard_digests(c, &j, word));
 	TRY(release_get(c, coop, j.release, &r));
 	switch (word->state) {
 	case JOINT_PASSED:

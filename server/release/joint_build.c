@@ -6,6 +6,7 @@
 #include "joint_internal.h"
 
 #define LOOK_AGAIN CLOCK_HOUR
+#define LOOK_FOR (30 * CLOCK_DAY) /* at a redaction that is not what it should be */
 
 SQL(joint_ask, "UPDATE release_joint SET manifest = $3, manifest_sha256 = $4, signature = NULL WHERE coop_id = $1 AND joint_id = $2 AND manifest_sha256 IS DISTINCT FROM $4");
 SQL(joint_sign, "UPDATE release_joint SET signature = $3, ours = $4, differs = NULL WHERE coop_id = $1 AND joint_id = $2");
@@ -46,6 +47,13 @@ enum err joint_documents(struct artefact *a)
 	buf_add_z(&b, "}");
 	TRY(artefact_write_canonical(a, "joint.json", buf_take(a->d->arena, &b), true, NULL));
 	return artefact_write_canonical(a, "partner.keys.json", j->partner_keys, true, NULL);
+}
+
+bool joint_waits(const struct artefact *a)
+{
+	if (!a->joint || a->joint->signed_by_both)
+		return false;
+	return !a->base || clock_now() < a->release->build_after + JOINT_REDACTION_WAITS;
 }
 
 /* What one co-op decided: its ballot and the key that signs for it. */
@@ -112,14 +120,16 @@ enum err joint_ask_signature(struct artefact *a, struct sha256 digest)
 	struct call *c = a->c;
 	const struct release_joint *j = &a->joint->j;
 	TRY(db_exec(c, joint_ask, A_UUID(j->coop), A_UUID(j->id), A_STR(a->joint->manifest), A_BYTES(str_make(digest.b, 32))));
-	TRY(joint_set_ours(c, j, joint_set_bytes(c->arena, &a->joint->set), STR_NONE, j->differs));
+	const struct joint_set *set = &a->joint->set;
+	struct str leaves = a->base && set->n <= JOINT_LEAVES_MAX ? str_make(set->leaves, set->n * sizeof(*set->leaves)) : STR_NONE;
+	TRY(joint_set_ours(c, j, joint_set_bytes(c->arena, set), leaves, j->differs));
 	return sha256_eq(digest, j->manifest_sha256) ? ERR_OK : release_queue(c, a->release, "joint.tell", clock_now());
 }
 
 /* ---- the partner ---- */
 
-/* What the manifest says, held against what this co-op knows by itself. Says why it is not signed, or nothing. */
-static enum err read_manifest(struct call *c, const struct release *r, const struct release_joint *j, const struct sign_key *key, struct sha256 *items, struct str *why)
+/* What the manifest says, held against what this co-op knows by itself. Says why it is not signed, or nothing. `again`: it is a redaction of what was signed before. */
+static enum err read_manifest(struct call *c, const struct release *r, const struct release_joint *j, const struct sign_key *key, bool again, struct sha256 *items, struct str *why)
 {
 	const struct json *m, *joint, *own;
 	struct str maker;
@@ -134,8 +144,8 @@ static enum err read_manifest(struct call *c, const struct release *r, const str
 		*why = STR("It was made by another document than the one that both agreed on.");
 	else if (!str_eq(json_member_text(m, "candidates_sha256"), sha256_hex(c->arena, r->candidates_sha256)))
 		*why = STR("It is about another set than the one that both voted on.");
-	else if (json_get(m, "redacts"))
-		*why = STR("It is a redaction, which nobody is asked to sign.");
+	else if ((json_get(m, "redacts") != NULL) != again)
+		*why = again ? STR("It is no redaction of the release that both signed.") : STR("It is a redaction of a release that was never signed.");
 	else if (!str_eq(json_text(json_at(own, "/ballot/id")), uuid_format(c->arena, r->ballot)))
 		*why = STR("It names another ballot of this co-op than the one that was held.");
 	else if (!str_eq(json_member_text(own, "key"), str_hex(c->arena, key->public_key, 32)))
@@ -160,7 +170,52 @@ static enum err decide_again(struct call *c, const struct release *r, const stru
 		if (!why->p)
 			*why = STR("What was built is not what this co-op comes to.");
 	}
+	if (!why->p) { /* what redactions are held against */
+		TRY(decided_store(c, r, "built", &d));
+		TRY(kept_store(c, r->id, &d));
+	}
 	set->leaves = NULL;
+	decided_release(&d);
+	return ERR_OK;
+}
+
+/* What was signed and is not erased here, as the maker would tell it. */
+static enum err left_of_signed(struct call *c, const struct release *r, const struct release_joint *j, struct decided *d, struct joint_set *out)
+{
+	const policy_reasons gone = POLICY_REASON(TOMBSTONED) | POLICY_REASON(ERASURE_PENDING);
+	policy_reasons *built;
+	struct kept kept;
+	size_t n;
+	instant now = clock_now();
+	TRY(decided_load(c, r->coop, r->id, "built", &built, &n));
+	TRY(kept_load(c, r->coop, r->id, &kept));
+	TRY(decide_pool(c, r->coop, r, r->cutoff_at, now > r->cutoff_at ? now : r->cutoff_at, NULL, 0, d));
+	for (size_t i = 0; i < d->n; i++) {
+		bool in = i < n && outcome_is_in((uint8_t)policy_outcome_of(built[i])) && !(d->reasons[i] & gone);
+		d->outcomes[i] = in ? POLICY_INCLUDE : POLICY_EXCLUDE;
+	}
+	return joint_set_of(c, d, j, &kept, out);
+}
+
+/* A redaction may hold only what is in the release that both signed, and nothing that has been erased. */
+static enum err only_leaves_out(struct call *c, const struct release *r, const struct release_joint *j, struct sha256 items, struct joint_set *redacted, struct str *why)
+{
+	struct decided d;
+	struct joint_set left;
+	size_t strange = 0;
+	*redacted = (struct joint_set){ .n = j->their_leaves.n / sizeof(struct sha256), .leaves = ARENA_ARRAY(c->arena, j->their_leaves.n / sizeof(struct sha256) + 1, struct sha256) };
+	memcpy(redacted->leaves, j->their_leaves.p, redacted->n * sizeof(struct sha256));
+	joint_set_seal(redacted, j->document_sha256);
+	if (!sha256_eq(redacted->digest, items)) {
+		*why = STR("Which items it holds has not been told yet.");
+		return ERR_OK;
+	}
+	TRY(left_of_signed(c, r, j, &d, &left));
+	for (size_t i = 0; i < redacted->n; i++)
+		strange += !joint_set_has(left.leaves, left.n, redacted->leaves[i]);
+	if (strange)
+		*why = str_fmt(c->arena, "It holds %zu items that were not in the release that both signed, or that have been erased since.", strange);
+	redacted->leaves = NULL;
 	decided_release(&d);
 	return ERR_OK;
 }
@@ -170,12 +225,14 @@ static enum err sign(struct call *c, const struct release *r, const struct relea
 	struct joint_set set;
 	struct sha256 items;
 	struct str why;
-	TRY(read_manifest(c, r, j, key, &items, &why));
+	bool again = r->state != RELEASE_BUILDING;
+	TRY(read_manifest(c, r, j, key, again, &items, &why));
 	if (!why.p)
-		TRY(decide_again(c, r, j, items, &set, &why));
+		TRY(again ? only_leaves_out(c, r, j, items, &set, &why) : decide_again(c, r, j, items, &set, &why));
 	if (why.p) {
 		TRY(joint_set_ours(c, j, j->ours, j->our_leaves, why));
-		TRY(release_queue(c, r, "joint.sign", clock_now() + LOOK_AGAIN));
+		if (!again || clock_now() < j->heard_at + LOOK_FOR)
+			TRY(release_queue(c, r, "joint.sign", clock_now() + LOOK_AGAIN));
 		return release_queue(c, r, "joint.tell", clock_now());
 	}
 	struct dsse_signature s;
@@ -196,7 +253,8 @@ enum err release_joint_sign(struct call *c, struct uuid coop, struct uuid id)
 	TRY(db_begin_in(c, coop, DB_SERIAL));
 	TRY(release_joint_take(c, coop, id, &j));
 	TRY(release_get(c, coop, j.release, &r));
-	if (j.maker || r.state != RELEASE_BUILDING || !j.manifest.p || j.signature.p)
+	bool may = r.state == RELEASE_BUILDING || r.state == RELEASE_JOINED || r.state == RELEASE_LEFT;
+	if (j.maker || !may || !j.manifest.p || j.signature.p)
 		return db_commit(c);
 	TRY(ledger_key(c, coop, &key));
 	enum err e = sign(c, &r, &j, &key);

@@ -204,7 +204,7 @@ enum err joint_set_of(struct call *c, struct decided *d, const struct release_jo
 
 #define NAMED_MAX 3 /* items that a difference names */
 
-static bool among(const struct sha256 *leaves, size_t n, struct sha256 leaf)
+bool joint_set_has(const struct sha256 *leaves, size_t n, struct sha256 leaf)
 {
 	size_t low = 0, high = n;
 	while (low < high) {
@@ -225,17 +225,19 @@ static bool bucket_differs(const struct release_joint *j, const struct joint_set
 	return memcmp(j->theirs.p + 32 + 32 * bucket, ours->buckets[bucket].b, 32) != 0;
 }
 
-#define LEAVES_TOLD 1000 /* in one message */
-
 struct str joint_leaves_of_difference(struct arena *a, const struct release_joint *j, const struct joint_set *ours)
 {
 	struct buf b;
 	if (!j->theirs.p || memcmp(j->theirs.p, ours->digest.b, 32) == 0)
 		return STR_NONE;
-	buf_init(&b, LEAVES_TOLD * sizeof(struct sha256));
-	for (size_t i = 0; i < ours->n && b.n < LEAVES_TOLD * sizeof(struct sha256); i++)
+	buf_init(&b, JOINT_LEAVES_MAX * sizeof(struct sha256));
+	for (size_t i = 0; i < ours->n; i++)
 		if (bucket_differs(j, ours, ours->leaves[i].b[0]))
 			buf_add(&b, ours->leaves[i].b, sizeof(ours->leaves[i].b));
+	if (b.failed) {
+		buf_release(&b);
+		return STR_NONE;
+	}
 	return b.n ? buf_take(a, &b) : STR("");
 }
 
@@ -260,7 +262,7 @@ static enum err name_items(struct gathering *g, const struct release_joint *j, c
 	const struct sha256 *theirs = (const struct sha256 *)(const void *)j->their_leaves.p;
 	for (size_t i = 0; i < d->n; i++) {
 		struct sha256 leaf = leaf_of(g, i, origin_at(d, i), d->ids[i]);
-		bool in = outcome_is_in(d->outcomes[i]), there = among(theirs, n, leaf);
+		bool in = outcome_is_in(d->outcomes[i]), there = joint_set_has(theirs, n, leaf);
 		strange -= there;
 		if (!bucket_differs(j, ours, leaf.b[0]) || in == there)
 			continue;

@@ -23,7 +23,9 @@ CH_CHECK enum err joint_spec_of(struct call *c, const struct release *r, instant
 CH_CHECK enum err decide_trial(struct call *c, struct uuid coop, const struct release_joint *together, instant at, struct decided *d);
 /* The set of what was decided to be in; of a redaction with the origins that its base names (`kept`; NULL or not known: those that stand now). */
 CH_CHECK enum err joint_set_of(struct call *c, struct decided *d, const struct release_joint *j, const struct kept *kept, struct joint_set *out);
-/* Our leaves in the parts where the other's set differs, as many as a message holds; absent where nothing does. */
+/* Whether a leaf is among sorted ones. */
+bool joint_set_has(const struct sha256 *leaves, size_t n, struct sha256 leaf);
+/* Our leaves in the parts where the other's set differs; absent where nothing does, or where they are more than are told. */
 struct str joint_leaves_of_difference(struct arena *a, const struct release_joint *j, const struct joint_set *ours);
 /* Where our set and the other's differ, a sentence; absent where they do not. `theirs` as told. */
 CH_CHECK enum err joint_difference(struct call *c, struct decided *d, const struct release_joint *j, const struct joint_set *ours, struct str *out);
@@ -55,6 +57,8 @@ CH_CHECK enum err joint_documents(struct artefact *a);
 void joint_manifest(struct artefact *a, struct json_writer *w);
 /* The envelope over the manifest: with the partner's signature where it signed this very one (a->joint->signed_by_both). */
 struct str joint_envelope(struct artefact *a, struct str manifest, struct sha256 digest);
+/* Whether what was staged waits for the partner's signature: a release for as long as it takes, a redaction for a while. */
+bool joint_waits(const struct artefact *a);
 /* Asks the partner to sign what was staged. Inside. */
 CH_CHECK enum err joint_ask_signature(struct artefact *a, struct sha256 digest);
 

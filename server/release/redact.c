@@ -2,7 +2,7 @@
 #include "commonhold/log.h"
 #include "commonhold/tombstone.h"
 
-#include "release_internal.h"
+#include "joint_internal.h"
 
 #include <unistd.h>
 
@@ -103,6 +103,11 @@ static enum err redact(struct call *c, struct uuid coop)
 	if (!go)
 		return ERR_OK;
 	TRY(build_and_publish(c, &r, &base, &end));
+	if (end == BUILD_WAITING) {
+		TRY(db_begin_in(c, coop, DB_WRITE));
+		TRY(release_redact(c, coop, r.build_after + JOINT_REDACTION_WAITS));
+		return db_commit(c);
+	}
 	if (end == BUILD_TOO_LITTLE)
 		return end_without(c, &r, &base, RELEASE_FAILED,
 			"Without what was erased it would be of fewer people than a release must be of. No version takes its place until the next release.");

@@ -1,6 +1,8 @@
 /* The folder of a release: which files there are, and their hashes. Names come from strangers: each is checked before it is opened. */
 #include "verify_internal.h"
 
+#include "commonhold/release_joint.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +15,7 @@
 #define SETTLING_SECONDS 3
 
 /* What is not in the manifest, because it came after it. */
-static const char *const beside_manifest[] = { "SHA256SUMS", "SHA256SUMS.minisig", "checkpoint", "manifest.dsse.json", "manifest.json", "release.tlog-proof" };
+static const char *const beside_manifest[] = { "SHA256SUMS", "SHA256SUMS.minisig", "checkpoint", "manifest.dsse.json", "manifest.json", JOINT_PARTNER_SEAL, "release.tlog-proof" };
 
 static bool name_ok(const char *name)
 {
@@ -290,7 +292,7 @@ static bool sums_line(struct verifying *v, struct str line, struct found **out, 
 
 static bool may_be_unlisted(const struct found *f)
 {
-	return str_is(f->path, "SHA256SUMS") || str_is(f->path, "SHA256SUMS.minisig") || str_is(f->path, "checkpoint") || str_is(f->path, "release.tlog-proof");
+	return str_is(f->path, "SHA256SUMS") || str_is(f->path, "SHA256SUMS.minisig") || str_is(f->path, "checkpoint") || str_is(f->path, "release.tlog-proof") || str_is(f->path, JOINT_PARTNER_SEAL);
 }
 
 bool files_sums(struct verifying *v)

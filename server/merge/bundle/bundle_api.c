@@ -1,4 +1,6 @@
 /* Bundles over HTTP: for the partner alone, who proves with each request that it comes from its key. */
+#include "bundle_proof_api.h"
+
 #include "bundle_internal.h"
 
 #include "commonhold/agreement.h"
@@ -31,7 +33,7 @@ static bool said_now(const struct json *said, struct str digest, struct str to, 
 }
 
 /* The agreement of the path, once the caller has proved to be its partner; *taken: the last bundle that it says it has. A caller who proves nothing does not learn whether there is one. */
-static enum err partner_proved(struct request *rq, struct agreement *g, int64_t *taken)
+enum err bundle_partner_proved(struct request *rq, struct agreement *g, int64_t *taken)
 {
 	struct call *c = rq->call;
 	struct peer peer;
@@ -66,7 +68,7 @@ static enum err list_bundles(struct request *rq, struct response *rs)
 	size_t n;
 	int64_t taken, after = 0;
 	struct str from = request_query(rq, "after");
-	TRY(partner_proved(rq, &g, &taken));
+	TRY(bundle_partner_proved(rq, &g, &taken));
 	if (from.p && !str_to_i64(from, 0, INT64_MAX, &after))
 		return fail_field(c, "query/after", "A number of a bundle.");
 	if (taken > 0)
@@ -112,7 +114,7 @@ static enum err send_file(struct request *rq, struct response *rs)
 	struct stat st;
 	size_t n;
 	int64_t taken, seq;
-	TRY(partner_proved(rq, &g, &taken));
+	TRY(bundle_partner_proved(rq, &g, &taken));
 	if (!str_to_i64(rq->param[2], 1, INT64_MAX, &seq))
 		return fail(c, ERR_NOT_FOUND, "There is no such bundle.");
 	TRY(bundle_list(c, rq->coop.id, g.id, seq - 1, &rows, &n));

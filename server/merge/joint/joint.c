@@ -7,6 +7,7 @@
 #include "commonhold/message.h"
 #include "commonhold/peer.h"
 
+#include "server/merge/joint/joint_papers.h"
 #include "server/merge/preview/preview_internal.h"
 
 /* ---- both sides of an agreement ---- */
@@ -218,14 +219,14 @@ static bool bytes_of(struct call *c, const struct json *body, const char *key, s
 static bool word_read(struct call *c, const struct message *m, struct joint_word *out)
 {
 	const struct json *b = m->body, *ballot = json_get(b, "ballot");
-	struct str digest = json_member_text(b, "manifest_sha256");
+	struct str digest = json_member_text(b, "manifest_sha256"), leaves = json_member_text(b, "leaves_sha256");
 	*out = (struct joint_word){ .at = m->at, .manifest = json_member_text(b, "manifest"), .differs = json_member_text(b, "differs"), .version = json_member_text(b, "version"),
 		.url = json_member_text(b, "url"), .why = json_member_text(b, "why") };
 	memcpy(out->key, m->key, sizeof(out->key));
 	if (json_is(ballot, JSON_OBJECT))
 		out->ballot = canonical_of(c->arena, ballot);
 	return joint_state_parse(json_member_text(b, "state"), &out->state) && bytes_of(c, b, "set", &out->set) && bytes_of(c, b, "leaves", &out->leaves) && bytes_of(c, b, "signature", &out->signature) &&
-		(!digest.p || sha256_parse(digest, &out->manifest_sha256)) && out->leaves.n % 32 == 0 && out->differs.n <= 2000 && out->why.n <= 2000 && out->version.n <= 40 && out->url.n <= 2000 &&
+		(!digest.p || sha256_parse(digest, &out->manifest_sha256)) && (!leaves.p || sha256_parse(leaves, &out->leaves_sha256)) && out->leaves.n % 32 == 0 && out->differs.n <= 2000 && out->why.n <= 2000 && out->version.n <= 40 && out->url.n <= 2000 &&
 		(!out->url.n || str_starts(out->url, "https://") || str_starts(out->url, "http://")); /* it becomes a link */
 }
 
@@ -261,6 +262,12 @@ static void write_text(struct json_writer *w, const char *key, struct str text)
 		jw_kstr(w, key, text);
 }
 
+static void write_digest(struct json_writer *w, struct arena *a, const char *key, struct sha256 digest)
+{
+	if (!sha256_eq(digest, (struct sha256){ { 0 } }))
+		jw_kstr(w, key, sha256_hex(a, digest));
+}
+
 static struct str word_json(struct call *c, const struct joint *joint, const struct joint_word *word)
 {
 	struct arena *a = c->arena;
@@ -276,9 +283,9 @@ static struct str word_json(struct call *c, const struct joint *joint, const str
 	write_text(&w, "differs", word->differs);
 	jw_kstr(&w, "joint", uuid_format(a, joint->j.id));
 	write_bytes(&w, a, "leaves", word->leaves);
+	write_digest(&w, a, "leaves_sha256", word->leaves_sha256);
 	write_text(&w, "manifest", word->manifest);
-	if (word->manifest.p || word->signature.p)
-		jw_kstr(&w, "manifest_sha256", sha256_hex(a, word->manifest_sha256));
+	write_digest(&w, a, "manifest_sha256", word->manifest_sha256);
 	write_bytes(&w, a, "set", word->set);
 	write_bytes(&w, a, "signature", word->signature);
 	jw_kz(&w, "state", joint_state_name(word->state));
@@ -358,6 +365,15 @@ static enum err job_sign(struct call *c, const struct json *args)
 	return release_joint_sign(c, coop, r.joint);
 }
 
+static enum err job_seal(struct call *c, const struct json *args)
+{
+	struct uuid coop, id;
+	struct release r;
+	TRY(job_args_read(c, args, "release", &coop, &id));
+	TRY(release_read(c, coop, id, &r));
+	return release_joint_seal(c, coop, r.joint);
+}
+
 static enum err job_ended(struct call *c, const struct json *args)
 {
 	struct uuid coop, id;
@@ -368,6 +384,8 @@ static enum err job_ended(struct call *c, const struct json *args)
 const struct job_kind joint_jobs[] = {
 	{ "joint.tell", job_tell, 20, 120 },
 	{ "joint.sign", job_sign, 20, 900 },
+	{ "joint.seal", job_seal, 20, 120 },
+	{ "joint.fetch", joint_fetch_job, 20, 900 },
 	{ "joint.ended", job_ended, 20, 120 },
 	JOB_TABLE_END,
 };

@@ -1,7 +1,14 @@
 /* Releases that two co-ops make together, over JSON. */
+#include "commonhold/agreement.h"
 #include "commonhold/joint.h"
 #include "commonhold/json.h"
 #include "commonhold/routes.h"
+
+#include "server/merge/bundle/bundle_proof_api.h"
+#include "server/merge/joint/joint_papers.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
 
 /* As schemas/joint_release.json. `admin`: who may see which items the two do not agree on. */
 static void joint_json(struct json_writer *w, struct arena *a, const struct joint *x, bool admin)
@@ -72,6 +79,30 @@ static enum err read_one(struct request *rq, struct response *rs)
 	return answer(rq, rs, &x);
 }
 
+/* For the partner, who proves itself as for bundles. */
+static enum err paper(struct request *rq, struct response *rs)
+{
+	struct agreement g;
+	struct uuid id;
+	struct str text;
+	int64_t taken;
+	TRY(bundle_partner_proved(rq, &g, &taken));
+	TRY(request_param_uuid(rq, 2, &id));
+	TRY(joint_paper(rq->call, rq->coop.id, g.id, id, rq->param[3], &text));
+	int fd = memfd_create("joint", MFD_CLOEXEC); /* it may be longer than an answer that is held in memory twice */
+	for (struct str rest = text; fd >= 0 && rest.n;) {
+		ssize_t n = write(fd, rest.p, rest.n);
+		if (n <= 0) {
+			close(fd);
+			return fail(rq->call, ERR_IO, "The paper cannot be handed out.");
+		}
+		rest = str_sub(rest, (size_t)n, rest.n);
+	}
+	if (fd < 0)
+		return fail(rq->call, ERR_IO, "The paper cannot be handed out.");
+	return response_file(rq, rs, fd, (int64_t)text.n, "application/octet-stream", sha256_hex(rq->call->arena, sha256(text)));
+}
+
 static enum err withdraw(struct request *rq, struct response *rs)
 {
 	struct uuid id;
@@ -89,5 +120,7 @@ const struct route joint_routes[] = {
 	{ "GET", COOP "/joint-releases/{joint}", "joint_read", PERM_OPTIONAL, 0, NULL, "joint_release", 200, read_one, "One of them: how far it is here and there; to admins also where the two sets differ." },
 	{ "POST", COOP "/joint-releases/{joint}/withdraw", "joint_withdraw", PERM_ADMIN, LIMIT_BODY_SMALL, "agreement_reason", "joint_release", 200, withdraw,
 	  "Ends it before it is published, withdraws it after. The other co-op follows." },
+	{ "GET", COOP "/merge/agreements/{agreement}/joint-releases/{joint}/{paper}", "joint_paper", PERM_PUBLIC, 0, NULL, "application/octet-stream", 200, paper,
+	  "What was told of a joint release by its digest, for the partner, who proves itself by the header Commonhold-Proof", 0 },
 	ROUTE_TABLE_END
 };
