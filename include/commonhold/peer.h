@@ -64,6 +64,44 @@ CH_CHECK enum err peer_keys(struct call *c, const struct peer *peer, struct keyc
 /* ERR_REFUSED, with a sentence and the reason "peer_unconfirmed", unless it is confirmed. */
 CH_CHECK enum err peer_require_confirmed(struct call *c, const struct peer *peer);
 
+/* ---- What a partner may make us keep or do ---- */
+
+/* Somebody who is confirmed may still be careless, or turn. X(name, word, most, within, what it bounds) */
+#define PEER_BUDGETS(X) \
+	X(MESSAGES, "messages", 5000, CLOCK_DAY, "messages of any kind but those that stop something") \
+	X(PROPOSALS, "proposals", 20, CLOCK_DAY, "proposals and renewals of agreements: each brings a charter, and tells the admins") \
+	X(RESUMES, "resumes", 3, CLOCK_DAY, "lifted suspensions: all members are told of each, and of the suspension before it") \
+	X(PREVIEWS, "previews", 50, CLOCK_DAY, "previews: each is tried out") \
+	X(JOINTS, "joint releases", 10, CLOCK_DAY, "proposed joint releases") \
+	X(JOINT_STATES, "joint states", 500, CLOCK_DAY, "what is said about joint releases") \
+	X(BUNDLES, "bundles", 500, CLOCK_DAY, "announced bundles: each is looked for") \
+	X(LINKS, "links", 1000, CLOCK_DAY, "what is said about codes that link accounts") \
+	X(TOMBSTONES, "tombstones", 2000, CLOCK_DAY, "messages with tombstones") \
+	X(WORDS, "words", 1000000, 30 * CLOCK_DAY, "tombstones, kept for good whether the item is here or not") \
+	X(RECEIPTS, "receipts", 2000, CLOCK_DAY, "receipts, kept for good") \
+	X(HOMES, "homes", 100, 365 * CLOCK_DAY, "chains of keys of co-ops that are no peers") \
+	X(DUTIES, "duties", 20000, CLOCK_DAY, "duties of co-ops farther on, which it says that it passed something to") \
+	X(CONFLICTS, "conflicts", 10000, 30 * CLOCK_DAY, "contradictions, each with its proof") \
+	X(LOOKS, "looks", 1, 15 * CLOCK_MINUTE, "looks at its keys because a signature did not hold, which anybody can bring about")
+enum peer_budget {
+#define X(name, word, most, within, what) PEER_BUDGET_##name,
+	PEER_BUDGETS(X)
+#undef X
+	PEER_BUDGET_COUNT
+};
+const char *peer_budget_word(enum peer_budget what);
+int64_t peer_budget_most(enum peer_budget what);
+/* Counts `n` more of it against what the co-op called `who` (a key name) may do within the time. ERR_TOO_MANY, reason "peer_budget", when that is more than it may: nothing is counted then.
+ * Inside: what is rolled back was not spent. */
+CH_CHECK enum err peer_spend(struct call *c, struct uuid coop, struct str who, enum peer_budget what, int64_t n);
+/* The same without an error. */
+CH_CHECK enum err peer_may_spend(struct call *c, struct uuid coop, struct str who, enum peer_budget what, int64_t n, bool *may);
+/* Forgets what was counted too long ago to matter. Inside. */
+CH_CHECK enum err peer_spent_forget(struct call *c, struct uuid coop);
+
+/* Looks at one peer soon, unless that was done just now on the same ground. Inside. */
+CH_CHECK enum err peer_look_soon(struct call *c, const struct peer *peer);
+
 /* "peer.refresh": looks at all confirmed and suspect peers, daily. */
 extern const struct job_kind peer_jobs[];
 

@@ -10,6 +10,7 @@
 #define WHAT_MOST 100
 #define CODE_MOST 64
 #define SENTENCE_MOST 500
+#define ROWS_A_DAY 50 /* of one sender; the rest is counted in one row more */
 
 SQL(refusal_insert,
 	"INSERT INTO refusal AS r (coop_id, id, peer_id, at, day, what, code, sentence) VALUES ($1, $2, $3, commonhold_now(), (commonhold_now() AT TIME ZONE 'UTC')::date, $4, $5, $6) "
@@ -21,6 +22,10 @@ SQL(admins_told,
 SQL(refusal_page,
 	"SELECT r.id, r.peer_id, coalesce(nullif(p.title, ''), p.name), r.at, r.what, r.code, r.sentence, r.times FROM refusal r LEFT JOIN peer p ON p.coop_id = r.coop_id AND p.id = r.peer_id "
 	"WHERE r.coop_id = $1 AND ($2::timestamptz IS NULL OR (r.at, r.id) < ($2, $3)) ORDER BY r.at DESC, r.id DESC LIMIT $4");
+
+SQL(refusals_today,
+	"SELECT count(*), coalesce(bool_or(what = $3 AND code = $4), false) FROM refusal WHERE coop_id = $1 AND coalesce(peer_id, '00000000-0000-0000-0000-000000000000') = coalesce($2, '00000000-0000-0000-0000-000000000000'::uuid) "
+	"AND day = (commonhold_now() AT TIME ZONE 'UTC')::date");
 
 static enum err tell(struct call *c, struct uuid coop, struct uuid peer, struct uuid id, struct str what, struct str sentence)
 {
@@ -47,6 +52,12 @@ static enum err insert(struct call *c, struct uuid coop, struct uuid peer, struc
 	struct rows r;
 	struct uuid id = uuid_new();
 	TRY(db_begin_in(c, coop, DB_WRITE));
+	TRY(db_one(c, refusals_today, &r, A_UUID(coop), A_UUID_OR_NULL(peer), A_STR(what), A_STR(code)));
+	if (row_int(&r, 0, 0) >= ROWS_A_DAY && !row_bool(&r, 0, 1)) {
+		what = STR("more");
+		code = STR("too_many_refusals");
+		sentence = STR("More was refused that day than is listed one by one: this counts the rest.");
+	}
 	TRY(db_one(c, refusal_insert, &r, A_UUID(coop), A_UUID(id), A_UUID_OR_NULL(peer), A_STR(what), A_STR(code), A_STR(sentence)));
 	if (row_int(&r, 0, 0) == 1)
 		TRY(tell(c, coop, peer, id, what, sentence));

@@ -418,9 +418,148 @@ static void what_is_refused_for_good_is_told_to_the_admins_who_sent_it(void **st
 	assert_true(told);
 }
 
+/* ---- What a partner may make us keep or do ---- */
+
+static void spent(struct pair *p, enum peer_budget what, int64_t n)
+{
+	struct call *c = p->system;
+	assert_ok(c, db_begin_in(c, p->coop[0].id, DB_WRITE));
+	assert_ok(c, peer_spend(c, p->coop[0].id, p->coop[1].key_name, what, n));
+	assert_ok(c, db_commit(c));
+}
+
+static bool may_spend(struct pair *p, struct str who, int64_t n)
+{
+	struct call *c = p->system;
+	bool may;
+	assert_ok(c, db_begin_in(c, p->coop[0].id, DB_WRITE));
+	assert_ok(c, peer_may_spend(c, p->coop[0].id, who, PEER_BUDGET_JOINTS, n, &may));
+	assert_ok(c, db_commit(c));
+	return may;
+}
+
+static void a_budget_is_for_one_partner_and_begins_anew_after_its_time(void **state)
+{
+	struct pair p;
+	(void)state;
+	pair_make(&p);
+	struct str them = p.coop[1].key_name, others = STR("abcdefghijklmnop");
+	assert_true(may_spend(&p, them, 4));
+	assert_true(may_spend(&p, them, 6));
+	assert_false(may_spend(&p, them, 1));
+	assert_false(may_spend(&p, others, 11));
+	assert_true(may_spend(&p, others, 10));
+	clock_set(clock_now() + DAY - CLOCK_SECOND);
+	assert_false(may_spend(&p, them, 1));
+	clock_set(clock_now() + CLOCK_SECOND);
+	assert_true(may_spend(&p, them, 10));
+	assert_false(may_spend(&p, them, 1));
+	clock_set(clock_now() + 401 * DAY);
+	assert_ok(p.system, message_forget(p.system, p.coop[0].id));
+	assert_int_equal(pair_count("peer_spent"), 0);
+}
+
+static void a_partner_that_says_too_much_is_put_off_and_what_stops_something_is_not(void **state)
+{
+	struct pair p;
+	bool again;
+	(void)state;
+	pair_make(&p);
+	struct sha256 digest = pair_agreed(&p, "{}");
+	struct sign_key real = key_of(&p, 1);
+	struct str body = str_fmt(p.system->arena, "{\"agreement\":\"%.*s\",\"by\":\"admin\"}", STR_ARG(sha256_hex(p.system->arena, digest)));
+	fixture_sql("DELETE FROM peer_spent");
+	spent(&p, PEER_BUDGET_MESSAGES, peer_budget_most(PEER_BUDGET_MESSAGES));
+	struct letter l = { "receipt", STR("{}"), STR_NONE, STR_NONE, clock_now(), &real };
+	refused(&p, &l, "peer_budget");
+	l.type = "preview.ready";
+	refused(&p, &l, "peer_budget");
+	/* those that must not get lost are to be sent again; the others are over */
+	assert_int_equal(message_take(p.system, p.coop[0].id, letter_write(&p, &l), &again), ERR_REFUSED);
+	l.type = "receipt";
+	assert_int_equal(message_take(p.system, p.coop[0].id, letter_write(&p, &l), &again), ERR_TOO_MANY);
+	error_clear(&p.system->error);
+	int64_t kept = pair_count("message_in");
+	l = (struct letter){ "agreement.suspended", body, STR_NONE, STR_NONE, clock_now(), &real };
+	assert_ok(p.system, message_take(p.system, p.coop[0].id, letter_write(&p, &l), &again));
+	assert_int_equal(pair_state(&p, 0, digest), AGREEMENT_SUSPENDED);
+	assert_int_equal(pair_count("message_in"), kept);
+}
+
+static void members_hear_of_few_suspensions_a_day_and_each_holds_at_once(void **state)
+{
+	struct pair p;
+	bool again;
+	(void)state;
+	pair_make(&p);
+	struct sha256 digest = pair_agreed(&p, "{}");
+	struct sign_key real = key_of(&p, 1);
+	struct letter l = { NULL, str_fmt(p.system->arena, "{\"agreement\":\"%.*s\",\"by\":\"admin\"}", STR_ARG(sha256_hex(p.system->arena, digest))), STR_NONE, STR_NONE, clock_now(), &real };
+	int resumed = 0;
+	for (int i = 0; i < 20; i++) {
+		clock_set(clock_now() + CLOCK_MINUTE);
+		l.at = clock_now();
+		l.type = "agreement.suspended";
+		assert_ok(p.system, message_take(p.system, p.coop[0].id, letter_write(&p, &l), &again));
+		assert_int_equal(pair_state(&p, 0, digest), AGREEMENT_SUSPENDED);
+		l.type = "agreement.resumed";
+		resumed += message_take(p.system, p.coop[0].id, letter_write(&p, &l), &again) == ERR_OK;
+		error_clear(&p.system->error);
+	}
+	assert_int_equal(resumed, peer_budget_most(PEER_BUDGET_RESUMES));
+	assert_int_equal(pair_state(&p, 0, digest), AGREEMENT_SUSPENDED);
+	assert_true(pair_count("notice WHERE kind IN ('agreement.suspended', 'agreement.resumed')") <= 2 * resumed + 1);
+	clock_set(clock_now() + DAY);
+	l.at = clock_now();
+	assert_ok(p.system, message_take(p.system, p.coop[0].id, letter_write(&p, &l), &again));
+	assert_int_equal(pair_state(&p, 0, digest), AGREEMENT_IN_EFFECT);
+}
+
+static void refusals_of_one_sender_are_so_many_rows_a_day_and_a_count(void **state)
+{
+	struct pair p;
+	(void)state;
+	pair_make(&p);
+	struct call *c = p.system;
+	for (int i = 0; i < 120; i++) {
+		merge_refuse(c, p.coop[0].id, p.peer[0], str_fmt(c->arena, "bundle %d", i), STR("gap"), STR("It does not fit."));
+		if (i % 40 == 0)
+			merge_refuse(c, p.coop[0].id, (struct uuid){ { 0 } }, STR("message"), STR("stranger"), STR("Nobody knows them."));
+	}
+	assert_int_equal(pair_count("refusal WHERE peer_id IS NOT NULL"), 51);
+	assert_int_equal(fixture_int("SELECT times FROM refusal WHERE code = 'too_many_refusals'"), 70);
+	assert_int_equal(fixture_int("SELECT times FROM refusal WHERE code = 'stranger'"), 3);
+	merge_refuse(c, p.coop[0].id, p.peer[0], STR("bundle 7"), STR("gap"), STR("It does not fit."));
+	assert_int_equal(fixture_int("SELECT times FROM refusal WHERE what = 'bundle 7'"), 2);
+	assert_true(pair_count("notice WHERE kind = 'merge.refused'") <= 52);
+}
+
+static void bad_signatures_keep_nobody_busy_with_looking_at_keys(void **state)
+{
+	struct pair p;
+	struct sign_key stranger;
+	(void)state;
+	pair_make(&p);
+	sign_key_new(&stranger);
+	struct letter l = { "receipt", STR("{}"), STR_NONE, STR_NONE, PAIR_START, &stranger };
+	refused(&p, &l, "bad_signature");
+	assert_int_equal(pair_count("job WHERE kind = 'peer.refresh'"), 1);
+	fixture_sql("DELETE FROM job WHERE kind = 'peer.refresh'");
+	for (int i = 0; i < 5; i++)
+		refused(&p, &l, "bad_signature");
+	assert_int_equal(pair_count("job WHERE kind = 'peer.refresh'"), 0);
+	l.at = PAIR_START + CLOCK_HOUR;
+	clock_set(l.at);
+	refused(&p, &l, "bad_signature");
+	assert_int_equal(pair_count("job WHERE kind = 'peer.refresh'"), 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		fixture_test(a_budget_is_for_one_partner_and_begins_anew_after_its_time), fixture_test(a_partner_that_says_too_much_is_put_off_and_what_stops_something_is_not),
+		fixture_test(members_hear_of_few_suspensions_a_day_and_each_holds_at_once), fixture_test(refusals_of_one_sender_are_so_many_rows_a_day_and_a_count),
+		fixture_test(bad_signatures_keep_nobody_busy_with_looking_at_keys),
 		fixture_test(strangers_forgers_and_replays_are_refused_and_seen), fixture_test(the_same_refusal_counts_up_and_tells_once_a_day),
 		fixture_test(types_that_are_made_up_count_as_one_refusal),
 		fixture_test(a_message_is_taken_once_however_often_it_comes), fixture_test(proposals_that_are_tampered_with_or_looser_are_refused),

@@ -473,6 +473,42 @@ static void forged_words_and_receipts_are_refused(void **state)
 	assert_string_equal(confirmed(ch, A, e.id, B), "deleted");
 }
 
+/* As if the partner had brought so much about already that nothing more is taken. */
+static void all_spent(struct chain *ch, int at, int by_whom, enum peer_budget what)
+{
+	fixture_sql(text("INSERT INTO peer_spent (coop_id, who, what, since, spent) VALUES ('%s', '%.*s', '%s', '%.*s', %lld) ON CONFLICT (coop_id, who, what) DO UPDATE SET spent = excluded.spent", U(ch->coop[at]),
+		STR_ARG(ch->name[by_whom]), peer_budget_word(what), STR_ARG(clock_format(ch->w.system->arena, clock_now())), (long long)peer_budget_most(what)));
+}
+
+static void what_a_partner_makes_us_keep_is_bounded(void **state)
+{
+	struct chain chain, *ch = &chain;
+	(void)state;
+	chain_make(ch);
+	struct call *c = ch->w.system;
+	struct uuid item = everywhere(ch, A, "wanted");
+	ask_at(ch, A, ERASURE_ERASE, &item, 1, INSTANT_NONE);
+	run(no_messages, clock_now() + CLOCK_SECOND);
+	struct str body = last_body(ch, A, "tombstones");
+	all_spent(ch, B, A, PEER_BUDGET_WORDS);
+	assert_err(c, ERR_TOO_MANY, take_message(ch, B, A, "tombstones", body));
+	assert_string_equal(c->error.reason, "peer_budget");
+	assert_int_equal(count_in(ch, B, "onward_word WHERE true"), 0);
+	fixture_sql("DELETE FROM peer_spent");
+	settle();
+	assert_false(holds(ch, C, item));
+	/* the receipt of C, whom A does not know, by way of B */
+	body = last_body(ch, B, "receipt");
+	assert_int_equal(count_in(ch, A, "onward_home WHERE true"), 1);
+	fixture_sql("DELETE FROM onward_home; DELETE FROM peer_spent; SET session_replication_role = replica; DELETE FROM onward_receipt; RESET session_replication_role");
+	all_spent(ch, A, B, PEER_BUDGET_HOMES);
+	assert_err(c, ERR_TOO_MANY, take_message(ch, A, B, "receipt", body));
+	assert_int_equal(count_in(ch, A, "onward_home WHERE true"), 0);
+	fixture_sql("DELETE FROM peer_spent");
+	assert_ok(c, take_message(ch, A, B, "receipt", body));
+	assert_int_equal(fixture_int("SELECT spent FROM peer_spent WHERE what = 'homes'"), 1);
+}
+
 static void who_does_not_answer_climbs_the_ladder_until_they_do(void **state)
 {
 	struct chain chain, *ch = &chain;
@@ -690,6 +726,7 @@ int main(void)
 		fixture_test(order_and_repetition_change_nothing),
 		fixture_test(nobody_but_the_home_or_the_giver_takes_an_item_away),
 		fixture_test(forged_words_and_receipts_are_refused),
+		fixture_test(what_a_partner_makes_us_keep_is_bounded),
 		fixture_test(who_does_not_answer_climbs_the_ladder_until_they_do),
 		fixture_test(a_receipt_that_was_lost_is_given_again),
 		fixture_test(erased_content_is_known_again_by_both_sides_of_an_agreement_alone),

@@ -4,6 +4,7 @@
 #include "commonhold/coop.h"
 #include "commonhold/ledger.h"
 #include "commonhold/notify.h"
+#include "commonhold/peer.h"
 
 #define REASON_MAX 1000
 #define CONFLICT_COLUMNS "c.id, c.kind, c.agreement_id, c.home, c.rid, c.detail, c.found_at, c.decision, c.reason, c.decided_at"
@@ -113,7 +114,10 @@ enum err merge_conflict_add(struct call *c, struct uuid coop, struct uuid agreem
 	struct str rid = str_starts(key, "dc:") ? key : STR_NONE;
 	TRY(db_query(c, conflict_add, &r, A_UUID(coop), A_UUID(id), A_Z(kinds[kind].word), A_UUID_OR_NULL(agreement), A_STR(home), A_STR(rid), A_BYTES(str_make(mark.b, 32)), A_STR(detail),
 		A_STR(proof)));
-	return r.n ? tell_admins(c, coop, kind, home, id) : ERR_OK;
+	if (r.n == 0)
+		return ERR_OK;
+	TRY(peer_spend(c, coop, home, PEER_BUDGET_CONFLICTS, 1));
+	return tell_admins(c, coop, kind, home, id);
 }
 
 enum err merge_equivocation_of_log(struct call *c, struct uuid coop, struct uuid agreement, struct str home, struct str first, struct str second)

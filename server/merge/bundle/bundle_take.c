@@ -47,7 +47,7 @@ enum err bundle_take(struct call *c, struct uuid coop, const char *path, struct 
 		return ERR_OK;
 	db_rollback(c);
 	/* what is wrong with the bundle is for the admins to see; what is wrong here is not */
-	if (said == ERR_REFUSED || said == ERR_INVALID)
+	if (said == ERR_REFUSED || said == ERR_INVALID || said == ERR_TOO_MANY)
 		merge_refuse_error(c, coop, b ? b->peer : nobody, b ? str_fmt(c->arena, "bundle %lld", (long long)b->seq) : STR("bundle"));
 	return said;
 }
@@ -307,7 +307,7 @@ static enum err fetch_over_http(struct fetching *f)
 			return ERR_OK;
 		TRY(get_bundle(f, taken, seq, &dir));
 		enum err said = bundle_take(c, f->coop, dir.p, &report);
-		if (said == ERR_OK || said == ERR_REFUSED || said == ERR_INVALID)
+		if (said == ERR_OK || said == ERR_REFUSED || said == ERR_INVALID || said == ERR_TOO_MANY)
 			bundle_folder_remove(dir.p);
 		TRY(said);
 		arena_rewind(c->arena, mark);
@@ -374,7 +374,7 @@ enum err bundle_fetch_job(struct call *c, const struct json *args)
 	if (!go || (uuid_is_nil(f->peer.here) && f->peer.url.n == 0))
 		return ERR_OK;
 	enum err said = uuid_is_nil(f->peer.here) ? fetch_over_http(f) : fetch_here(f);
-	if (said != ERR_REFUSED && said != ERR_INVALID && said != ERR_TOO_LARGE)
+	if (said != ERR_REFUSED && said != ERR_INVALID && said != ERR_TOO_LARGE && said != ERR_TOO_MANY)
 		return said;
 	if (said == ERR_TOO_LARGE || strcmp(c->error.reason, "partner_refuses") == 0 || strcmp(c->error.reason, "address_refused") == 0 || strcmp(c->error.reason, "redirect_refused") == 0) {
 		db_rollback(c);

@@ -140,6 +140,7 @@ static enum err take_some(struct call *c, struct uuid coop, struct str ours, str
 			out->skipped++;
 	}
 	out->kept += (int64_t)k.n;
+	TRY(peer_spend(c, coop, via, PEER_BUDGET_WORDS, (int64_t)k.n));
 	return k.n == 0 ? ERR_OK : db_exec(c, words_insert, A_UUID(coop), A_STR(feed), A_STR(via), A_I64S(k.idx, k.n), A_TEXTS(k.homes, k.n), A_UUIDS(k.ids, k.n), A_TEXTS(k.kinds, k.n),
 		A_TEXTS(k.reasons, k.n), A_TIMES(k.effective, k.n), A_TIMES(k.purge_by, k.n), A_TIMES(k.until, k.n), A_UUIDS(k.replacements, k.n), A_TEXTS(k.lines, k.n));
 }
@@ -360,7 +361,7 @@ static enum err kept_keys(struct call *c, struct uuid coop, struct str name, str
 	return r.n ? keychain_read(c->arena, row_str(&r, 0, 0), out, &c->error) : ERR_OK;
 }
 
-enum err onward_keys(struct call *c, struct uuid coop, struct str name, const struct json *came, const char *reason, struct keychain *out)
+enum err onward_keys(struct call *c, struct uuid coop, struct str name, const struct json *came, struct str via, const char *reason, struct keychain *out)
 {
 	struct keychain new;
 	struct error why = { 0 };
@@ -374,6 +375,8 @@ enum err onward_keys(struct call *c, struct uuid coop, struct str name, const st
 		return ERR_OK;
 	if (out->n && !keychain_continues(&new, out))
 		return fail_reason(c, ERR_REFUSED, reason, "These keys of %.*s contradict those that are known here.", STR_ARG(name));
+	if (!pinned && !out->n)
+		TRY(peer_spend(c, coop, via, PEER_BUDGET_HOMES, 1));
 	*out = new;
 	return pinned ? ERR_OK : db_exec(c, home_put, A_UUID(coop), A_STR(name), A_STR(new.text));
 }

@@ -8,7 +8,7 @@
 
 /* The keys of a co-op by its key name: its own, those pinned of a peer, or those that came with a message (keys.json as JSON; may be NULL) where they lead on from what was seen before. What is
  * longer than what was kept is kept. ERR_REFUSED, reason `reason`, where there are none, or they contradict what is known. Inside, DB_WRITE. */
-CH_CHECK enum err onward_keys(struct call *c, struct uuid coop, struct str name, const struct json *came, const char *reason, struct keychain *out);
+CH_CHECK enum err onward_keys(struct call *c, struct uuid coop, struct str name, const struct json *came, struct str via, const char *reason, struct keychain *out);
 /* Tells every partner that has, or may have, items of a request, and writes what they owe: what they were not told yet, or (`again`) what they have not confirmed. Inside. */
 CH_CHECK enum err onward_tell(struct call *c, const struct erasure *e, bool again);
 /* Queues "onward.receipt". Inside. */

@@ -257,7 +257,7 @@ static enum err receipt_read(struct call *c, const struct json *body, struct tak
 		return malformed(c, "The message holds no receipt.");
 	if (str_eq(t->by, t->ours))
 		return malformed(c, "Nobody confirms our deletions for us.");
-	TRY(onward_keys(c, t->coop, t->by, json_get(body, "keys"), "receipt_forged", &keys));
+	TRY(onward_keys(c, t->coop, t->by, json_get(body, "keys"), t->from, "receipt_forged", &keys));
 	if (keychain_dsse_verify(c->arena, &keys, t->envelope, STR(ONWARD_RECEIPT_TYPE), &payload, &which, &why) != ERR_OK)
 		return fail_reason(c, ERR_REFUSED, "receipt_forged", "The receipt is not signed by the co-op that it names.");
 	if (json_parse(c->arena, payload, &said, &why) != ERR_OK || !json_is(said, JSON_OBJECT))
@@ -330,6 +330,7 @@ static enum err note_onward(struct call *c, struct taken *t)
 				continue;
 			p.duty.name = title;
 			p.duty.through = t->from;
+			TRY(peer_spend(c, t->coop, t->from, PEER_BUDGET_DUTIES, 1));
 			TRY(mirror_owe_partner(c, t->coop, &p.duty));
 		}
 	}
@@ -358,7 +359,7 @@ static enum err hand_on(struct call *c, const struct taken *t)
 	TRY(db_query(c, named_hops, &hops, A_UUID(t->coop), A_I64S(t->named.lo, t->named.n), A_I64S(t->named.hi, t->named.n), A_STR(t->feed), A_STR(t->from)));
 	if (hops.n == 0)
 		return ERR_OK;
-	TRY(onward_keys(c, t->coop, t->by, NULL, "receipt_forged", &keys));
+	TRY(onward_keys(c, t->coop, t->by, NULL, STR_NONE, "receipt_forged", &keys));
 	for (int i = 0; i < hops.n; i++) {
 		struct peer peer;
 		enum err e = peer_by_name(c, t->coop, row_str(&hops, i, 0), &peer);
@@ -426,7 +427,7 @@ enum err onward_tombstones_take(struct call *c, struct uuid coop, const struct m
 	size_t n = 0;
 	if (!json_is(list, JSON_ARRAY) || list->count == 0 || list->count > ONWARD_LINES || !feed.n)
 		return fail_reason(c, ERR_REFUSED, "malformed", "The message holds no tombstones.");
-	TRY(onward_keys(c, coop, feed, json_get(m->body, "keys"), "feed_unknown", &keys));
+	TRY(onward_keys(c, coop, feed, json_get(m->body, "keys"), m->from, "feed_unknown", &keys));
 	struct onward_line *lines = ARENA_ARRAY(c->arena, list->count, struct onward_line);
 	json_each (line, list) {
 		struct error why = { 0 };

@@ -47,7 +47,7 @@ static enum err send_lines(struct telling *t)
 	struct buf b;
 	if (t->n_lines == 0)
 		return ERR_OK;
-	TRY(onward_keys(c, t->e->coop, t->feed, NULL, "feed_unknown", &keys));
+	TRY(onward_keys(c, t->e->coop, t->feed, NULL, STR_NONE, "feed_unknown", &keys));
 	buf_init(&b, MESSAGE_MAX);
 	jw_init(&w, &b);
 	jw_object(&w);

@@ -16,6 +16,7 @@ SQL(drop_older,
 SQL(out_insert,
 	"INSERT INTO message_out (coop_id, id, peer_id, type, key, body, state, made_at, next_at) VALUES ($1, $2, $3, $4, $5, $6, 'waiting', commonhold_now(), commonhold_now())");
 SQL(out_sealed, "UPDATE message_out SET envelope = $3 WHERE coop_id = $1 AND id = $2");
+SQL(in_known, "SELECT EXISTS (SELECT FROM message_in WHERE coop_id = $1 AND (digest = $2 OR (peer_id = $3 AND id = $4)))");
 SQL(in_insert,
 	"INSERT INTO message_in (coop_id, digest, id, peer_id, type, said_at, taken_at) VALUES ($1, $2, $3, $4, $5, $6, commonhold_now()) ON CONFLICT DO NOTHING RETURNING 1");
 SQL(waiting_all,
@@ -27,24 +28,30 @@ SQL(page,
 	"UNION ALL SELECT i.id, i.peer_id, p.title, p.name, i.type, false, 'taken', i.taken_at, i.taken_at, 0, NULL FROM message_in i "
 	"JOIN peer p ON p.coop_id = i.coop_id AND p.id = i.peer_id WHERE i.coop_id = $1 AND ($2::timestamptz IS NULL OR (i.taken_at, i.id) < ($2, $3))) t ORDER BY at DESC, id DESC LIMIT $4");
 
-/* Who hears of what. Every handler runs inside the transaction that remembers the message. */
-static const struct { const char *type; enum err (*take)(struct call *c, struct uuid coop, const struct message *m); } handlers[] = {
-	{ "agreement.proposed", agreement_take_proposed },
-	{ "agreement.renewal", agreement_take_proposed },
-	{ "agreement.assent", agreement_take_assent },
-	{ "agreement.suspended", agreement_take_suspended },
-	{ "agreement.resumed", agreement_take_resumed },
-	{ "agreement.ended", agreement_take_ended },
-	{ "preview.ready", preview_take_ready },
-	{ "joint.proposed", joint_take_proposed },
-	{ "joint.state", joint_take_state },
-	{ "bundle.ready", bundle_take_ready },
-	{ "link.brought", link_take_brought },
-	{ "link.proved", link_take_proved },
-	{ "link.declined", link_take_declined },
-	{ "link.ended", link_take_ended },
-	{ "tombstones", onward_tombstones_take },
-	{ "receipt", onward_receipt_take },
+/* Who hears of what. Every handler runs inside the transaction that remembers the message. What stops something is never too much. Of the others there is so much that one partner may say: more is
+ * refused, or waits at the sender where it must not be lost. */
+static const struct handler {
+	const char *type;
+	enum err (*take)(struct call *c, struct uuid coop, const struct message *m);
+	enum peer_budget budget;
+	enum { REFUSED, WAITS, STOPS } over; /* what becomes of one too many */
+} handlers[] = {
+	{ "agreement.proposed", agreement_take_proposed, PEER_BUDGET_PROPOSALS, REFUSED },
+	{ "agreement.renewal", agreement_take_proposed, PEER_BUDGET_PROPOSALS, REFUSED },
+	{ "agreement.assent", agreement_take_assent, PEER_BUDGET_MESSAGES, WAITS },
+	{ "agreement.suspended", agreement_take_suspended, PEER_BUDGET_MESSAGES, STOPS },
+	{ "agreement.resumed", agreement_take_resumed, PEER_BUDGET_RESUMES, WAITS },
+	{ "agreement.ended", agreement_take_ended, PEER_BUDGET_MESSAGES, STOPS },
+	{ "preview.ready", preview_take_ready, PEER_BUDGET_PREVIEWS, REFUSED },
+	{ "joint.proposed", joint_take_proposed, PEER_BUDGET_JOINTS, REFUSED },
+	{ "joint.state", joint_take_state, PEER_BUDGET_JOINT_STATES, WAITS },
+	{ "bundle.ready", bundle_take_ready, PEER_BUDGET_BUNDLES, REFUSED },
+	{ "link.brought", link_take_brought, PEER_BUDGET_LINKS, REFUSED },
+	{ "link.proved", link_take_proved, PEER_BUDGET_LINKS, REFUSED },
+	{ "link.declined", link_take_declined, PEER_BUDGET_LINKS, REFUSED },
+	{ "link.ended", link_take_ended, PEER_BUDGET_MESSAGES, STOPS },
+	{ "tombstones", onward_tombstones_take, PEER_BUDGET_TOMBSTONES, WAITS },
+	{ "receipt", onward_receipt_take, PEER_BUDGET_RECEIPTS, WAITS },
 };
 
 /* ---- Saying ---- */
@@ -173,43 +180,75 @@ static enum err check_sender(struct call *c, struct uuid coop, struct message *m
 	return ERR_OK;
 }
 
-static enum err handle(struct call *c, struct uuid coop, const struct message *m)
+static const struct handler *handler_of(struct str type)
 {
 	for (size_t i = 0; i < CH_LEN(handlers); i++)
-		if (str_is(m->type, handlers[i].type))
-			return handlers[i].take(c, coop, m);
-	return fail_reason(c, ERR_REFUSED, "unknown_type", "Messages of this type are not understood here.");
+		if (str_is(type, handlers[i].type))
+			return &handlers[i];
+	return NULL;
+}
+
+/* *keep: it is remembered; one that stops something is heeded even when it is too much to be. */
+static enum err spend(struct call *c, struct uuid coop, const struct message *m, const struct handler *h, bool *keep)
+{
+	enum err e = ERR_OK;
+	TRY(peer_may_spend(c, coop, m->from, PEER_BUDGET_MESSAGES, 1, keep));
+	if (h->over == STOPS)
+		return ERR_OK;
+	if (!*keep)
+		e = peer_spend(c, coop, m->from, PEER_BUDGET_MESSAGES, peer_budget_most(PEER_BUDGET_MESSAGES) + 1);
+	else if (h->budget != PEER_BUDGET_MESSAGES)
+		e = peer_spend(c, coop, m->from, h->budget, 1);
+	if (e == ERR_TOO_MANY && h->over == REFUSED)
+		e = c->error.code = ERR_REFUSED;
+	return e;
 }
 
 static enum err take(struct call *c, struct uuid coop, struct str envelope, struct message *m, bool *again)
 {
 	struct rows r;
+	bool keep;
 	*again = false;
 	TRY(read_payload(c, envelope, m));
 	TRY(db_begin_in(c, coop, DB_WRITE));
 	TRY(check_sender(c, coop, m));
-	TRY(db_query(c, in_insert, &r, A_UUID(coop), A_BYTES(str_make(m->digest.b, 32)), A_UUID(m->id), A_UUID(m->peer), A_STR(m->type), A_TIME(m->at)));
-	*again = r.n == 0;
+	const struct handler *h = handler_of(m->type);
+	if (!h)
+		return fail_reason(c, ERR_REFUSED, "unknown_type", "Messages of this type are not understood here.");
+	TRY(db_query(c, in_known, &r, A_UUID(coop), A_BYTES(str_make(m->digest.b, 32)), A_UUID(m->peer), A_UUID(m->id)));
+	*again = row_bool(&r, 0, 0);
+	if (*again)
+		return db_commit(c);
+	TRY(spend(c, coop, m, h, &keep));
+	if (keep) {
+		TRY(db_query(c, in_insert, &r, A_UUID(coop), A_BYTES(str_make(m->digest.b, 32)), A_UUID(m->id), A_UUID(m->peer), A_STR(m->type), A_TIME(m->at)));
+		*again = r.n == 0;
+	}
 	if (!*again)
-		TRY(handle(c, coop, m));
+		TRY(h->take(c, coop, m));
 	return db_commit(c);
 }
 
 /* For the list of refusals: the type where it is one of ours. What anybody can make up would be a row and a notice each. */
 static struct str what_of(struct arena *a, const struct message *m)
 {
-	for (size_t i = 0; !uuid_is_nil(m->peer) && i < CH_LEN(handlers); i++)
-		if (str_is(m->type, handlers[i].type))
-			return str_fmt(a, "message %.*s", STR_ARG(m->type));
-	return STR("message");
+	return !uuid_is_nil(m->peer) && handler_of(m->type) ? str_fmt(a, "message %.*s", STR_ARG(m->type)) : STR("message");
+}
+
+static enum err look(struct call *c, struct uuid coop, struct uuid id)
+{
+	struct peer peer;
+	TRY(db_begin_in(c, coop, DB_WRITE));
+	TRY(peer_get(c, coop, id, &peer));
+	TRY(peer_look_soon(c, &peer));
+	return db_commit(c);
 }
 
 /* The sender may have changed its key since it was last looked at: the next attempt will find out. */
-static void look_again(struct call *c, struct uuid coop)
+static void look_again(struct call *c, struct uuid coop, struct uuid peer)
 {
 	struct error said = c->error;
-	if (db_begin_in(c, coop, DB_WRITE) != ERR_OK ||
-		job_queue(c, "peer.refresh", uuid_format(c->arena, coop), job_args(c->arena, coop, "peers", coop), clock_now()) != ERR_OK || db_commit(c) != ERR_OK)
+	if (look(c, coop, peer) != ERR_OK)
 		db_rollback(c);
 	c->error = said;
 }
@@ -221,10 +260,10 @@ enum err message_take(struct call *c, struct uuid coop, struct str envelope, boo
 	if (e == ERR_OK)
 		return ERR_OK;
 	db_rollback(c);
-	if (merge_is_refusal(e))
+	if (merge_is_refusal(e) || e == ERR_TOO_MANY)
 		merge_refuse_error(c, coop, m.peer, what_of(c->arena, &m));
 	if (strcmp(c->error.reason, "bad_signature") == 0)
-		look_again(c, coop);
+		look_again(c, coop, m.peer);
 	return e;
 }
 
@@ -265,7 +304,7 @@ enum err message_import(struct call *c, struct uuid coop, struct str lines, stru
 		if (!line.n)
 			continue;
 		enum err e = message_take(c, coop, line, &again);
-		if (e != ERR_OK && !merge_is_refusal(e))
+		if (e != ERR_OK && !merge_is_refusal(e) && e != ERR_TOO_MANY)
 			return e;
 		out->refused += e != ERR_OK;
 		out->again += e == ERR_OK && again;

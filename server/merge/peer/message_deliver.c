@@ -199,6 +199,7 @@ enum err message_forget(struct call *c, struct uuid coop)
 	TRY(db_exec(c, forget_out, A_UUID(coop), A_TIME(now - FORGET_MESSAGES)));
 	TRY(db_exec(c, forget_in, A_UUID(coop), A_TIME(now - FORGET_MESSAGES)));
 	TRY(db_exec(c, forget_refusals, A_UUID(coop), A_TIME(now - FORGET_REFUSALS)));
+	TRY(peer_spent_forget(c, coop));
 	return db_commit(c);
 }
 

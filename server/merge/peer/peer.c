@@ -349,7 +349,16 @@ enum err peer_refresh(struct call *c, struct uuid coop, struct uuid id, struct p
 	return db_commit(c);
 }
 
-/* "peer.refresh" without arguments queues one job a co-op that has peers; with one, looks at them. One that cannot be reached is noted at it. */
+enum err peer_look_soon(struct call *c, const struct peer *peer)
+{
+	bool may;
+	TRY(peer_may_spend(c, peer->coop, peer->name, PEER_BUDGET_LOOKS, 1, &may));
+	if (!may || (!peer->url.n && uuid_is_nil(peer->here)))
+		return ERR_OK;
+	return job_queue(c, "peer.refresh", uuid_format(c->arena, peer->id), job_args(c->arena, peer->coop, "peer", peer->id), clock_now());
+}
+
+/* "peer.refresh" without arguments queues one job a co-op that has peers; with one, looks at them, or at one. One that cannot be reached is noted at it. */
 static enum err refresh_all(struct call *c, const struct json *args)
 {
 	struct uuid coop, same;
@@ -361,6 +370,10 @@ static enum err refresh_all(struct call *c, const struct json *args)
 		for (int i = 0; i < r.n; i++)
 			TRY(job_queue(c, "peer.refresh", uuid_format(c->arena, row_uuid(&r, i, 0)), job_args(c->arena, row_uuid(&r, i, 0), "peers", row_uuid(&r, i, 0)), clock_now()));
 		return db_commit(c);
+	}
+	if (json_get(args, "peer")) {
+		TRY(job_args_read(c, args, "peer", &coop, &same));
+		return peer_refresh(c, coop, same, &peer);
 	}
 	TRY(job_args_read(c, args, "peers", &coop, &same));
 	TRY(db_begin_in(c, coop, DB_READ));
