@@ -164,3 +164,102 @@ COMMENT ON COLUMN derivation.source IS '… with this id';
 COMMENT ON COLUMN derivation.copied IS 'Content of the source is in it: it goes when the source is erased';
 CREATE INDEX derivation_of_source ON derivation (coop_id, home, source);
 CALL commonhold_wall_in('derivation');
+
+-- ---- Passed on: what comes from a home by way of a partner ----
+
+ALTER TABLE guest_source ADD COLUMN under uuid;
+COMMENT ON COLUMN guest_source.under IS 'The agreement with the giver, for a home whose items come by way of that one: limits are the stricter of both agreements. NULL: the agreement itself';
+CREATE INDEX guest_source_under ON guest_source (coop_id, under) WHERE under IS NOT NULL;
+
+CREATE TABLE onward_source (
+	coop_id      uuid NOT NULL REFERENCES coop,
+	agreement_id uuid NOT NULL,
+	home         text NOT NULL CONSTRAINT onward_source_is_a_key_name CHECK (home ~ '^[a-z2-7]{16}$'),
+	source_id    uuid NOT NULL,
+	document     text NOT NULL,
+	assent       text NOT NULL,
+	PRIMARY KEY (coop_id, agreement_id, home),
+	CONSTRAINT an_onward_source_is_named_once UNIQUE (coop_id, source_id),
+	FOREIGN KEY (coop_id, agreement_id) REFERENCES guest_source
+);
+COMMENT ON TABLE onward_source IS 'Homes whose items a partner passes on: the agreement between the two, which lets it, with the home''s signed assent.';
+COMMENT ON COLUMN onward_source.coop_id IS 'The co-op that is given them';
+COMMENT ON COLUMN onward_source.agreement_id IS 'Its agreement with the partner';
+COMMENT ON COLUMN onward_source.home IS 'Key name of the home';
+COMMENT ON COLUMN onward_source.source_id IS 'guest_source.agreement_id of those who come this way';
+COMMENT ON COLUMN onward_source.document IS 'The agreement between the home and the partner, canonical JSON';
+COMMENT ON COLUMN onward_source.assent IS 'DSSE by the home''s key over its digest';
+CALL commonhold_wall_in('onward_source');
+
+CREATE TABLE onward_head (
+	coop_id    uuid NOT NULL REFERENCES coop,
+	home       text NOT NULL,
+	via        text NOT NULL,
+	size       bigint NOT NULL,
+	root       bytea NOT NULL,
+	checkpoint text NOT NULL,
+	seen_at    timestamptz NOT NULL,
+	PRIMARY KEY (coop_id, home, via),
+	CONSTRAINT onward_head_root_is_a_sha256 CHECK (length(root) = 32)
+);
+COMMENT ON TABLE onward_head IS 'The newest head of a home''s log that each partner has shown: whoever shows two that no log can both have is found out.';
+COMMENT ON COLUMN onward_head.coop_id IS 'The co-op that was shown it';
+COMMENT ON COLUMN onward_head.home IS 'Key name of the co-op whose log it is';
+COMMENT ON COLUMN onward_head.via IS 'Key name of the partner who showed it';
+COMMENT ON COLUMN onward_head.size IS 'Leaves';
+COMMENT ON COLUMN onward_head.root IS 'Root over them';
+COMMENT ON COLUMN onward_head.checkpoint IS 'The note that says so, signed by the home';
+COMMENT ON COLUMN onward_head.seen_at IS 'When';
+CALL commonhold_wall_in('onward_head');
+
+CREATE TABLE onward_way (
+	coop_id uuid NOT NULL REFERENCES coop,
+	home    text NOT NULL,
+	id      uuid NOT NULL,
+	via     text NOT NULL,
+	PRIMARY KEY (coop_id, id, home, via)
+);
+CREATE INDEX onward_way_of_home ON onward_way (coop_id, home);
+COMMENT ON TABLE onward_way IS 'By which ways a record came that somebody passed on. No row: from its home alone.';
+COMMENT ON COLUMN onward_way.coop_id IS 'The co-op that was given it';
+COMMENT ON COLUMN onward_way.home IS 'Key name of its home';
+COMMENT ON COLUMN onward_way.id IS 'Uuid of its rid';
+COMMENT ON COLUMN onward_way.via IS 'Key name of who gave it: the home itself, or a partner';
+CALL commonhold_wall_in('onward_way');
+
+CREATE TABLE origin_entry (
+	coop_id uuid NOT NULL REFERENCES coop,
+	home    text NOT NULL,
+	first   bigint NOT NULL,
+	n       integer NOT NULL,
+	entries text NOT NULL,
+	PRIMARY KEY (coop_id, home, first),
+	CONSTRAINT origin_entries_are_some CHECK (n > 0)
+);
+COMMENT ON TABLE origin_entry IS 'The leaves themselves of a log whose records may be passed on: a path begins with the leaf. They hold commitments and ids, and no content.';
+COMMENT ON COLUMN origin_entry.coop_id IS 'The co-op that keeps them';
+COMMENT ON COLUMN origin_entry.home IS 'Key name of the co-op whose log it is';
+COMMENT ON COLUMN origin_entry.first IS 'Index of the first';
+COMMENT ON COLUMN origin_entry.n IS 'How many, one after another';
+COMMENT ON COLUMN origin_entry.entries IS 'A line each';
+CALL commonhold_wall_in('origin_entry');
+
+-- Whether a record is given by somebody as things stand: it came that way, and the giver has not taken that back.
+CREATE FUNCTION onward_way_is_open(in_coop uuid, in_home text, in_id uuid, in_via text) RETURNS boolean LANGUAGE sql STABLE AS $$
+	SELECT NOT EXISTS (SELECT FROM merge_passing p WHERE p.coop_id = in_coop AND p.id = in_id AND p.home = in_home AND p.by_home = in_via AND p.out)
+		AND (EXISTS (SELECT FROM onward_way w WHERE w.coop_id = in_coop AND w.id = in_id AND w.home = in_home AND w.via = in_via)
+			OR (in_via = in_home AND NOT EXISTS (SELECT FROM onward_way w WHERE w.coop_id = in_coop AND w.id = in_id AND w.home = in_home)))
+$$;
+COMMENT ON FUNCTION onward_way_is_open(uuid, text, uuid, text) IS 'It came by this giver, who still gives it';
+
+-- A person's words come from one giver, and so must the record: what was said to another may say less about it.
+CREATE OR REPLACE FUNCTION merge_is_held(in_coop uuid, in_home text, in_id uuid) RETURNS boolean LANGUAGE sql STABLE AS $$
+	SELECT EXISTS (SELECT FROM merge_passing p WHERE p.coop_id = in_coop AND p.id = in_id AND p.home = in_home AND p.by_home = in_home AND p.out
+			AND NOT EXISTS (SELECT FROM onward_way w WHERE w.coop_id = in_coop AND w.id = in_id AND w.home = in_home))
+		OR EXISTS (SELECT FROM guest g JOIN guest_source s ON s.coop_id = g.coop_id AND s.agreement_id = g.agreement_id
+			WHERE g.coop_id = in_coop AND g.home = in_home AND g.id IN (SELECT c.member_id FROM contribution c WHERE c.coop_id = in_coop AND c.id = in_id
+				UNION ALL SELECT i.member_id FROM item_origin i WHERE i.coop_id = in_coop AND i.id = in_id) AND NOT onward_way_is_open(in_coop, in_home, in_id, s.home))
+		OR EXISTS (SELECT FROM merge_conflict k WHERE k.coop_id = in_coop AND k.rid = 'dc:' || in_home || ':' || in_id AND k.kind = 'equivocation')
+		OR EXISTS (SELECT FROM merge_unmapped u JOIN merge_conflict k ON k.coop_id = u.coop_id AND k.home = u.home AND k.kind = 'unmapped' AND k.decision = 'leave_out'
+			AND k.detail::json ->> 'schema' = u.schema WHERE u.coop_id = in_coop AND u.id = in_id AND u.home = in_home)
+$$;

@@ -18,10 +18,12 @@
  * bundle.json:
  *   {"agreement":HEX digest of the revision,"as_of":INSTANT,"base":{"root":HEX,"size":N},"charter":{"digest":HEX,"version":N},"counts":{"back","events","labels","out","records","statements",
  *    "tombstones"},"created":INSTANT,"files":[{"lines":N,"path","raw_sha256":HEX,"raw_size":N,"sha256":HEX,"size":N}, in order of path],"from":KEY NAME,"head":{"root":HEX,"size":N},
- *    "homes":[{"checkpoint":NOTE,"home":KEY NAME,"keys":{keys.json}}],"prev":HEX or null,"seq":N,"to":KEY NAME,"tombstones":{"from":N,"upto":N},"v":1}
+ *    "homes":[{"agreement":{…},"assent":{DSSE},"checkpoint":NOTE,"home":KEY NAME,"keys":{keys.json}}, in order of home],"prev":HEX or null,"seq":N,"to":KEY NAME,"tombstones":{"from":N,"upto":N},"v":1}
  *   base        where the bundle before ended, {SHA-256 of nothing, 0} where there was none
  *   files       all but bundle.json and bundle.dsse.json. For what is not compressed raw_* are the file's own
- *   homes       other co-ops whose records or statements are passed on, with a head of their log that the paths below lead to. Bundles written here have none: each co-op sends its own
+ *   homes       other co-ops whose records or statements are passed on, with a head of their log that the paths below lead to, and what lets the sender pass them on: the agreement between that home
+ *               and the sender (schemas/agreement.json), which says "onward", and the home's assent to it as it was signed. What comes under it is held to both agreements, the stricter of
+ *               each limit. A co-op passes on what it has from the home itself, and nothing that was passed on to it
  *   prev        SHA-256 of the bundle.json before. null: a whole bundle: it begins at 0 and says everything that stands, as the first one does. A later whole bundle takes the place of all that were
  *               lost before it: it says of everything that was ever told whether it is passed on. Applying what is known again changes nothing
  *   seq         1, 2, 3 …; without gaps, but that a whole bundle may leave some out
@@ -29,11 +31,12 @@
  *
  * statements.jsonl, canonical JSON a line, the newest word of a contributor's home, and only what changed since the bundle before:
  *   {"consent":{…},"contributor":32 HEX,"home":KEY NAME,"name":TEXT or null,"rev":N,"said":[…],"sig":BASE64,"spoken_for":[…],"standing":WORD}
- *   {"home":KEY NAME of the sender,"out":[RID,…],"rev":N,"sig":BASE64}    the sender passes these on no longer (moderated, embargoed, restricted, out of what people allow)
+ *   {"home":KEY NAME of the sender,"out":[RID,…],"rev":N,"sig":BASE64}    the sender passes these on no longer (moderated, embargoed, restricted, out of what people allow, or taken back by their
+ *                                                                         home); its own ids and those of others that it passed on. It is about this way alone: what came by another stays
  *   {"back":[RID,…],"home":KEY NAME of the sender,"rev":N,"sig":BASE64}   it does again; records that the partner had before are not told again
  *   sig is Ed25519 by a key of `home` over BUNDLE_SAID_PREFIX and the line's canonical JSON without the member "sig". rev is the size of the home's log: the greatest stands. What consent, said
  *   and spoken_for hold is guest.h's. contributor is HMAC-SHA-256(secret of the home co-op, member id), the first 16 bytes: the same towards every partner, and neither number nor id.
- *   Lines of other homes are passed on as they were signed. "out" and "back" name at most BUNDLE_RIDS ids a line.
+ *   Contributors' lines of other homes are passed on as they were signed. "out" and "back" name at most BUNDLE_RIDS ids a line.
  *
  * records, canonical JSON a line; the members in this order:
  *   {"at":INSTANT of submission,"content":{…},"contributor":32 HEX,"facts":{…},"home":KEY NAME,"kind":WORD,"lang":TAG,"leaf":N,"licence":SPDX,"path":[BASE64,…],"rid":RID,"salt":64 HEX}
@@ -96,6 +99,10 @@ struct bundle_home {
 	struct str origin;      /* of its log */
 	int64_t size;           /* leaves */
 	struct sha256 root;
+	struct str document, assent; /* of the agreement by which the sender has them */
+	const struct agreement_terms *terms; /* the document, read; set by bundle_check */
+	bool ours;              /* it is the receiver: its own words and records are passed over; set by bundle_check */
+	struct str contradicts; /* another note signed by this home that no log can have together with this one; absent: none. Set by bundle_check */
 };
 
 /* How many lines of each sort. */
@@ -133,6 +140,7 @@ struct bundle {
 	bool repeated;                  /* this very bundle was taken before: nothing else was looked at */
 	struct merkle_builder log;      /* over the sender's leaves up to the head */
 	struct tombstone_chain chain;   /* of the sender's tombstones up to the last */
+	struct str contradicts;         /* set where it is refused for its log: another note by the sender that no log can have together with `checkpoint`; absent: none was found */
 };
 
 /* Opens a folder or (a regular file) a .tar: reads bundle.json, its signature's form, keys.json and checkpoint, and finds every file that is listed. Nothing is believed yet. ERR_REFUSED with one of
@@ -140,6 +148,9 @@ struct bundle {
 CH_CHECK enum err bundle_open(struct arena *a, const char *path, struct bundle **out, struct error *e);
 
 /* ---- Checking ---- */
+
+/* A head of a log that somebody has shown. */
+struct bundle_head { int64_t size; struct sha256 root; struct str checkpoint; };
 
 /* What the receiver knows and expects. */
 struct bundle_expected {
@@ -150,6 +161,7 @@ struct bundle_expected {
 	uint8_t kinds;                  /* bits of policy_kind that may come */
 	uint64_t licences;              /* bits of policy_licence_no that may come */
 	bool onward;                    /* records of other homes may come */
+	bool passed;                    /* some have, so that the sender may say that it passes them on no longer */
 	int64_t seq;                    /* last bundle that was taken; 0: none */
 	struct sha256 digest;           /* of its bundle.json */
 	bool again;                     /* a bundle of the number of the one at hand was taken … */
@@ -161,7 +173,17 @@ struct bundle_expected {
 	struct sha256 known_root;       /* over known_size leaves */
 	int64_t known_at_head;          /* the head's size, where it lies below known_size and the leaves are known; else -1 */
 	struct sha256 known_head_root;  /* over them */
-	struct bundle_known { struct str home; struct keychain keys; int64_t size; struct sha256 root; } *homes; /* other homes: what is pinned of their keys, what is known of their logs */
+	struct str known_checkpoint;    /* the note that says so; absent: not known */
+	struct bundle_head *heads;      /* of that log as others have shown it */
+	size_t n_heads;
+	/* Other homes: what is pinned of their keys, what is known of their logs. */
+	struct bundle_known {
+		struct str home, why_not;   /* why_not: nothing of theirs is taken, a sentence; absent: it may be */
+		struct keychain keys;       /* n == 0: none are known */
+		int64_t shown;              /* size of the newest head that this sender has shown; 0: none */
+		struct bundle_head *heads;  /* of their log, as it is known from them and from others */
+		size_t n_heads;
+	} *homes;
 	size_t n_homes;
 	instant now;
 };
@@ -260,7 +282,8 @@ CH_CHECK enum err origin_log_get(struct call *c, struct uuid coop, struct str ho
 /* ---- Taking ---- */
 
 struct merge_report;
-/* Opens, checks and applies what lies at `path`; what is refused is noted for the admins (merge_refuse) and leaves everything as it was. Outside a transaction. */
+/* Opens, checks and applies what lies at `path`; what is refused is noted for the admins (merge_refuse) and leaves everything as it was. Where a home has signed two heads of its log that
+ * contradict each other the proof is kept (merge_equivocation_of_log), and nothing more of that home is taken. Outside a transaction. */
 CH_CHECK enum err bundle_take(struct call *c, struct uuid coop, const char *path, struct merge_report *out);
 
 /* ---- Writing ---- */

@@ -34,10 +34,11 @@ struct guest_source {
 	struct str attribution;  /* anonymous, pseudonym, public: the most that is said of who contributed */
 	enum guest_source_state state;
 	instant fresh_until;     /* guests from there are held after it, until they are heard of again */
+	struct uuid under;       /* of those whom the partner passes on: its agreement with us, while `agreement` names their source alone; nil: the agreement itself */
 };
 /* Writes what an agreement allows, in place of what was written before. Inside. ERR_INVALID when a word is out of range. */
 CH_CHECK enum err guest_source_put(struct call *c, struct uuid coop, const struct guest_source *source);
-/* A bundle was taken: what was heard counts until then. Never moves it back. Inside. */
+/* A bundle was taken: what was heard counts until then, for those whom the partner passes on, too. Never moves it back. Inside. */
 CH_CHECK enum err guest_source_heard(struct call *c, struct uuid coop, struct uuid agreement, instant fresh_until);
 /* ERR_NOT_FOUND. Inside. */
 CH_CHECK enum err guest_source_get(struct call *c, struct uuid coop, struct uuid agreement, struct guest_source *out);
@@ -120,8 +121,8 @@ struct guest {
 	struct str name;            /* absent: none given */
 	struct uuid linked;         /* membership of the same person here; nil: none */
 };
-/* Takes words: makes the guests that are new, with their keys, and replaces the words of those whose rev is greater than what stands; others are left as they are. Every one of `out` (n places,
- * in their order) is the guest as it stands. Entries must be of distinct (home, contributor). Inside, DB_WRITE: holds membership_lock from here on. The words are believed: that
+/* Takes words: makes the guests that are new, with their keys, and replaces the words of those whose rev is greater than what stands; others are left as they are. What a home says to us itself goes
+ * before what it said to a partner who passes it on, whichever came first. Every one of `out` (n places, in their order) is the guest as it stands. Entries must be of distinct (home, contributor). Inside, DB_WRITE: holds membership_lock from here on. The words are believed: that
  * they are signed and within the agreement is for the caller to have made sure of. */
 CH_CHECK enum err guest_put(struct call *c, struct uuid coop, struct uuid agreement, const struct guest_words *words, size_t n, struct guest *out);
 /* By number, by (home, contributor), by id; ERR_NOT_FOUND. Inside. */
@@ -150,6 +151,8 @@ struct guest_limits {
 };
 /* By number, for numbers below *n (none without guests: NULL and 0). `k`: the greatest of the sources that are in effect and have guests (0: none). Inside. */
 CH_CHECK enum err guest_limits_load(struct call *c, struct uuid coop, struct guest_limits **by_number, size_t *n, uint32_t *k);
+/* Purposes that two sets both cover. Pure. */
+uint32_t purposes_both(uint32_t a, uint32_t b);
 /* "public", "gated_auto", "gated_manual". */
 const char *guest_access_name(unsigned access);
 

@@ -45,7 +45,8 @@ struct str merge_report_json(struct arena *a, const struct merge_report *r);
 /* ---- The state that both sides come to ---- */
 
 /* What was exchanged under an agreement, whoever sent it: over the sorted set of records (rid, commitment or "tombstone", licence) and of the latest word of each contributor (home,
- * contributor, digest of the signed line); a record that its home passes on no longer is none of them. Equal on both sides when each has applied all that the other sent. `agreement` nil: the records that this co-op
+ * contributor, digest of the signed line); a record that is passed on no longer is none of them. Records of others that one passes on to the other count; their
+ * contributors' words, which are those of a third, do not. Equal on both sides when each has applied all that the other sent. `agreement` nil: the records that this co-op
  * exchanged with anybody, and no words: what a home says of its people depends on the agreement. */
 struct merge_state {
 	struct sha256 digest;

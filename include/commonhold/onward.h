@@ -56,6 +56,24 @@ CH_CHECK enum err onward_suppressed(struct call *c, struct uuid coop, struct uui
 /* The mark of one content, which both sides of an agreement compute alike. Pure. */
 struct sha256 onward_mark(const uint8_t key[32], struct sha256 content);
 
+/* ---- What comes by way of a partner ---- */
+
+/* What is kept of the keys of a co-op that is no peer; out->n == 0: nothing. Inside. */
+CH_CHECK enum err onward_known_keys(struct call *c, struct uuid coop, struct str home, struct keychain *out);
+/* Whether a co-op was caught signing two logs (merge_equivocation_of_log): nothing more of it is taken, nor passed on. Inside. */
+CH_CHECK enum err onward_quarantined(struct call *c, struct uuid coop, struct str home, bool *yes);
+/* The source (guest.h) of those whom a partner passes on, made or brought up to date: limits are the stricter of our agreement with the partner and theirs with the home. Inside, DB_WRITE. */
+struct agreement;
+struct bundle_home;
+CH_CHECK enum err onward_source_put(struct call *c, const struct agreement *with, const struct bundle_home *home, struct uuid *source);
+/* The same for all of an agreement that has changed. Inside. */
+CH_CHECK enum err onward_sources_follow(struct call *c, const struct agreement *with);
+/* Notes that a partner has shown a head of a home's log, and the home's keys. Inside. */
+CH_CHECK enum err onward_head_seen(struct call *c, struct uuid coop, struct str via, const struct bundle_home *home);
+/* Notes by which way records came: `via` is the home itself or a partner. What is known to have come from its home alone so far keeps that way beside a new one; for a home's own nothing is written
+ * unless somebody else passed the record on. *several: there may be other ways. Before the records are written. Inside. */
+CH_CHECK enum err onward_ways_note(struct call *c, struct uuid coop, struct str via, const struct str *homes, const struct uuid *ids, size_t n, bool *several);
+
 /* ---- Derived records ---- */
 
 /* A contribution may say what it was made from (contribution.h, "derived_from"). The editor of a foreign record is the home of the edit, under an id of its own; the source stays as it is. What has

@@ -9,15 +9,15 @@
 
 SQL(head_bump, "INSERT INTO guest_head (coop_id, changes) VALUES ($1, 1) ON CONFLICT (coop_id) DO UPDATE SET changes = guest_head.changes + 1");
 SQL(source_put,
-	"INSERT INTO guest_source (coop_id, agreement_id, home, title, uses, purposes, floor_uses, audience, k, embargo, retention, access, attribution, state, fresh_until, changed_at) "
-	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, coalesce($15, '-infinity'), commonhold_now()) "
+	"INSERT INTO guest_source (coop_id, agreement_id, home, title, uses, purposes, floor_uses, audience, k, embargo, retention, access, attribution, state, fresh_until, under, changed_at) "
+	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, coalesce($15, '-infinity'), $16, commonhold_now()) "
 	"ON CONFLICT (coop_id, agreement_id) DO UPDATE SET home = excluded.home, title = excluded.title, uses = excluded.uses, purposes = excluded.purposes, floor_uses = excluded.floor_uses, "
 	"audience = excluded.audience, k = excluded.k, embargo = excluded.embargo, retention = excluded.retention, access = excluded.access, attribution = excluded.attribution, "
 	"state = excluded.state, fresh_until = coalesce($15, guest_source.fresh_until), changed_at = excluded.changed_at");
 SQL(source_heard,
-	"UPDATE guest_source SET fresh_until = greatest(fresh_until, $3), changed_at = commonhold_now() WHERE coop_id = $1 AND agreement_id = $2 RETURNING state");
+	"UPDATE guest_source SET fresh_until = greatest(fresh_until, $3), changed_at = commonhold_now() WHERE coop_id = $1 AND (agreement_id = $2 OR under = $2) RETURNING state");
 #define SOURCE_COLUMNS \
-	"agreement_id, home, title, array_to_string(uses, ','), array_to_string(purposes, ','), array_to_string(floor_uses, ','), audience, k, embargo, retention, access, attribution, state, fresh_until"
+	"agreement_id, home, title, array_to_string(uses, ','), array_to_string(purposes, ','), array_to_string(floor_uses, ','), audience, k, embargo, retention, access, attribution, state, fresh_until, under"
 SQL(source_get, "SELECT " SOURCE_COLUMNS " FROM guest_source WHERE coop_id = $1 AND agreement_id = $2");
 SQL(source_all, "SELECT " SOURCE_COLUMNS " FROM guest_source WHERE coop_id = $1 ORDER BY agreement_id");
 
@@ -77,14 +77,16 @@ enum err guest_source_put(struct call *c, struct uuid coop, const struct guest_s
 	size_t n_purposes = names_of(s->purposes, POLICY_PURPOSE_COUNT, policy_purpose_name, purposes);
 	TRY(db_exec(c, source_put, A_UUID(coop), A_UUID(s->agreement), A_STR(s->home), A_STR(s->title.p ? s->title : s->home), A_TEXTS(uses, n_uses), A_TEXTS(purposes, n_purposes),
 		A_TEXTS(floor, n_floor), A_Z(policy_audience_name(s->audience)), A_INT((int)s->k), A_I64(s->embargo), A_I64(s->retention), A_STR(s->access), A_STR(s->attribution),
-		A_Z(state_names[s->state]), A_TIME(s->fresh_until)));
+		A_Z(state_names[s->state]), A_TIME(s->fresh_until), A_UUID_OR_NULL(s->under)));
 	return guest_head_move(c, coop);
 }
 
 enum err guest_source_heard(struct call *c, struct uuid coop, struct uuid agreement, instant fresh_until)
 {
 	struct rows r;
-	TRY(db_one(c, source_heard, &r, A_UUID(coop), A_UUID(agreement), A_TIME(fresh_until)));
+	TRY(db_query(c, source_heard, &r, A_UUID(coop), A_UUID(agreement), A_TIME(fresh_until)));
+	if (r.n == 0)
+		return fail(c, ERR_NOT_FOUND, "There is no such agreement to hear of.");
 	return guest_head_move(c, coop);
 }
 
@@ -108,6 +110,7 @@ static struct guest_source source_of_row(const struct rows *r, int i)
 		.purposes = bits_of_row(r, i, 4, policy_purpose_find), .floor = (uint16_t)bits_of_row(r, i, 5, policy_use_find), .audience = no < 0 ? POLICY_AUDIENCE_MEMBERS : (uint8_t)no,
 		.k = (uint32_t)row_int(r, i, 7), .embargo = row_int(r, i, 8), .retention = row_int(r, i, 9), .access = row_str(r, i, 10), .attribution = row_str(r, i, 11),
 		.state = state < 0 ? GUEST_SOURCE_ENDED : (enum guest_source_state)state, .fresh_until = row_time(r, i, 13),
+		.under = row_uuid(r, i, 14),
 	};
 }
 

@@ -36,8 +36,6 @@ bool guest_source_counts(const struct guest_source *source, instant now);
 uint16_t guest_source_allowed(const struct guest_source *source);
 /* Uses that it denies: those that are not allowed and contain nothing that is. */
 uint16_t guest_source_denied(const struct guest_source *source);
-/* Purposes that two sets both cover. */
-uint32_t purposes_both(uint32_t a, uint32_t b);
 /* What is said for people, as it is kept (guest_spoken.words): canonical JSON, and back. */
 struct str spoken_write(struct arena *a, const struct guest_word *words, size_t n);
 CH_CHECK bool spoken_read(struct arena *a, struct str json, struct guest_word **out, size_t *n);

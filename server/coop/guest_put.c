@@ -11,7 +11,7 @@
  * What is said for somebody counts from when it was first said without a break, so that a word repeated in every bundle is not a new one at every cut-off. */
 
 SQL(known_guests,
-	"SELECT d.no::integer, g.id, g.number, g.rev, g.spoken, g.agreement_id, g.linked_member, s.state FROM unnest($2::text[], $3::bytea[]) WITH ORDINALITY AS d(home, contributor, no) "
+	"SELECT d.no::integer, g.id, g.number, g.rev, g.spoken, g.agreement_id, g.linked_member, s.state, s.under IS NOT NULL FROM unnest($2::text[], $3::bytea[]) WITH ORDINALITY AS d(home, contributor, no) "
 	"JOIN guest g ON g.coop_id = $1 AND g.home = d.home AND g.contributor = d.contributor JOIN guest_source s ON s.coop_id = g.coop_id AND s.agreement_id = g.agreement_id");
 SQL(next_number, "SELECT coop_next_number($1)");
 SQL(guest_insert,
@@ -351,12 +351,29 @@ static enum err write_rows(struct call *c, struct uuid coop, const struct puttin
 
 /* ---- The whole ---- */
 
-static enum err look_up(struct call *c, struct uuid coop, struct uuid agreement, const struct guest_words *words, size_t n, struct putting *p)
+/* Where the words of somebody who is known come from, from now on, and whether these are the ones. Among several ways the one that lives stays, but for the home's own. */
+static void settle_source(struct putting *p, struct uuid stands, bool ended, bool by_way, const struct guest_source *comes)
+{
+	bool same = uuid_eq(stands, comes->agreement), direct = uuid_is_nil(comes->under);
+	p->newer = p->words->rev > p->rev;
+	if (same)
+		return;
+	if (by_way && direct)
+		p->newer = true;
+	else if (ended)
+		p->newer |= !direct && p->words->rev == p->rev;
+	else
+		p->agreement = stands;
+	if (!direct && !ended)
+		p->newer = false;
+}
+
+static enum err look_up(struct call *c, struct uuid coop, const struct guest_source *source, const struct guest_words *words, size_t n, struct putting *p)
 {
 	struct rows r;
 	struct str *homes = ARENA_ARRAY(c->arena, n * 2, struct str), *contributors = homes + n;
 	for (size_t i = 0; i < n; i++) {
-		p[i] = (struct putting){ .words = &words[i], .agreement = agreement, .rev = -1, .newer = true, .number = -1 };
+		p[i] = (struct putting){ .words = &words[i], .agreement = source->agreement, .rev = -1, .newer = true, .number = -1 };
 		homes[i] = words[i].home;
 		contributors[i] = str_make(words[i].contributor, 16);
 	}
@@ -368,9 +385,7 @@ static enum err look_up(struct call *c, struct uuid coop, struct uuid agreement,
 		one->rev = row_int(&r, i, 3);
 		one->spoken = row_int(&r, i, 4);
 		one->linked = row_uuid(&r, i, 6);
-		one->newer = one->words->rev > one->rev;
-		if (!str_is(row_str(&r, i, 7), "ended"))
-			one->agreement = row_uuid(&r, i, 5);
+		settle_source(one, row_uuid(&r, i, 5), str_is(row_str(&r, i, 7), "ended"), row_bool(&r, i, 8), source);
 	}
 	return ERR_OK;
 }
@@ -413,7 +428,7 @@ enum err guest_put(struct call *c, struct uuid coop, struct uuid agreement, cons
 	struct putting *p = ARENA_ARRAY(c->arena, n, struct putting);
 	if (!p)
 		return fail(c, ERR_NO_MEMORY, "There is no memory for so many guests at once.");
-	TRY(look_up(c, coop, agreement, words, n, p));
+	TRY(look_up(c, coop, &source, words, n, p));
 	TRY(number_new(c, coop, p, n));
 	TRY(number_spoken(c, coop, p, n));
 	TRY(write_rows(c, coop, p, n));

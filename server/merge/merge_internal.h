@@ -35,7 +35,11 @@ struct applying {
 	struct agreement agreement;
 	struct foreign_rules rules;    /* moderation */
 	struct foreign_home *homes;    /* the sender, and those whose records it passes on */
+	const struct agreement_terms **terms; /* of each: what it agreed to with whoever has it from there */
+	struct uuid *sources;          /* of each: guest_source of its people who come this way */
 	size_t n_homes;
+	struct str *dropped;           /* homes of which nothing is taken: we ourselves, and who signed two logs */
+	size_t n_dropped;
 	struct uuid *gone;             /* ids that the bundle's own tombstones erase, in order */
 	size_t n_gone;
 	struct unmapped unmapped[UNMAPPED_MAX];
@@ -50,6 +54,8 @@ CH_CHECK enum err merge_standing_of(struct call *c, struct uuid coop, int64_t it
 
 /* Place of a home among them; -1. */
 int apply_home(const struct applying *a, struct str key_name);
+/* Whether what is of this home is passed over. */
+bool apply_drops(const struct applying *a, struct str key_name);
 /* ERR_REFUSED with the reason of a bundle's refusal, and the place. */
 enum err apply_refuse(struct applying *a, enum bundle_reason reason, const struct bundle_lines *at, const char *fmt, ...) CH_PRINTF(4, 5);
 /* The same for what is wrong in `e`, which says it already. */

@@ -15,31 +15,36 @@
 #define NOT_ERASED(id) \
 	"NOT EXISTS (SELECT FROM onward_word w WHERE w.coop_id = $1 AND w.home = h.key_name AND w.id = " id " AND w.counts AND w.feed = w.home AND w.kind IN ('erase', 'correct'))"
 
-/* What its home passes on as things stand: what it has taken back since may have reached a partner or not. */
-#define PASSED_ON(id) "NOT EXISTS (SELECT FROM merge_passing p WHERE p.coop_id = $1 AND p.home = h.key_name AND p.id = " id " AND p.out)"
-/* Own records that a partner is given (any partner, where no agreement is named), and foreign ones here. */
-static const char own_copy[] =
-	"COPY (SELECT c.id, c.salt, c.content_sha256, c.licence, 0::smallint FROM contribution c "
-	"WHERE c.coop_id = $1 AND (c.more >> 24 & 255) = 0 AND (c.word & 4096) = 0 AND EXISTS (SELECT FROM bundle_sent s "
+/* What is given here as things stand, by the partner $2 or (NULL) by anybody: it came that way, and the giver has not taken it back. No way is written of what came from its home alone. */
+#define TAKEN_BACK(home, id, via) "EXISTS (SELECT FROM merge_passing p WHERE p.coop_id = $1 AND p.home = " home " AND p.id = " id " AND p.by_home = " via " AND p.out)"
+#define GIVEN(home, id) \
+	"(EXISTS (SELECT FROM onward_way y WHERE y.coop_id = $1 AND y.id = " id " AND y.home = " home " AND ($2::text IS NULL OR y.via = $2) AND NOT " TAKEN_BACK(home, id, "y.via") ") " \
+	"OR (($2::text IS NULL OR $2 = " home ") AND NOT EXISTS (SELECT FROM onward_way y WHERE y.coop_id = $1 AND y.id = " id " AND y.home = " home ") AND NOT " TAKEN_BACK(home, id, home) "))"
+/* Records that a partner is given (any partner, where no agreement is named): own ones, and those that are passed on; and foreign ones here. */
+static const char sent_copy[] =
+	"COPY (SELECT c.id, c.salt, c.content_sha256, c.licence, (c.more >> 24 & 255)::smallint FROM contribution c LEFT JOIN origin_coop h ON h.coop_id = c.coop_id AND h.no = (c.more >> 24 & 255) "
+	"WHERE c.coop_id = $1 AND (c.word & 4096) = 0 AND EXISTS (SELECT FROM bundle_sent s "
 	"WHERE s.coop_id = $1 AND ($2::uuid IS NULL OR s.agreement_id = $2) AND s.no = (c.item_no >> 12)::integer "
-	"AND get_bit(s.now, (c.item_no & 4095)::integer) = 1) AND NOT EXISTS (SELECT FROM tombstone t WHERE t.coop_id = $1 AND t.contribution_id = c.id AND t.kind IN ('erase', 'correct'))) "
-	"TO STDOUT (FORMAT binary)";
+	"AND get_bit(s.now, (c.item_no & 4095)::integer) = 1) AND NOT EXISTS (SELECT FROM tombstone t WHERE t.coop_id = $1 AND t.contribution_id = c.id AND t.kind IN ('erase', 'correct')) "
+	"AND (h.no IS NULL OR " NOT_ERASED("c.id") ")) TO STDOUT (FORMAT binary)";
 static const char rows_copy[] =
 	"COPY (SELECT c.id, c.salt, c.content_sha256, c.licence, (c.more >> 24 & 255)::smallint FROM contribution c "
-	"JOIN origin_coop h ON h.coop_id = c.coop_id AND h.no = (c.more >> 24 & 255) WHERE c.coop_id = $1 AND (c.word & 4096) = 0 AND " NOT_ERASED("c.id") " AND " PASSED_ON("c.id") ") TO STDOUT (FORMAT binary)";
+	"JOIN origin_coop h ON h.coop_id = c.coop_id AND h.no = (c.more >> 24 & 255) WHERE c.coop_id = $1 AND (c.word & 4096) = 0 AND " NOT_ERASED("c.id") " AND " GIVEN("h.key_name", "c.id") ") TO STDOUT (FORMAT binary)";
 static const char origins_copy[] =
 	"COPY (SELECT o.id, o.salt, c.content_sha256, o.licence, o.origin FROM item_origin o JOIN contribution c ON c.coop_id = o.coop_id AND c.item_no = o.item_no "
-	"JOIN origin_coop h ON h.coop_id = o.coop_id AND h.no = o.origin WHERE o.coop_id = $1 AND (c.word & 4096) = 0 AND " NOT_ERASED("o.id") " AND " PASSED_ON("o.id") ") TO STDOUT (FORMAT binary)";
+	"JOIN origin_coop h ON h.coop_id = o.coop_id AND h.no = o.origin WHERE o.coop_id = $1 AND (c.word & 4096) = 0 AND " NOT_ERASED("o.id") " AND " GIVEN("h.key_name", "o.id") ") TO STDOUT (FORMAT binary)";
 static const char not_taken_copy[] =
 	"COPY (SELECT k.home, k.rid, k.detail::json ->> 'commitment', k.detail::json ->> 'licence' FROM merge_conflict k "
-	"WHERE k.coop_id = $1 AND k.kind IN ('suppressed', 'id_taken') AND NOT EXISTS (SELECT FROM merge_passing p WHERE p.coop_id = $1 AND 'dc:' || p.home || ':' || p.id = k.rid AND p.out)) TO STDOUT (FORMAT binary)";
+	"WHERE k.coop_id = $1 AND k.kind IN ('suppressed', 'id_taken') AND " GIVEN("k.home", "right(k.rid, 36)::uuid") ") TO STDOUT (FORMAT binary)";
 /* The feed has lines about foreign records, too; each says whose it is. */
 static const char own_tombstones_copy[] =
 	"COPY (SELECT DISTINCT t.contribution_id FROM tombstone t WHERE t.coop_id = $1 AND t.kind IN ('erase', 'correct') AND strpos(t.line, '\"rid\":[\"dc:' || $2 || ':') > 0) "
 	"TO STDOUT (FORMAT binary)";
 static const char tombstones_copy[] =
 	"COPY (SELECT DISTINCT w.home, w.id FROM onward_word w WHERE w.coop_id = $1 AND w.counts AND w.feed = w.home AND w.kind IN ('erase', 'correct')) TO STDOUT (FORMAT binary)";
-static const char guests_copy[] = "COPY (SELECT g.home, g.contributor, g.line FROM guest g WHERE g.coop_id = $1) TO STDOUT (FORMAT binary)";
+static const char guests_copy[] =
+	"COPY (SELECT g.home, g.contributor, g.line FROM guest g JOIN guest_source s ON s.coop_id = g.coop_id AND s.agreement_id = g.agreement_id WHERE g.coop_id = $1 AND s.under IS NULL) "
+	"TO STDOUT (FORMAT binary)";
 SQL(state_name, "SELECT key_name FROM coop WHERE id = $1");
 SQL(state_words,
 	"SELECT m.id, s.digest FROM bundle_said s JOIN membership m ON m.coop_id = s.coop_id AND m.number = s.number WHERE s.coop_id = $1 AND s.agreement_id = $2");
@@ -75,7 +80,7 @@ static bool concerns(const struct gathered *g, struct str home)
 static enum err add_record(struct gathered *g, struct str home, struct str id, struct str commitment, struct str licence)
 {
 	const struct str parts[] = { STR("record\n"), home, STR("\n"), id, STR("\n"), commitment, STR("\n"), licence };
-	return concerns(g, home) ? add(g, parts, CH_LEN(parts)) : ERR_OK;
+	return add(g, parts, CH_LEN(parts));
 }
 
 static enum err record_row(void *arg, const struct copy_field *f, int n)
@@ -186,11 +191,11 @@ static void settle(struct gathered *g, size_t from)
 static enum err gather(struct gathered *g, struct uuid agreement, struct merge_state *out)
 {
 	struct call *c = g->call;
-	const struct db_arg coop[] = { A_UUID(g->coop) }, both[] = { A_UUID(g->coop), A_UUID_OR_NULL(agreement) }, named[] = { A_UUID(g->coop), A_STR(g->us) };
-	TRY(db_copy_out(c, own_copy, both, 2, record_row, g));
-	TRY(db_copy_out(c, rows_copy, coop, 1, record_row, g));
-	TRY(db_copy_out(c, origins_copy, coop, 1, record_row, g));
-	TRY(db_copy_out(c, not_taken_copy, coop, 1, not_taken_row, g));
+	const struct db_arg coop[] = { A_UUID(g->coop) }, both[] = { A_UUID(g->coop), A_UUID_OR_NULL(agreement) }, theirs[] = { A_UUID(g->coop), A_STR(g->them) }, named[] = { A_UUID(g->coop), A_STR(g->us) };
+	TRY(db_copy_out(c, sent_copy, both, 2, record_row, g));
+	TRY(db_copy_out(c, rows_copy, theirs, 2, record_row, g));
+	TRY(db_copy_out(c, origins_copy, theirs, 2, record_row, g));
+	TRY(db_copy_out(c, not_taken_copy, theirs, 2, not_taken_row, g));
 	settle(g, 0);
 	size_t records = g->n;
 	TRY(db_copy_out(c, own_tombstones_copy, named, 2, own_tombstone_row, g));
@@ -211,7 +216,7 @@ enum err merge_state_digest(struct call *c, struct uuid coop, struct uuid agreem
 {
 	struct rows r;
 	struct agreement terms;
-	struct gathered g = { .call = c, .coop = coop };
+	struct gathered g = { .call = c, .coop = coop, .them = STR_NONE };
 	TRY(db_begin_in(c, coop, DB_SERIAL));
 	TRY(db_one(c, state_name, &r, A_UUID(coop)));
 	g.us = row_str(&r, 0, 0);

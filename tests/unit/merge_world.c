@@ -1,6 +1,7 @@
 #include "merge_world.h"
 
 #include "commonhold/guest.h"
+#include "commonhold/ledger.h"
 #include "commonhold/terms.h"
 
 static const char charter[] =
@@ -35,18 +36,31 @@ static struct peer meet(struct call *admin, struct uuid coop, struct uuid of)
 	return peer;
 }
 
-/* The row of one side. */
-static void put_row(struct call *c, struct uuid coop, struct uuid peer, struct uuid agreement, struct str document, struct str theirs)
+/* What a co-op signs when its ballot has passed. */
+static struct str assent_of(struct call *c, struct uuid coop, struct str document)
 {
+	struct sign_key key;
+	struct str at = clock_format(c->arena, clock_now()), name = merge_world_key_name(c, coop), digest = sha256_hex(c->arena, sha256(document));
+	assert_ok(c, db_begin_in(c, coop, DB_READ));
+	assert_ok(c, ledger_key(c, coop, &key));
+	assert_ok(c, db_commit(c));
+	return dsse_sign(c->arena, &key, 1, STR("application/vnd.commonhold.assent+json"),
+		str_fmt(c->arena, "{\"agreement\":\"%.*s\",\"at\":\"%.*s\",\"coop\":\"%.*s\",\"v\":1}", STR_ARG(digest), STR_ARG(at), STR_ARG(name)));
+}
+
+/* The row of one side. */
+static void put_row(struct call *c, struct uuid coop, struct uuid other, struct uuid peer, struct uuid agreement, struct str document, struct str theirs)
+{
+	struct str mine = assent_of(c, coop, document), their = assent_of(c, other, document);
 	struct str k = uuid_format(c->arena, coop), p = uuid_format(c->arena, peer), g = uuid_format(c->arena, agreement);
 	struct str at = clock_format(c->arena, clock_now()), ends = clock_format(c->arena, clock_now() + 300 * CLOCK_DAY);
 	fixture_sql(str_fmt(c->arena,
 		"SET session_replication_role = replica; "
 		"INSERT INTO agreement (coop_id, id, peer_id, made_at) VALUES ('%.*s', '%.*s', '%.*s', '%.*s'); "
 		"INSERT INTO agreement_revision (coop_id, agreement_id, revision, document, charter_theirs, digest, state, proposed_here, ballot_id, assent_ours, assent_theirs, made_at, state_at, effect_at, starts_at, ends_at) "
-		"VALUES ('%.*s', '%.*s', 1, $doc$%.*s$doc$, $doc$%.*s$doc$, sha256(convert_to($doc$%.*s$doc$, 'UTF8')), 'in_effect', true, gen_random_uuid(), '{}', '{}', '%.*s', '%.*s', '%.*s', '%.*s', '%.*s'); "
+		"VALUES ('%.*s', '%.*s', 1, $doc$%.*s$doc$, $doc$%.*s$doc$, sha256(convert_to($doc$%.*s$doc$, 'UTF8')), 'in_effect', true, gen_random_uuid(), '%.*s', '%.*s', '%.*s', '%.*s', '%.*s', '%.*s', '%.*s'); "
 		"RESET session_replication_role",
-		STR_ARG(k), STR_ARG(g), STR_ARG(p), STR_ARG(at), STR_ARG(k), STR_ARG(g), STR_ARG(document), STR_ARG(theirs), STR_ARG(document), STR_ARG(at), STR_ARG(at), STR_ARG(at), STR_ARG(at), STR_ARG(ends)).p);
+		STR_ARG(k), STR_ARG(g), STR_ARG(p), STR_ARG(at), STR_ARG(k), STR_ARG(g), STR_ARG(document), STR_ARG(theirs), STR_ARG(document), STR_ARG(mine), STR_ARG(their), STR_ARG(at), STR_ARG(at), STR_ARG(at), STR_ARG(at), STR_ARG(ends)).p);
 }
 
 /* What an agreement in effect allows with what comes in under it, as agreements write it when they change. */
@@ -79,8 +93,8 @@ struct uuid merge_world_agree(struct call *system, struct call *admin, struct uu
 	}
 	assert_ok(system, json_parse(system->arena, str_of(draft ? draft : "{}"), &json, &system->error));
 	assert_ok(system, agreement_terms_check(system->arena, json, parties, id, 1, NULL, clock_now(), &document, &system->error));
-	put_row(system, one, here.id, id, document, charters[1].document);
-	put_row(system, two, there.id, id, document, charters[0].document);
+	put_row(system, one, two, here.id, id, document, charters[1].document);
+	put_row(system, two, one, there.id, id, document, charters[0].document);
 	put_source(system, one, id);
 	put_source(system, two, id);
 	*digest = sha256(document);

@@ -5,6 +5,7 @@
 #include "commonhold/link.h"
 #include "commonhold/ledger.h"
 #include "commonhold/log.h"
+#include "commonhold/onward.h"
 #include "commonhold/words.h"
 
 /* What becomes of agreements without an admin's doing: ballots that close, assents, time, and charters that change. */
@@ -32,7 +33,8 @@ enum err agreement_write_source(struct call *c, const struct agreement *g)
 		.state = agreement_flows(g) ? GUEST_SOURCE_IN_EFFECT : agreement_over(g->state) ? GUEST_SOURCE_ENDED : GUEST_SOURCE_SUSPENDED,
 		.fresh_until = was.fresh_until != INSTANT_NONE ? was.fresh_until : clock_now() + t->freshness,
 	};
-	return guest_source_put(c, g->coop, &s);
+	TRY(guest_source_put(c, g->coop, &s));
+	return onward_sources_follow(c, g);
 }
 
 /* The revision before, where it counts: it gives its place. */

@@ -93,14 +93,45 @@ int apply_home(const struct applying *a, struct str key_name)
 	return -1;
 }
 
-static void homes_list(struct applying *a)
+bool apply_drops(const struct applying *a, struct str key_name)
+{
+	for (size_t i = 0; i < a->n_dropped; i++)
+		if (str_eq(a->dropped[i], key_name))
+			return true;
+	return false;
+}
+
+/* A home whose records are passed on by the sender. */
+static enum err home_take(struct applying *a, const struct bundle_home *h)
+{
+	bool quarantined = h->contradicts.p != NULL;
+	const struct agreement_terms *t = h->terms;
+	if (!h->ours && !quarantined)
+		TRY(onward_quarantined(a->call, a->coop, h->home, &quarantined));
+	if (h->ours || quarantined || !t) {
+		a->dropped[a->n_dropped++] = h->home;
+		return ERR_OK;
+	}
+	TRY(onward_source_put(a->call, &a->agreement, h, &a->sources[a->n_homes]));
+	a->terms[a->n_homes] = t;
+	a->homes[a->n_homes++] = (struct foreign_home){ h->home, str_eq(t->parties[0], h->home) ? t->names[0] : t->names[1] };
+	return ERR_OK;
+}
+
+static enum err homes_take(struct applying *a)
 {
 	const struct bundle *b = a->bundle;
-	a->homes = ARENA_ARRAY(a->call->arena, b->n_homes + 1, struct foreign_home);
+	struct arena *arena = a->call->arena;
+	a->homes = ARENA_ARRAY(arena, b->n_homes + 1, struct foreign_home);
+	a->terms = ARENA_ARRAY(arena, b->n_homes + 1, const struct agreement_terms *);
+	a->sources = ARENA_ARRAY(arena, b->n_homes + 1, struct uuid);
+	a->dropped = ARENA_ARRAY(arena, b->n_homes + 1, struct str);
+	a->terms[0] = &a->agreement.terms;
+	a->sources[0] = a->agreement.id;
 	a->homes[a->n_homes++] = (struct foreign_home){ b->from, a->agreement.partner_title };
 	for (size_t i = 0; i < b->n_homes; i++)
-		if (apply_home(a, b->homes[i].home) < 0)
-			a->homes[a->n_homes++] = (struct foreign_home){ b->homes[i].home, STR("") };
+		TRY(home_take(a, &b->homes[i]));
+	return ERR_OK;
 }
 
 static enum err rules_take(struct applying *a)
@@ -146,7 +177,7 @@ static enum err apply_begin(struct applying *a, bool *repeated)
 	TRY(agreement_get(c, a->coop, b->agreement_id, &a->agreement));
 	if (!agreement_flows(&a->agreement) || !a->agreement.we_receive || !str_eq(a->agreement.partner, b->from))
 		return fail_reason(c, ERR_STATE, bundle_reason_code(BUNDLE_REASON_AGREEMENT), "The agreement lets nothing in from this co-op now.");
-	homes_list(a);
+	TRY(homes_take(a));
 	return rules_take(a);
 }
 

@@ -28,9 +28,11 @@
 #define GUESTS_AT_FIRST 1024
 #define EXTEND_EVERY 16                  /* groups after which a job's lease is prolonged */
 
-SQL(guests_of_home, "SELECT g.id, g.number, g.contributor FROM guest g WHERE g.coop_id = $1 AND g.home = $2 AND g.contributor = ANY ($3)");
+SQL(guests_of_home,
+	"SELECT g.id, g.number, g.contributor, s.home FROM guest g JOIN guest_source s ON s.coop_id = g.coop_id AND s.agreement_id = g.agreement_id "
+	"WHERE g.coop_id = $1 AND g.home = $2 AND g.contributor = ANY ($3)");
 
-SQL(held_back, "SELECT p.id, p.home FROM merge_passing p WHERE p.coop_id = $1 AND p.id = ANY ($2) AND p.out");
+SQL(held_back, "SELECT p.id, p.home FROM merge_passing p WHERE p.coop_id = $1 AND p.id = ANY ($2) AND p.out AND p.by_home = $3");
 
 enum stage { STAGE_FREE, STAGE_MAKE, STAGE_MADE, STAGE_SEAL, STAGE_SEALED };
 
@@ -47,7 +49,7 @@ struct group {
 };
 
 /* Guests whose records came by: open addressing by contributor and home. */
-struct known_guest { uint8_t contributor[16]; unsigned home; int number; struct uuid id; struct seal_key key; bool used; };
+struct known_guest { uint8_t contributor[16]; unsigned home; int number; struct uuid id; struct seal_key key; bool used, elsewhere; /* elsewhere: their words come from another than the sender */ };
 
 struct flow {
 	struct applying *applying;
@@ -70,6 +72,14 @@ struct flow {
 
 /* ---- Workers ---- */
 
+/* Whether a line is of a home of which nothing is taken. */
+static bool line_dropped(const struct flow *f, struct str line)
+{
+	struct bundle_record r;
+	struct error e = { 0 };
+	return bundle_record_read(f->lines_arena, line, &r, &e) == ERR_OK && apply_drops(f->applying, r.home);
+}
+
 /* Lines into a free group, until it is full or they end. Not under the lock. */
 static enum err group_fill(struct flow *f, struct group *g, struct error *e)
 {
@@ -82,6 +92,8 @@ static enum err group_fill(struct flow *f, struct group *g, struct error *e)
 			g->last = true;
 			break;
 		}
+		if (f->applying->n_dropped && line_dropped(f, line))
+			continue;
 		g->offset[g->n++] = g->text.n;
 		buf_add(&g->text, line.p, line.n);
 		if (g->text.failed)
@@ -345,7 +357,8 @@ static enum err guests_ask(struct flow *f, unsigned home, const struct str *cont
 		TRY(guests_room(f));
 		struct known_guest *g = guest_place(f, home, (const uint8_t *)contributor.p);
 		f->n_guests += !g->used;
-		*g = (struct known_guest){ .home = home, .number = (int)row_int(&r, (int)i, 1), .id = ids[i], .key = keys[i], .used = true };
+		*g = (struct known_guest){ .home = home, .number = (int)row_int(&r, (int)i, 1), .id = ids[i], .key = keys[i], .used = true,
+			.elsewhere = !str_eq(row_str(&r, (int)i, 3), a->bundle->from) };
 		memcpy(g->contributor, contributor.p, 16);
 	}
 	secret_wipe(keys, found * sizeof(*keys));
@@ -555,18 +568,45 @@ static enum err note_unmapped(struct applying *a, const struct group *g)
 }
 
 /* What is not passed on any more is restricted from the beginning, whichever came first. */
-static enum err hold_back(struct applying *a, struct group *g)
+static enum err hold_back(struct flow *f, struct group *g)
 {
+	struct applying *a = f->applying;
 	struct call *c = a->call;
 	struct rows r;
 	struct uuid *ids = ARENA_ARRAY(c->arena, g->n, struct uuid);
 	for (size_t i = 0; i < g->n; i++)
 		ids[i] = g->made[i].foreign.id;
-	TRY(db_query(c, held_back, &r, A_UUID(a->coop), A_UUIDS(ids, g->n)));
+	for (size_t i = 0; i < g->n; i++)
+		if (guest_place(f, (unsigned)g->made[i].home, g->made[i].record.contributor)->elsewhere)
+			g->made[i].foreign.word |= POLICY_ITEM_RESTRICTED;
+	TRY(db_query(c, held_back, &r, A_UUID(a->coop), A_UUIDS(ids, g->n), A_STR(a->bundle->from)));
 	for (int row = 0; row < r.n; row++)
 		for (size_t i = 0; i < g->n; i++)
 			if (uuid_eq(ids[i], row_uuid(&r, row, 0)) && str_eq(g->made[i].record.home, row_str(&r, row, 1)))
 				g->made[i].foreign.word |= POLICY_ITEM_RESTRICTED;
+	return ERR_OK;
+}
+
+/* By which way they came. Of those that may have come by another, too, it is looked at again whether they count. */
+static enum err note_ways(struct applying *a, const struct group *g)
+{
+	struct call *c = a->call;
+	struct str *homes = ARENA_ARRAY(c->arena, g->n, struct str);
+	struct uuid *ids = ARENA_ARRAY(c->arena, g->n, struct uuid);
+	for (int own = 1; own >= 0; own--) {
+		size_t n = 0;
+		for (size_t i = 0; i < g->n; i++) {
+			if ((g->made[i].home == 0) != own)
+				continue;
+			homes[n] = a->homes[g->made[i].home].key_name;
+			ids[n++] = g->made[i].record.id;
+		}
+		bool several = false;
+		TRY(onward_ways_note(c, a->coop, a->bundle->from, homes, ids, n, &several));
+		for (size_t i = 0; several && i < n; i++)
+			if (!touched_add(&a->touched, homes[i], ids[i]))
+				return fail(c, ERR_NO_MEMORY, "There is no memory for the names of records.");
+	}
 	return ERR_OK;
 }
 
@@ -601,7 +641,8 @@ static enum err group_ask(struct flow *f, struct group *g)
 	TRY(give_guests(f, g, before));
 	TRY(leave_erased(a, g));
 	TRY(leave_suppressed(a, g));
-	TRY(hold_back(a, g));
+	TRY(hold_back(f, g));
+	TRY(note_ways(a, g));
 	struct foreign *foreign = ARENA_ARRAY(a->call->arena, g->n, struct foreign);
 	for (size_t i = 0; i < g->n; i++)
 		foreign[i] = g->made[i].foreign;

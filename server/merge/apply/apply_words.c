@@ -7,10 +7,14 @@
 #define WORDS_BYTES (8 * MIB) /* of lines, from which a group is closed early */
 
 SQL(words_known,
-	"SELECT d.no::integer, g.rev FROM unnest($2, $3) WITH ORDINALITY AS d(home, contributor, no) JOIN guest g ON g.coop_id = $1 AND g.home = d.home AND g.contributor = d.contributor");
+	"SELECT d.no::integer, g.rev, g.agreement_id FROM unnest($2, $3) WITH ORDINALITY AS d(home, contributor, no) JOIN guest g ON g.coop_id = $1 AND g.home = d.home AND g.contributor = d.contributor");
 SQL(passing_put,
 	"INSERT INTO merge_passing (coop_id, home, id, by_home, rev, out) SELECT $1, d.home, d.id, $4, $5, $6 FROM (SELECT DISTINCT u.home, u.id FROM unnest($2, $3) AS u(home, id)) d "
 	"ON CONFLICT (coop_id, id, home, by_home) DO UPDATE SET rev = excluded.rev, out = excluded.out WHERE merge_passing.rev < excluded.rev");
+/* Whose words come another way than they did: whether each of their items does is to be looked at again. */
+SQL(items_of_guests,
+	"SELECT o.key_name, x.id FROM (SELECT c.id, (c.more >> 24 & 255) AS no FROM contribution c WHERE c.coop_id = $1 AND c.member_no = ANY ($2) AND (c.word & 4096) = 0 "
+	"UNION ALL SELECT i.id, i.origin FROM item_origin i WHERE i.coop_id = $1 AND i.member_no = ANY ($2)) x JOIN origin_coop o ON o.coop_id = $1 AND o.no = x.no");
 #define TOUCHED \
 	"WITH w AS (SELECT d.id, o.no, merge_is_held($1, d.home, d.id) AS held FROM (SELECT DISTINCT u.home, u.id FROM unnest($2, $3) AS u(home, id)) d " \
 	"JOIN origin_coop o ON o.coop_id = $1 AND o.key_name = d.home) "
@@ -117,7 +121,29 @@ static struct words_columns columns_of(struct arena *a, const struct words_group
 	return k;
 }
 
-static enum err words_put(struct applying *a, struct words_group *g)
+/* Looks again at the items of those who moved from one source to another. */
+static enum err touch_moved(struct applying *a, const struct rows *known, const struct guest *guests)
+{
+	struct call *c = a->call;
+	struct rows r;
+	size_t n = 0;
+	int64_t *numbers = ARENA_ARRAY(c->arena, (size_t)known->n + 1, int64_t);
+	for (int i = 0; i < known->n; i++) {
+		const struct guest *g = &guests[row_int(known, i, 0) - 1];
+		if (!uuid_eq(g->agreement, row_uuid(known, i, 2)))
+			numbers[n++] = g->number;
+	}
+	if (n == 0)
+		return ERR_OK;
+	TRY(db_query(c, items_of_guests, &r, A_UUID(a->coop), A_I64S(numbers, n)));
+	for (int i = 0; i < r.n; i++)
+		if (!touched_add(&a->touched, row_str(&r, i, 0), row_uuid(&r, i, 1)))
+			return fail(c, ERR_NO_MEMORY, "There is no memory for the names of records.");
+	return ERR_OK;
+}
+
+/* Those of one source. */
+static enum err words_put_some(struct applying *a, struct uuid source, struct words_group *g)
 {
 	struct call *c = a->call;
 	struct rows known;
@@ -130,7 +156,23 @@ static enum err words_put(struct applying *a, struct words_group *g)
 	for (int i = 0; i < known.n; i++)
 		a->report.statements += row_int(&known, i, 1) < g->words[row_int(&known, i, 0) - 1].rev;
 	struct guest *guests = ARENA_ARRAY(c->arena, g->n, struct guest);
-	return guest_put(c, a->coop, a->agreement.id, g->words, g->n, guests);
+	TRY(guest_put(c, a->coop, source, g->words, g->n, guests));
+	return touch_moved(a, &known, guests);
+}
+
+static enum err words_put(struct applying *a, struct words_group *g)
+{
+	if (a->n_homes == 1)
+		return words_put_some(a, a->sources[0], g);
+	struct words_group *some = ARENA_NEW(a->call->arena, struct words_group);
+	for (size_t home = 0; home < a->n_homes; home++) {
+		some->n = 0;
+		for (size_t i = 0; i < g->n; i++)
+			if (apply_home(a, g->words[i].home) == (int)home)
+				some->words[some->n++] = g->words[i];
+		TRY(words_put_some(a, a->sources[home], some));
+	}
+	return ERR_OK;
 }
 
 static enum err words_read(struct applying *a, const struct bundle_lines *at, struct str line, const struct bundle_said *said, struct guest_words *out)
@@ -139,11 +181,10 @@ static enum err words_read(struct applying *a, const struct bundle_lines *at, st
 	if (guest_words_read(a->call->arena, line, said->json, out, &e) != ERR_OK)
 		return apply_refuse_error(a, at, &e);
 	out->as_of = a->bundle->as_of;
-	if (words_check(out, &a->agreement.terms, &e) != ERR_OK)
-		return apply_refuse(a, BUNDLE_REASON_LOOSER, at, "%s", e.message);
-	if (apply_home(a, out->home) < 0)
+	int home = apply_home(a, out->home);
+	if (home < 0)
 		return apply_refuse(a, BUNDLE_REASON_OUTSIDE, at, "The bundle does not list the home of this statement.");
-	return ERR_OK;
+	return words_check(out, a->terms[home], &e) == ERR_OK ? ERR_OK : apply_refuse(a, BUNDLE_REASON_LOOSER, at, "%s", e.message);
 }
 
 /* ---- What is no longer passed on ---- */
@@ -174,6 +215,8 @@ static enum err line_take(struct applying *a, struct words_group *g, const struc
 	g->bytes += line.n;
 	if (said.what != BUNDLE_WORDS)
 		return passing_take(a, at, &said);
+	if (apply_drops(a, said.home))
+		return ERR_OK;
 	TRY(words_read(a, at, line, &said, words));
 	if (has(g, words))
 		return apply_refuse(a, BUNDLE_REASON_MALFORMED, at, "A contributor has two lines.");

@@ -3,6 +3,7 @@
 
 #include "commonhold/guest.h"
 #include "commonhold/json.h"
+#include "commonhold/terms.h"
 
 #include <setjmp.h>
 #include <stdio.h>
@@ -103,27 +104,52 @@ static enum err check_consistency(struct checking *k)
 	return ERR_OK;
 }
 
-/* The log grows past every size at which something was known of it: it must have been the same there. */
-static enum err check_known_root(struct checking *k)
+struct events { struct checking *k; struct bundle_lines *lines; };
+
+/* The log grows past every size at which something was known of it: it must have been the same there. *other: the note that says otherwise. */
+static bool known_otherwise(const struct checking *k, struct str *other)
 {
 	const struct bundle_expected *x = k->x;
 	int64_t size = (int64_t)k->b->log.size;
-	bool wrong = false;
-	if (size == x->known_size || size == (int64_t)x->log.size || size == x->known_at_head) {
-		struct sha256 root = merkle_builder_root(&k->b->log);
-		wrong |= x->known_size > 0 && size == x->known_size && !sha256_eq(root, x->known_root);
-		wrong |= x->log.size > 0 && size == (int64_t)x->log.size && !sha256_eq(root, merkle_builder_root(&x->log));
-		wrong |= size == x->known_at_head && !sha256_eq(root, x->known_head_root);
+	bool any = size == x->known_size || size == (int64_t)x->log.size || size == x->known_at_head;
+	*other = x->known_checkpoint;
+	for (size_t i = 0; i < x->n_heads; i++)
+		any |= size == x->heads[i].size;
+	if (!any)
+		return false;
+	struct sha256 root = merkle_builder_root(&k->b->log);
+	bool wrong = (x->known_size > 0 && size == x->known_size && !sha256_eq(root, x->known_root)) ||
+		(x->log.size > 0 && size == (int64_t)x->log.size && !sha256_eq(root, merkle_builder_root(&x->log))) || (size == x->known_at_head && !sha256_eq(root, x->known_head_root));
+	for (size_t i = 0; !wrong && i < x->n_heads; i++) {
+		wrong = size == x->heads[i].size && !sha256_eq(root, x->heads[i].root);
+		*other = wrong ? x->heads[i].checkpoint : *other;
 	}
-	return wrong ? bundle_refuse(k->e, BUNDLE_REASON_LOG, "The first %lld leaves are others than those that were known.", (long long)size) : ERR_OK;
+	return wrong;
 }
 
-struct events { struct checking *k; struct bundle_lines *lines; };
+/* The sender has signed two heads, if the rest of its leaves leads to the one that it shows now. */
+static enum err refuse_rewritten(struct events *v, struct str other)
+{
+	struct checking *k = v->k;
+	struct bundle *b = k->b;
+	int64_t at = (int64_t)b->log.size;
+	struct str entry;
+	for (;;) {
+		TRY(bundle_lines_next(v->lines, &entry, k->e));
+		if (!entry.p)
+			break;
+		merkle_add(&b->log, merkle_leaf(entry));
+	}
+	if ((int64_t)b->log.size == b->head_size && sha256_eq(merkle_builder_root(&b->log), b->head_root))
+		b->contradicts = other;
+	return bundle_refuse(k->e, BUNDLE_REASON_LOG, "The first %lld leaves are others than those that were known.", (long long)at);
+}
 
 /* The next leaf, which the log is grown by; absent at the end. */
 static enum err next_event(struct events *v, struct str *entry)
 {
 	struct checking *k = v->k;
+	struct str other;
 	TRY(bundle_lines_next(v->lines, entry, k->e));
 	if (!entry->p)
 		return ERR_OK;
@@ -131,7 +157,7 @@ static enum err next_event(struct events *v, struct str *entry)
 		return bundle_refuse(k->e, BUNDLE_REASON_LOG, "It has leaves that its head does not.");
 	merkle_add(&k->b->log, merkle_leaf(*entry));
 	k->seen.events++;
-	return check_known_root(k);
+	return known_otherwise(k, &other) ? refuse_rewritten(v, other) : ERR_OK;
 }
 
 static enum err events_end(struct events *v)
@@ -188,6 +214,8 @@ static enum err check_path(struct checking *k, const struct bundle_record *r)
 	size_t n = 0;
 	const struct bundle_home *home = home_of(k->b, r->home);
 	bool own = str_eq(r->home, k->b->from);
+	if (home && home->ours)
+		return ERR_OK;
 	if (!own && !home)
 		return bundle_refuse(k->e, BUNDLE_REASON_COMMITMENT, "%.*s is of a home whose log it says nothing of.", STR_ARG(r->rid));
 	if (json_parse(k->scratch, r->path, &list, &why) != ERR_OK || list->count == 0 || list->count > BUNDLE_PATH_MAX)
@@ -233,15 +261,18 @@ static bool is_canonical_object(struct arena *a, struct str text, struct buf *ro
 static enum err check_within(struct checking *k, const struct bundle_record *r)
 {
 	const struct bundle_expected *x = k->x;
+	const struct bundle_home *home = home_of(k->b, r->home);
 	const char *what = NULL;
+	if (home && home->terms && (!(home->terms->kinds >> r->kind & 1) || !(home->terms->licences >> r->licence & 1)))
+		return bundle_refuse(k->e, BUNDLE_REASON_OUTSIDE, "%.*s is not what its home lets the sender pass on.", STR_ARG(r->rid));
 	if (!(x->kinds >> r->kind & 1))
 		what = "is of a kind";
 	else if (r->licence == 0 || !(x->licences >> r->licence & 1))
 		what = "has a licence";
 	else if (!str_eq(r->home, k->b->from) && !x->onward)
 		what = "has a home";
-	else if (str_eq(r->home, x->us))
-		what = "is our own and so of a home"; /* single writer: nobody tells us of ourselves */
+	else if (str_eq(r->home, x->us) && !home)
+		what = "is our own and so of a home"; /* single writer: nobody tells us of ourselves; what is passed on and comes home is passed over */
 	return what ? bundle_refuse(k->e, BUNDLE_REASON_OUTSIDE, "%.*s %s that the agreement does not let through.", STR_ARG(r->rid), what) : ERR_OK;
 }
 
@@ -269,37 +300,6 @@ static enum err check_records(struct checking *k)
 	return events_end(&events);
 }
 
-/* ---- Homes ---- */
-
-static const struct bundle_known *known_of(const struct bundle_expected *x, struct str home)
-{
-	for (size_t i = 0; i < x->n_homes; i++)
-		if (str_eq(x->homes[i].home, home))
-			return &x->homes[i];
-	return NULL;
-}
-
-static enum err check_home(struct checking *k, struct bundle_home *h)
-{
-	const struct bundle_known *known = known_of(k->x, h->home);
-	struct error why = { 0 };
-	uint64_t size;
-	if (str_eq(h->home, k->b->from) || str_eq(h->home, k->x->us) || !k->x->onward)
-		return bundle_refuse(k->e, BUNDLE_REASON_OUTSIDE, "It speaks for %.*s, which it may not.", STR_ARG(h->home));
-	if (known && known->keys.n) {
-		if (!keychain_continues(&h->keys, &known->keys) && !keychain_continues(&known->keys, &h->keys))
-			return bundle_refuse(k->e, BUNDLE_REASON_KEYS, "The keys of %.*s are others than those that are pinned.", STR_ARG(h->home));
-		if (known->keys.n > h->keys.n)
-			h->keys = known->keys;
-	}
-	if (keychain_checkpoint_verify(k->a, &h->keys, h->checkpoint, h->origin, &size, &h->root, &why) != ERR_OK)
-		return bundle_refuse(k->e, BUNDLE_REASON_SIGNATURE, "The checkpoint of %.*s is not theirs.", STR_ARG(h->home));
-	h->size = (int64_t)size;
-	if (known && known->size == h->size && !sha256_eq(known->root, h->root))
-		return bundle_refuse(k->e, BUNDLE_REASON_LOG, "The log of %.*s is another than the one that was known.", STR_ARG(h->home));
-	return ERR_OK;
-}
-
 /* ---- Statements, labels, tombstones ---- */
 
 static enum err check_said(struct checking *k, struct str line)
@@ -313,20 +313,22 @@ static enum err check_said(struct checking *k, struct str line)
 	bool own = str_eq(said.home, b->from);
 	if (!own && (!home || said.what != BUNDLE_WORDS))
 		return bundle_refuse(k->e, BUNDLE_REASON_OUTSIDE, "A statement is of %.*s, for whom the sender does not speak.", STR_ARG(said.home));
+	k->seen.statements += said.what == BUNDLE_WORDS;
+	if (home && home->ours)
+		return ERR_OK;
 	TRY(bundle_said_read(k->scratch, line, own ? &b->keys : &home->keys, &said, k->e));
-	if (own && said.rev > b->head_size)
+	if (said.rev > (own ? b->head_size : home->size))
 		return bundle_refuse(k->e, BUNDLE_REASON_MALFORMED, "A statement is of a log that is longer than its head.");
 	for (size_t i = 0; i < said.n_rids; i++) {
 		struct str home_named;
 		struct uuid id;
-		if (!rid_parse(said.rids[i], &home_named, &id) || !str_eq(home_named, said.home)) /* single writer */
+		if (!rid_parse(said.rids[i], &home_named, &id) || (!str_eq(home_named, said.home) && (!k->x->passed || str_eq(home_named, k->x->us)))) /* of others' it says no more than whether it passes them on */
 			return bundle_refuse(k->e, BUNDLE_REASON_OUTSIDE, "It says whether %.*s is passed on, which is for its home to say.", STR_ARG(said.rids[i]));
 	}
 	k->seen.out += said.what == BUNDLE_OUT ? (int64_t)said.n_rids : 0;
 	k->seen.back += said.what == BUNDLE_BACK ? (int64_t)said.n_rids : 0;
 	if (said.what != BUNDLE_WORDS)
 		return ERR_OK;
-	k->seen.statements++;
 	if (guest_words_read(k->scratch, line, said.json, &words, &why) != ERR_OK)
 		return bundle_refuse(k->e, BUNDLE_REASON_MALFORMED, "A statement says what no statement says: %.200s", why.message);
 	return ERR_OK;
@@ -432,7 +434,7 @@ static enum err check_all(struct checking *k)
 	TRY(check_checkpoint(k));
 	TRY(check_consistency(k));
 	for (size_t i = 0; i < b->n_homes; i++)
-		TRY(check_home(k, &b->homes[i]));
+		TRY(bundle_home_check(k->a, b, k->x, &b->homes[i], k->e));
 	TRY(check_tombstones(k));
 	TRY(check_lines(k, BUNDLE_STATEMENTS, check_said));
 	b->log = b->whole ? (struct merkle_builder){ .size = 0 } : k->x->log;

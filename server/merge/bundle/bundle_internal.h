@@ -17,6 +17,12 @@ CH_CHECK enum err bundle_file_text(struct arena *a, const struct bundle *b, cons
 const struct bundle_file *bundle_file_find(const struct bundle *b, const char *path);
 /* The origin in a note's first line. */
 struct str bundle_note_origin(struct str note);
+/* The size in its second; 0 for what is none. */
+int64_t bundle_note_size(struct str note);
+/* Whether an envelope is a co-op's assent to an agreement (agreement.h), by a key of its own that was in force. Pure. */
+bool bundle_assent_is(struct arena *a, const struct keychain *keys, struct str envelope, struct str coop, struct sha256 agreement);
+/* Checks an entry of `homes`, and sets what bundle_check sets of it. Pure. */
+CH_CHECK enum err bundle_home_check(struct arena *a, const struct bundle *b, const struct bundle_expected *x, struct bundle_home *h, struct error *e);
 /* Which part a path belongs to by its name. */
 enum bundle_section bundle_part_of(struct str path);
 /* Behind the JSON value that begins at `p`, by its brackets and quotes alone; NULL where there is no end to it. Whether it is JSON is for a parser to say. */
@@ -24,6 +30,11 @@ const char *bundle_value_end(const char *p, const char *end);
 /* A signed line of ours without its signature: `head` and `tail` are the parts before and behind it. */
 struct str bundle_said_text(struct arena *a, struct str head, struct str tail);
 
+/* bundle_onward.c: keeps the leaves of a bundle's events, from `first` on, where its agreement lets us pass records on: in order, then the end. Inside. */
+struct bundle_entries;
+CH_CHECK enum err bundle_entries_begin(struct call *c, struct uuid coop, const struct bundle *b, int64_t first, struct bundle_entries **out);
+CH_CHECK enum err bundle_entries_add(struct bundle_entries *s, struct str entry);
+CH_CHECK enum err bundle_entries_end(struct bundle_entries *s);
 
 /* Jobs. */
 CH_CHECK enum err bundle_export_job(struct call *c, const struct json *args);

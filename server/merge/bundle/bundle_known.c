@@ -5,6 +5,7 @@
 #include "commonhold/coop.h"
 #include "commonhold/db.h"
 #include "commonhold/guest.h"
+#include "commonhold/onward.h"
 #include "commonhold/peer.h"
 
 
@@ -21,6 +22,8 @@ SQL(log_put,
 	"INSERT INTO origin_log (coop_id, home, origin, size, root, checkpoint, checked_at) VALUES ($1, $2, $3, $4, $5, $6, commonhold_now()) "
 	"ON CONFLICT (coop_id, home) DO UPDATE SET origin = excluded.origin, size = excluded.size, root = excluded.root, checkpoint = excluded.checkpoint, checked_at = excluded.checked_at "
 	"WHERE excluded.size > origin_log.size");
+SQL(passed_before, "SELECT EXISTS (SELECT FROM onward_source WHERE coop_id = $1 AND agreement_id = $2)");
+SQL(heads_shown, "SELECT via, size, root, checkpoint FROM onward_head WHERE coop_id = $1 AND home = $2 ORDER BY via");
 SQL(leaves_last, "SELECT no, hashes FROM origin_leaf WHERE coop_id = $1 AND home = $2 ORDER BY no DESC LIMIT 1");
 SQL(leaves_row, "SELECT hashes FROM origin_leaf WHERE coop_id = $1 AND home = $2 AND no = $3");
 SQL(leaves_put, "INSERT INTO origin_leaf (coop_id, home, no, hashes) VALUES ($1, $2, $3, $4) ON CONFLICT (coop_id, home, no) DO UPDATE SET hashes = excluded.hashes");
@@ -87,14 +90,33 @@ static enum err root_at(struct call *c, struct uuid coop, struct str home, int64
 	return ERR_OK;
 }
 
+/* Heads of a home's log that partners have shown; *shown: the size of the one that `via` has. */
+static enum err heads_read(struct call *c, struct uuid coop, struct str home, struct str via, struct bundle_head **out, size_t *n, int64_t *shown)
+{
+	struct rows r;
+	TRY(db_query(c, heads_shown, &r, A_UUID(coop), A_STR(home)));
+	*out = ARENA_ARRAY(c->arena, (size_t)r.n + 2, struct bundle_head); /* two more may follow */
+	*n = (size_t)r.n;
+	*shown = 0;
+	for (int i = 0; i < r.n; i++) {
+		(*out)[i] = (struct bundle_head){ row_int(&r, i, 1), sha256_load(row_bytes(&r, i, 2)), row_str(&r, i, 3) };
+		if (str_eq(row_str(&r, i, 0), via))
+			*shown = row_int(&r, i, 1);
+	}
+	return ERR_OK;
+}
+
 static enum err expect_log(struct call *c, struct uuid coop, const struct bundle *b, struct bundle_expected *out)
 {
 	struct origin_log known;
+	int64_t shown;
 	bool found;
 	out->known_at_head = -1;
 	TRY(origin_log_get(c, coop, b->from, &known));
+	TRY(heads_read(c, coop, b->from, b->from, &out->heads, &out->n_heads, &shown));
 	out->known_size = known.size;
 	out->known_root = known.root;
+	out->known_checkpoint = known.checkpoint;
 	if (known.size && !out->origin.p)
 		out->origin = known.origin;
 	if (known.size <= b->head_size)
@@ -104,30 +126,51 @@ static enum err expect_log(struct call *c, struct uuid coop, const struct bundle
 	return ERR_OK;
 }
 
+/* What is known of a home's keys, and why nothing of it is taken where that is so. */
+static enum err expect_home_keys(struct call *c, struct uuid coop, struct bundle_known *h)
+{
+	struct peer peer;
+	enum err said = peer_by_name(c, coop, h->home, &peer);
+	if (said == ERR_NOT_FOUND) {
+		error_clear(&c->error);
+		return onward_known_keys(c, coop, h->home, &h->keys);
+	}
+	TRY(said);
+	if (peer.state == PEER_REFUSED)
+		h->why_not = STR("an admin here has refused that co-op.");
+	else if (peer.state == PEER_SUSPECT)
+		h->why_not = STR("the keys of that co-op are not what they were, and nobody here has looked at that yet.");
+	return peer_keys(c, &peer, &h->keys);
+}
+
 static enum err expect_homes(struct call *c, struct uuid coop, const struct bundle *b, struct bundle_expected *out)
 {
 	out->homes = ARENA_ARRAY(c->arena, b->n_homes + 1, struct bundle_known);
 	for (size_t i = 0; i < b->n_homes; i++) {
 		struct bundle_known *h = &out->homes[out->n_homes++];
-		struct peer peer;
 		struct origin_log known;
+		struct sha256 root;
+		bool found = false;
+		int64_t size = bundle_note_size(b->homes[i].checkpoint);
 		h->home = b->homes[i].home;
-		enum err said = peer_by_name(c, coop, h->home, &peer);
-		if (said == ERR_OK)
-			TRY(peer_keys(c, &peer, &h->keys));
-		else if (said != ERR_NOT_FOUND)
-			return said;
+		h->why_not = STR_NONE;
+		TRY(expect_home_keys(c, coop, h));
+		TRY(heads_read(c, coop, h->home, b->from, &h->heads, &h->n_heads, &h->shown));
 		TRY(origin_log_get(c, coop, h->home, &known));
-		h->size = known.size;
-		h->root = known.root;
+		if (known.size)
+			h->heads[h->n_heads++] = (struct bundle_head){ known.size, known.root, known.checkpoint };
+		if (size && size < known.size)
+			TRY(root_at(c, coop, h->home, size, &root, &found));
+		if (found)
+			h->heads[h->n_heads++] = (struct bundle_head){ size, root, known.checkpoint };
 	}
-	error_clear(&c->error);
 	return ERR_OK;
 }
 
 /* The agreement as the sender names it, or why there is none that lets them send. A revision that was renewed since still covers what was written under it. */
 static enum err expect_agreement(struct call *c, struct uuid coop, const struct peer *peer, struct bundle *b, struct bundle_expected *out)
 {
+	struct rows r;
 	struct agreement named, now;
 	enum err said = agreement_by_digest(c, coop, b->agreement, &named);
 	if (said == ERR_NOT_FOUND) {
@@ -141,6 +184,8 @@ static enum err expect_agreement(struct call *c, struct uuid coop, const struct 
 	out->kinds = named.terms.kinds;
 	out->licences = named.terms.licences;
 	out->onward = named.terms.onward;
+	TRY(db_one(c, passed_before, &r, A_UUID(coop), A_UUID(named.id)));
+	out->passed = row_bool(&r, 0, 0);
 	b->fresh_until = b->as_of + now.terms.freshness;
 	bool revision_counted = named.terms.revision == now.terms.revision || named.state == AGREEMENT_RENEWED;
 	if (!uuid_eq(named.peer, peer->id))
@@ -181,7 +226,7 @@ static enum err expect(struct call *c, struct uuid coop, struct bundle *b, struc
 
 enum err bundle_expect(struct call *c, struct uuid coop, struct bundle *b, struct bundle_expected *out)
 {
-	*out = (struct bundle_expected){ .chain = { .upto = -1 }, .known_at_head = -1, .now = clock_now(), .origin = STR_NONE, .why_not = STR("There is none.") };
+	*out = (struct bundle_expected){ .chain = { .upto = -1 }, .known_at_head = -1, .now = clock_now(), .origin = STR_NONE, .known_checkpoint = STR_NONE, .why_not = STR("There is none.") };
 	TRY(db_begin_in(c, coop, DB_READ));
 	TRY(expect(c, coop, b, out));
 	return db_commit(c);
@@ -229,14 +274,20 @@ static enum err note_leaves(struct call *c, struct uuid coop, struct bundle *b)
 	int64_t known = p.no * LEAVES + (int64_t)p.n, at = b->base_size;
 	if (known < at || known >= b->head_size)
 		return ERR_OK;
+	struct bundle_entries *entries;
+	TRY(bundle_entries_begin(c, coop, b, known, &entries));
 	TRY(bundle_lines_open(c->arena, b, BUNDLE_EVENTS, &lines, &c->error));
 	for (;; at++) {
 		TRY(bundle_lines_next(lines, &entry, &c->error));
 		if (!entry.p)
-			return packing_put(&p);
-		if (at >= known)
-			TRY(packing_add(&p, merkle_leaf(entry)));
+			break;
+		if (at < known)
+			continue;
+		TRY(packing_add(&p, merkle_leaf(entry)));
+		TRY(bundle_entries_add(entries, entry));
 	}
+	TRY(packing_put(&p));
+	return bundle_entries_end(entries);
 }
 
 enum err bundle_note_taken(struct call *c, struct uuid coop, struct bundle *b)
@@ -248,10 +299,9 @@ enum err bundle_note_taken(struct call *c, struct uuid coop, struct bundle *b)
 		A_BYTES(str_make(root.b, 32)), A_BYTES(str_make(b->log.stack, b->log.depth * sizeof(b->log.stack[0]))), A_STR(b->origin), A_I64(b->chain.upto),
 		A_BYTES(str_make(b->chain.digest.b, 32))));
 	TRY(db_exec(c, log_put, A_UUID(coop), A_STR(b->from), A_STR(b->origin), A_I64(b->head_size), A_BYTES(str_make(root.b, 32)), A_STR(b->checkpoint)));
-	for (size_t i = 0; i < b->n_homes; i++) {
-		const struct bundle_home *h = &b->homes[i];
-		TRY(db_exec(c, log_put, A_UUID(coop), A_STR(h->home), A_STR(h->origin), A_I64(h->size), A_BYTES(str_make(h->root.b, 32)), A_STR(h->checkpoint)));
-	}
+	for (size_t i = 0; i < b->n_homes; i++)
+		if (!b->homes[i].ours && !b->homes[i].contradicts.p)
+			TRY(onward_head_seen(c, coop, b->from, &b->homes[i]));
 	TRY(note_leaves(c, coop, b));
 	return guest_source_heard(c, coop, b->agreement_id, b->fresh_until);
 }

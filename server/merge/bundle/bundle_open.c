@@ -2,6 +2,7 @@
 #include "bundle_internal.h"
 
 #include "commonhold/tar.h"
+#include "commonhold/terms.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -273,6 +274,19 @@ static void read_files(struct reading *r, const struct json *list)
 	}
 }
 
+/* The text of a member of a canonical document: it is that member's own canonical form. */
+static struct str canonical(struct reading *r, const struct json *o)
+{
+	struct buf b;
+	r->right &= json_is(o, JSON_OBJECT);
+	if (!r->right)
+		return STR_NONE;
+	buf_init(&b, AGREEMENT_DOCUMENT_MAX);
+	json_canonical(&b, o, false);
+	r->right &= !b.failed;
+	return buf_take(r->a, &b);
+}
+
 static void read_homes(struct reading *r, const struct json *list)
 {
 	struct bundle *b = r->b;
@@ -283,7 +297,9 @@ static void read_homes(struct reading *r, const struct json *list)
 	b->homes = ARENA_ARRAY(r->a, (size_t)list->count + 1, struct bundle_home);
 	json_each (o, list) {
 		struct bundle_home *h = &b->homes[b->n_homes++];
-		object(r, o, 3);
+		object(r, o, 5);
+		h->document = canonical(r, json_get(o, "agreement"));
+		h->assent = canonical(r, json_get(o, "assent"));
 		h->home = text(r, o, "home");
 		h->checkpoint = text(r, o, "checkpoint");
 		h->origin = bundle_note_origin(h->checkpoint);

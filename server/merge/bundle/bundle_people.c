@@ -3,6 +3,7 @@
 
 #include "commonhold/db.h"
 #include "commonhold/keyring.h"
+#include "commonhold/origin.h"
 #include "commonhold/peer.h"
 #include "commonhold/pool.h"
 
@@ -12,7 +13,7 @@ SQL(said_put,
 	"INSERT INTO bundle_said (coop_id, agreement_id, number, digest) SELECT $1, $2, unnest($3)::integer, unnest($4) "
 	"ON CONFLICT (coop_id, agreement_id, number) DO UPDATE SET digest = excluded.digest");
 
-static const char ids_copy[] = "COPY (SELECT item_no, id FROM contribution WHERE coop_id = $1 AND item_no >= $2 AND item_no < $3 ORDER BY item_no) TO STDOUT (FORMAT binary)";
+static const char ids_copy[] = "COPY (SELECT item_no, id, (more >> 24 & 255)::smallint FROM contribution WHERE coop_id = $1 AND item_no >= $2 AND item_no < $3 ORDER BY item_no) TO STDOUT (FORMAT binary)";
 
 /* ---- Names for members ---- */
 
@@ -30,7 +31,7 @@ void bundle_contributor_of(const uint8_t secret[32], struct uuid member, uint8_t
 	memcpy(out, h.b, 16);
 }
 
-static void hex_of(const uint8_t *from, size_t n, char *to)
+void bundle_hex_of(const uint8_t *from, size_t n, char *to)
 {
 	for (size_t i = 0; i < n; i++) {
 		*to++ = "0123456789abcdef"[from[i] >> 4];
@@ -55,10 +56,10 @@ enum err bundle_people_load(struct writing *k)
 		p->home = -1;
 		p->id = row_uuid(&r, i, 1);
 		bundle_contributor_of(secret, p->id, name);
-		hex_of(name, sizeof(name), p->contributor);
+		bundle_hex_of(name, sizeof(name), p->contributor);
 	}
 	secret_wipe(secret, sizeof(secret));
-	return ERR_OK;
+	return bundle_onward_people(k);
 }
 
 void bundle_people_wipe(struct writing *k)
@@ -183,6 +184,7 @@ static enum err tell_guest(struct telling *t, size_t number)
 	if (sha256_eq(digest, t->known[number]))
 		return ERR_OK;
 	TRY(bundle_stream_line(t->out, line.p, line.n));
+	t->k->home_goes[t->k->people[number].home] = true;
 	return note_said(t, number, digest);
 }
 
@@ -238,7 +240,7 @@ static enum err tell_words(struct telling *t)
 /* ---- What goes out, and what comes back ---- */
 
 /* Ids on their way into lines of up to BUNDLE_RIDS. */
-struct listing { struct telling *t; const char *what; const uint8_t *bits; struct buf rids; size_t n; int64_t *count; };
+struct listing { struct telling *t; const struct origin_names *names; const char *what; const uint8_t *bits; struct buf rids; size_t n; int64_t *count; };
 
 static enum err listing_flush(struct listing *l)
 {
@@ -262,13 +264,12 @@ static enum err listing_flush(struct listing *l)
 static enum err listing_row(void *arg, const struct copy_field *f, int n)
 {
 	struct listing *l = arg;
-	struct writing *k = l->t->k;
 	char id[UUID_TEXT];
-	if (n != 2 || !bundle_bit(l->bits, copy_int(f[0])))
+	if (n != 3 || !bundle_bit(l->bits, copy_int(f[0])))
 		return ERR_OK;
 	uuid_write(copy_uuid(f[1]), id);
 	buf_add_z(&l->rids, l->n ? ",\"dc:" : "\"dc:");
-	buf_add_str(&l->rids, k->key_name);
+	buf_add_str(&l->rids, l->names->key_name[copy_int(f[2]) & 0xff]);
 	buf_add_byte(&l->rids, ':');
 	buf_add(&l->rids, id, UUID_TEXT);
 	buf_add_byte(&l->rids, '"');
@@ -280,12 +281,12 @@ static void listing_end(void *arg)
 	buf_release(&((struct listing *)arg)->rids);
 }
 
-static enum err tell_listed(struct telling *t, const char *what, const uint8_t *bits, int64_t *count)
+static enum err tell_listed(struct telling *t, const struct origin_names *names, const char *what, const uint8_t *bits, int64_t *count)
 {
 	struct writing *k = t->k;
 	struct listing *l = ARENA_NEW(k->c->arena, struct listing);
 	int64_t n = (int64_t)k->scoped.n;
-	*l = (struct listing){ .t = t, .what = what, .bits = bits, .count = count };
+	*l = (struct listing){ .t = t, .names = names, .what = what, .bits = bits, .count = count };
 	buf_init(&l->rids, BUNDLE_RIDS * 80);
 	arena_defer(k->c->arena, listing_end, l);
 	for (int64_t from = 0; from < n; from += POOL_SEGMENT) {
@@ -305,14 +306,16 @@ static enum err tell_changes(struct telling *t)
 {
 	struct writing *k = t->k;
 	size_t bytes = k->scoped.n / 8 + 1;
+	struct origin_names *names = ARENA_NEW(k->c->arena, struct origin_names);
 	uint8_t *out = arena_alloc(k->c->arena, bytes), *back = arena_alloc(k->c->arena, bytes);
 	for (size_t i = 0; i < bytes; i++) {
 		uint8_t in = k->scoped.in[i], before = k->whole ? k->ever[i] : k->now[i];
 		out[i] = (uint8_t)(before & ~in & ~k->scoped.gone[i]);
 		back[i] = (uint8_t)(in & k->ever[i] & (k->whole ? 0xff : ~k->now[i]));
 	}
-	TRY(tell_listed(t, "out", out, &k->counts.out));
-	return tell_listed(t, "back", back, &k->counts.back);
+	TRY(origin_names_load(k->c, k->coop, names));
+	TRY(tell_listed(t, names, "out", out, &k->counts.out));
+	return tell_listed(t, names, "back", back, &k->counts.back);
 }
 
 enum err bundle_statements_write(struct writing *k)

@@ -21,7 +21,7 @@ SQL(plan_by_index,
 SQL(plan_as_usual,
 	"SELECT set_config('enable_hashjoin', 'on', true), set_config('enable_mergejoin', 'on', true), set_config('enable_seqscan', 'on', true), set_config('enable_bitmapscan', 'on', true), "
 	"set_config('max_parallel_workers_per_gather', '2', true)");
-SQL(leaves_of, "SELECT item_no, leaf FROM contribution WHERE coop_id = $1 AND item_no = ANY ($2) ORDER BY item_no");
+SQL(leaves_of, "SELECT item_no, leaf, member_no FROM contribution WHERE coop_id = $1 AND item_no = ANY ($2) ORDER BY item_no");
 static const char range_copy[] = ROWS_OF_RECORDS "WHERE c.coop_id = $1 AND c.item_no >= $2 AND c.item_no < $3 ORDER BY c.item_no) TO STDOUT (FORMAT binary)";
 static const char some_copy[] = ROWS_OF_RECORDS "WHERE c.coop_id = $1 AND c.item_no = ANY ($2::bigint[]) ORDER BY c.item_no) TO STDOUT (FORMAT binary)";
 
@@ -222,6 +222,8 @@ static enum err pour_row(void *arg, const struct copy_field *f, int n)
 	if (p->paths && !path.p)
 		return fail(k->c, ERR_CORRUPT, "A contribution's leaf cannot be proved.");
 	TRY(row_open(p, f, who));
+	if (who->home >= 0)
+		k->home_goes[who->home] = true;
 	if (!row_line(p, f, who, path))
 		return fail(k->c, ERR_TOO_LARGE, "A record is larger than a record may be, or its circumstances are damaged.");
 	k->counts.records++;
@@ -305,7 +307,11 @@ static enum err pour_later(struct pouring *p, const int64_t *items, size_t n, st
 		struct str entry;
 		struct sha256 *path;
 		size_t hashes;
-		TRY(ledger_prover_path(prover, row_int(&r, i, 1), &entry, &path, &hashes));
+		int home = p->k->people[row_int(&r, i, 2)].home; /* pour_row has looked at the number */
+		if (home >= 0)
+			TRY(bundle_onward_path(p->k, home, row_int(&r, i, 1), &entry, &path, &hashes));
+		else
+			TRY(ledger_prover_path(prover, row_int(&r, i, 1), &entry, &path, &hashes));
 		proved[i] = (struct proved){ row_int(&r, i, 0), path_text(c->arena, entry, path, hashes) };
 	}
 	p->paths = proved;
@@ -323,6 +329,7 @@ static enum err pour_all_later(struct pouring *p)
 	if (n == 0)
 		return ERR_OK;
 	TRY(ledger_prover_new(k->c, k->coop, k->head_size, &prover));
+	TRY(bundle_onward_paths(k));
 	for (size_t at = 0; at < n; at += LATER)
 		TRY(pour_later(p, p->later + at, n - at < LATER ? n - at : LATER, prover));
 	return ERR_OK;

@@ -38,7 +38,9 @@ struct writing {
 	struct sign_key key;
 	struct person *people;          /* by number */
 	size_t n_people;
-	struct bundle_home *homes;      /* of guests */
+	struct bundle_home *homes;      /* of guests whose records may be passed on, in order */
+	bool *home_goes;                /* something of that home is in this bundle */
+	struct onward_home *onward;     /* what paths to each are made from (bundle_onward.c) */
 	size_t n_homes;
 	struct release_scoped scoped;   /* what may go out now */
 	uint8_t *ever, *now;            /* a bit an item: the partner was given it; it was passed on as of the last bundle */
@@ -56,6 +58,7 @@ static inline bool bundle_bit(const uint8_t *bits, int64_t i) { return bits[i / 
 CH_CHECK enum err bundle_contributor_secret(struct call *c, struct uuid coop, uint8_t secret[32]);
 void bundle_contributor_of(const uint8_t secret[32], struct uuid member, uint8_t out[16]);
 CH_CHECK enum err bundle_people_load(struct writing *k);
+void bundle_hex_of(const uint8_t *from, size_t n, char *to);
 /* Keys and pseudonyms of those who have something in it. */
 CH_CHECK enum err bundle_people_keys(struct writing *k);
 void bundle_people_wipe(struct writing *k);
@@ -63,6 +66,13 @@ void bundle_people_wipe(struct writing *k);
 CH_CHECK enum err bundle_statements_write(struct writing *k);
 /* After the files: remembers what was told. */
 CH_CHECK enum err bundle_statements_note(struct writing *k);
+
+/* bundle_onward.c: what is passed on of what other co-ops gave us. People: with those whose homes let us. Limit: takes out of the scope what cannot be proved, or was not meant for others. Paths: makes
+ * ready for them; path: of a leaf of one home, in the arena. */
+CH_CHECK enum err bundle_onward_people(struct writing *k);
+CH_CHECK enum err bundle_onward_limit(struct writing *k);
+CH_CHECK enum err bundle_onward_paths(struct writing *k);
+CH_CHECK enum err bundle_onward_path(struct writing *k, int home, int64_t leaf, struct str *entry, struct sha256 **path, size_t *n);
 
 /* bundle_records.c */
 CH_CHECK enum err bundle_records_write(struct writing *k);

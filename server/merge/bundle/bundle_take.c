@@ -24,12 +24,28 @@ SQL(taken_last, "SELECT coalesce(max(seq), 0) FROM bundle_in WHERE coop_id = $1 
 
 /* ---- One bundle ---- */
 
+/* Heads that were signed and that no log can have together are kept, whatever becomes of the bundle. */
+static enum err keep_contradictions(struct call *c, struct uuid coop, const struct bundle *b, enum err said)
+{
+	struct error kept = c->error;
+	if (b->contradicts.p)
+		TRY(merge_equivocation_of_log(c, coop, b->agreement_id, b->from, b->contradicts, b->checkpoint));
+	for (size_t i = 0; i < b->n_homes; i++)
+		if (b->homes[i].contradicts.p)
+			TRY(merge_equivocation_of_log(c, coop, b->agreement_id, b->homes[i].home, b->homes[i].contradicts, b->homes[i].checkpoint));
+	if (said != ERR_OK)
+		c->error = kept;
+	return ERR_OK;
+}
+
 static enum err open_check_apply(struct call *c, struct uuid coop, const char *path, struct bundle **b, struct merge_report *out)
 {
 	struct bundle_expected x;
 	TRY(bundle_open(c->arena, path, b, &c->error));
 	TRY(bundle_expect(c, coop, *b, &x));
-	TRY(bundle_check(c->arena, *b, &x, &c->error));
+	enum err said = bundle_check(c->arena, *b, &x, &c->error);
+	TRY(keep_contradictions(c, coop, *b, said));
+	TRY(said);
 	if ((*b)->repeated) {
 		out->repeated = true;
 		return ERR_OK;

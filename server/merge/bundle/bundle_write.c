@@ -151,7 +151,13 @@ static void write_homes(struct json_writer *w, const struct writing *k)
 	jw_key(w, "homes");
 	jw_array(w);
 	for (size_t i = 0; i < k->n_homes; i++) {
+		if (!k->home_goes[i])
+			continue;
 		jw_object(w);
+		jw_key(w, "agreement");
+		jw_raw(w, k->homes[i].document);
+		jw_key(w, "assent");
+		jw_raw(w, k->homes[i].assent);
 		jw_kstr(w, "checkpoint", k->homes[i].checkpoint);
 		jw_kstr(w, "home", k->homes[i].home);
 		jw_key(w, "keys");
@@ -315,6 +321,7 @@ static enum err prepare(struct writing *k, struct uuid agreement)
 	struct release_scope scope = { t->uses, t->purposes, t->audience, t->kinds, t->licences, takes, k };
 	instant second = (k->as_of + CLOCK_SECOND - 1) / CLOCK_SECOND * CLOCK_SECOND; /* items carry whole seconds, rounded up */
 	TRY(release_scope_decide(c, k->coop, &scope, second, &k->scoped));
+	TRY(bundle_onward_limit(k));
 	TRY(sent_read(k));
 	return nothing_new_while_blocked(k);
 }

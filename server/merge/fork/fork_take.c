@@ -21,6 +21,8 @@ static enum err take(struct applying *a, struct fork_read *x)
 	a->agreement.terms.licences = UINT64_MAX;
 	a->agreement.terms.audience = POLICY_AUDIENCE_ANY;
 	a->homes = &(struct foreign_home){ x->parent, x->parent_title };
+	a->terms = &(const struct agreement_terms *){ &a->agreement.terms };
+	a->sources = &a->agreement.id;
 	a->n_homes = 1;
 	TRY(apply_statements(a));
 	if (a->bundle->counts.records) {

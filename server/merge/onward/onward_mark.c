@@ -108,9 +108,11 @@ enum err onward_suppressed(struct call *c, struct uuid coop, struct uuid agreeme
 #define ENDED_AT_ONCE 100000
 
 SQL(items_that_came,
-	"SELECT c.item_no FROM contribution c JOIN guest g ON g.coop_id = c.coop_id AND g.id = c.member_id WHERE c.coop_id = $1 AND g.agreement_id = $2 AND (c.word & $3) = 0 ORDER BY 1 LIMIT $4");
+	"SELECT c.item_no FROM contribution c JOIN guest g ON g.coop_id = c.coop_id AND g.id = c.member_id JOIN guest_source s ON s.coop_id = g.coop_id AND s.agreement_id = g.agreement_id "
+	"WHERE c.coop_id = $1 AND (g.agreement_id = $2 OR s.under = $2) AND (c.word & $3) = 0 ORDER BY 1 LIMIT $4");
 SQL(origins_that_came,
-	"SELECT i.origin, i.id FROM item_origin i JOIN guest g ON g.coop_id = i.coop_id AND g.id = i.member_id WHERE i.coop_id = $1 AND g.agreement_id = $2 ORDER BY 1 LIMIT $3");
+	"SELECT i.origin, i.id FROM item_origin i JOIN guest g ON g.coop_id = i.coop_id AND g.id = i.member_id JOIN guest_source s ON s.coop_id = g.coop_id AND s.agreement_id = g.agreement_id "
+	"WHERE i.coop_id = $1 AND (g.agreement_id = $2 OR s.under = $2) ORDER BY 1 LIMIT $3");
 
 static enum err drop_origins(struct call *c, struct uuid coop, struct uuid agreement)
 {
