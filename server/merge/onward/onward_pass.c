@@ -118,7 +118,7 @@ enum err onward_head_seen(struct call *c, struct uuid coop, struct str via, cons
 	struct keychain keys;
 	const struct json *came;
 	TRY(json_parse(c->arena, home->keys.text, &came, &c->error));
-	TRY(onward_keys(c, coop, home->home, came, "keys", &keys));
+	TRY(onward_keys(c, coop, home->home, came, via, "keys", &keys));
 	return db_exec(c, head_put, A_UUID(coop), A_STR(home->home), A_STR(via), A_I64(home->size), A_BYTES(str_make(home->root.b, 32)), A_STR(home->checkpoint));
 }
 
