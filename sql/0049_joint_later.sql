@@ -1,4 +1,13 @@
--- What redactions of releases need to know of the release that they are made from.
+-- What joint releases have learned: redactions that both sign, and going on with what both agree on.
+
+ALTER TABLE release_joint
+	ADD COLUMN narrows boolean NOT NULL DEFAULT false,
+	ADD COLUMN without bytea,
+	ADD COLUMN left_out text,
+	ADD CONSTRAINT what_is_left_out_is_leaves CHECK (length(without) % 32 = 0);
+COMMENT ON COLUMN release_joint.narrows IS 'The maker''s admins go on with what both sets have in common';
+COMMENT ON COLUMN release_joint.without IS 'Leaves of the items that only one of the sets has, 32 bytes each, ascending: left out on both sides';
+COMMENT ON COLUMN release_joint.left_out IS 'Which items of ours these are, and what kept them back, in words for admins';
 
 CREATE TABLE release_kept (
 	coop_id    uuid NOT NULL,

@@ -8,7 +8,7 @@
  *   publish    DSSE with both signatures; the partner lists it. Either can withdraw it
  *
  * Two messages carry all of it: "joint.proposed" {"charter","document"}, and "joint.state", which always says the whole of what there is to say, so that the last word is enough:
- * {"ballot","differs","joint","leaves","leaves_sha256","manifest","manifest_sha256","set","signature","state","url","version","why"}.
+ * {"ballot","differs","joint","leaves","leaves_sha256","manifest","manifest_sha256","set","signature","state","url","version","why","without"}.
  *
  * What is too long for a message is told by its digest alone; the other gets it at GET /coops/{coop}/merge/agreements/{agreement}/joint-releases/{joint}/{manifest|leaves}, where it proves itself as
  * for bundles (job "joint.fetch").
@@ -34,6 +34,8 @@ struct joint {
 /* Admin of the maker: proposes one under an agreement in effect. `cutoff` INSTANT_NONE: as soon as both charters' leads allow. ERR_REFUSED with the reason "not_maker", "no_joint_releases",
  * "charter_changed"; ERR_INVALID at /cutoff when that is sooner than the longer lead. */
 CH_CHECK enum err joint_propose(struct call *c, struct uuid coop, struct uuid agreement, instant cutoff, struct joint *out);
+/* Admin of the maker, while the two sets differ: goes on with what both have. What only one has is left out on both sides and listed. ERR_STATE otherwise. */
+CH_CHECK enum err joint_narrow(struct call *c, struct uuid coop, struct uuid id, struct joint *out);
 /* Admin of either: ends it before it is published, withdraws it after; the other follows. */
 CH_CHECK enum err joint_withdraw(struct call *c, struct uuid coop, struct uuid id, struct str reason, struct joint *out);
 CH_CHECK enum err joint_read(struct call *c, struct uuid coop, struct uuid id, struct joint *out);

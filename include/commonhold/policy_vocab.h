@@ -316,13 +316,14 @@ enum policy_fixer {
 	X(THIRD_PARTY, 43, HOLD, PROTECTION, COOP, "This item is about a person who has not been asked.", "GDPR Art. 14") \
 	X(CHARTER_DENY, 44, EXCLUDE, QUALITY, COOP, "A rule of the charter keeps this item out.", "charter: rules") \
 	X(CHARTER_HOLD, 45, HOLD, QUALITY, COOP, "A rule of the charter holds this item for review.", "charter: rules") \
-	X(PREF_CONDITIONAL, 46, CONDITIONAL, PREFERENCE, COOP, "{use} is allowed on conditions: {duties}.", "policy: uses")
+	X(PREF_CONDITIONAL, 46, CONDITIONAL, PREFERENCE, COOP, "{use} is allowed on conditions: {duties}.", "policy: uses") \
+	X(PARTNER_DIFFERS, 47, HOLD, SET, TIME, "The two co-ops of a joint release did not come to the same about this item; the next one looks at it again.", "release: joint releases")
 
 enum policy_reason_no {
 #define X(sym, bit, severity, gate, fixer, message, reference) POLICY_REASON_NO_##sym = bit,
 	POLICY_REASONS(X)
 #undef X
-	POLICY_REASON_COUNT = 47
+	POLICY_REASON_COUNT = 48
 };
 
 /* A set of reasons. */

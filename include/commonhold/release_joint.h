@@ -10,6 +10,9 @@
  * In a collection a row goes to the shard of the licence under which all of its origins may go out by the table of licences, the lowest where there are several; where there is none the row is
  * left out with LIC_INCOMPATIBLE and counted. Each origin keeps saying what it was given under.
  *
+ * Sets that go on differing do not end it: the maker's admins can go on with what both have. The leaves that only one of the sets has are told, at most JOINT_WITHOUT_MAX, and both leave their items
+ * out with PARTNER_DIFFERS, until the sets are the same. The ballots are about what is left, and their question says how many are not in it.
+ *
  * The document is canonical JSON (schemas/joint_document.json), the same in both: {"agreement":HEX,"audience","charters":[{"coop","digest","name","version"},…] by key name,"cutoff","embargo":seconds,
  * "id","k","kinds":[…],"licence_mode","maker":key name,"outputs":[SPDX…],"purposes":[…],"retention":seconds,"seed":HEX,"uses":[…],"uses_conditional":[…],"v":1}.
  *
@@ -31,7 +34,8 @@
 #define JOINT_LEAVES_MAX ((size_t)2 << 20)       /* that are told at all: where sets differ in more, only in which parts */
 #define JOINT_LEAVES_TOLD 8192                   /* in a message; more are got */
 #define JOINT_MANIFEST_TOLD (400 * KIB)          /* the same for a manifest */
-/* Other numbers for the last two; tests make the others get what is small. */
+#define JOINT_WITHOUT_MAX 4096                   /* leaves that are left out for being in one set alone */
+/* Other numbers for the two before; tests make the others get what is small. */
 void joint_tell_at_most(size_t leaves, size_t manifest);
 
 #define JOINT_BUCKETS 256
@@ -108,6 +112,9 @@ struct release_joint {
 	struct str our_leaves;         /* to be told, where the sets differ */
 	struct str their_leaves;       /* of the parts that differ, 32 bytes each; absent: not asked for */
 	struct str differs;            /* where the sets differ, or why the other does not sign; absent: nothing */
+	bool narrows;                  /* it goes on with what both sets have */
+	struct str without;            /* leaves that are left out for that, ascending; absent: none */
+	struct str left_out;           /* which items of ours these are and why, in words; absent: none */
 	enum joint_state partner_state;
 	struct str partner_ballot;     /* JSON {"closed_at","id"} of the other's ballot; absent until it passed */
 	struct str partner_version, partner_url; /* the maker's version, and where it is; absent until it is published */
@@ -130,6 +137,7 @@ struct joint_word {
 	enum joint_state state;
 	instant at;                    /* when it was written: what was written before the last word heard is not heard */
 	struct str set, leaves;        /* absent: not said */
+	struct str without;            /* of the maker: what is left out; absent */
 	struct str ballot;             /* JSON; absent */
 	struct str manifest;           /* to be signed; absent */
 	struct str signature;          /* of the manifest with this digest; absent */
@@ -150,6 +158,8 @@ CH_CHECK enum err release_joint_sign(struct call *c, struct uuid coop, struct uu
 CH_CHECK enum err release_joint_papers(struct call *c, struct uuid coop, struct uuid id, struct str manifest, struct str leaves);
 /* Puts the partner's signature beside a redaction that was published without it (job "joint.seal"). Opens its own transaction. */
 CH_CHECK enum err release_joint_seal(struct call *c, struct uuid coop, struct uuid id);
+/* The maker goes on with what both sets have; ERR_STATE unless both are known and differ. Inside. */
+CH_CHECK enum err release_joint_narrow(struct call *c, const struct release_joint *j);
 /* Ends ours: cancelled before it is published, withdrawn after. Inside. */
 CH_CHECK enum err release_joint_end(struct call *c, const struct release_joint *j, struct str why);
 

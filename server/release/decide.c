@@ -251,6 +251,8 @@ static enum err decide(struct call *c, const policy_reasons *frozen, size_t n_fr
 	TRY(scan_pool(c, d, identities));
 	if (!guests_decide(d))
 		return engine_failed(c, POLICY_NO_MEMORY, NULL);
+	if (d->without.n && identities) /* without identities there are decisions before, which have left it out */
+		TRY(joint_leave_out(c, d));
 	if (frozen)
 		keep_frozen(d, frozen, n_frozen);
 	struct policy_set set = { .words = d->words, .members = d->members, .ids = (const uint8_t (*)[16])d->ids, .n = d->n, .n_members = d->facts.n_members };

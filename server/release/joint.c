@@ -6,7 +6,7 @@
 
 #define JOINT_COLUMNS \
 	"joint_id, release_id, agreement_id, maker, partner, partner_key, partner_keys, document, document_sha256, partner_charter, ours, theirs, their_leaves, differs, partner_state, " \
-	"partner_ballot, partner_version, partner_url, manifest, manifest_sha256, signature, published_at, heard_at, our_leaves"
+	"partner_ballot, partner_version, partner_url, manifest, manifest_sha256, signature, published_at, heard_at, our_leaves, narrows, without, left_out"
 
 SQL(joint_by_id, "SELECT " JOINT_COLUMNS " FROM release_joint WHERE coop_id = $1 AND joint_id = $2");
 SQL(joint_for_update, "SELECT " JOINT_COLUMNS " FROM release_joint WHERE coop_id = $1 AND joint_id = $2 FOR UPDATE");
@@ -18,6 +18,8 @@ SQL(joint_release_insert,
 	"INSERT INTO release (coop_id, id, charter, cutoff_at, state, state_at, spec, seed, joint_id) VALUES ($1, $2, $3, $4, 'scheduled', commonhold_now(), $5, $6, $7) "
 	"ON CONFLICT (coop_id, cutoff_at) WHERE redacts_id IS NULL DO NOTHING");
 SQL(joint_note_ours, "UPDATE release_joint SET ours = $3, our_leaves = $4, differs = $5 WHERE coop_id = $1 AND joint_id = $2");
+SQL(joint_note_without, "UPDATE release_joint SET without = coalesce($3, without), left_out = coalesce($4, left_out) WHERE coop_id = $1 AND joint_id = $2");
+SQL(joint_note_narrows, "UPDATE release_joint SET narrows = true WHERE coop_id = $1 AND joint_id = $2");
 SQL(joint_note_word,
 	"UPDATE release_joint SET partner_state = $3, theirs = coalesce($4, theirs), their_leaves = CASE WHEN $13 THEN their_leaves ELSE $5 END, partner_ballot = coalesce($6, partner_ballot), differs = coalesce($7, differs), "
 	"partner_version = coalesce($8, partner_version), partner_url = coalesce($9, partner_url), partner_key = $10, partner_keys = $11, heard_at = $12, "
@@ -81,7 +83,7 @@ static enum err joint_row(struct call *c, struct uuid coop, const struct rows *r
 		.partner_keys = row_str(r, i, 6), .document = row_str(r, i, 7), .document_sha256 = sha256_load(row_bytes(r, i, 8)), .partner_charter = row_str(r, i, 9),
 		.ours = row_bytes(r, i, 10), .theirs = row_bytes(r, i, 11), .their_leaves = row_bytes(r, i, 12), .differs = row_str(r, i, 13), .partner_ballot = row_str(r, i, 15),
 		.partner_version = row_str(r, i, 16), .partner_url = row_str(r, i, 17), .manifest = row_str(r, i, 18), .manifest_sha256 = sha256_load(row_bytes(r, i, 19)),
-		.signature = row_bytes(r, i, 20), .published_at = row_time(r, i, 21), .heard_at = row_time(r, i, 22), .our_leaves = row_bytes(r, i, 23),
+		.signature = row_bytes(r, i, 20), .published_at = row_time(r, i, 21), .heard_at = row_time(r, i, 22), .our_leaves = row_bytes(r, i, 23), .narrows = row_bool(r, i, 24), .without = row_bytes(r, i, 25), .left_out = row_str(r, i, 26),
 	};
 	struct str key = row_bytes(r, i, 5);
 	if (key.n != 32 || !joint_state_parse(row_str(r, i, 14), &out->partner_state))
@@ -126,6 +128,22 @@ enum err release_joint_list(struct call *c, struct uuid coop, struct release_joi
 enum err joint_set_ours(struct call *c, const struct release_joint *j, struct str ours, struct str leaves, struct str differs)
 {
 	return db_exec(c, joint_note_ours, A_UUID(j->coop), A_UUID(j->id), A_BYTES(ours), A_BYTES(leaves), A_STR(differs));
+}
+
+enum err joint_set_without(struct call *c, const struct release_joint *j, struct str without, struct str left_out)
+{
+	return db_exec(c, joint_note_without, A_UUID(j->coop), A_UUID(j->id), A_BYTES(without), A_STR(left_out));
+}
+
+enum err release_joint_narrow(struct call *c, const struct release_joint *j)
+{
+	struct release r;
+	TRY(release_get(c, j->coop, j->release, &r));
+	bool both = j->ours.n == JOINT_SET_BYTES && j->theirs.n == JOINT_SET_BYTES;
+	if (!j->maker || r.state != RELEASE_SCHEDULED || !both || memcmp(j->ours.p, j->theirs.p, 32) == 0)
+		return fail(c, ERR_STATE, "Only the co-op that makes a joint release can go on with what both have, while the two sets are known to differ.");
+	TRY(db_exec(c, joint_note_narrows, A_UUID(j->coop), A_UUID(j->id)));
+	return release_queue(c, &r, "release.freeze", clock_now());
 }
 
 /* ---- scheduling ---- */
@@ -188,6 +206,8 @@ enum err release_joint_word(struct call *c, const struct release_joint *j, struc
 		out->leaves = j->our_leaves;
 	else
 		out->leaves_sha256 = sha256(j->our_leaves);
+	if (j->maker)
+		out->without = j->without;
 	if (out->state == JOINT_PASSED || out->state == JOINT_PUBLISHED)
 		TRY(ballot_word(c, &r, &out->ballot));
 	if (r.failure.p || r.withdrawn_why.p)
@@ -241,6 +261,19 @@ static enum err heard_published(struct call *c, const struct release_joint *j)
 		return fail(c, ERR_REFUSED, "A joint release is said to be published that this co-op has not signed.");
 	TRY(db_exec(c, release_set_published, A_UUID(r.coop), A_UUID(r.id)));
 	return release_move(c, &r, RELEASE_JOINED, STR_NONE);
+}
+
+/* What the maker leaves out so that both come to the same: less of what was decided, never more. */
+static enum err heard_without(struct call *c, const struct release_joint *j, const struct joint_word *word)
+{
+	struct release r;
+	TRY(release_get(c, j->coop, j->release, &r));
+	if (j->maker || r.state != RELEASE_SCHEDULED || !word->without.n || str_eq(word->without, j->without))
+		return ERR_OK;
+	if (word->without.n % sizeof(struct sha256) || word->without.n > JOINT_WITHOUT_MAX * sizeof(struct sha256))
+		return fail(c, ERR_INVALID, "What is to be left out of the joint release is not as it must be.");
+	TRY(joint_set_without(c, j, word->without, STR_NONE));
+	return release_queue(c, &r, "release.freeze", clock_now() > r.cutoff_at ? clock_now() : r.cutoff_at);
 }
 
 /* The other's set: ours is frozen when it is the same. After that it may not change any more. */
@@ -354,6 +387,7 @@ enum err release_joint_hear(struct call *c, struct uuid coop, struct uuid id, co
 	TRY(db_exec(c, joint_note_word, A_UUID(coop), A_UUID(id), A_Z(joint_state_name(word->state)), A_BYTES(word->set), A_BYTES(word->leaves), A_STR(word->ballot), A_STR(word->differs),
 		A_STR(j.maker ? STR_NONE : word->version), A_STR(j.maker ? STR_NONE : word->url), A_BYTES(str_make(word->key, 32)), A_STR(word->keys), A_TIME(word->at),
 		A_BOOL(!sha256_eq(word->leaves_sha256, (struct sha256){ { 0 } }))));
+	TRY(heard_without(c, &j, word));
 	if (word->set.p)
 		TRY(heard_set(c, &j, word));
 	TRY(heard_manifest(c, &j, word));

@@ -104,6 +104,7 @@ enum err joint_spec_of(struct call *c, const struct release *r, instant cutoff, 
 {
 	struct release_joint j;
 	TRY(joint_of(c, r, &j));
+	d->without = j.without;
 	return joint_spec(c, &j, r, cutoff, at, d);
 }
 
@@ -163,14 +164,14 @@ static enum err add_leaf(struct gathering *g, struct sha256 leaf)
 	return ERR_OK;
 }
 
-/* An origin of a row that is in: the same content under another rid. */
-static enum err add_origin(void *arg, const struct copy_field *f, int n)
+/* Origins of a row that is in: the same content under other rids, those that the row names. */
+static enum err add_origins(struct gathering *g, size_t item)
 {
-	struct gathering *g = arg;
-	size_t item = (size_t)copy_int(f[0]);
-	if (n != 3 || item >= g->d->n || !outcome_is_in(g->d->outcomes[item]))
-		return ERR_OK;
-	return add_leaf(g, leaf_of(g, item, (unsigned)copy_int(f[1]), copy_uuid(f[2]).b));
+	size_t n;
+	const struct decided_origin *o = guests_origins_of(g->d, item, &n);
+	for (size_t i = 0; i < n; i++)
+		TRY(add_leaf(g, leaf_of(g, item, o[i].origin, o[i].id)));
+	return ERR_OK;
 }
 
 static enum err add_kept(void *arg, uint32_t item, unsigned origin, const uint8_t id[16])
@@ -182,7 +183,6 @@ static enum err add_kept(void *arg, uint32_t item, unsigned origin, const uint8_
 enum err joint_set_of(struct call *c, struct decided *d, const struct release_joint *j, const struct kept *kept, struct joint_set *out)
 {
 	struct gathering g = { .c = c, .d = d, .set = out, .cap = (size_t)decided_included(d) };
-	struct db_arg args[] = { A_UUID(d->coop) };
 	*out = (struct joint_set){ .leaves = ARENA_ARRAY(d->arena, g.cap + 1, struct sha256) };
 	if (!out->leaves)
 		return fail(c, ERR_NO_MEMORY, "There is no memory for the set of a joint release.");
@@ -191,18 +191,16 @@ enum err joint_set_of(struct call *c, struct decided *d, const struct release_jo
 		if (!outcome_is_in(d->outcomes[i]))
 			continue;
 		TRY(add_leaf(&g, leaf_of(&g, i, origin_at(d, i), d->ids[i])));
-		if (kept && kept->known)
-			TRY(kept_each(kept, (uint32_t)i, add_kept, &g));
+		TRY(kept && kept->known ? kept_each(kept, (uint32_t)i, add_kept, &g) : add_origins(&g, i));
 	}
-	if (!kept || !kept->known)
-		TRY(db_copy_out(c, "COPY (SELECT item_no, origin, id FROM item_origin WHERE coop_id = $1 ORDER BY item_no, origin, id) TO STDOUT (FORMAT binary)", args, CH_LEN(args), add_origin, &g));
 	joint_set_seal(out, j->document_sha256);
 	return ERR_OK;
 }
 
 /* ---- where two sets differ ---- */
 
-#define NAMED_MAX 3 /* items that a difference names */
+#define NAMED_MAX 10 /* items that a difference names */
+#define NAMED_LEFT_OUT 50 /* the same of what is left out */
 
 bool joint_set_has(const struct sha256 *leaves, size_t n, struct sha256 leaf)
 {
@@ -285,6 +283,61 @@ static enum err name_items(struct gathering *g, const struct release_joint *j, c
 	return ERR_OK;
 }
 
+/* ---- what is left out for being in one set alone ---- */
+
+static bool is_without(const struct gathering *g, size_t item)
+{
+	const struct decided *d = g->d;
+	const struct sha256 *without = (const struct sha256 *)(const void *)d->without.p;
+	size_t n = d->without.n / sizeof(*without), n_origins;
+	if (joint_set_has(without, n, leaf_of(g, item, origin_at(d, item), d->ids[item])))
+		return true;
+	const struct decided_origin *o = guests_origins_of(d, item, &n_origins);
+	for (size_t i = 0; i < n_origins; i++)
+		if (joint_set_has(without, n, leaf_of(g, item, o[i].origin, o[i].id)))
+			return true;
+	return false;
+}
+
+enum err joint_leave_out(struct call *c, struct decided *d)
+{
+	struct gathering g = { .c = c, .d = d };
+	TRY(names_load(&g));
+	for (size_t i = 0; i < d->n; i++)
+		if (is_without(&g, i))
+			d->reasons[i] |= POLICY_REASON(PARTNER_DIFFERS);
+	policy_outcomes(d->reasons, d->n, d->outcomes);
+	return ERR_OK;
+}
+
+enum err joint_left_out(struct call *c, struct decided *d, struct str *out)
+{
+	struct gathering g = { .c = c, .d = d };
+	struct buf b;
+	size_t n = 0;
+	*out = STR_NONE;
+	if (!d->without.n)
+		return ERR_OK;
+	TRY(names_load(&g));
+	buf_init(&b, NAMED_LEFT_OUT * KIB);
+	for (size_t i = 0; i < d->n; i++) {
+		policy_reasons others = d->reasons[i] & ~POLICY_REASON(PARTNER_DIFFERS);
+		struct uuid id;
+		if (others == d->reasons[i] || n++ >= NAMED_LEFT_OUT)
+			continue;
+		memcpy(id.b, d->ids[i], 16);
+		struct str rid = rid_format(c->arena, g.names[origin_at(d, i)], id);
+		buf_addf(&b, "%s%.*s was in %s alone", n > 1 ? " " : "", STR_ARG(rid), outcome_is_in((uint8_t)policy_outcome_of(others)) ? "ours" : "theirs");
+		add_reasons(&b, others);
+		buf_add_z(&b, ".");
+	}
+	if (n > NAMED_LEFT_OUT)
+		buf_addf(&b, " So were %zu others.", n - NAMED_LEFT_OUT);
+	buf_addf(&b, "%s%zu of both sets' leaves are left out, %zu items of ours among them.", n ? " " : "", d->without.n / sizeof(struct sha256), n);
+	*out = buf_take(c->arena, &b);
+	return ERR_OK;
+}
+
 enum err joint_difference(struct call *c, struct decided *d, const struct release_joint *j, const struct joint_set *ours, struct str *out)
 {
 	struct gathering g = { .c = c, .d = d };
@@ -299,7 +352,7 @@ enum err joint_difference(struct call *c, struct decided *d, const struct releas
 		}
 	}
 	struct buf b;
-	buf_init(&b, 4 * KIB);
+	buf_init(&b, 8 * KIB);
 	buf_addf(&b, "The two co-ops come to different sets: in %u of %u parts, the first is %02x.", differ, JOINT_BUCKETS, first);
 	enum err e = ERR_OK;
 	if (j->their_leaves.p) {

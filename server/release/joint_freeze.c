@@ -68,13 +68,18 @@ enum err joint_compare(struct call *c, struct release *r, struct decided *d, boo
 	TRY(joint_set_of(c, d, &j, NULL, &set));
 	TRY(joint_difference(c, d, &j, &set, &differs));
 	struct str ours = joint_set_bytes(c->arena, &set), leaves = joint_leaves_of_difference(c->arena, &j, &set);
-	bool news = !str_eq(ours, j.ours) || !str_eq(leaves, j.our_leaves) || !leaves.p != !j.our_leaves.p;
+	struct str without = STR_NONE, left_out;
+	if (j.narrows && differs.p && !joint_apart(c->arena, &j, ours, leaves, &without))
+		without = STR_NONE; /* not all of it is known yet, or it is too much */
+	TRY(joint_left_out(c, d, &left_out));
+	TRY(joint_set_without(c, &j, without, left_out));
+	bool news = without.p || !str_eq(ours, j.ours) || !str_eq(leaves, j.our_leaves) || !leaves.p != !j.our_leaves.p;
 	TRY(joint_set_ours(c, &j, ours, leaves, differs));
 	r->candidates_sha256 = set.digest;
 	*agreed = j.theirs.p && !differs.p;
 	if (news)
 		TRY(release_queue(c, r, "joint.tell", clock_now()));
-	return *agreed ? ERR_OK : release_queue(c, r, "release.freeze", clock_now() + TRY_AGAIN);
+	return *agreed ? ERR_OK : release_queue(c, r, "release.freeze", clock_now() + (without.p ? 0 : TRY_AGAIN));
 }
 
 enum err joint_question(struct call *c, const struct release *r, struct str when, struct str *title, struct str *question)
@@ -88,7 +93,8 @@ enum err joint_question(struct call *c, const struct release *r, struct str when
 		if (str_eq(json_member_text(charter, "coop"), j.partner))
 			partner = json_member_text(charter, "name");
 	*title = str_fmt(c->arena, "Release of %.*s together with %.*s", STR_ARG(when), STR_ARG(partner));
-	*question = str_fmt(c->arena, "Shall the %lld contributions by %lld members of both co-ops that were fixed on %.*s be released together with %.*s, which votes on the same set?",
-		(long long)r->included, (long long)r->contributors, STR_ARG(when), STR_ARG(partner));
+	struct str rest = j.without.n ? str_fmt(c->arena, " What the two do not agree on is left out: %zu of what they have.", j.without.n / sizeof(struct sha256)) : STR("");
+	*question = str_fmt(c->arena, "Shall the %lld contributions by %lld members of both co-ops that were fixed on %.*s be released together with %.*s, which votes on the same set?%.*s",
+		(long long)r->included, (long long)r->contributors, STR_ARG(when), STR_ARG(partner), STR_ARG(rest));
 	return ERR_OK;
 }

@@ -12,6 +12,8 @@
 CH_CHECK enum err joint_of(struct call *c, const struct release *r, struct release_joint *out);
 /* Notes what this co-op decided, and its leaves where the other's differ (absent: nowhere). Inside. */
 CH_CHECK enum err joint_set_ours(struct call *c, const struct release_joint *j, struct str ours, struct str leaves, struct str differs);
+/* Notes what both leave out, and which of ours these are; absent ones are left as they are. Inside. */
+CH_CHECK enum err joint_set_without(struct call *c, const struct release_joint *j, struct str without, struct str left_out);
 
 /* ---- joint_decide.c ---- */
 
@@ -21,6 +23,12 @@ CH_CHECK enum err joint_spec(struct call *c, const struct release_joint *j, cons
 CH_CHECK enum err joint_spec_of(struct call *c, const struct release *r, instant cutoff, instant at, struct decided *d);
 /* decide.c: every item now, before the rules over the set, by the charter alone or (`together`: document and partner's charter) as in a joint release. */
 CH_CHECK enum err decide_trial(struct call *c, struct uuid coop, const struct release_joint *together, instant at, struct decided *d);
+/* decide.c: adds PARTNER_DIFFERS to the items that d->without names. Inside. */
+CH_CHECK enum err joint_leave_out(struct call *c, struct decided *d);
+/* Which items these are and what else keeps them back, in words; absent: none. Inside. */
+CH_CHECK enum err joint_left_out(struct call *c, struct decided *d, struct str *out);
+/* joint_narrow.c: what only one of the two sets has, with what was left out before; false: not all of it is known, or it is too much. */
+bool joint_apart(struct arena *a, const struct release_joint *j, struct str ours, struct str our_leaves, struct str *without);
 /* The set of what was decided to be in; of a redaction with the origins that its base names (`kept`; NULL or not known: those that stand now). */
 CH_CHECK enum err joint_set_of(struct call *c, struct decided *d, const struct release_joint *j, const struct kept *kept, struct joint_set *out);
 /* Whether a leaf is among sorted ones. */

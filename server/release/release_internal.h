@@ -63,6 +63,7 @@ struct decided {
 	struct policy_spec spec;
 	bool apart;                        /* what may be passed on, each item under its own licence and not in one row with its other origins */
 	bool joint;                        /* by the rules of two co-ops together */
+	struct str without;                /* of these: leaves of items that the two do not agree on (release_joint.h) */
 	struct control *controls;          /* collective controls that stood at the cut-off: a toggle's id is a place here + 1 */
 	size_t n_controls;                 /* how many */
 	const struct policy_program *program;

@@ -187,6 +187,7 @@ const char *words_reason(unsigned reason)
 		[POLICY_REASON_NO_CHARTER_DENY] = "A rule of the charter keeps it out",
 		[POLICY_REASON_NO_CHARTER_HOLD] = "A rule of the charter holds it",
 		[POLICY_REASON_NO_PREF_CONDITIONAL] = "Allowed on conditions",
+		[POLICY_REASON_NO_PARTNER_DIFFERS] = "The two co-ops do not agree on it",
 	};
 	return reason < POLICY_REASON_COUNT && words[reason] ? words[reason] : "A reason without words";
 }

@@ -208,6 +208,40 @@ static void pools_that_differ_are_not_voted_on_and_the_difference_has_a_place(vo
 	assert_null(see(&b, &b.first, x.j.id).j.differs.p);
 }
 
+/* A difference that stays: the maker goes on with what both have, the rest is listed with what kept it back, and the votes are about the same set. */
+static void a_lasting_difference_of_a_few_does_not_end_it(void **state)
+{
+	(void)state;
+	struct both b;
+	struct joint y;
+	both_make(&b, DRAFT);
+	pools(&b);
+	struct uuid late = say_and_give(&b.second, 5, "a story that the first never hears of");
+	struct joint x = proposed(&b);
+	until(x.release.cutoff_at);
+	assert_err(by(&b.second, 0), ERR_STATE, joint_narrow(by(&b.second, 0), b.second.coop, x.j.id, &y));
+	assert_err(by(&b.first, 3), ERR_FORBIDDEN, joint_narrow(by(&b.first, 3), b.first.coop, x.j.id, &y));
+	until(x.release.cutoff_at + CLOCK_HOUR);
+	assert_states(&b, x.j.id, RELEASE_SCHEDULED, RELEASE_SCHEDULED);
+	assert_ok(by(&b.first, 0), joint_narrow(by(&b.first, 0), b.first.coop, x.j.id, &y));
+	run();
+	until(x.release.cutoff_at + 2 * CLOCK_HOUR);
+	until(x.release.cutoff_at + 3 * CLOCK_HOUR);
+	assert_states(&b, x.j.id, RELEASE_NOTICE, RELEASE_NOTICE);
+	struct joint here = see(&b, &b.first, x.j.id), there = see(&b, &b.second, x.j.id);
+	assert_int_equal(here.release.included, 3);
+	assert_int_equal(there.release.included, 3);
+	struct str id = uuid_format(b.c->arena, late);
+	assert_non_null(memmem(there.j.left_out.p, there.j.left_out.n, id.p, id.n));
+	assert_non_null(memmem(there.j.left_out.p, there.j.left_out.n, "was in ours alone", 17));
+	assert_int_equal(fixture_int("SELECT count(*) FROM release_reason WHERE reason = 'PARTNER_DIFFERS' AND stage = 'frozen'"), 1);
+	decide(&b, x.j.id, "for", "for");
+	assert_states(&b, x.j.id, RELEASE_PUBLISHED, RELEASE_JOINED);
+	struct verify_result r = verified(&b, x.j.id);
+	assert_true(r.ok);
+	assert_int_equal(r.rows, 3);
+}
+
 static void a_no_of_either_ends_it_in_both(void **state)
 {
 	(void)state;
@@ -647,7 +681,7 @@ static void the_dry_run_is_the_same_on_both_sides_and_ones_own_is_ones_own(void 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		fixture_test(two_pools_two_votes_two_signatures), fixture_test(pools_that_differ_are_not_voted_on_and_the_difference_has_a_place), fixture_test(a_no_of_either_ends_it_in_both),
+		fixture_test(two_pools_two_votes_two_signatures), fixture_test(pools_that_differ_are_not_voted_on_and_the_difference_has_a_place), fixture_test(a_lasting_difference_of_a_few_does_not_end_it), fixture_test(a_no_of_either_ends_it_in_both),
 		fixture_test(a_withdrawal_at_the_partner_reaches_what_is_built), fixture_test(either_can_withdraw_it_after_it_is_published),
 		fixture_test(what_was_erased_is_redacted_by_the_maker_and_the_partner_follows), fixture_test(a_redaction_does_not_wait_for_a_partner_that_does_not_answer),
 		fixture_test(the_partner_signs_no_redaction_that_holds_what_is_erased_there), fixture_test(what_is_too_long_for_a_message_is_got_by_its_digest), fixture_test(a_redaction_has_the_rows_of_its_base_as_they_were), fixture_test(a_suspended_agreement_ends_what_is_not_published), fixture_test(only_the_maker_named_in_the_agreement_proposes), fixture_test(without_the_second_signature_it_does_not_verify),

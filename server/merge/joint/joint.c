@@ -225,7 +225,7 @@ static bool word_read(struct call *c, const struct message *m, struct joint_word
 	memcpy(out->key, m->key, sizeof(out->key));
 	if (json_is(ballot, JSON_OBJECT))
 		out->ballot = canonical_of(c->arena, ballot);
-	return joint_state_parse(json_member_text(b, "state"), &out->state) && bytes_of(c, b, "set", &out->set) && bytes_of(c, b, "leaves", &out->leaves) && bytes_of(c, b, "signature", &out->signature) &&
+	return joint_state_parse(json_member_text(b, "state"), &out->state) && bytes_of(c, b, "set", &out->set) && bytes_of(c, b, "leaves", &out->leaves) && bytes_of(c, b, "without", &out->without) && bytes_of(c, b, "signature", &out->signature) &&
 		(!digest.p || sha256_parse(digest, &out->manifest_sha256)) && (!leaves.p || sha256_parse(leaves, &out->leaves_sha256)) && out->leaves.n % 32 == 0 && out->differs.n <= 2000 && out->why.n <= 2000 && out->version.n <= 40 && out->url.n <= 2000 &&
 		(!out->url.n || str_starts(out->url, "https://") || str_starts(out->url, "http://")); /* it becomes a link */
 }
@@ -280,7 +280,7 @@ static struct str word_json(struct call *c, const struct joint *joint, const str
 		jw_key(&w, "ballot");
 		jw_raw(&w, word->ballot);
 	}
-	write_text(&w, "differs", word->differs);
+	write_text(&w, "differs", word->differs.p ? str_utf8_head(word->differs, 1900) : STR_NONE);
 	jw_kstr(&w, "joint", uuid_format(a, joint->j.id));
 	write_bytes(&w, a, "leaves", word->leaves);
 	write_digest(&w, a, "leaves_sha256", word->leaves_sha256);
@@ -294,6 +294,7 @@ static struct str word_json(struct call *c, const struct joint *joint, const str
 		write_text(&w, "version", word->version);
 	}
 	write_text(&w, "why", word->why);
+	write_bytes(&w, a, "without", word->without);
 	jw_end_object(&w);
 	return buf_take(a, &b);
 }
@@ -323,6 +324,17 @@ enum err joint_withdraw(struct call *c, struct uuid coop, struct uuid id, struct
 	TRY(call_check_text(c, "/reason", reason, 1, 500));
 	TRY(release_joint_take(c, coop, id, &j));
 	TRY(release_joint_end(c, &j, reason));
+	TRY(joint_get(c, coop, id, out));
+	return db_commit(c);
+}
+
+enum err joint_narrow(struct call *c, struct uuid coop, struct uuid id, struct joint *out)
+{
+	struct release_joint j;
+	TRY(db_begin_in(c, coop, DB_WRITE));
+	TRY(member_require_admin(c, coop));
+	TRY(release_joint_take(c, coop, id, &j));
+	TRY(release_joint_narrow(c, &j));
 	TRY(joint_get(c, coop, id, out));
 	return db_commit(c);
 }

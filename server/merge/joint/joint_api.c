@@ -23,7 +23,9 @@ static void joint_json(struct json_writer *w, struct arena *a, const struct join
 	jw_key(w, "document");
 	jw_raw(w, j->document);
 	jw_kstr(w, "id", uuid_format(a, j->id));
+	jw_kstr(w, "left_out", admin ? j->left_out : STR_NONE);
 	jw_kbool(w, "maker", j->maker);
+	jw_kbool(w, "narrows", j->narrows || j->without.n);
 	jw_kstr(w, "partner", j->partner);
 	jw_kz(w, "partner_state", joint_state_name(j->partner_state));
 	jw_kstr(w, "partner_title", x->partner_title);
@@ -103,6 +105,15 @@ static enum err paper(struct request *rq, struct response *rs)
 	return response_file(rq, rs, fd, (int64_t)text.n, "application/octet-stream", sha256_hex(rq->call->arena, sha256(text)));
 }
 
+static enum err narrow(struct request *rq, struct response *rs)
+{
+	struct uuid id;
+	struct joint x;
+	TRY(request_param_uuid(rq, 1, &id));
+	TRY(joint_narrow(rq->call, rq->coop.id, id, &x));
+	return answer(rq, rs, &x);
+}
+
 static enum err withdraw(struct request *rq, struct response *rs)
 {
 	struct uuid id;
@@ -120,6 +131,8 @@ const struct route joint_routes[] = {
 	{ "GET", COOP "/joint-releases/{joint}", "joint_read", PERM_OPTIONAL, 0, NULL, "joint_release", 200, read_one, "One of them: how far it is here and there; to admins also where the two sets differ." },
 	{ "POST", COOP "/joint-releases/{joint}/withdraw", "joint_withdraw", PERM_ADMIN, LIMIT_BODY_SMALL, "agreement_reason", "joint_release", 200, withdraw,
 	  "Ends it before it is published, withdraws it after. The other co-op follows." },
+	{ "POST", COOP "/joint-releases/{joint}/narrow", "joint_narrow", PERM_ADMIN, 0, NULL, "joint_release", 200, narrow,
+	  "Goes on with what both sets have, by the co-op that makes it: what only one of the two has is left out on both sides and listed." },
 	{ "GET", COOP "/merge/agreements/{agreement}/joint-releases/{joint}/{paper}", "joint_paper", PERM_PUBLIC, 0, NULL, "application/octet-stream", 200, paper,
 	  "What was told of a joint release by its digest, for the partner, who proves itself by the header Commonhold-Proof", 0 },
 	ROUTE_TABLE_END

@@ -41,6 +41,8 @@ static void joint_write(struct json_writer *w, struct request *rq, const struct 
 	jw_kstr(w, "ballot", rq->coop.is_active ? uuid_format_or_none(a, x->release.ballot) : STR_NONE);
 	jw_kstr(w, "items", x->release.frozen_at == INSTANT_NONE ? STR_NONE : words_count(a, x->release.included));
 	jw_kstr(w, "differs", rq->coop.is_admin ? x->j.differs : STR_NONE); /* it names items and why they are kept back */
+	jw_kstr(w, "left_out", rq->coop.is_admin ? x->j.left_out : STR_NONE);
+	jw_kbool(w, "may_narrow", rq->coop.is_admin && x->j.maker && x->j.differs.p && x->release.state == RELEASE_SCHEDULED && !x->j.narrows);
 	jw_kstr(w, "why", x->release.failure.p ? x->release.failure : x->release.withdrawn_why);
 	jw_kstr(w, "version", x->version);
 	jw_kstr(w, "url", x->url);
@@ -126,6 +128,15 @@ static enum err propose_form(struct request *rq, struct response *rs)
 	return e == ERR_OK ? response_done(rq, rs, STR("It is proposed. Both co-ops freeze their pools at the cut-off and compare."), coop_place(rq, "joint-releases")) : show(rq, rs, e);
 }
 
+static enum err narrow_form(struct request *rq, struct response *rs)
+{
+	struct uuid id;
+	struct joint x;
+	TRY(request_param_uuid(rq, 1, &id));
+	enum err e = joint_narrow(rq->call, rq->coop.id, id, &x);
+	return e == ERR_OK ? response_done(rq, rs, STR("What only one of the two has is left out, and both freeze what is left."), coop_place(rq, "joint-releases")) : show(rq, rs, e);
+}
+
 static enum err withdraw_form(struct request *rq, struct response *rs)
 {
 	struct uuid id;
@@ -141,5 +152,6 @@ const struct route joint_page_routes[] = {
 	{ "GET", ALL, "page_joint_releases", PERM_OPTIONAL, 0, NULL, "text/html", 200, all_page, "Releases made together with other co-ops" },
 	{ "POST", ALL, "page_joint_propose", PERM_ADMIN, LIMIT_BODY_SMALL, "form", "text/html", 303, propose_form, "Propose one" },
 	{ "POST", ALL "/{joint}/withdraw", "page_joint_withdraw", PERM_ADMIN, LIMIT_BODY_SMALL, "form", "text/html", 303, withdraw_form, "End one, or withdraw it" },
+	{ "POST", ALL "/{joint}/narrow", "page_joint_narrow", PERM_ADMIN, LIMIT_BODY_SMALL, "form", "text/html", 303, narrow_form, "Go on with what both have" },
 	ROUTE_TABLE_END
 };

@@ -1,7 +1,7 @@
 // Bundles as a partner gets them: with a proof by its key, and no other way. What is in them, and two live instances, are in bundle.test.mjs.
 import { test } from "node:test";
 import assert from "node:assert/strict";
-import { createHash, generateKeyPairSync, sign } from "node:crypto";
+import { createHash, generateKeyPairSync, randomUUID, sign } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
@@ -54,6 +54,17 @@ export default function (here) {
     assert.equal((await anyone().get(`${at}/1/bundle.tar`, { headers: proof(0) })).status, 404);
     assert.deepEqual(ok(200, await anyone().get(at, { headers: proof(1) })).items.map((b) => b.state), ["taken"]);
     assert.equal((await anyone().get(`${at}/1/keys.json`, { headers: proof(1) })).status, 410);
+    // What a message is too short for: the leaves of a joint release, to this partner alone.
+    const leaves = Buffer.alloc(64, 7), joint = randomUUID();
+    world.sql(`SET session_replication_role = replica;
+      INSERT INTO release_joint (coop_id, joint_id, release_id, agreement_id, maker, partner, partner_key, partner_keys, document, document_sha256, partner_charter, our_leaves, partner_state, made_at)
+      VALUES ('${home}', '${joint}', gen_random_uuid(), '${id}', true, '${name}', '\\x${key.toString("hex")}', '{}', '{}', sha256('{}'), '{}', '\\x${leaves.toString("hex")}', 'proposed', commonhold_now())`);
+    const paper = `${coop}/merge/agreements/${digest}/joint-releases/${joint}`;
+    const got = await anyone().get(`${paper}/leaves`, { headers: proof(0) });
+    assert.deepEqual([got.status, got.text], [200, leaves.toString()]);
+    assert.equal((await anyone().get(`${paper}/leaves`)).status, 401);
+    assert.equal((await anyone().get(`${paper}/manifest`, { headers: proof(0) })).status, 404);
+    world.sql(`DELETE FROM release_joint WHERE joint_id = '${joint}'`);
     world.sql(`SET session_replication_role = replica; UPDATE agreement SET peer_id = '${was}' WHERE coop_id = '${home}' AND id = '${id}';
       UPDATE agreement_revision SET state = '${state}' WHERE coop_id = '${home}' AND agreement_id = '${id}' AND encode(digest, 'hex') = '${digest}'`);
   });

@@ -51,6 +51,10 @@ export default function (here) {
     assert.deepEqual(seen.body.document, joint.document);
     assert.equal(seen.body.maker, false);
     assert.equal(ok(200, await anyone().get(`${coop}/joint-releases`)).items.length, 1);
+    assert.equal((await ada.post(`${coop}/joint-releases/${joint.id}/narrow`)).status, 409, "nothing differs yet");
+    here.world().sql(`UPDATE release_joint SET ours = decode(repeat('01', 32 * 257), 'hex'), theirs = decode(repeat('02', 32 * 257), 'hex') WHERE joint_id = '${joint.id}' AND maker`);
+    assert.equal((await carl.post(`${coop}/joint-releases/${joint.id}/narrow`)).status, 403);
+    assert.equal(ok(200, await ada.post(`${coop}/joint-releases/${joint.id}/narrow`)).narrows, true);
     assert.equal(ok(200, await bea.post(`${there}/joint-releases/${joint.id}/withdraw`, { reason: "We thought again." })).state, "cancelled");
     const ended = await until(() => ada.get(`${coop}/joint-releases/${joint.id}`), (a) => a.body.state === "cancelled", "the end of it");
     assert.match(ended.body.why, /We thought again/);

@@ -1,0 +1,76 @@
+/* What two sets have in common: which leaves only one of them has, from the leaves of the parts that differ. Pure. */
+#include "joint_internal.h"
+
+static const uint8_t *bucket_digest(struct str set, unsigned bucket)
+{
+	return (const uint8_t *)set.p + 32 + 32 * bucket;
+}
+
+/* The leaves of one part of a set, out of sorted ones. */
+static struct str bucket_of(struct str leaves, unsigned bucket)
+{
+	size_t n = leaves.n / 32, from = 0, to;
+	while (from < n && (uint8_t)leaves.p[from * 32] < bucket)
+		from++;
+	for (to = from; to < n && (uint8_t)leaves.p[to * 32] == bucket; to++)
+		continue;
+	return str_sub(leaves, from * 32, to * 32);
+}
+
+/* Whether these are all of that part. */
+static bool is_whole(struct str set, unsigned bucket, struct str leaves)
+{
+	static const uint8_t empty[32];
+	return memcmp(bucket_digest(set, bucket), leaves.n ? sha256(leaves).b : empty, 32) == 0;
+}
+
+/* Adds what only one of two sorted lists has. */
+static void add_apart(struct buf *b, struct str x, struct str y)
+{
+	while (x.n || y.n) {
+		int order = !x.n ? 1 : !y.n ? -1 : memcmp(x.p, y.p, 32);
+		if (order < 0)
+			buf_add(b, x.p, 32);
+		if (order > 0)
+			buf_add(b, y.p, 32);
+		if (order <= 0)
+			x = str_sub(x, 32, x.n);
+		if (order >= 0)
+			y = str_sub(y, 32, y.n);
+	}
+}
+
+/* Both sorted lists in one. */
+static void add_united(struct buf *b, struct str x, struct str y)
+{
+	while (x.n || y.n) {
+		int order = !x.n ? 1 : !y.n ? -1 : memcmp(x.p, y.p, 32);
+		buf_add(b, order <= 0 ? x.p : y.p, 32);
+		if (order <= 0)
+			x = str_sub(x, 32, x.n);
+		if (order >= 0)
+			y = str_sub(y, 32, y.n);
+	}
+}
+
+bool joint_apart(struct arena *a, const struct release_joint *j, struct str ours, struct str our_leaves, struct str *without)
+{
+	struct buf apart, united;
+	bool whole = j->theirs.n == JOINT_SET_BYTES && ours.n == JOINT_SET_BYTES;
+	buf_init(&apart, JOINT_WITHOUT_MAX * 32);
+	buf_init(&united, JOINT_WITHOUT_MAX * 32);
+	for (unsigned i = 0; whole && i < JOINT_BUCKETS; i++) {
+		if (memcmp(bucket_digest(ours, i), bucket_digest(j->theirs, i), 32) == 0)
+			continue;
+		struct str mine = bucket_of(our_leaves, i), other = bucket_of(j->their_leaves, i);
+		whole = is_whole(ours, i, mine) && is_whole(j->theirs, i, other);
+		add_apart(&apart, mine, other);
+	}
+	add_united(&united, buf_str(&apart), j->without);
+	whole = whole && !apart.failed && !united.failed && apart.n;
+	if (whole)
+		*without = str_copy(a, buf_str(&united));
+	buf_release(&apart);
+	buf_release(&united);
+	return whole;
+}
