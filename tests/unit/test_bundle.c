@@ -1,4 +1,5 @@
 /* Bundles: written by one co-op, read and checked by another; and everything that must be refused. */
+#include "bundle_forge.h"
 #include "merge_world.h"
 
 #include "commonhold/bundle.h"
@@ -21,6 +22,8 @@ static struct merge_world m;
 static void make(void)
 {
 	merge_world_make(&m, NULL);
+	forger.call = m.w.system;
+	forger.sender = m.w.coop;
 	for (int i = 0; i < 3; i++)
 		world_say(&m.w, i, "allow");
 }
@@ -97,31 +100,6 @@ static int count_lines(struct bundle *b, enum bundle_section part, const char *w
 static const char *rid_of(struct uuid id)
 {
 	return rid_format(m.w.system->arena, m.name, id).p;
-}
-
-/* ---- Files ---- */
-
-static const char *path_in(struct str dir, const char *name)
-{
-	return str_fmt(m.w.system->arena, "%.*s/%s", STR_ARG(dir), name).p;
-}
-
-static struct str read_text(const char *path)
-{
-	struct stat st;
-	int fd = open(path, O_RDONLY);
-	assert_true(fd >= 0 && fstat(fd, &st) == 0);
-	char *to = arena_alloc(m.w.system->arena, (size_t)st.st_size + 1);
-	assert_true(read(fd, to, (size_t)st.st_size) == st.st_size);
-	close(fd);
-	return str_make(to, (size_t)st.st_size);
-}
-
-static void put_text(const char *path, struct str text)
-{
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-	assert_true(fd >= 0 && write(fd, text.p, text.n) == (ssize_t)text.n);
-	close(fd);
 }
 
 /* ---- Writing and taking ---- */
@@ -301,73 +279,6 @@ static void what_is_taken_is_there_and_taking_it_again_changes_nothing(void **st
 	assert_err(c, ERR_REFUSED, bundle_take(c, m.other, dir.p, &r));
 	assert_int_equal(fixture_int(foreign), 2);
 	assert_int_equal(fixture_int("SELECT count(*) FROM refusal WHERE code = 'files'"), 1);
-}
-
-
-static struct str replaced(struct str in, const char *what, const char *with)
-{
-	struct buf b;
-	const char *at = memmem(in.p, in.n, what, strlen(what));
-	if (!at)
-		fail_msg("%s is not in %.*s", what, STR_ARG(in));
-	buf_init(&b, in.n + 4096);
-	buf_add(&b, in.p, (size_t)(at - in.p));
-	buf_add_z(&b, with);
-	buf_add(&b, at + strlen(what), in.n - (size_t)(at - in.p) - strlen(what));
-	return buf_take(m.w.system->arena, &b);
-}
-
-static void sender_key(struct sign_key *key)
-{
-	struct call *c = m.w.system;
-	assert_ok(c, db_begin_in(c, m.w.coop, DB_READ));
-	assert_ok(c, ledger_key(c, m.w.coop, key));
-	assert_ok(c, db_commit(c));
-}
-
-/* Signs a changed manifest as the sender itself would: what a hostile partner, not a stranger, can do. */
-static void sign_again(struct str dir, struct str manifest)
-{
-	struct call *c = m.w.system;
-	struct sign_key key;
-	sender_key(&key);
-	put_text(path_in(dir, "bundle.json"), manifest);
-	put_text(path_in(dir, "bundle.dsse.json"), dsse_sign(c->arena, &key, 1, STR(BUNDLE_TYPE), manifest));
-}
-
-/* Puts another text into a part, and into the manifest what it is. */
-static void swap_part(struct str dir, const char *name, struct str raw, int64_t lines)
-{
-	struct call *c = m.w.system;
-	struct str manifest = read_text(path_in(dir, "bundle.json")), file = raw;
-	struct sha256 raw_hash = sha256(raw);
-	if (str_ends(str_of(name), ".zst")) {
-		size_t room = ZSTD_compressBound(raw.n);
-		char *packed = arena_alloc(c->arena, room);
-		file = str_make(packed, ZSTD_compress(packed, room, raw.p, raw.n, 3));
-	}
-	put_text(path_in(dir, name), file);
-	const char *entry = memmem(manifest.p, manifest.n, str_fmt(c->arena, "\"path\":\"%s\"", name).p, strlen(name) + 9);
-	assert_non_null(entry);
-	const char *from = entry, *to = entry;
-	while (*from != '{')
-		from--;
-	while (*to != '}')
-		to++;
-	struct str old = str_copy(c->arena, str_make(from, (size_t)(to - from)));
-	struct str new_entry = str_fmt(c->arena, "{\"lines\":%lld,\"path\":\"%s\",\"raw_sha256\":\"%.*s\",\"raw_size\":%zu,\"sha256\":\"%.*s\",\"size\":%zu", (long long)lines, name,
-		STR_ARG(sha256_hex(c->arena, raw_hash)), raw.n, STR_ARG(sha256_hex(c->arena, sha256(file))), file.n);
-	sign_again(dir, replaced(manifest, str_z(c->arena, old), new_entry.p));
-}
-
-static struct str unpacked(struct str file)
-{
-	size_t room = 64 * MIB;
-	char *to = arena_alloc(m.w.system->arena, MIB);
-	(void)room;
-	size_t n = ZSTD_decompress(to, MIB, file.p, file.n);
-	assert_false(ZSTD_isError(n));
-	return str_make(to, n);
 }
 
 static enum err taken(struct str dir)
