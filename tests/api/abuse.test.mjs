@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { createHmac, createPublicKey, generateKeyPairSync, randomInt, randomUUID, sign } from "node:crypto";
 import { connect } from "node:net";
 import { Contract } from "./contract.mjs";
-import { charter, Client } from "./server.mjs";
+import { charter, Client, ok } from "./server.mjs";
 import { badBodies } from "./bad.mjs";
 import { World, until, verdicts } from "./world.mjs";
 
@@ -23,10 +23,6 @@ let world, contract, ada, bea, stranger, boris, lab, nobody;
 const A = "/api/v1/coops/alpine", B = "/api/v1/coops/boreal";
 const ids = { alpine: {}, boreal: {} };
 
-const ok = (status, answer) => {
-  assert.equal(answer.status, status, answer.text);
-  return answer.body;
-};
 const example = (input, over = {}) => ({ kind: "example", content: { input }, ...over });
 
 // Founds a co-op with a contribution, a member, a release with its ballot, a request and a grant.

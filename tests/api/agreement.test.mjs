@@ -5,42 +5,18 @@ import { writeFileSync } from "node:fs";
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { createServer } from "node:http";
-import { charter } from "./server.mjs";
-import { World, meet, until, untilHeard } from "./world.mjs";
+import { agreementAt, agreementIs, askMembers, beginTwo, closed, voteOn, voting } from "./partners.mjs";
+import { ok } from "./server.mjs";
+import { until } from "./world.mjs";
 
-const start = "2026-01-10T09:00:00Z", voting = "2026-01-17T09:30:00Z", closed = "2026-01-19T10:00:00Z";
-const env = { COMMONHOLD_ALLOW_PRIVATE: "yes" };
 let north, south, agreement;
 
-const ok = (status, answer) => {
-  assert.equal(answer.status, status, answer.text);
-  return answer.body;
-};
-
-async function found(world, slug, more) {
-  world.slug = slug;
-  world.coop = `/api/v1/coops/${slug}`;
-  world.admin = await world.person(`Admin of ${slug}`);
-  world.member = await world.person(`Member of ${slug}`);
-  world.key = ok(201, await world.admin.post("/api/v1/coops", { slug, charter: charter({ name: slug, ...more }) })).key_name;
-  ok(201, await world.member.post(`${world.coop}/members`));
-}
-
 const both = (at) => Promise.all([north.at(at), south.at(at)]);
-const one = (world, digest = agreement.sha256) => world.admin.get(`${world.coop}/agreements/${digest}`);
-const becomes = (world, state, digest) => untilHeard([north, south], () => one(world, digest), (a) => a.body?.state === state, `${world.slug}: ${state}`);
-
-async function everybodyVotes(world, digest = agreement.sha256) {
-  const { ballot } = ok(200, await one(world, digest));
-  await until(() => world.admin.get(`${world.coop}/ballots/${ballot}`), (a) => a.body.state === "open", "the ballot to open");
-  for (const who of [world.admin, world.member]) ok(200, await who.put(`${world.coop}/ballots/${ballot}/vote`, { choice: "for" }));
-}
+const one = (world) => agreementAt(world, agreement.sha256);
+const becomes = (world, state) => agreementIs(world, agreement.sha256, state);
 
 before(async () => {
-  [north, south] = await Promise.all([World.begin({ clock: start, env }), World.begin({ clock: start, env })]);
-  await found(north, "north-words", {});
-  await found(south, "south-words", { embargo: "P2D" });
-  await Promise.all([meet(north, south), meet(south, north)]);
+  [north, south] = await beginTwo([{}, { embargo: "P2D" }]);
 });
 after(async () => {
   await Promise.all([north?.end(), south?.end()]);
@@ -67,13 +43,13 @@ test("a proposal waits for a partner that is away, and arrives when it is back",
 });
 
 test("both vote on the same digest, sign, and it is in effect at both", async () => {
-  for (const world of [north, south]) ok(200, await world.admin.post(`${world.coop}/agreements/${agreement.sha256}/ballot`));
+  for (const world of [north, south]) await askMembers(world, agreement.sha256);
   await both(voting);
   const { ballot } = ok(200, await one(south));
   const page = await (await fetch(`${south.url}/coops/${south.slug}/ballots/${ballot}`, { headers: { cookie: south.member.cookie } })).text();
   assert.match(page, /The agreement with north-words/);
   assert.match(page, /A contribution waits 2 days/);
-  for (const world of [north, south]) await everybodyVotes(world);
+  for (const world of [north, south]) await voteOn(world, agreement.sha256);
   await both(closed);
   const here = (await becomes(north, "in_effect")).body, there = (await becomes(south, "in_effect")).body;
   const payload = (envelope) => JSON.parse(Buffer.from(envelope.payload, "base64"));

@@ -6,7 +6,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import Ajv2020 from "ajv/dist/2020.js";
 import addFormats from "ajv-formats";
-import { Client, charter, root } from "./server.mjs";
+import { Client, charter, root, ok } from "./server.mjs";
 import { untar, rows } from "./tar.mjs";
 import { World } from "./world.mjs";
 
@@ -21,10 +21,6 @@ after(async () => {
   await Promise.all([here?.end(), there?.end()]);
 });
 
-const ok = (status, answer) => {
-  assert.equal(answer.status, status, answer.text);
-  return answer.body;
-};
 const take = async (who, coop) => {
   const browser = new Client(who.url);
   const answer = await browser.post("/api/v1/me/archive", { current_password: who.password, ...(coop ? { coop } : {}) }, { headers: { cookie: who.cookie, "x-csrf-token": who.csrf } });

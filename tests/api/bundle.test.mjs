@@ -4,36 +4,15 @@ import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import { generateKeyPairSync, sign as signBytes } from "node:crypto";
 import { join } from "node:path";
-import { charter } from "./server.mjs";
-import { World, meet, until, untilHeard } from "./world.mjs";
+import { agree, agreementIs, allow, beginTwo, closed, contribute, untilHeard } from "./partners.mjs";
+import { until } from "./world.mjs";
 
-const start = "2026-01-10T09:00:00Z", voting = "2026-01-17T09:30:00Z", closed = "2026-01-19T10:00:00Z";
-const env = { COMMONHOLD_ALLOW_PRIVATE: "yes" };
 let north, south, digest, proxy;
 
-const ok = (status, answer) => {
-  assert.equal(answer.status, status, answer.text);
-  return answer.body;
-};
-
-async function found(world, slug) {
-  world.slug = slug;
-  world.coop = `/api/v1/coops/${slug}`;
-  world.admin = await world.person(`Admin of ${slug}`);
-  world.member = await world.person(`Member of ${slug}`);
-  world.key = ok(201, await world.admin.post("/api/v1/coops", { slug, charter: charter({ name: slug }) })).key_name;
-  ok(201, await world.member.post(`${world.coop}/members`));
-}
-
 const both = (at) => Promise.all([north.at(at), south.at(at)]);
-const one = (world) => world.admin.get(`${world.coop}/agreements/${digest}`);
-const becomes = (world, state) => untilHeard([north, south], () => one(world), (a) => a.body?.state === state, `${world.slug}: ${state}`);
+const becomes = (world, state) => agreementIs(world, digest, state);
 const foreign = () => Number(south.sql("SELECT count(*) FROM contribution WHERE (more >> 24 & 255) > 0")[0][0]);
 const arrives = (n) => untilHeard([north, south], async () => foreign(), (now) => now === n, `${n} items from the north`);
-
-async function contribute(text) {
-  return ok(201, await north.member.post(`${north.coop}/contributions`, { kind: "example", lang: "en", content: { input: text, output: "An answer." } }));
-}
 
 // What stands between south and north: passes everything on, unless it is told to misbehave.
 async function stand() {
@@ -67,24 +46,11 @@ async function stand() {
 }
 
 before(async () => {
-  [north, south] = await Promise.all([World.begin({ clock: start, env }), World.begin({ clock: start, env })]);
-  await found(north, "north-words");
-  await found(south, "south-words");
-  await Promise.all([meet(north, south), meet(south, north)]);
+  [north, south] = await beginTwo();
   proxy = await stand();
-  ok(200, await north.member.put(`${north.coop}/members/me/consent`, { purposes: ["research"], accept_defaults: false }));
-  ok(201, await north.member.post(`${north.coop}/statements`, { statements: [{ uses: ["train.gen"], effect: "allow" }] }));
-  for (const n of [1, 2, 3]) await contribute(`A text from the north, number ${n}.`);
-  digest = ok(201, await north.admin.post(`${north.coop}/agreements`, { peer: north.peer, terms: { cadence: "P1D" } })).sha256;
-  ok(200, await north.admin.post(`${north.coop}/agreements/${digest}/propose`));
-  await becomes(south, "proposed");
-  for (const world of [north, south]) ok(200, await world.admin.post(`${world.coop}/agreements/${digest}/ballot`));
-  await both(voting);
-  for (const world of [north, south]) {
-    const { ballot } = ok(200, await one(world));
-    await until(() => world.admin.get(`${world.coop}/ballots/${ballot}`), (a) => a.body.state === "open", "the ballot to open");
-    for (const who of [world.admin, world.member]) ok(200, await who.put(`${world.coop}/ballots/${ballot}/vote`, { choice: "for" }));
-  }
+  await allow(north);
+  for (const n of [1, 2, 3]) await contribute(north, `A text from the north, number ${n}.`);
+  digest = (await agree(north, south, { cadence: "P1D" })).sha256;
 });
 after(async () => {
   proxy?.server.closeAllConnections();
@@ -100,7 +66,7 @@ test("once the agreement is in effect the first bundle goes over by itself, and 
 });
 
 test("a transfer that is cut off goes on where it ended", async () => {
-  await contribute("A fourth text.");
+  await contribute(north, "A fourth text.");
   south.sql(`UPDATE peer SET url = '${proxy.url}'`);
   let cuts = 1;
   proxy.server.how = (request) => (/records-/.test(request.url) && cuts-- > 0 ? "cut" : undefined);
@@ -112,7 +78,7 @@ test("a transfer that is cut off goes on where it ended", async () => {
 });
 
 test("redirects and endless answers are refused, and the admins see it", async () => {
-  await contribute("A fifth text.");
+  await contribute(north, "A fifth text.");
   proxy.server.how = (request) => (/bundles/.test(request.url) ? "redirect" : undefined);
   await both("2026-01-21T11:00:00Z");
   const codes = () => south.admin.get(`${south.coop}/merge/refusals`);
@@ -131,7 +97,7 @@ test("the same goes over as a file, with the same checks, and twice is once", as
   const path = join(north.dir, "bundle.tar"), later = { at: "2026-01-23T12:30:00Z" }; // the servers' clocks run on
   await until(async () => north.sql("SELECT count(*) FROM job WHERE kind = 'merge.export'")[0][0], (n) => n === "0", "the north to be quiet");
   await until(async () => north.sql("SELECT count(*) FROM bundle_out WHERE state = 'ready'")[0][0], (n) => n === "0", "all of it to be taken");
-  await contribute("A sixth text.");
+  await contribute(north, "A sixth text.");
   const made = north.run(["bundle", "export", "--coop", north.slug, "--agreement", digest, path], later);
   assert.equal(made.status, 0, made.err);
   assert.match(made.out, /: 1 records, /);

@@ -7,7 +7,7 @@ import { mkdtempSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { Contract } from "./contract.mjs";
-import { charter } from "./server.mjs";
+import { charter, ok } from "./server.mjs";
 import { Mailbox } from "./mailbox.mjs";
 import { World, until, verdicts } from "./world.mjs";
 
@@ -30,10 +30,6 @@ after(async () => {
   await mails?.end();
 });
 
-const ok = (status, answer) => {
-  assert.equal(answer.status, status, answer.text);
-  return answer.body;
-};
 const anyone = () => contract.wrap(world.client());
 const example = (input, over = {}) => ({ kind: "example", lang: "en", content: { input, output: `An answer to: ${input}` }, ...over });
 

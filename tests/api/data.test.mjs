@@ -6,7 +6,7 @@ import { createHash } from "node:crypto";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { gunzipSync } from "node:zlib";
-import { charter, root } from "./server.mjs";
+import { charter, root, ok } from "./server.mjs";
 import { contentOf as promptContent, mapping, readCsv } from "./prompts.mjs";
 import { until, World } from "./world.mjs";
 
@@ -16,10 +16,6 @@ const prompts = ["2025-12", "2026-01", "2026-02"].map((month) => join(shared, `p
 const skip = [oasst, ...prompts].every(existsSync) ? false : `the files are not in ${shared}`;
 
 const sha256 = (text) => createHash("sha256").update(text).digest("hex");
-const ok = (status, answer) => {
-  assert.equal(answer.status, status, answer.text);
-  return answer.body;
-};
 
 // ---- the files, read independently ----
 

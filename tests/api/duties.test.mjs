@@ -5,6 +5,7 @@ import { fork } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { ok } from "./server.mjs";
 import { published, until } from "./published.mjs";
 import { Signer, webhookIsSigned } from "./signer.mjs";
 
@@ -14,10 +15,6 @@ const today = "2026-02-12T10:00:00Z";
 const key = new Signer();
 let here, lab, reader, receiver, heard = [], mirror, secret, grants = {}, version, deletion, folder, kept;
 
-const ok = (status, answer) => {
-  assert.equal(answer.status, status, answer.text);
-  return answer.body;
-};
 const page = (answer) => ok(200, answer).items;
 
 async function granted(who) {

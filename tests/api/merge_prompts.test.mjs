@@ -6,17 +6,14 @@ import { createHash } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
-import { charter } from "./server.mjs";
+import { again, agreementIs, allow, askMembers, env, meet, propose, voteOn } from "./partners.mjs";
 import { contentOf, mapping, missing, months, writeCsv } from "./prompts.mjs";
-import { World, again, until, untilHeard } from "./world.mjs";
+import { charter, ok } from "./server.mjs";
+import { World, until } from "./world.mjs";
 
-const skip = missing, env = { COMMONHOLD_ALLOW_PRIVATE: "yes" };
+const skip = missing;
 const sha256 = (text) => createHash("sha256").update(text).digest("hex");
 const hashOf = (row) => sha256(contentOf(row));
-const ok = (status, answer) => {
-  assert.equal(answer.status, status, answer.text);
-  return answer.body;
-};
 
 // ---- what the files say ----
 
@@ -33,12 +30,6 @@ let december, january, february, hashes;
 
 let parent, fork, offer, claims = [];
 const at = (clock) => Promise.all([parent, fork].map((world) => world.at(clock)));
-
-// Consent to research, and a yes to training.
-async function speak(world, who) {
-  ok(200, await who.put(`${world.coop}/members/me/consent`, { purposes: ["research"], accept_defaults: false }));
-  ok(201, await who.post(`${world.coop}/statements`, { statements: [{ uses: ["train.gen"], effect: "allow" }] }));
-}
 
 function importRows(world, clock, rows, who) {
   if (rows.length === 0) return;
@@ -79,11 +70,6 @@ async function erase(world, gone) {
   }
 }
 
-async function meet(world, other) {
-  const met = ok(201, await world.admin.post(`${world.coop}/peers`, { url: other.url, name: other.key }));
-  world.peer = ok(200, await world.admin.post(`${world.coop}/peers/${met.id}/confirm`, { fingerprint: met.fingerprint })).id;
-}
-
 before(async () => {
   if (skip) return;
   [december, january, february] = months();
@@ -107,7 +93,7 @@ test("the first month is imported as the parent's", { skip }, async () => {
     retention: { raw: "P0D" }, }) }));
   parent.key = made.key_name;
   for (const who of parent.people.slice(1)) ok(201, await who.post(`${parent.coop}/members`));
-  for (const who of parent.people) await speak(parent, who);
+  for (const who of parent.people) await allow(parent, who);
   byMember(parent, "2026-01-05T09:10:00Z", december);
   same(pool(parent), hashes[0], "the parent");
 });
@@ -128,7 +114,7 @@ test("three of four members go along, and the fork holds theirs and nothing else
   same(pool(fork), new Set(moved.map(hashOf)), "the fork");
   ok(200, await parent.admin.post(`${parent.coop}/forks/${offer.id}/founded`, {}));
   for (const who of fork.people.slice(1)) ok(201, await who.post(`${fork.coop}/members`));
-  for (const who of fork.people) await speak(fork, who);
+  for (const who of fork.people) await allow(fork, who);
 });
 
 test("anybody proves that the fork's log begins with what the parent signed", { skip }, async () => {
@@ -171,24 +157,16 @@ test("what was erased at the parent goes from the fork, before there is any agre
 
 let agreement;
 test("they agree to merge: the later merge of fork and parent is an agreement like any other", { skip }, async () => {
-  await meet(parent, fork);
+  parent.peer = await meet(parent, fork);
   const known = ok(200, await fork.admin.get(`${fork.coop}/peers`)).items.find((p) => p.name === parent.key);
   assert.equal(known.state, "confirmed");
   fork.peer = known.id;
-  const draft = ok(201, await parent.admin.post(`${parent.coop}/agreements`, { peer: parent.peer, terms: { cadence: "P1D" } }));
-  agreement = draft.sha256;
-  ok(200, await parent.admin.post(`${parent.coop}/agreements/${agreement}/propose`));
-  const state = (world, wanted) => untilHeard([parent, fork], () => world.admin.get(`${world.coop}/agreements/${agreement}`), (a) => a.body?.state === wanted, `${world.slug}: ${wanted}`);
-  await state(fork, "proposed");
-  for (const world of [parent, fork]) ok(200, await world.admin.post(`${world.coop}/agreements/${agreement}/ballot`));
+  agreement = (await propose(parent, fork, { cadence: "P1D" })).sha256;
+  for (const world of [parent, fork]) await askMembers(world, agreement);
   await at("2026-01-21T11:30:00Z");
-  for (const world of [parent, fork]) {
-    const { ballot } = ok(200, await world.admin.get(`${world.coop}/agreements/${agreement}`));
-    await until(() => world.admin.get(`${world.coop}/ballots/${ballot}`), (a) => a.body.state === "open", "the ballot");
-    for (const who of world.people) ok(200, await who.put(`${world.coop}/ballots/${ballot}/vote`, { choice: "for" }));
-  }
+  for (const world of [parent, fork]) await voteOn(world, agreement, world.people);
   await at("2026-01-23T12:00:00Z");
-  for (const world of [parent, fork]) await state(world, "in_effect");
+  for (const world of [parent, fork]) await agreementIs(world, agreement, "in_effect");
 });
 
 // Taken by both: the parent's own, what February added to December at the fork, and nothing of what either erased.

@@ -2,7 +2,7 @@
 import { test, before, after } from "node:test";
 import assert from "node:assert/strict";
 import { fork } from "node:child_process";
-import { charter } from "./server.mjs";
+import { charter, ok } from "./server.mjs";
 import { Signer, webhookIsSigned } from "./signer.mjs";
 import { World, until } from "./world.mjs";
 
@@ -30,10 +30,6 @@ class Receiver {
 }
 
 let world, ada, one, two, hook, other;
-const ok = (status, answer) => {
-  assert.equal(answer.status, status, answer.text);
-  return answer.body;
-};
 
 async function register(name, url) {
   const key = new Signer();

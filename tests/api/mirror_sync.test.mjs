@@ -9,13 +9,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { published, until } from "./published.mjs";
-import { binary } from "./server.mjs";
+import { binary, ok } from "./server.mjs";
 
 let here, coop, key, work, tokenFile, mirror, proxy;
-const ok = (status, answer) => {
-  assert.equal(answer.status, status, answer.text);
-  return answer.body;
-};
 const folder = (name) => join(work, name);
 
 // Runs the tool; {code, said (its JSON lines), err}.

@@ -1,59 +1,28 @@
 // Two live instances under an agreement: what a member takes back at one goes at the other, at once or when it is back, and they read who confirmed it.
 import { test, before, after } from "node:test";
 import assert from "node:assert/strict";
-import { charter } from "./server.mjs";
-import { World, meet, until, untilHeard } from "./world.mjs";
+import { agree, agreementIs, allow, beginTwo, closed, contribute, untilHeard } from "./partners.mjs";
+import { ok } from "./server.mjs";
+import { until } from "./world.mjs";
 
-const start = "2026-01-10T09:00:00Z", voting = "2026-01-17T09:30:00Z", closed = "2026-01-19T10:00:00Z";
-const env = { COMMONHOLD_ALLOW_PRIVATE: "yes" };
 let north, south, agreement;
 
-const ok = (status, answer) => {
-  assert.equal(answer.status, status, answer.text);
-  return answer.body;
-};
-
-async function found(world, slug) {
-  world.slug = slug;
-  world.coop = `/api/v1/coops/${slug}`;
-  world.admin = await world.person(`Admin of ${slug}`);
-  world.member = await world.person(`Member of ${slug}`);
-  world.key = ok(201, await world.admin.post("/api/v1/coops", { slug, charter: charter({ name: slug }) })).key_name;
-  ok(201, await world.member.post(`${world.coop}/members`));
-  ok(200, await world.member.put(`${world.coop}/members/me/consent`, { purposes: ["research"], accept_defaults: false }));
-  ok(201, await world.member.post(`${world.coop}/statements`, { statements: [{ uses: ["train.gen"], effect: "allow" }] }));
-}
-
 const both = (at) => Promise.all([north.at(at), south.at(at)]);
-const one = (world) => world.admin.get(`${world.coop}/agreements/${agreement.sha256}`);
-const becomes = (world, state) => untilHeard([north, south], () => one(world), (a) => a.body?.state === state, `${world.slug}: ${state}`);
-const contribute = async (world, text) => ok(201, await world.member.post(`${world.coop}/contributions`, { kind: "example", lang: "en", content: { input: text, output: "An answer." } }));
 const contents = (world, item) => Number(world.sql(`SELECT count(*) FROM contribution_content WHERE id = '${item.id}'`)[0][0]);
 const holds = (world, item, count = 1) => untilHeard([north, south], async () => ({ there: contents(world, item) }), (a) => a.there === count, `${world.slug}: ${count ? "has" : "has no"} ${item.id}`);
 const coops = async (world, deletion) => ok(200, await world.member.get(`${world.coop}/deletions/${deletion.id}/coops`)).items;
 const feed = async (world) => (await (await fetch(`${world.url}${world.coop}/tombstones`)).text()).trim().split("\n").map((line) => JSON.parse(line)).filter((line) => line.rid);
 
 before(async () => {
-  [north, south] = await Promise.all([World.begin({ clock: start, env }), World.begin({ clock: start, env })]);
-  await found(north, "north-words");
-  await found(south, "south-words");
-  await Promise.all([meet(north, south), meet(south, north)]);
-  agreement = ok(201, await north.admin.post(`${north.coop}/agreements`, { peer: north.peer, terms: { cadence: "P1D" } }));
-  ok(200, await north.admin.post(`${north.coop}/agreements/${agreement.sha256}/propose`));
-  await becomes(south, "proposed");
-  for (const world of [north, south]) ok(200, await world.admin.post(`${world.coop}/agreements/${agreement.sha256}/ballot`));
-  await both(voting);
-  for (const world of [north, south]) {
-    const { ballot } = ok(200, await one(world));
-    await until(() => world.admin.get(`${world.coop}/ballots/${ballot}`), (a) => a.body.state === "open", "the ballot to open");
-    for (const who of [world.admin, world.member]) ok(200, await who.put(`${world.coop}/ballots/${ballot}/vote`, { choice: "for" }));
-  }
+  [north, south] = await beginTwo();
+  for (const world of [north, south]) await allow(world);
+  agreement = await agree(north, south, { cadence: "P1D" });
   for (const world of [north, south]) {
     world.first = await contribute(world, `first of ${world.slug}`);
     world.second = await contribute(world, `second of ${world.slug}`);
   }
   await both(closed);
-  for (const world of [north, south]) await becomes(world, "in_effect");
+  for (const world of [north, south]) await agreementIs(world, agreement.sha256, "in_effect");
 });
 after(async () => {
   await Promise.all([north?.end(), south?.end()]);

@@ -6,7 +6,7 @@ import { chmodSync, existsSync, mkdtempSync, readFileSync, readdirSync, rmSync }
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { binary, charter, Client, freePort, person, start } from "./server.mjs";
+import { binary, charter, Client, freePort, person, start, ok } from "./server.mjs";
 import { postgres, until, verdicts, World } from "./world.mjs";
 
 const clock = "2026-01-10T09:00:00Z";
@@ -21,10 +21,6 @@ after(async () => {
   for (const end of ends) await end();
 });
 
-const ok = (status, answer) => {
-  assert.equal(answer.status, status, answer.text);
-  return answer.body;
-};
 const example = (input) => ({ kind: "example", content: { input } });
 const line = (input) => `${JSON.stringify(example(input))}\n`;
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));

@@ -1,4 +1,5 @@
 // A real server for tests: the sanitizer build with a private database in a temporary folder, spoken to over HTTP.
+import assert from "node:assert/strict";
 import { spawn, execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -7,6 +8,12 @@ import { createServer } from "node:net";
 
 export const root = process.env.COMMONHOLD_ROOT ?? new URL("../..", import.meta.url).pathname;
 export const binary = process.env.COMMONHOLD_BINARY ?? join(root, "build/asan/commonhold");
+
+// The body of an answer that has this status.
+export const ok = (status, answer) => {
+  assert.equal(answer.status, status, answer.text);
+  return answer.body;
+};
 
 export async function freePort() {
   const probe = createServer();

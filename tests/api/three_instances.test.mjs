@@ -3,7 +3,8 @@
 import { test, before, after } from "node:test";
 import assert from "node:assert/strict";
 import { createServer, request as ask } from "node:http";
-import { charter } from "./server.mjs";
+import { charter, ok } from "./server.mjs";
+import { agreementAt, agreementIs, allow, askMembers, env, meet, propose, voteOn } from "./partners.mjs";
 import { World, until } from "./world.mjs";
 
 const seed = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 31));
@@ -12,11 +13,6 @@ let state = seed;
 const random = (n) => {
   state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
   return Math.floor((state / 2 ** 32) * n);
-};
-
-const ok = (status, answer) => {
-  assert.equal(answer.status, status, answer.text);
-  return answer.body;
 };
 
 // A line from one instance to another. `mood` says what it does to a request: pass, cut (refused at once), tear (the answer breaks off half way), twice (delivered two times), late.
@@ -78,7 +74,6 @@ class Line {
   }
 }
 
-const env = { COMMONHOLD_ALLOW_PRIVATE: "yes" };
 const start = Date.parse("2026-01-10T09:00:00Z");
 let now = start;
 const iso = () => new Date(now).toISOString().replace(".000", "");
@@ -96,13 +91,10 @@ async function found(world, slug) {
   [world.admin] = world.people;
   world.key = ok(201, await world.admin.post("/api/v1/coops", { slug, charter: charter({ name: slug }) })).key_name;
   for (const who of world.people.slice(1)) ok(201, await who.post(`${world.coop}/members`));
-  for (const who of world.people) ok(200, await who.put(`${world.coop}/members/me/consent`, { purposes: ["research"], accept_defaults: false }));
-  for (const who of world.people) await says(world, who, "allow");
+  for (const who of world.people) await allow(world, who);
 }
 
 const says = async (world, who, effect) => ok(201, await who.post(`${world.coop}/statements`, { statements: [{ uses: ["train.gen"], effect }] }));
-const agreement = (world, digest) => world.admin.get(`${world.coop}/agreements/${digest}`);
-const becomes = (world, digest, wanted) => until(() => agreement(world, digest), (a) => a.body?.state === wanted, `${world.slug}: ${wanted}`);
 
 async function contribute(world, text) {
   const who = random(world.people.length);
@@ -155,9 +147,7 @@ before(async () => {
       if (other === world) continue;
       const line = await Line.between(other);
       lines.push(line);
-      const met = ok(201, await world.admin.post(`${world.coop}/peers`, { url: line.url, name: other.slug }));
-      ok(200, await world.admin.post(`${world.coop}/peers/${met.id}/confirm`, { fingerprint: met.fingerprint }));
-      (world.peers ??= {})[other.slug] = met.id;
+      (world.peers ??= {})[other.slug] = await meet(world, other, line.url);
     }
   }
 });
@@ -169,24 +159,20 @@ after(async () => {
 test("three co-ops agree in pairs, each by its own ballot", async () => {
   for (const [a, b] of pairs) {
     const [from, to] = [worlds[a], worlds[b]];
-    const draft = ok(201, await from.admin.post(`${from.coop}/agreements`, { peer: from.peers[to.slug], terms: { cadence: "P1D" } }));
-    ok(200, await from.admin.post(`${from.coop}/agreements/${draft.sha256}/propose`));
-    await becomes(to, draft.sha256, "proposed");
+    const draft = await propose(from, to, { cadence: "P1D" }, from.peers[to.slug]);
     agreements.push(draft.sha256);
-    for (const world of [from, to]) ok(200, await world.admin.post(`${world.coop}/agreements/${draft.sha256}/ballot`));
+    for (const world of [from, to]) await askMembers(world, draft.sha256);
   }
   await restart(7 * day + hour);
   await everywhere(async (world) => {
     for (const digest of agreements) {
-      const mine = await agreement(world, digest);
-      if (mine.status !== 200) continue;
-      await until(() => world.admin.get(`${world.coop}/ballots/${mine.body.ballot}`), (a) => a.body.state === "open", "the ballot to open");
-      for (const who of world.people) ok(200, await who.put(`${world.coop}/ballots/${mine.body.ballot}/vote`, { choice: "for" }));
+      const mine = await agreementAt(world, digest);
+      if (mine.status === 200) await voteOn(world, digest, world.people);
     }
   });
   await restart(2 * day + hour);
   for (const [i, [a, b]] of pairs.entries())
-    for (const world of [worlds[a], worlds[b]]) world.agreed[agreements[i]] = (await becomes(world, agreements[i], "in_effect")).body.id;
+    for (const world of [worlds[a], worlds[b]]) world.agreed[agreements[i]] = (await agreementIs(world, agreements[i], "in_effect")).body.id;
 });
 
 test("whatever the lines do, all come to the same state", async () => {

@@ -81,12 +81,6 @@ export class World {
   }
 }
 
-// Messages of a co-op that found the other instance not up yet go again now, and not when their turn comes.
-export async function again(world) {
-  const { items } = (await world.admin.get(`${world.coop}/merge/messages`)).body;
-  for (const m of items.filter((m) => m.state === "waiting" && m.attempts > 0)) await world.admin.post(`${world.coop}/merge/messages/${m.id}/again`);
-}
-
 // Asks until the answer is as wanted; for what a job does in its own time. A minute and a half is patience with a busy machine; none of it is spent where all goes well.
 export async function until(ask, wanted, what = "it") {
   let answer;
@@ -96,23 +90,6 @@ export async function until(ask, wanted, what = "it") {
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
   throw new Error(`${what} did not come about: ${answer?.text ?? JSON.stringify(answer)}`);
-}
-
-// Asks as `until` does for what a partner has to hear first: where a message found the other instance not up yet, it goes again meanwhile.
-export function untilHeard(worlds, ask, wanted, what) {
-  let asked = 0;
-  return until(async () => {
-    if (++asked % 20 === 0) await Promise.all(worlds.map(again));
-    return ask();
-  }, wanted, what);
-}
-
-// One co-op gets to know the other, and its admin has compared the fingerprint.
-export async function meet(world, other) {
-  const met = (await world.admin.post(`${world.coop}/peers`, { url: other.url, name: other.slug })).body;
-  const { status, body, text } = await world.admin.post(`${world.coop}/peers/${met.id}/confirm`, { fingerprint: met.fingerprint });
-  if (status !== 200) throw new Error(`${world.slug} met ${other.slug}: ${text}`);
-  world.peer = body.id;
 }
 
 // A batch's answer: its verdicts and the summary at the end.

@@ -4,7 +4,7 @@ import { test, before, after } from "node:test";
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { charter } from "../api/server.mjs";
+import { charter, ok } from "../api/server.mjs";
 import { World, until } from "../api/world.mjs";
 import { launch, sit, focused } from "./chromium.mjs";
 
@@ -12,11 +12,6 @@ const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.mi
 const api = "/api/v1/coops/hill";
 const ids = {};
 let world, browser, here, ada, bea, carl, dora, page;
-
-const ok = (status, answer) => {
-  assert.equal(answer.status, status, answer.text);
-  return answer.body;
-};
 
 before(async () => {
   [world, browser] = await Promise.all([World.begin({ clock: "2026-01-10T09:00:00Z" }), launch()]);

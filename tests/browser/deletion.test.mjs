@@ -8,18 +8,13 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { published, until } from "../api/published.mjs";
-import { binary } from "../api/server.mjs";
+import { binary, ok } from "../api/server.mjs";
 import { Signer } from "../api/signer.mjs";
 import { launch, sit, focused } from "./chromium.mjs";
 import { look, tabTo, pressed } from "./inspect.mjs";
 
 let here, browser, folder, key, mirror;
 const coop = "/coops/alpine", api = "/api/v1/coops/alpine";
-
-const ok = (status, answer) => {
-  assert.equal(answer.status, status, answer.text);
-  return answer.body;
-};
 
 const der = Buffer.from("302a300506032b6570032100", "hex"); // what stands before a raw Ed25519 key in SPKI
 const encoded = (type, body) => Buffer.concat([Buffer.from(`DSSEv1 ${Buffer.byteLength(type)} ${type} ${body.length} `), body]);

@@ -4,7 +4,7 @@ import { test, before, after } from "node:test";
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { charter } from "../api/server.mjs";
+import { charter, ok } from "../api/server.mjs";
 import { World, until } from "../api/world.mjs";
 import { launch, sit } from "./chromium.mjs";
 import { look, pressed, tabTo } from "./inspect.mjs";
@@ -14,11 +14,6 @@ const env = { COMMONHOLD_ALLOW_PRIVATE: "yes" };
 const worlds = [];
 let north, south, browser, digest;
 const found = [];
-
-const ok = (status, answer) => {
-  assert.equal(answer.status, status, answer.text);
-  return answer.body;
-};
 
 async function begin(slug, name, more) {
   const world = await World.begin({ clock: start, env });

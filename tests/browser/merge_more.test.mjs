@@ -1,7 +1,7 @@
 // Conflicts, lineage, forks, and one's own in other co-ops, on their pages: what an admin decides, what a member says for themselves, and what anybody may see. Once with script, and where something is taken back, without.
 import { test, before, after } from "node:test";
 import assert from "node:assert/strict";
-import { charter } from "../api/server.mjs";
+import { charter, ok } from "../api/server.mjs";
 import { World } from "../api/world.mjs";
 import { launch, sit } from "./chromium.mjs";
 import { look } from "./inspect.mjs";
@@ -11,10 +11,6 @@ const at = "/coops/elder-words", other = "/coops/other-words", api = "/api/v1/co
 const found = [];
 let world, browser, admin, member, ada, max, plain;
 
-const ok = (status, answer) => {
-  assert.equal(answer.status, status, answer.text);
-  return answer.body;
-};
 const fingerprint = (slug) => /fingerprint\s+(.*)/.exec(world.server.command(["key", "show", "--coop", slug]))[1];
 
 async function sitDown() {
