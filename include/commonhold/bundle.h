@@ -135,6 +135,7 @@ struct bundle {
 	size_t n_homes;
 	struct bundle_file *files;      /* in order of path */
 	size_t n_files;
+	struct str envelope;            /* bundle.dsse.json */
 	/* set by bundle_check: */
 	bool checked;                   /* everything was looked at and is right */
 	bool repeated;                  /* this very bundle was taken before: nothing else was looked at */
@@ -156,6 +157,7 @@ struct bundle_head { int64_t size; struct sha256 root; struct str checkpoint; };
 struct bundle_expected {
 	struct str us;                  /* our key name */
 	bool known;                     /* there is such an agreement with the sender, and it lets them send to us now */
+	bool in_doubt;                  /* the sender has signed two logs or two lists of tombstones, and no admin has looked yet */
 	struct str why_not;             /* otherwise: a sentence */
 	struct keychain keys;           /* the sender's, as pinned; n == 0: a stranger */
 	uint8_t kinds;                  /* bits of policy_kind that may come */
@@ -278,6 +280,8 @@ CH_CHECK enum err bundle_note_taken(struct call *c, struct uuid coop, struct bun
 /* Where a home's log is known to be; size 0: it is not known. Inside. */
 struct origin_log { struct str origin, checkpoint; int64_t size; struct sha256 root; };
 CH_CHECK enum err origin_log_get(struct call *c, struct uuid coop, struct str home, struct origin_log *out);
+/* Whether a root that the home has signed for so many leaves is another than the one that is known of them. Where nothing is known it is not. Inside. */
+CH_CHECK enum err origin_log_contradicts(struct call *c, struct uuid coop, struct str home, int64_t size, struct sha256 root, bool *contradicts);
 
 /* ---- Taking ---- */
 

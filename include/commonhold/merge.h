@@ -97,6 +97,17 @@ CH_CHECK enum err merge_conflict_decide(struct call *c, struct uuid coop, struct
  * taken from it until people have looked. Own transaction. */
 CH_CHECK enum err merge_equivocation_of_log(struct call *c, struct uuid coop, struct uuid agreement, struct str home, struct str first, struct str second);
 
+/* The same for anything that one home has signed twice: `about` "log", "tombstones" or "words", `key` what makes it the same conflict (absent: the proof). Inside. */
+CH_CHECK enum err merge_equivocation_in(struct call *c, struct uuid coop, struct uuid agreement, struct str home, const char *about, struct str key, struct str first, struct str second);
+/* For tombstones: keeps the first of these lines, each signed by the co-op whose feed it is, that says something else than the line known at its place. Own transaction. */
+struct onward_line;
+CH_CHECK enum err merge_equivocation_of_feed(struct call *c, struct uuid coop, struct uuid agreement, struct str feed, const struct onward_line *lines, size_t n, bool *found);
+/* Whether a home's log or tombstones contradict themselves, and no admin has looked yet. Inside. */
+CH_CHECK enum err merge_in_doubt(struct call *c, struct uuid coop, struct str home, bool *out);
+/* After a bundle was refused, while c->error says for what: keeps the proof where its sender contradicts what it had signed before. The error stays. Own transactions; what cannot be kept is logged. */
+struct bundle_expected;
+void merge_look_for_equivocation(struct call *c, struct uuid coop, struct bundle *b, const struct bundle_expected *x);
+
 /* ---- Schema mappings ---- */
 
 /* What the agreement says about records of a foreign schema: {"version":1,"maps":[{"from":"theirs","home":KEY NAME,"to":"ours","fields":{"ours":"theirs"|{"is":"theirs","values":{…}}}}]}.

@@ -60,7 +60,7 @@ struct sha256 onward_mark(const uint8_t key[32], struct sha256 content);
 
 /* What is kept of the keys of a co-op that is no peer; out->n == 0: nothing. Inside. */
 CH_CHECK enum err onward_known_keys(struct call *c, struct uuid coop, struct str home, struct keychain *out);
-/* Whether a co-op was caught signing two logs (merge_equivocation_of_log): nothing more of it is taken, nor passed on. Inside. */
+/* Whether a co-op was caught signing two logs, or two lists of tombstones, and no admin has looked yet (merge_in_doubt): nothing more of it is taken, nor passed on. Inside. */
 CH_CHECK enum err onward_quarantined(struct call *c, struct uuid coop, struct str home, bool *yes);
 /* The source (guest.h) of those whom a partner passes on, made or brought up to date: limits are the stricter of our agreement with the partner and theirs with the home. Inside, DB_WRITE. */
 struct agreement;

@@ -393,6 +393,77 @@ static void a_rewritten_log_is_refused(void **state)
 	assert_refused("log_rewritten", bundle_check(c->arena, b, &x, &c->error));
 }
 
+/* Takes it as the inbox does: checks, applies, and notes what was refused. */
+static enum err take_in(struct str dir)
+{
+	struct call *c = m.w.system;
+	struct merge_report report;
+	error_clear(&c->error);
+	return bundle_take(c, m.other, str_z(c->arena, dir), &report);
+}
+
+static int64_t proofs(const char *about)
+{
+	struct call *c = m.w.system;
+	return fixture_int(str_fmt(c->arena, "SELECT count(*) FROM merge_conflict WHERE kind = 'equivocation' AND detail::json ->> 'about' = '%s' AND proof IS NOT NULL", about).p);
+}
+
+static void a_home_that_signs_two_logs_is_kept_with_the_proof_and_waits_for_an_admin(void **state)
+{
+	(void)state;
+	make();
+	struct call *c = m.w.system;
+	world_contribute(&m.w, 0, "first");
+	assert_ok(c, take_in(written(false).dir));
+	world_contribute(&m.w, 0, "second");
+	struct str two = written(false).dir, manifest = read_text(path_in(two, "bundle.json"));
+	/* a base that the sender signs, of the size that it signed before, with another root */
+	struct str root = str_of(fixture_text("SELECT encode(root, 'hex') FROM origin_log"));
+	sign_again(two, replaced(manifest, str_z(c->arena, str_fmt(c->arena, "\"base\":{\"root\":\"%.*s", STR_ARG(root))), str_z(c->arena, str_fmt(c->arena, "\"base\":{\"root\":\"%064d", 7))));
+	assert_refused("log_rewritten", take_in(two));
+	assert_int_equal(proofs("log"), 1);
+	assert_true(fixture_int("SELECT count(*) FROM notice WHERE kind = 'merge.conflict'") >= 1);
+	struct str first = str_of(fixture_text("SELECT proof::json ->> 'first' FROM merge_conflict"));
+	assert_true(str_eq(first, str_of(fixture_text("SELECT checkpoint FROM origin_log"))));
+	/* nothing further is taken until somebody has looked; then what is right goes on */
+	sign_again(two, manifest);
+	assert_refused("log_rewritten", take_in(two));
+	assert_int_equal(proofs("log"), 1);
+	struct merge_conflict *found;
+	struct str next;
+	size_t n;
+	struct call *admin = by(&m.w, 0);
+	assert_ok(admin, merge_conflict_list(admin, m.other, false, STR_NONE, 10, &found, &n, &next));
+	assert_int_equal(n, 1);
+	assert_ok(admin, merge_conflict_decide(admin, m.other, found[0].id, STR("keep_out"), STR("They say what happened."), &found[0]));
+	assert_ok(c, take_in(two));
+}
+
+static void a_bundle_that_is_only_wrong_accuses_nobody(void **state)
+{
+	(void)state;
+	make();
+	struct call *c = m.w.system;
+	world_contribute(&m.w, 0, "first");
+	struct str one = written(false).dir;
+	assert_ok(c, take_in(one));
+	world_contribute(&m.w, 0, "second");
+	struct str two = written(false).dir, manifest = read_text(path_in(two, "bundle.json"));
+	sign_again(two, replaced(manifest, "\"seq\":2", "\"seq\":4"));
+	assert_refused("gap", take_in(two));
+	sign_again(two, replaced(manifest, "\"seq\":2", "\"seq\":1"));
+	assert_refused("rollback", take_in(two));
+	/* leaves that do not lead to the head that is signed: not its log, nor another one */
+	struct str whole = written(true).dir, raw = unpacked(read_text(path_in(whole, "events-00000.jsonl.zst")));
+	int64_t lines = 0;
+	for (size_t i = 0; i < raw.n; i++)
+		lines += raw.p[i] == '\n';
+	swap_part(whole, "events-00000.jsonl.zst", replaced(raw, "coop.founded", "coop.flounde"), lines);
+	assert_refused("log_rewritten", take_in(whole));
+	assert_int_equal(proofs("log"), 0);
+	assert_int_equal(fixture_int("SELECT count(*) FROM merge_conflict"), 0);
+}
+
 static void a_bundle_that_goes_back_is_refused(void **state)
 {
 	(void)state;
@@ -556,7 +627,7 @@ int main(void)
 		fixture_test(a_partner_speaks_for_no_other_coop),
 		fixture_test(a_changed_record_is_refused),
 		fixture_test(a_rewritten_log_is_refused),
-		fixture_test(a_bundle_that_goes_back_is_refused),
+		fixture_test(a_home_that_signs_two_logs_is_kept_with_the_proof_and_waits_for_an_admin), 		fixture_test(a_bundle_that_is_only_wrong_accuses_nobody), fixture_test(a_bundle_that_goes_back_is_refused),
 		fixture_test(tombstones_below_those_seen_are_refused),
 		fixture_test(strangers_and_unknown_agreements_are_refused),
 		fixture_test(records_outside_the_agreement_are_refused),

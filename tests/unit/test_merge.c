@@ -154,6 +154,58 @@ static void two_versions_of_one_rid_are_kept_out_with_their_proof(void **state)
 	leave(&p);
 }
 
+static int64_t in_doubt(void)
+{
+	return fixture_int("SELECT count(*) FROM merge_conflict WHERE kind = 'equivocation' AND detail::json ->> 'about' = 'words' AND proof IS NOT NULL");
+}
+
+static void two_lines_of_one_revision_are_both_kept_and_neither_acted_on(void **state)
+{
+	struct place p;
+	(void)state;
+	place(&p);
+	clock_set(clock_now()); /* lines say when */
+	mkit_words(&p.b, 1, 5, "allow", NULL);
+	mkit_words(&p.b, 2, 5, "allow", NULL);
+	apply(&p);
+	mkit_words(&p.b, 2, 5, "allow", NULL); /* the same again */
+	assert_int_equal(apply(&p).quarantined, 0);
+	assert_int_equal(in_doubt(), 0);
+	mkit_words(&p.b, 1, 5, "deny", NULL);
+	assert_int_equal(apply(&p).quarantined, 1);
+	assert_int_equal(in_doubt(), 1);
+	assert_int_equal(fixture_int("SELECT count(*) FROM guest WHERE standing = 'lapsed'"), 1);
+	struct str first = str_of(fixture_text("SELECT proof::json ->> 'first' FROM merge_conflict"));
+	assert_non_null(memmem(first.p, first.n, "\"allow\"", 7));
+	struct str second = str_of(fixture_text("SELECT proof::json ->> 'second' FROM merge_conflict"));
+	assert_non_null(memmem(second.p, second.n, "\"deny\"", 6));
+	mkit_words(&p.b, 1, 6, "deny", NULL); /* a later word of the single writer stands again */
+	apply(&p);
+	assert_int_equal(fixture_int("SELECT count(*) FROM guest WHERE standing = 'lapsed'"), 0);
+	leave(&p);
+}
+
+static void of_out_and_back_at_one_revision_out_stands_whichever_comes_first(void **state)
+{
+	struct place p;
+	struct uuid one = uuid_new(), two = uuid_new();
+	(void)state;
+	place(&p);
+	mkit_words(&p.b, 1, 5, "allow", NULL);
+	mkit_record(&p.b, 1, one, "one", CC);
+	mkit_record(&p.b, 1, two, "two", CC);
+	apply(&p);
+	mkit_passing(&p.b, one, true, 6);
+	mkit_passing(&p.b, two, false, 6);
+	apply(&p);
+	mkit_passing(&p.b, one, false, 6);
+	mkit_passing(&p.b, two, true, 6);
+	apply(&p);
+	assert_int_equal(fixture_int("SELECT count(*) FROM merge_passing WHERE out"), 2);
+	assert_int_equal(fixture_int("SELECT count(*) FROM contribution WHERE (word & 16384) <> 0"), 2);
+	leave(&p);
+}
+
 static void an_id_of_ours_is_not_taken_over(void **state)
 {
 	struct place p;
@@ -465,6 +517,8 @@ int main(void)
 		fixture_test(a_missing_bundle_is_waited_for_and_an_old_one_refused),
 		fixture_test(the_same_content_becomes_an_origin_and_no_row),
 		fixture_test(two_versions_of_one_rid_are_kept_out_with_their_proof),
+		fixture_test(two_lines_of_one_revision_are_both_kept_and_neither_acted_on),
+		fixture_test(of_out_and_back_at_one_revision_out_stands_whichever_comes_first),
 		fixture_test(an_id_of_ours_is_not_taken_over),
 		fixture_test(erasing_wins_whichever_comes_first),
 		fixture_test(erased_content_is_not_taken_again_under_another_rid),

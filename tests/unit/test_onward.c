@@ -6,6 +6,7 @@
 #include "commonhold/guest.h"
 #include "commonhold/keychain.h"
 #include "commonhold/ledger.h"
+#include "commonhold/merge.h"
 #include "commonhold/message.h"
 #include "commonhold/mirror.h"
 #include "commonhold/onward.h"
@@ -473,6 +474,29 @@ static void forged_words_and_receipts_are_refused(void **state)
 	assert_string_equal(confirmed(ch, A, e.id, B), "deleted");
 }
 
+static void a_list_that_says_two_things_at_one_place_is_kept_as_the_proof(void **state)
+{
+	struct chain chain, *ch = &chain;
+	(void)state;
+	chain_make(ch);
+	struct call *c = ch->w.system;
+	struct uuid item = everywhere(ch, A, "wanted");
+	ask_at(ch, A, ERASURE_ERASE, &item, 1, INSTANT_NONE);
+	run(no_messages, clock_now() + CLOCK_SECOND);
+	struct str body = last_body(ch, A, "tombstones");
+	assert_ok(c, take_message(ch, B, A, "tombstones", body));
+	/* another line had stood there: as if A had told B something else before */
+	fixture_sql("UPDATE onward_word SET line = line || ' ', digest = sha256(convert_to(line || ' ', 'UTF8'))");
+	assert_err(c, ERR_REFUSED, take_message(ch, B, A, "tombstones", body));
+	assert_string_equal(c->error.reason, "feed_rewritten");
+	assert_int_equal(count_in(ch, B, "merge_conflict WHERE kind = 'equivocation' AND detail::json ->> 'about' = 'tombstones' AND proof IS NOT NULL"), 1);
+	bool doubt;
+	assert_ok(c, db_begin_in(c, ch->coop[B], DB_READ));
+	assert_ok(c, merge_in_doubt(c, ch->coop[B], ch->name[A], &doubt));
+	assert_ok(c, db_commit(c));
+	assert_true(doubt);
+}
+
 /* As if the partner had brought so much about already that nothing more is taken. */
 static void all_spent(struct chain *ch, int at, int by_whom, enum peer_budget what)
 {
@@ -727,6 +751,7 @@ int main(void)
 		fixture_test(nobody_but_the_home_or_the_giver_takes_an_item_away),
 		fixture_test(forged_words_and_receipts_are_refused),
 		fixture_test(what_a_partner_makes_us_keep_is_bounded),
+		fixture_test(a_list_that_says_two_things_at_one_place_is_kept_as_the_proof),
 		fixture_test(who_does_not_answer_climbs_the_ladder_until_they_do),
 		fixture_test(a_receipt_that_was_lost_is_given_again),
 		fixture_test(erased_content_is_known_again_by_both_sides_of_an_agreement_alone),

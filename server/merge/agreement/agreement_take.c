@@ -1,7 +1,9 @@
 #include "agreement_internal.h"
 
 #include "commonhold/ballot.h"
+#include "commonhold/bundle.h"
 #include "commonhold/ledger.h"
+#include "commonhold/merge.h"
 
 /* What the partner says about agreements. Whoever sent it is a confirmed peer that signed it; what it says is still held against everything that is known here, and can loosen nothing. */
 
@@ -163,6 +165,33 @@ static enum err check_assent(struct call *c, const struct agreement *g, struct s
 	return ERR_OK;
 }
 
+/* The checkpoint in it against what is known of the partner's log. A contradiction is kept as a proof; the yes is one all the same. */
+static enum err check_log(struct call *c, const struct agreement *g, struct str envelope)
+{
+	struct peer peer;
+	struct keychain chain;
+	struct origin_log known;
+	struct str payload, origin;
+	struct sha256 root;
+	const struct json *said;
+	uint64_t size;
+	size_t which;
+	bool contradicts;
+	TRY(peer_get(c, g->coop, g->peer, &peer));
+	TRY(peer_keys(c, &peer, &chain));
+	TRY(keychain_dsse_verify(c->arena, &chain, envelope, STR(ASSENT_TYPE), &payload, &which, &c->error));
+	TRY(json_parse(c->arena, payload, &said, &c->error));
+	struct str checkpoint = json_member_text(said, "checkpoint"), rest = checkpoint;
+	if (!str_split(&rest, '\n', &origin))
+		return forged(c, "it has no checkpoint.");
+	TRY(keychain_checkpoint_verify(c->arena, &chain, checkpoint, origin, &size, &root, &c->error));
+	TRY(origin_log_contradicts(c, g->coop, g->partner, (int64_t)size, root, &contradicts));
+	if (!contradicts)
+		return ERR_OK;
+	TRY(origin_log_get(c, g->coop, g->partner, &known));
+	return merge_equivocation_in(c, g->coop, g->id, g->partner, "log", STR_NONE, known.checkpoint, checkpoint);
+}
+
 enum err agreement_take_assent(struct call *c, struct uuid coop, const struct message *m)
 {
 	struct agreement g;
@@ -171,6 +200,7 @@ enum err agreement_take_assent(struct call *c, struct uuid coop, const struct me
 	if (!envelope.p)
 		return forged(c, "there is none.");
 	TRY(check_assent(c, &g, envelope));
+	TRY(check_log(c, &g, envelope));
 	if (g.assent_theirs.p)
 		return ERR_OK;
 	if (agreement_over(g.state) || g.state == AGREEMENT_DRAFTED)

@@ -7,10 +7,15 @@
 #define WORDS_BYTES (8 * MIB) /* of lines, from which a group is closed early */
 
 SQL(words_known,
-	"SELECT d.no::integer, g.rev, g.agreement_id FROM unnest($2, $3) WITH ORDINALITY AS d(home, contributor, no) JOIN guest g ON g.coop_id = $1 AND g.home = d.home AND g.contributor = d.contributor");
+	"SELECT d.no::integer, g.rev, g.agreement_id, CASE WHEN g.agreement_id = $4 THEN g.line END FROM unnest($2, $3) WITH ORDINALITY AS d(home, contributor, no) "
+	"JOIN guest g ON g.coop_id = $1 AND g.home = d.home AND g.contributor = d.contributor");
+SQL(guest_doubted,
+	"WITH g AS (UPDATE guest SET standing = 'lapsed' WHERE coop_id = $1 AND home = $2 AND contributor = $3 AND standing <> 'lapsed' RETURNING coop_id) "
+	"UPDATE guest_head h SET changes = h.changes + 1 FROM g WHERE h.coop_id = g.coop_id");
 SQL(passing_put,
 	"INSERT INTO merge_passing (coop_id, home, id, by_home, rev, out) SELECT $1, d.home, d.id, $4, $5, $6 FROM (SELECT DISTINCT u.home, u.id FROM unnest($2, $3) AS u(home, id)) d "
-	"ON CONFLICT (coop_id, id, home, by_home) DO UPDATE SET rev = excluded.rev, out = excluded.out WHERE merge_passing.rev < excluded.rev");
+	"ON CONFLICT (coop_id, id, home, by_home) DO UPDATE SET rev = excluded.rev, out = excluded.out "
+	"WHERE merge_passing.rev < excluded.rev OR (merge_passing.rev = excluded.rev AND excluded.out AND NOT merge_passing.out)");
 /* Whose words come another way than they did: whether each of their items does is to be looked at again. */
 SQL(items_of_guests,
 	"SELECT o.key_name, x.id FROM (SELECT c.id, (c.more >> 24 & 255) AS no FROM contribution c WHERE c.coop_id = $1 AND c.member_no = ANY ($2) AND (c.word & 4096) = 0 "
@@ -142,6 +147,33 @@ static enum err touch_moved(struct applying *a, const struct rows *known, const 
 	return ERR_OK;
 }
 
+/* What the person is said to have said themselves; the rest may change while no leaf is added to the log. */
+static struct str own_words(struct arena *a, struct str line)
+{
+	const struct json *json;
+	struct error ignored = { 0 };
+	struct buf b;
+	if (json_parse(a, line, &json, &ignored) != ERR_OK || !json_get(json, "said"))
+		return STR_NONE;
+	buf_init(&b, BUNDLE_LINE_MAX + 64);
+	json_canonical(&b, json_get(json, "said"), false);
+	return buf_take(a, &b);
+}
+
+/* Two lines of one revision that differ: nobody can tell which is right, so neither is acted on until there is a later one. Where they put other words into the person's mouth, the home has signed two things
+ * that cannot both be true, and both are kept. */
+static enum err words_doubted(struct applying *a, const struct guest_words *words, struct str known)
+{
+	struct call *c = a->call;
+	struct str first = own_words(c->arena, known), second = own_words(c->arena, words->line);
+	TRY(db_exec(c, guest_doubted, A_UUID(a->coop), A_STR(words->home), A_BYTES(str_make(words->contributor, 16))));
+	if (str_eq(first, second))
+		return ERR_OK;
+	a->report.quarantined++;
+	struct str who = str_hex(c->arena, words->contributor, 16);
+	return merge_equivocation_in(c, a->coop, a->agreement.id, words->home, "words", str_fmt(c->arena, "words %.*s %lld", STR_ARG(who), (long long)words->rev), known, words->line);
+}
+
 /* Those of one source. */
 static enum err words_put_some(struct applying *a, struct uuid source, struct words_group *g)
 {
@@ -150,13 +182,19 @@ static enum err words_put_some(struct applying *a, struct uuid source, struct wo
 	if (g->n == 0)
 		return ERR_OK;
 	struct words_columns k = columns_of(c->arena, g);
-	TRY(db_query(c, words_known, &known, A_UUID(a->coop), A_TEXTS(k.homes, g->n), A_BYTEAS(k.contributors, g->n)));
+	TRY(db_query(c, words_known, &known, A_UUID(a->coop), A_TEXTS(k.homes, g->n), A_BYTEAS(k.contributors, g->n), A_UUID(source)));
 	a->report.contributors += (int64_t)g->n - known.n;
 	a->report.statements += (int64_t)g->n - known.n;
 	for (int i = 0; i < known.n; i++)
 		a->report.statements += row_int(&known, i, 1) < g->words[row_int(&known, i, 0) - 1].rev;
 	struct guest *guests = ARENA_ARRAY(c->arena, g->n, struct guest);
 	TRY(guest_put(c, a->coop, source, g->words, g->n, guests));
+	for (int i = 0; i < known.n; i++) {
+		const struct guest_words *words = &g->words[row_int(&known, i, 0) - 1];
+		struct str line = row_str(&known, i, 3);
+		if (line.p && row_int(&known, i, 1) == words->rev && !str_eq(line, words->line))
+			TRY(words_doubted(a, words, line));
+	}
 	return touch_moved(a, &known, guests);
 }
 

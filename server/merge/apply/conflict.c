@@ -120,22 +120,6 @@ enum err merge_conflict_add(struct call *c, struct uuid coop, struct uuid agreem
 	return tell_admins(c, coop, kind, home, id);
 }
 
-enum err merge_equivocation_of_log(struct call *c, struct uuid coop, struct uuid agreement, struct str home, struct str first, struct str second)
-{
-	struct buf b;
-	struct json_writer w;
-	buf_init(&b, LIMIT_BODY_ITEM);
-	jw_init(&w, &b);
-	jw_object(&w);
-	jw_kstr(&w, "first", first);
-	jw_kstr(&w, "second", second);
-	jw_end_object(&w);
-	struct str proof = buf_take(c->arena, &b), key = sha256_hex(c->arena, sha256(proof));
-	TRY(db_begin_in(c, coop, DB_WRITE));
-	TRY(merge_conflict_add(c, coop, agreement, MERGE_EQUIVOCATION, home, key, STR("{\"about\":\"log\"}"), proof));
-	return db_commit(c);
-}
-
 enum err merge_standing_of(struct call *c, struct uuid coop, int64_t item_no, struct uuid id, struct merge_standing *out)
 {
 	struct rows r;

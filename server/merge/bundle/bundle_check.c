@@ -40,6 +40,8 @@ static enum err check_sender(struct checking *k)
 	/* a chain that was cut short would let a retired key sign for any size */
 	if (!keychain_signs_size(&b->keys, b->signed_by, b->head_size))
 		return bundle_refuse(k->e, BUNDLE_REASON_SIGNATURE, "The key that signed bundle.json was not in force for such a log.");
+	if (x->in_doubt)
+		return bundle_refuse(k->e, BUNDLE_REASON_LOG, "Its sender has signed two things that cannot both be true. An admin has to look at them first.");
 	if (!x->known)
 		return bundle_refuse(k->e, BUNDLE_REASON_AGREEMENT, "%.*s", STR_ARG(x->why_not));
 	return ERR_OK;

@@ -5,6 +5,7 @@
 #include "commonhold/coop.h"
 #include "commonhold/db.h"
 #include "commonhold/guest.h"
+#include "commonhold/merge.h"
 #include "commonhold/onward.h"
 #include "commonhold/peer.h"
 
@@ -87,6 +88,23 @@ static enum err root_at(struct call *c, struct uuid coop, struct str home, int64
 	}
 	*root = merkle_builder_root(&log);
 	*found = true;
+	return ERR_OK;
+}
+
+enum err origin_log_contradicts(struct call *c, struct uuid coop, struct str home, int64_t size, struct sha256 root, bool *contradicts)
+{
+	struct origin_log known;
+	struct sha256 ours;
+	bool found = false;
+	TRY(origin_log_get(c, coop, home, &known));
+	*contradicts = false;
+	if (size == known.size && size > 0) {
+		ours = known.root;
+		found = true;
+	} else if (size > 0 && size < known.size) {
+		TRY(root_at(c, coop, home, size, &ours, &found));
+	}
+	*contradicts = found && !sha256_eq(root, ours);
 	return ERR_OK;
 }
 
@@ -221,6 +239,7 @@ static enum err expect(struct call *c, struct uuid coop, struct bundle *b, struc
 		return ERR_OK;
 	TRY(expect_last(c, coop, b, out));
 	TRY(expect_log(c, coop, b, out));
+	TRY(merge_in_doubt(c, coop, b->from, &out->in_doubt));
 	return expect_homes(c, coop, b, out);
 }
 

@@ -446,6 +446,7 @@ enum err bundle_open(struct arena *a, const char *path, struct bundle **out, str
 		return bundle_refuse(e, BUNDLE_REASON_FILES, "bundle.json or bundle.dsse.json is missing.");
 	TRY(text_at(a, f.fd, manifest->name, manifest->at, manifest->size, BUNDLE_MANIFEST_MAX, &b->manifest, e));
 	TRY(text_at(a, f.fd, signature->name, signature->at, signature->size, 2 * BUNDLE_MANIFEST_MAX, &envelope, e));
+	b->envelope = envelope;
 	b->digest = sha256(b->manifest);
 	TRY(manifest_read(a, b, e));
 	TRY(files_match(b, &f, e));

@@ -45,12 +45,15 @@ static enum err open_check_apply(struct call *c, struct uuid coop, const char *p
 	TRY(bundle_expect(c, coop, *b, &x));
 	enum err said = bundle_check(c->arena, *b, &x, &c->error);
 	TRY(keep_contradictions(c, coop, *b, said));
-	TRY(said);
-	if ((*b)->repeated) {
+	if (said == ERR_OK && (*b)->repeated) {
 		out->repeated = true;
 		return ERR_OK;
 	}
-	return merge_apply(c, coop, *b, out);
+	if (said == ERR_OK)
+		said = merge_apply(c, coop, *b, out);
+	if (said == ERR_REFUSED)
+		merge_look_for_equivocation(c, coop, *b, &x);
+	return said;
 }
 
 enum err bundle_take(struct call *c, struct uuid coop, const char *path, struct merge_report *out)

@@ -4,10 +4,10 @@
 #include "commonhold/agreement.h"
 #include "commonhold/bundle.h"
 #include "commonhold/guest.h"
+#include "commonhold/merge.h"
 #include "server/merge/agreement/agreement_internal.h"
 
 SQL(kept_keys_of, "SELECT keys FROM onward_home WHERE coop_id = $1 AND home = $2");
-SQL(quarantined_find, "SELECT EXISTS (SELECT FROM merge_conflict WHERE coop_id = $1 AND home = $2 AND kind = 'equivocation' AND rid IS NULL)");
 SQL(source_find, "SELECT source_id FROM onward_source WHERE coop_id = $1 AND agreement_id = $2 AND home = $3");
 SQL(source_keep,
 	"INSERT INTO onward_source (coop_id, agreement_id, home, source_id, document, assent) VALUES ($1, $2, $3, $4, $5, $6) "
@@ -38,10 +38,7 @@ enum err onward_known_keys(struct call *c, struct uuid coop, struct str home, st
 
 enum err onward_quarantined(struct call *c, struct uuid coop, struct str home, bool *yes)
 {
-	struct rows r;
-	TRY(db_one(c, quarantined_find, &r, A_UUID(coop), A_STR(home)));
-	*yes = row_bool(&r, 0, 0);
-	return ERR_OK;
+	return merge_in_doubt(c, coop, home, yes);
 }
 
 /* ---- Limits ---- */

@@ -3,6 +3,7 @@
 
 #include "commonhold/coop.h"
 #include "commonhold/ledger.h"
+#include "commonhold/merge.h"
 #include "commonhold/message.h"
 #include "commonhold/mirror.h"
 #include "commonhold/peer.h"
@@ -418,6 +419,19 @@ static enum err answer_again(struct call *c, struct uuid coop, struct str via, s
 	return onward_queue_receipts(c, coop);
 }
 
+/* Two lines at one place, both signed: kept as the proof, while the message is refused. */
+static enum err rewritten(struct call *c, struct uuid coop, struct str feed, const struct onward_line *lines, size_t n)
+{
+	struct error said = c->error;
+	struct uuid none = { { 0 } };
+	bool found;
+	db_rollback(c);
+	error_clear(&c->error);
+	TRY(merge_equivocation_of_feed(c, coop, none, feed, lines, n, &found));
+	c->error = said;
+	return ERR_REFUSED;
+}
+
 enum err onward_tombstones_take(struct call *c, struct uuid coop, const struct message *m)
 {
 	struct keychain keys;
@@ -434,7 +448,10 @@ enum err onward_tombstones_take(struct call *c, struct uuid coop, const struct m
 		if (onward_line_read(c->arena, json_text(line), &keys, &lines[n++], &why) != ERR_OK)
 			return fail_reason(c, ERR_REFUSED, "line_forged", "%s", why.message);
 	}
-	TRY(onward_take(c, coop, m->from, feed, lines, n, &taken));
+	enum err e = onward_take(c, coop, m->from, feed, lines, n, &taken);
+	if (e == ERR_REFUSED && strcmp(c->error.reason, "feed_rewritten") == 0)
+		return rewritten(c, coop, feed, lines, n);
+	TRY(e);
 	return taken.known ? answer_again(c, coop, m->from, feed, lines, n) : ERR_OK;
 }
 
