@@ -1,5 +1,6 @@
 /* A co-op's releases, log and feed, made by hand. mirror_server.c serves them. */
 #include "mirror_world_internal.h"
+#include "scratch.h"
 
 #include "commonhold/file.h"
 #include "commonhold/gzip.h"
@@ -10,7 +11,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -25,12 +25,6 @@ void world_die(const char *fmt, ...)
 	fprintf(stderr, "\n");
 	va_end(args);
 	abort();
-}
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
-{
-	(void)st, (void)type, (void)at;
-	return remove(path);
 }
 
 const char *world_path(struct world *w, const char *version, const char *path)
@@ -373,7 +367,7 @@ struct world *world_new(int rows, int per_shard, int row_bytes)
 	w->erased = calloc((size_t)rows * 2, sizeof(*w->erased));
 	w->created = INSTANT_NONE;
 	snprintf(w->dir, sizeof(w->dir), "/tmp/mirror-world-XXXXXX");
-	if (!w->arena || !w->erased || !mkdtemp(w->dir))
+	if (!w->arena || !w->erased || !scratch_folder(w->dir))
 		world_die("no folder");
 	sign_key_from_seed(&w->key, seed);
 	sign_key_from_seed(&w->other, other);
@@ -389,7 +383,7 @@ struct world *world_new(int rows, int per_shard, int row_bytes)
 void world_free(struct world *w)
 {
 	world_stop(w);
-	nftw(w->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	scratch_remove(w->dir);
 	buf_release(&w->feed);
 	free(w->erased);
 	arena_free(w->arena);

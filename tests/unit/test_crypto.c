@@ -4,11 +4,9 @@
 #include "commonhold/json.h"
 #include "commonhold/limits.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <cmocka.h>
+#include "scratch.h"
+
 #include <fcntl.h>
-#include <ftw.h>
 #include <jwt.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -33,19 +31,13 @@ static void assert_text(struct str s, const char *expected)
 	assert_string_equal(str_z(arena, s), expected);
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
-{
-	(void)st, (void)type, (void)at;
-	return remove(path);
-}
-
 static int set_up(void **state)
 {
 	(void)state;
 	assert_true(crypto_start());
 	arena = arena_new(64 * MIB);
 	snprintf(dir, sizeof(dir), "/tmp/commonhold-crypto-XXXXXX");
-	assert_non_null(mkdtemp(dir));
+	assert_true(scratch_folder(dir));
 	struct error e = { 0 };
 	assert_int_equal(instance_keys_open(str_z(arena, str_fmt(arena, "%s/deep/keys", dir)), &keys, &e), ERR_OK);
 	return 0;
@@ -56,7 +48,7 @@ static int tear_down(void **state)
 	(void)state;
 	instance_keys_free(keys);
 	arena_free(arena);
-	nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	scratch_remove(dir);
 	return 0;
 }
 

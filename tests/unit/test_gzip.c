@@ -1,64 +1,13 @@
 /* The gzip writer against the stock tools and itself, the reader against whole, cut and damaged files. */
+#include "scratch.h"
+
 #include "commonhold/gzip.h"
 #include "commonhold/limits.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <cmocka.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-static struct arena *arena;
-static char dir[64];
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
-{
-	(void)st, (void)type, (void)at;
-	return remove(path);
-}
-
-static int set_up(void **state)
-{
-	(void)state;
-	arena = arena_new(512 * MIB);
-	snprintf(dir, sizeof(dir), "/tmp/commonhold-gzip-XXXXXX");
-	return crypto_start() && mkdtemp(dir) ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	arena_free(arena);
-	nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-	return 0;
-}
-
-static const char *at(const char *name)
-{
-	return str_z(arena, str_fmt(arena, "%s/%s", dir, name));
-}
-
-static int run(const char *command)
-{
-	int status = system(command);
-	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
-/* Text that compresses about as rows do, the same each time. */
-static struct str content(size_t n)
-{
-	char *p = arena_alloc(arena, n + 64);
-	uint64_t x = 88172645463325252u;
-	size_t i = 0;
-	while (i < n) {
-		x ^= x << 13, x ^= x >> 7, x ^= x << 17;
-		i += (size_t)snprintf(p + i, 64, "{\"rid\":\"%llx\",\"kind\":\"chat\"}\n", (unsigned long long)(x & 0xffffff));
-	}
-	return str_make(p, n);
-}
 
 static struct gz_result write_gz(const char *path, struct str s, size_t piece, int level, int threads)
 {
@@ -77,7 +26,7 @@ static struct str slurp(const char *path)
 	struct stat st;
 	int fd = open(path, O_RDONLY);
 	assert_true(fd >= 0 && fstat(fd, &st) == 0);
-	char *p = arena_alloc(arena, (size_t)st.st_size + 1);
+	char *p = arena_alloc(scratch.arena, (size_t)st.st_size + 1);
 	assert_int_equal(read(fd, p, (size_t)st.st_size), st.st_size);
 	close(fd);
 	return str_make(p, (size_t)st.st_size);
@@ -97,11 +46,11 @@ static void stock_gunzip_reads_what_we_write(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < CH_LEN(sizes); i++) {
-		const char *raw = at("raw"), *gz = at("raw.gz");
-		struct str s = content(sizes[i]);
+		const char *raw = scratch_at("raw"), *gz = scratch_at("raw.gz");
+		struct str s = scratch_rows(sizes[i]);
 		spill(raw, s);
 		struct gz_result r = write_gz(gz, s, 7777, 6, 2);
-		assert_int_equal(run(str_z(arena, str_fmt(arena, "gunzip -t %s && zcat %s | cmp -s - %s", gz, gz, raw))), 0);
+		assert_int_equal(scratch_run(str_z(scratch.arena, str_fmt(scratch.arena, "gunzip -t %s && zcat %s | cmp -s - %s", gz, gz, raw))), 0);
 		struct sha256 whole = sha256(s), file = sha256(slurp(gz));
 		assert_memory_equal(&r.raw_sha256, &whole, 32);
 		assert_memory_equal(&r.sha256, &file, 32);
@@ -115,20 +64,20 @@ static void the_same_content_is_the_same_file(void **state)
 {
 	(void)state;
 	static const struct { size_t piece; int threads; } ways[] = { { 1, 1 }, { 1000, 1 }, { 1 * MIB, 2 }, { 3 * MIB, 8 }, { 999983, 4 } };
-	struct str s = content(2 * MIB + 17);
-	struct gz_result first = write_gz(at("first.gz"), s, s.n, 6, 0);
+	struct str s = scratch_rows(2 * MIB + 17);
+	struct gz_result first = write_gz(scratch_at("first.gz"), s, s.n, 6, 0);
 	for (size_t i = 0; i < CH_LEN(ways); i++) {
-		struct gz_result r = write_gz(at("again.gz"), s, ways[i].piece, 6, ways[i].threads);
+		struct gz_result r = write_gz(scratch_at("again.gz"), s, ways[i].piece, 6, ways[i].threads);
 		assert_memory_equal(&r.sha256, &first.sha256, 32);
-		unlink(at("again.gz"));
+		unlink(scratch_at("again.gz"));
 	}
 }
 
 static void members_have_no_time_and_no_name(void **state)
 {
 	(void)state;
-	write_gz(at("head.gz"), STR("x"), 1, 6, 1);
-	struct str file = slurp(at("head.gz"));
+	write_gz(scratch_at("head.gz"), STR("x"), 1, 6, 1);
+	struct str file = slurp(scratch_at("head.gz"));
 	static const uint8_t head[] = { 0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255 };
 	assert_memory_equal(file.p, head, sizeof(head));
 }
@@ -138,9 +87,9 @@ static void an_existing_file_is_not_overwritten(void **state)
 	(void)state;
 	struct gz_writer *w;
 	struct error e = { 0 };
-	spill(at("there.gz"), STR("mine"));
-	assert_int_equal(gz_writer_open(&w, at("there.gz"), 6, 1, &e), ERR_IO);
-	assert_true(str_is(slurp(at("there.gz")), "mine"));
+	spill(scratch_at("there.gz"), STR("mine"));
+	assert_int_equal(gz_writer_open(&w, scratch_at("there.gz"), 6, 1, &e), ERR_IO);
+	assert_true(str_is(slurp(scratch_at("there.gz")), "mine"));
 }
 
 static void an_aborted_file_is_removed(void **state)
@@ -148,11 +97,11 @@ static void an_aborted_file_is_removed(void **state)
 	(void)state;
 	struct gz_writer *w;
 	struct error e = { 0 };
-	struct str s = content(3 * MIB);
-	assert_int_equal(gz_writer_open(&w, at("gone.gz"), 6, 2, &e), ERR_OK);
+	struct str s = scratch_rows(3 * MIB);
+	assert_int_equal(gz_writer_open(&w, scratch_at("gone.gz"), 6, 2, &e), ERR_OK);
 	gz_writer_add(w, s.p, s.n);
 	gz_writer_abort(w);
-	assert_int_not_equal(access(at("gone.gz"), F_OK), 0);
+	assert_int_not_equal(access(scratch_at("gone.gz"), F_OK), 0);
 	gz_writer_abort(NULL);
 }
 
@@ -164,15 +113,15 @@ static void a_full_disk_is_an_error_and_not_a_short_file(void **state)
 	struct gz_writer *w;
 	struct gz_result r;
 	struct error e = { 0 };
-	struct str s = content(3 * MIB);
+	struct str s = scratch_rows(3 * MIB);
 	/* O_EXCL refuses the device itself: give the writer's descriptor to it */
-	assert_int_equal(gz_writer_open(&w, at("full.gz"), 6, 2, &e), ERR_OK);
+	assert_int_equal(gz_writer_open(&w, scratch_at("full.gz"), 6, 2, &e), ERR_OK);
 	int full = open("/dev/full", O_WRONLY), fd = *(int *)(void *)w;
 	assert_true(full >= 0 && dup2(full, fd) == fd);
 	close(full);
 	gz_writer_add(w, s.p, s.n);
 	assert_int_equal(gz_writer_close(w, &r, &e), ERR_IO);
-	assert_int_not_equal(access(at("full.gz"), F_OK), 0);
+	assert_int_not_equal(access(scratch_at("full.gz"), F_OK), 0);
 }
 
 static void count_bytes(void *arg, const void *p, size_t n)
@@ -185,8 +134,8 @@ static enum err read_gz(const char *path, size_t step, struct sha256 *raw, struc
 {
 	struct gz_reader *r;
 	struct error e = { 0 };
-	struct hasher *raw_hash = hasher_new(arena), *file_hash = hasher_new(arena);
-	char *block = arena_alloc(arena, step);
+	struct hasher *raw_hash = hasher_new(scratch.arena), *file_hash = hasher_new(scratch.arena);
+	char *block = arena_alloc(scratch.arena, step);
 	size_t got;
 	int fd = open(path, O_RDONLY);
 	assert_true(fd >= 0);
@@ -207,20 +156,20 @@ static void the_reader_reads_what_we_and_gzip_write(void **state)
 	static const size_t steps[] = { 1, 13, 4096, 1 * MIB };
 	struct sha256 raw, file;
 	for (size_t i = 0; i < CH_LEN(sizes); i++) {
-		struct str s = content(sizes[i]);
+		struct str s = scratch_rows(sizes[i]);
 		struct sha256 whole = sha256(s);
-		write_gz(at("ours.gz"), s, 100000, 6, 2);
-		spill(at("theirs"), s);
-		assert_int_equal(run(str_z(arena, str_fmt(arena, "gzip -kf %s", at("theirs")))), 0);
+		write_gz(scratch_at("ours.gz"), s, 100000, 6, 2);
+		spill(scratch_at("theirs"), s);
+		assert_int_equal(scratch_run(str_z(scratch.arena, str_fmt(scratch.arena, "gzip -kf %s", scratch_at("theirs")))), 0);
 		for (size_t j = sizes[i] > 2000 ? 2 : 0; j < CH_LEN(steps); j++) {
-			assert_int_equal(read_gz(at("ours.gz"), steps[j], &raw, &file), ERR_OK);
+			assert_int_equal(read_gz(scratch_at("ours.gz"), steps[j], &raw, &file), ERR_OK);
 			assert_memory_equal(&raw, &whole, 32);
-			struct sha256 packed = sha256(slurp(at("ours.gz")));
+			struct sha256 packed = sha256(slurp(scratch_at("ours.gz")));
 			assert_memory_equal(&file, &packed, 32);
-			assert_int_equal(read_gz(at("theirs.gz"), steps[j], &raw, &file), ERR_OK);
+			assert_int_equal(read_gz(scratch_at("theirs.gz"), steps[j], &raw, &file), ERR_OK);
 			assert_memory_equal(&raw, &whole, 32);
 		}
-		unlink(at("ours.gz"));
+		unlink(scratch_at("ours.gz"));
 	}
 }
 
@@ -228,10 +177,10 @@ static void the_reader_reads_what_we_and_gzip_write(void **state)
 static void long_runs_come_out_in_pieces_to_the_last_byte(void **state)
 {
 	(void)state;
-	char *zeros = arena_alloc(arena, 8 * MIB);
+	char *zeros = arena_alloc(scratch.arena, 8 * MIB);
 	struct sha256 raw, file, whole = sha256(str_make(zeros, 8 * MIB));
-	write_gz(at("zeros.gz"), str_make(zeros, 8 * MIB), 8 * MIB, 9, 1);
-	assert_int_equal(read_gz(at("zeros.gz"), 100, &raw, &file), ERR_OK);
+	write_gz(scratch_at("zeros.gz"), str_make(zeros, 8 * MIB), 8 * MIB, 9, 1);
+	assert_int_equal(read_gz(scratch_at("zeros.gz"), 100, &raw, &file), ERR_OK);
 	assert_memory_equal(&raw, &whole, 32);
 }
 
@@ -239,15 +188,15 @@ static void every_cut_is_noticed(void **state)
 {
 	(void)state;
 	struct sha256 raw, file;
-	struct str s = content(2000), gz;
-	write_gz(at("cut.gz"), s, s.n, 6, 1);
-	gz = slurp(at("cut.gz"));
+	struct str s = scratch_rows(2000), gz;
+	write_gz(scratch_at("cut.gz"), s, s.n, 6, 1);
+	gz = slurp(scratch_at("cut.gz"));
 	for (size_t n = 0; n < gz.n; n++) {
-		spill(at("short.gz"), str_sub(gz, 0, n));
-		assert_int_equal(read_gz(at("short.gz"), 512, &raw, &file), ERR_CORRUPT);
+		spill(scratch_at("short.gz"), str_sub(gz, 0, n));
+		assert_int_equal(read_gz(scratch_at("short.gz"), 512, &raw, &file), ERR_CORRUPT);
 	}
-	spill(at("long.gz"), str_fmt(arena, "%.*s", 0, ""));
-	assert_int_equal(read_gz(at("long.gz"), 512, &raw, &file), ERR_CORRUPT);
+	spill(scratch_at("long.gz"), str_fmt(scratch.arena, "%.*s", 0, ""));
+	assert_int_equal(read_gz(scratch_at("long.gz"), 512, &raw, &file), ERR_CORRUPT);
 }
 
 static void garbage_behind_the_last_member_is_noticed(void **state)
@@ -255,29 +204,29 @@ static void garbage_behind_the_last_member_is_noticed(void **state)
 	(void)state;
 	struct sha256 raw, file;
 	struct str gz;
-	write_gz(at("tail.gz"), STR("x"), 1, 6, 1);
-	gz = slurp(at("tail.gz"));
-	char *p = arena_alloc(arena, gz.n + 4);
+	write_gz(scratch_at("tail.gz"), STR("x"), 1, 6, 1);
+	gz = slurp(scratch_at("tail.gz"));
+	char *p = arena_alloc(scratch.arena, gz.n + 4);
 	memcpy(p, gz.p, gz.n);
-	spill(at("tail2.gz"), str_make(p, gz.n + 4));
-	assert_int_equal(read_gz(at("tail2.gz"), 512, &raw, &file), ERR_CORRUPT);
+	spill(scratch_at("tail2.gz"), str_make(p, gz.n + 4));
+	assert_int_equal(read_gz(scratch_at("tail2.gz"), 512, &raw, &file), ERR_CORRUPT);
 }
 
 static void every_changed_byte_is_noticed_or_changes_nothing(void **state)
 {
 	(void)state;
 	struct sha256 raw, file;
-	struct str s = content(500), gz;
+	struct str s = scratch_rows(500), gz;
 	struct sha256 whole = sha256(s);
-	write_gz(at("bit.gz"), s, s.n, 6, 1);
-	gz = slurp(at("bit.gz"));
+	write_gz(scratch_at("bit.gz"), s, s.n, 6, 1);
+	gz = slurp(scratch_at("bit.gz"));
 	for (size_t i = 0; i < gz.n; i++) {
-		char *p = arena_alloc(arena, gz.n);
+		char *p = arena_alloc(scratch.arena, gz.n);
 		memcpy(p, gz.p, gz.n);
 		p[i] ^= 0x10;
-		spill(at("bit2.gz"), str_make(p, gz.n));
+		spill(scratch_at("bit2.gz"), str_make(p, gz.n));
 		/* time, flags and system in the header are not part of the content */
-		if (read_gz(at("bit2.gz"), 512, &raw, &file) == ERR_OK)
+		if (read_gz(scratch_at("bit2.gz"), 512, &raw, &file) == ERR_OK)
 			assert_memory_equal(&raw, &whole, 32);
 	}
 }
@@ -297,5 +246,5 @@ int main(void)
 		cmocka_unit_test(garbage_behind_the_last_member_is_noticed),
 		cmocka_unit_test(every_changed_byte_is_noticed_or_changes_nothing),
 	};
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
 }

@@ -7,10 +7,9 @@
 #include "commonhold/mirror.h"
 #include "commonhold/verify.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
+#include "scratch.h"
+
 #include <stdio.h>
-#include <cmocka.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <signal.h>
@@ -33,19 +32,13 @@ static struct mirror_sync_options options;
 static struct mirror_sync_result result;
 static struct error error;
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
-{
-	(void)st, (void)type, (void)at;
-	return remove(path);
-}
-
 static int set_up(void **state)
 {
 	(void)state;
 	w = world_new(ROWS, PER_SHARD, 200);
 	arena = arena_new(1024 * MIB);
 	snprintf(dir, sizeof(dir), "/tmp/mirror-XXXXXX");
-	if (!arena || !mkdtemp(dir))
+	if (!arena || !scratch_folder(dir))
 		return -1;
 	options = (struct mirror_sync_options){ .dir = dir, .url = world_url(w, arena), .key = w->key.public_key, .tries = 1, .patience_seconds = 1 };
 	world_publish_version(w, "1.0.0", NULL);
@@ -57,7 +50,7 @@ static int tear_down(void **state)
 	(void)state;
 	w->fault = WORLD_HONEST;
 	world_free(w);
-	nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	scratch_remove(dir);
 	arena_free(arena);
 	return 0;
 }
@@ -586,7 +579,7 @@ static void kill_everywhere(const char *end, int gone)
 	assert_false(anywhere(gone));
 	assert_true(killed > 10);
 	print_message("killed at %d of %d steps\n", killed, step);
-	nftw(kept, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	scratch_remove(kept);
 }
 
 static void a_run_that_is_killed_anywhere_leaves_a_whole_version_and_the_next_ends_its_work(void **state)

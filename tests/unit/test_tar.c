@@ -1,49 +1,16 @@
 /* Tars written and read back, by us and by the stock tool; and tricks that a tar may play. */
+#include "scratch.h"
+
 #include "commonhold/limits.h"
 #include "commonhold/tar.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <cmocka.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "commonhold/arena.h"
-
-static struct arena *arena;
-static char dir[64];
 static struct error error;
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
-{
-	(void)st, (void)type, (void)at;
-	return remove(path);
-}
-
-static int set_up(void **state)
-{
-	(void)state;
-	arena = arena_new(64 * MIB);
-	snprintf(dir, sizeof(dir), "/tmp/commonhold-tar-XXXXXX");
-	return mkdtemp(dir) ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	arena_free(arena);
-	nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-	return 0;
-}
-
-static const char *at(const char *name)
-{
-	return str_z(arena, str_fmt(arena, "%s/%s", dir, name));
-}
 
 static void put_bytes(const char *path, const void *p, size_t n)
 {
@@ -80,32 +47,32 @@ static void what_is_packed_is_found_again(void **state)
 	int n;
 	struct tar_file last;
 	memset(big, 'b', sizeof(big));
-	put_bytes(at("one.json"), "{}", 2);
-	put_bytes(at("two-00000.jsonl"), big, sizeof(big));
+	put_bytes(scratch_at("one.json"), "{}", 2);
+	put_bytes(scratch_at("two-00000.jsonl"), big, sizeof(big));
 	const struct str names[] = { STR("one.json"), STR("two-00000.jsonl") };
-	assert_int_equal(tar_pack(at("a.tar"), dir, names, 2, 1700000000 * CLOCK_SECOND, &error), ERR_OK);
-	assert_int_equal(walk(at("a.tar"), &n, &last), ERR_OK);
+	assert_int_equal(tar_pack(scratch_at("a.tar"), scratch.dir, names, 2, 1700000000 * CLOCK_SECOND, &error), ERR_OK);
+	assert_int_equal(walk(scratch_at("a.tar"), &n, &last), ERR_OK);
 	assert_int_equal(n, 2);
 	assert_string_equal(last.name, "two-00000.jsonl");
 	assert_int_equal(last.size, 3000);
-	int fd = open(at("a.tar"), O_RDONLY);
+	int fd = open(scratch_at("a.tar"), O_RDONLY);
 	assert_true(pread(fd, back, sizeof(back), last.at) == 3000);
 	close(fd);
 	assert_memory_equal(big, back, sizeof(big));
-	assert_int_equal(system(str_z(arena, str_fmt(arena, "cd %s && mkdir out && tar xf a.tar -C out && cmp -s two-00000.jsonl out/two-00000.jsonl", dir))), 0);
+	assert_int_equal(system(str_z(scratch.arena, str_fmt(scratch.arena, "cd %s && mkdir out && tar xf a.tar -C out && cmp -s two-00000.jsonl out/two-00000.jsonl", scratch.dir))), 0);
 }
 
 static void a_failed_tar_leaves_nothing(void **state)
 {
 	(void)state;
 	const struct str missing[] = { STR("not-there") }, climbing[] = { STR("../etc/passwd") };
-	assert_int_equal(tar_pack(at("b.tar"), dir, missing, 1, 0, &error), ERR_IO);
-	assert_int_equal(access(at("b.tar"), F_OK), -1);
-	assert_int_equal(tar_pack(at("b.tar"), dir, climbing, 1, 0, &error), ERR_INVALID);
-	assert_int_equal(access(at("b.tar"), F_OK), -1);
-	assert_int_equal(symlink("/etc/passwd", at("link")), 0);
+	assert_int_equal(tar_pack(scratch_at("b.tar"), scratch.dir, missing, 1, 0, &error), ERR_IO);
+	assert_int_equal(access(scratch_at("b.tar"), F_OK), -1);
+	assert_int_equal(tar_pack(scratch_at("b.tar"), scratch.dir, climbing, 1, 0, &error), ERR_INVALID);
+	assert_int_equal(access(scratch_at("b.tar"), F_OK), -1);
+	assert_int_equal(symlink("/etc/passwd", scratch_at("link")), 0);
 	const struct str link[] = { STR("link") };
-	assert_int_equal(tar_pack(at("b.tar"), dir, link, 1, 0, &error), ERR_IO);
+	assert_int_equal(tar_pack(scratch_at("b.tar"), scratch.dir, link, 1, 0, &error), ERR_IO);
 }
 
 /* Makes a header with one thing changed, sums it again, and reads it. */
@@ -123,8 +90,8 @@ static enum err reads(size_t from, const char *bytes, size_t n, bool sum)
 		snprintf((char *)tar + 148, 8, "%06o", total);
 		tar[155] = ' ';
 	}
-	put_bytes(at("c.tar"), tar, sizeof(tar));
-	return walk(at("c.tar"), &count, &last);
+	put_bytes(scratch_at("c.tar"), tar, sizeof(tar));
+	return walk(scratch_at("c.tar"), &count, &last);
 }
 
 static void a_plain_file_alone_is_taken(void **state)
@@ -167,5 +134,5 @@ int main(void)
 		cmocka_unit_test(no_name_climbs_out),
 		cmocka_unit_test(no_size_leads_beyond_the_end),
 	};
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
 }

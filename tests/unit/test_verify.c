@@ -6,11 +6,9 @@
 #include "commonhold/limits.h"
 #include "commonhold/verify.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <cmocka.h>
+#include "scratch.h"
+
 #include <fcntl.h>
-#include <ftw.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -51,15 +49,9 @@ struct release {
 	int64_t chat_size;
 };
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
-{
-	(void)st, (void)type, (void)at;
-	return remove(path);
-}
-
 static void clear(void)
 {
-	nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	scratch_remove(dir);
 }
 
 static const char *at(const char *name)
@@ -469,7 +461,7 @@ static int set_up(void **state)
 	static const uint8_t seed[32] = { 1 }, other_seed[32] = { 2 };
 	arena = arena_new(512 * MIB);
 	snprintf(base, sizeof(base), "/tmp/commonhold-verify-XXXXXX");
-	if (!crypto_start() || !mkdtemp(base))
+	if (!crypto_start() || !scratch_folder(base))
 		return -1;
 	snprintf(dir, sizeof(dir), "%s/release", base);
 	sign_key_from_seed(&key, seed);
