@@ -56,7 +56,7 @@ static enum err write_file(int dir, const char *name, const void *p, size_t n, s
 	int fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return keys_io(e, "create", name);
-	bool ok = write(fd, p, n) == (ssize_t)n && fsync(fd) == 0;
+	bool ok = file_write_all(fd, p, n) && fsync(fd) == 0;
 	ok = close(fd) == 0 && ok;
 	return ok ? ERR_OK : keys_io(e, "write", name);
 }

@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static bool read_to_end(FILE *f, struct buf *b)
 {
@@ -32,6 +33,23 @@ enum err file_read(struct arena *a, const char *what, const char *path, size_t m
 	if (!whole)
 		return error_set(e, ERR_IO, "%s %s cannot be read: %s.", what, path, reason);
 	return out->p ? ERR_OK : error_set(e, ERR_TOO_LARGE, "%s %s is too large.", what, path);
+}
+
+bool file_write_all(int fd, const void *p, size_t n)
+{
+	const char *from = p;
+	while (n) {
+		ssize_t done = write(fd, from, n);
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done == 0)
+			errno = ENOSPC;
+		if (done <= 0)
+			return false;
+		from += done;
+		n -= (size_t)done;
+	}
+	return true;
 }
 
 enum err file_make_parents(const char *path, struct error *e)

@@ -1,4 +1,5 @@
 #include "commonhold/tar.h"
+#include "commonhold/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -67,27 +68,13 @@ bool tar_header(uint8_t block[TAR_BLOCK], struct str name, int64_t size, instant
 	return true;
 }
 
-static bool write_all(int fd, const void *from, size_t n)
-{
-	for (const char *p = from; n;) {
-		ssize_t done = write(fd, p, n);
-		if (done < 0 && errno == EINTR)
-			continue;
-		if (done <= 0)
-			return false;
-		p += done;
-		n -= (size_t)done;
-	}
-	return true;
-}
-
 /* One file with its header and padding; false with errno. */
 static bool pack_bytes(int to, int from, int64_t size, const uint8_t header[TAR_BLOCK])
 {
 	static const uint8_t zeros[TAR_BLOCK];
 	char chunk[65536];
 	int64_t done = 0;
-	if (!write_all(to, header, TAR_BLOCK))
+	if (!file_write_all(to, header, TAR_BLOCK))
 		return false;
 	while (done < size) {
 		ssize_t n = read(from, chunk, sizeof(chunk));
@@ -97,11 +84,11 @@ static bool pack_bytes(int to, int from, int64_t size, const uint8_t header[TAR_
 			errno = n < 0 ? errno : EBUSY;
 			return false;
 		}
-		if (!write_all(to, chunk, (size_t)n))
+		if (!file_write_all(to, chunk, (size_t)n))
 			return false;
 		done += n;
 	}
-	return write_all(to, zeros, tar_padding(size));
+	return file_write_all(to, zeros, tar_padding(size));
 }
 
 static enum err pack_one(int to, int folder, struct str name, instant at, struct error *e)
@@ -132,7 +119,7 @@ enum err tar_pack(const char *to, const char *folder, const struct str *names, s
 		err = error_set(e, ERR_IO, "The folder %s cannot be read: %s.", folder, strerror(errno));
 	for (size_t i = 0; i < n && err == ERR_OK; i++)
 		err = pack_one(out, from, names[i], at, e);
-	if (err == ERR_OK && (!write_all(out, zeros, sizeof(zeros)) || fsync(out) != 0))
+	if (err == ERR_OK && (!file_write_all(out, zeros, sizeof(zeros)) || fsync(out) != 0))
 		err = error_set(e, ERR_IO, "The file %s could not be written: %s.", to, strerror(errno));
 	if (from >= 0)
 		close(from);

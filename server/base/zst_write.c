@@ -1,5 +1,6 @@
 /* The Zstandard writer: the caller fills blocks, a thread hashes, compresses and writes them in the order in which they were filled. A ring of blocks goes round; one lock guards its counts. */
 #include "commonhold/zst.h"
+#include "commonhold/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -40,20 +41,13 @@ static void writer_fail(struct zst_writer *w, const char *what)
 	pthread_mutex_unlock(&w->lock);
 }
 
-static bool write_all(struct zst_writer *w, const uint8_t *p, size_t n)
+static bool file_add(struct zst_writer *w, const uint8_t *p, size_t n)
 {
 	hasher_add(w->file_hash, p, n);
 	w->result.size += (int64_t)n;
-	while (n) {
-		ssize_t done = write(w->fd, p, n);
-		if (done < 0 && errno == EINTR)
-			continue;
-		if (done <= 0) {
-			writer_fail(w, done < 0 ? strerrordesc_np(errno) : "nothing was written");
-			return false;
-		}
-		p += done;
-		n -= (size_t)done;
+	if (!file_write_all(w->fd, p, n)) {
+		writer_fail(w, strerrordesc_np(errno));
+		return false;
 	}
 	return true;
 }
@@ -69,7 +63,7 @@ static bool pack(struct zst_writer *w, const uint8_t *p, size_t n, ZSTD_EndDirec
 			writer_fail(w, ZSTD_getErrorName(left));
 			return false;
 		}
-		if (out.pos && !write_all(w, w->packed, out.pos))
+		if (out.pos && !file_add(w, w->packed, out.pos))
 			return false;
 		if (how == ZSTD_e_end ? left == 0 : in.pos == in.size)
 			return true;

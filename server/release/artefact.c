@@ -24,19 +24,6 @@ struct file_entry *artefact_add(struct artefact *a)
 	return f;
 }
 
-static enum err write_all(struct call *c, int fd, struct str content)
-{
-	while (content.n) {
-		ssize_t n = write(fd, content.p, content.n);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return fail(c, ERR_IO, "A release's file cannot be written: %s.", strerrorname_np(errno));
-		content = str_sub(content, (size_t)n, content.n);
-	}
-	return ERR_OK;
-}
-
 enum err artefact_write(struct artefact *a, const char *path, struct str content, bool listed)
 {
 	struct call *c = a->c;
@@ -45,11 +32,11 @@ enum err artefact_write(struct artefact *a, const char *path, struct str content
 	int fd = open(full.p, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 	if (fd < 0)
 		return fail(c, ERR_IO, "A release's file cannot be created: %s.", strerrorname_np(errno));
-	enum err e = write_all(c, fd, content);
-	if (e == ERR_OK && fsync(fd) != 0)
-		e = fail(c, ERR_IO, "A release's file cannot be made durable: %s.", strerrorname_np(errno));
+	bool good = file_write_all(fd, content.p, content.n) && fsync(fd) == 0;
+	int why = errno;
 	close(fd);
-	TRY(e);
+	if (!good)
+		return fail(c, ERR_IO, "A release's file cannot be written: %s.", strerrorname_np(why));
 	if (listed) {
 		struct file_entry *f = artefact_add(a);
 		f->path = str_copy(a->d->arena, str_of(path));

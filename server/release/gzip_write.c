@@ -4,6 +4,7 @@
  * waits for anybody but through the slots' states, which one lock guards.
  */
 #include "commonhold/gzip.h"
+#include "commonhold/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -122,20 +123,6 @@ static struct slot *slot_to_write(struct gz_writer *w)
 	return slot;
 }
 
-static bool write_all(int fd, const uint8_t *p, size_t n)
-{
-	while (n) {
-		ssize_t done = write(fd, p, n);
-		if (done < 0 && errno == EINTR)
-			continue;
-		if (done <= 0)
-			return false;
-		p += done;
-		n -= (size_t)done;
-	}
-	return true;
-}
-
 static void *finish_blocks(void *arg)
 {
 	struct gz_writer *w = arg;
@@ -145,7 +132,7 @@ static void *finish_blocks(void *arg)
 		hasher_add(w->file_hash, slot->packed, slot->packed_n);
 		w->result.raw_size += (int64_t)slot->raw_n;
 		w->result.size += (int64_t)slot->packed_n;
-		if (!write_all(w->fd, slot->packed, slot->packed_n)) {
+		if (!file_write_all(w->fd, slot->packed, slot->packed_n)) {
 			writer_fail(w, "write");
 			break;
 		}

@@ -1,5 +1,6 @@
 /* The partner's signature of a redaction that did not wait for it: a file beside the manifest, so that nothing that was published changes. */
 #include "commonhold/verify.h"
+#include "commonhold/file.h"
 
 #include "joint_internal.h"
 
@@ -15,7 +16,7 @@ SQL(joint_redaction_of,
 static enum err write_whole(struct call *c, struct str fresh, const char *path, struct str content)
 {
 	int fd = open(fresh.p, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
-	bool ok = fd >= 0 && write(fd, content.p, content.n) == (ssize_t)content.n && fsync(fd) == 0;
+	bool ok = fd >= 0 && file_write_all(fd, content.p, content.n) && fsync(fd) == 0;
 	int why = errno;
 	if (fd >= 0)
 		close(fd);

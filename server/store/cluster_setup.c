@@ -1,6 +1,7 @@
 #include "cluster.h"
 #include "process.h"
 #include "commonhold/crypto.h"
+#include "commonhold/file.h"
 #include "commonhold/log.h"
 
 #include <dirent.h>
@@ -326,7 +327,7 @@ static enum err write_file(const struct cluster *c, const char *path, const stru
 	char fresh[PATH_MAX + 80];
 	snprintf(fresh, sizeof(fresh), "%s.new", path);
 	int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-	bool ok = fd >= 0 && write(fd, text->p, text->n) == (ssize_t)text->n;
+	bool ok = fd >= 0 && file_write_all(fd, text->p, text->n);
 	if (fd >= 0)
 		ok &= close(fd) == 0;
 	if (ok && c->as == AS_OTHER)

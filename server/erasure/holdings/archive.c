@@ -129,12 +129,8 @@ static void spool_end(void *arg)
 
 static enum err spool_flush(struct spool *s)
 {
-	for (size_t done = 0; done < s->buf.n;) {
-		ssize_t n = write(s->fd, s->buf.p + done, s->buf.n - done);
-		if (n < 0)
-			return error_set(s->error, ERR_IO, "The archive cannot be put together: %s.", strerrorname_np(errno));
-		done += (size_t)n;
-	}
+	if (!file_write_all(s->fd, s->buf.p, s->buf.n))
+		return error_set(s->error, ERR_IO, "The archive cannot be put together: %s.", strerrorname_np(errno));
 	hasher_add(s->hasher, s->buf.p, s->buf.n);
 	s->size += (int64_t)s->buf.n;
 	buf_clear(&s->buf);

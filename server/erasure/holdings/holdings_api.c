@@ -3,6 +3,7 @@
 
 #include "commonhold/config.h"
 #include "commonhold/db.h"
+#include "commonhold/file.h"
 #include "commonhold/routes.h"
 #include "commonhold/sign_in.h"
 
@@ -99,13 +100,7 @@ enum err archive_spool(struct call *c, int *out)
 
 enum err archive_spool_write(struct call *c, int fd, const void *p, size_t n)
 {
-	for (size_t done = 0; done < n;) {
-		ssize_t wrote = write(fd, (const char *)p + done, n - done);
-		if (wrote < 0)
-			return fail(c, ERR_IO, "There is no room to keep the archive while it is looked through: %s.", strerrorname_np(errno));
-		done += (size_t)wrote;
-	}
-	return ERR_OK;
+	return file_write_all(fd, p, n) ? ERR_OK : fail(c, ERR_IO, "There is no room to keep the archive while it is looked through: %s.", strerrorname_np(errno));
 }
 
 /* The body, as a file that is read twice. */

@@ -78,7 +78,7 @@ enum err held_write(struct sync *s, struct str folder, const struct held *files)
 	char temporary[256];
 	snprintf(temporary, sizeof(temporary), "%s.new", name);
 	int fd = openat(s->dir, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
-	bool ok = fd >= 0 && write(fd, text.p, text.n) == (ssize_t)text.n && fsync(fd) == 0;
+	bool ok = fd >= 0 && file_write_all(fd, text.p, text.n) && fsync(fd) == 0;
 	if (fd >= 0)
 		close(fd);
 	if (!ok || renameat(s->dir, temporary, s->dir, name) != 0)

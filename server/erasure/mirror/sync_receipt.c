@@ -25,7 +25,7 @@ static enum err key_make(const char *path, struct sign_key *out, struct error *e
 		snprintf(text + 2 * i, 3, "%02x", seed[i]);
 	text[64] = '\n';
 	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	bool ok = fd >= 0 && write(fd, text, 65) == 65 && fsync(fd) == 0;
+	bool ok = fd >= 0 && file_write_all(fd, text, 65) && fsync(fd) == 0;
 	int number = errno;
 	if (fd >= 0)
 		close(fd);

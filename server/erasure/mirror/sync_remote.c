@@ -2,6 +2,7 @@
 #include "sync_internal.h"
 
 #include "commonhold/config.h"
+#include "commonhold/file.h"
 #include "commonhold/limits.h"
 
 #include <errno.h>
@@ -152,19 +153,11 @@ static bool pour_head(void *arg, const struct fetch_answer *answer)
 static bool pour(void *arg, const void *bytes, size_t n)
 {
 	struct pouring *p = arg;
-	const char *from = bytes;
 	if (p->hash)
 		hasher_add(p->hash, bytes, n);
-	for (size_t left = n; left;) {
-		ssize_t done = write(p->fd, from, left);
-		if (done < 0 && errno == EINTR)
-			continue;
-		if (done <= 0) {
-			p->failed = done < 0 ? errno : ENOSPC;
-			return false;
-		}
-		from += done;
-		left -= (size_t)done;
+	if (!file_write_all(p->fd, bytes, n)) {
+		p->failed = errno;
+		return false;
 	}
 	p->at += (int64_t)n;
 	if (p->at - p->shown >= PROGRESS_STEP || p->at == p->total) {

@@ -167,24 +167,11 @@ enum err state_save(struct sync *s)
 	return folder_write(s, "mirror.json", text, 0644);
 }
 
-static bool write_whole(int fd, struct str content)
-{
-	while (content.n) {
-		ssize_t n = write(fd, content.p, content.n);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return false;
-		content = str_sub(content, (size_t)n, content.n);
-	}
-	return fsync(fd) == 0;
-}
-
 enum err folder_write(struct sync *s, const char *name, struct str content, unsigned mode)
 {
 	static const char temporary[] = ".mirror/new";
 	int fd = openat(s->dir, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
-	bool ok = fd >= 0 && write_whole(fd, content);
+	bool ok = fd >= 0 && file_write_all(fd, content.p, content.n) && fsync(fd) == 0;
 	if (fd >= 0)
 		ok = close(fd) == 0 && ok;
 	if (!ok || renameat(s->dir, temporary, s->dir, name) != 0)

@@ -52,20 +52,6 @@ static enum err file_note(struct bundle_writer *w, const char *path, int64_t lin
 	return ERR_OK;
 }
 
-static bool write_all(int fd, const char *p, size_t n)
-{
-	while (n) {
-		ssize_t done = write(fd, p, n);
-		if (done < 0 && errno == EINTR)
-			continue;
-		if (done <= 0)
-			return false;
-		p += done;
-		n -= (size_t)done;
-	}
-	return true;
-}
-
 /* Where a file of it lies; false when that is longer than a path may be. */
 static bool place_of(const struct bundle_writer *w, const char *path, char out[PATH_MAX])
 {
@@ -89,7 +75,7 @@ enum err bundle_writer_text(struct bundle_writer *w, const char *path, struct st
 	int fd = create(w, path);
 	if (fd < 0)
 		return io_error(w, path);
-	bool good = write_all(fd, text.p, text.n) && fsync(fd) == 0;
+	bool good = file_write_all(fd, text.p, text.n) && fsync(fd) == 0;
 	close(fd);
 	if (!good)
 		return io_error(w, path);
@@ -143,7 +129,7 @@ static enum err file_begin(struct bundle_stream *s)
 static enum err held_write(struct bundle_stream *s)
 {
 	hasher_add(s->hasher, s->held.p, s->held.n);
-	if (!write_all(s->fd, s->held.p, s->held.n))
+	if (!file_write_all(s->fd, s->held.p, s->held.n))
 		return io_error(s->w, s->path);
 	buf_clear(&s->held);
 	return ERR_OK;

@@ -146,17 +146,7 @@ static bool sink_head(void *arg, const struct fetch_answer *answer)
 
 static bool sink_write(void *arg, const void *p, size_t n)
 {
-	struct sinking *s = arg;
-	for (const char *from = p; n;) {
-		ssize_t done = write(s->fd, from, n);
-		if (done < 0 && errno == EINTR)
-			continue;
-		if (done <= 0)
-			return false;
-		from += done;
-		n -= (size_t)done;
-	}
-	return true;
+	return file_write_all(((struct sinking *)arg)->fd, p, n);
 }
 
 static bool sink_go_on(void *arg)

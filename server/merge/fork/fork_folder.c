@@ -1,4 +1,5 @@
 #include "server/merge/fork/fork_internal.h"
+#include "commonhold/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -40,17 +41,6 @@ static enum err file_add(struct fork_folder *f, struct str name, struct fork_fil
 	return ERR_OK;
 }
 
-static enum err write_all(struct call *c, int fd, struct str bytes)
-{
-	for (size_t done = 0; done < bytes.n;) {
-		ssize_t n = write(fd, bytes.p + done, bytes.n - done);
-		if (n < 0)
-			return fail(c, ERR_IO, "The export cannot be written: %s.", strerrorname_np(errno));
-		done += (size_t)n;
-	}
-	return ERR_OK;
-}
-
 enum err fork_folder_put(struct fork_folder *f, struct str name, struct str bytes, int64_t lines)
 {
 	struct fork_file *file;
@@ -59,8 +49,8 @@ enum err fork_folder_put(struct fork_folder *f, struct str name, struct str byte
 	int fd = open(str_z(f->c->arena, path_in(f, name)), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return fail(f->c, ERR_IO, "The export cannot be written: %s.", strerrorname_np(errno));
-	enum err e = write_all(f->c, fd, bytes);
-	if (e == ERR_OK && fsync(fd) != 0)
+	enum err e = ERR_OK;
+	if (!file_write_all(fd, bytes.p, bytes.n) || fsync(fd) != 0)
 		e = fail(f->c, ERR_IO, "The export cannot be written: %s.", strerrorname_np(errno));
 	close(fd);
 	file->lines = lines;

@@ -1,5 +1,6 @@
 /* Releases that two co-ops make together, over JSON. */
 #include "commonhold/agreement.h"
+#include "commonhold/file.h"
 #include "commonhold/joint.h"
 #include "commonhold/json.h"
 #include "commonhold/routes.h"
@@ -92,16 +93,11 @@ static enum err paper(struct request *rq, struct response *rs)
 	TRY(request_param_uuid(rq, 2, &id));
 	TRY(joint_paper(rq->call, rq->coop.id, g.id, id, rq->param[3], &text));
 	int fd = memfd_create("joint", MFD_CLOEXEC); /* it may be longer than an answer that is held in memory twice */
-	for (struct str rest = text; fd >= 0 && rest.n;) {
-		ssize_t n = write(fd, rest.p, rest.n);
-		if (n <= 0) {
+	if (fd < 0 || !file_write_all(fd, text.p, text.n)) {
+		if (fd >= 0)
 			close(fd);
-			return fail(rq->call, ERR_IO, "The paper cannot be handed out.");
-		}
-		rest = str_sub(rest, (size_t)n, rest.n);
-	}
-	if (fd < 0)
 		return fail(rq->call, ERR_IO, "The paper cannot be handed out.");
+	}
 	return response_file(rq, rs, fd, (int64_t)text.n, "application/octet-stream", sha256_hex(rq->call->arena, sha256(text)));
 }
 
