@@ -81,7 +81,8 @@ bool erasure_over(enum erasure_state s); /* completed, denied or cancelled */
 	X(retention, "it was kept as long as the charter says") \
 	X(account_closed, "the account was closed") \
 	X(derived, "it was copied from what was erased") \
-	X(agreement_ended, "the agreement that it came by has ended")
+	X(agreement_ended, "the agreement that it came by has ended") \
+	X(embargo_ended, "it is not kept back any longer: that ended before its day")
 /* Why not: the codes of the Data Rights Protocol 1.0. */
 #define ERASURE_DENIALS(X) \
 	X(suspected_fraud, "it seems not to come from who it says") \
@@ -220,6 +221,10 @@ struct erasure_order {
 	size_t n;
 };
 CH_CHECK enum err erasure_by_order(struct call *c, struct uuid coop, const struct erasure_order *o, struct erasure *out);
+/* Ends an embargo that another co-op's word was the reason for, before its day; nothing for one that has ended. Inside; takes the pool's lock. */
+CH_CHECK enum err erasure_embargo_over(struct call *c, struct uuid coop, struct uuid id);
+/* Reason of the embargo, over within the hour, by which a feed says that one was ended before its day. */
+#define ERASURE_EMBARGO_ENDED "embargo_ended"
 /* What the domain above has to do about requests, which knows other co-ops. Each inside, and may be repeated. Once, at start; without it nothing happens. */
 struct erasure_above {
 	/* Tombstones of a request were appended, of these items: tell others at once. The pool and the log are locked. */

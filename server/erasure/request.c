@@ -2,6 +2,7 @@
 
 #include "commonhold/ledger.h"
 #include "commonhold/pool.h"
+#include "commonhold/tombstone.h"
 
 #include <stdlib.h>
 
@@ -383,6 +384,41 @@ enum err erasure_verify(struct call *c, struct uuid coop, struct uuid id, struct
 	return db_commit(c);
 }
 
+/* Whoever was told that the items are kept back until a day hears that they are so no longer: by another embargo in the feed, which is over within the hour. Here it holds nothing back. */
+static enum err tell_ended(struct call *c, const struct erasure_locked *l)
+{
+	struct erasure e;
+	int64_t first, last, count;
+	size_t n = l->items.n / 4;
+	TRY(tombstone_of_erasure(c, l->e.coop, l->e.id, &first, &last, &count));
+	if (count == 0 || n == 0)
+		return ERR_OK;
+	int64_t *items = ARENA_ARRAY(c->arena, n, int64_t);
+	for (size_t i = 0; i < n; i++) {
+		uint32_t item;
+		memcpy(&item, l->items.p + i * sizeof(item), sizeof(item));
+		items[i] = item;
+	}
+	TRY(erasure_by_order(c, l->e.coop, &(struct erasure_order){ .kind = ERASURE_EMBARGO, .asker = ERASURE_RULE, .reason_code = STR(ERASURE_EMBARGO_ENDED),
+		.until = (clock_now() / CLOCK_HOUR + 1) * CLOCK_HOUR, .items = items, .n = n }, &e));
+	return pool_withdrawal_lift(c, l->e.coop, e.id);
+}
+
+static enum err embargo_end(struct call *c, struct erasure_locked *l, const char *by)
+{
+	TRY(pool_withdrawal_lift(c, l->e.coop, l->e.id));
+	TRY(erasure_unrestrict(c, l));
+	return erasure_move(c, l, ERASURE_CANCELLED, by, "");
+}
+
+enum err erasure_embargo_over(struct call *c, struct uuid coop, struct uuid id)
+{
+	struct erasure_locked l;
+	TRY(pool_lock(c, coop));
+	TRY(erasure_lock(c, coop, id, &l));
+	return l.e.kind != ERASURE_EMBARGO || l.e.state == ERASURE_CANCELLED ? ERR_OK : embargo_end(c, &l, "instance");
+}
+
 enum err erasure_cancel(struct call *c, struct uuid coop, struct uuid id, struct erasure *out)
 {
 	struct erasure_locked l;
@@ -403,11 +439,13 @@ enum err erasure_cancel(struct call *c, struct uuid coop, struct uuid id, struct
 		TRY(db_query(c, member_of_account, &r, A_UUID(coop), A_UUID(c->actor.account)));
 		if (r.n != 1 || !uuid_eq(row_uuid(&r, 0, 0), l.e.member))
 			return fail_reason(c, ERR_FORBIDDEN, "not_yours", "Only the member whose items they are ends an embargo.");
-		TRY(pool_withdrawal_lift(c, coop, id));
+		TRY(embargo_end(c, &l, "asker"));
+		TRY(tell_ended(c, &l));
+	} else {
+		TRY(erasure_unrestrict(c, &l));
+		TRY(claim_forget(c, coop, id));
+		TRY(erasure_move(c, &l, ERASURE_CANCELLED, "asker", ""));
 	}
-	TRY(erasure_unrestrict(c, &l));
-	TRY(claim_forget(c, coop, id));
-	TRY(erasure_move(c, &l, ERASURE_CANCELLED, "asker", ""));
 	TRY(erasure_get(c, coop, id, out));
 	return db_commit(c);
 }

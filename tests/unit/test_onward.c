@@ -297,6 +297,46 @@ static void every_kind_means_there_what_it_means_at_home(void **state)
 	assert_string_equal(confirmed(ch, A, last.id, C), "deleted");
 }
 
+static int64_t kept_back(struct chain *ch, int at)
+{
+	return count_in(ch, at, text("withdrawal WHERE kind = 'embargo' AND lifted_at IS NULL AND until > to_timestamp(%lld)", (long long)(clock_now() / CLOCK_SECOND)));
+}
+
+static int64_t kept_back_item(struct chain *ch, int at, struct uuid item)
+{
+	return count_in(ch, at, text("withdrawal WHERE kind = 'embargo' AND lifted_at IS NULL AND until > to_timestamp(%lld) AND EXISTS (SELECT FROM contribution c WHERE c.coop_id = withdrawal.coop_id "
+		"AND c.id = '%s' AND c.item_no BETWEEN first AND last)", (long long)(clock_now() / CLOCK_SECOND), U(item)));
+}
+
+/* Two embargoes of one day, which the others carry out as one: what the home ends is free there within the hour, and the other stays. */
+static void an_embargo_that_its_home_ends_early_ends_everywhere(void **state)
+{
+	struct chain chain, *ch = &chain;
+	(void)state;
+	chain_make(ch);
+	struct uuid one = everywhere(ch, A, "one"), two = everywhere(ch, A, "two");
+	instant until = clock_now() + 30 * CLOCK_DAY;
+	struct erasure e = ask_at(ch, A, ERASURE_EMBARGO, &one, 1, until), f = ask_at(ch, A, ERASURE_EMBARGO, &two, 1, until), out;
+	settle();
+	for (int at = B; at < COOPS; at++)
+		assert_true(kept_back(ch, at) > 0);
+	assert_ok(by(&ch->w, 5), erasure_cancel(by(&ch->w, 5), ch->coop[A], e.id, &out));
+	settle();
+	clock_set(clock_now() + CLOCK_HOUR + CLOCK_MINUTE);
+	settle();
+	for (int at = B; at < COOPS; at++) {
+		assert_int_equal(kept_back_item(ch, at, one), 0);
+		assert_int_equal(kept_back_item(ch, at, two), 1);
+	}
+	assert_int_equal(kept_back(ch, A), 1);
+	assert_ok(by(&ch->w, 5), erasure_cancel(by(&ch->w, 5), ch->coop[A], f.id, &out));
+	settle();
+	clock_set(clock_now() + CLOCK_HOUR + CLOCK_MINUTE);
+	settle();
+	for (int at = A; at < COOPS; at++)
+		assert_int_equal(kept_back(ch, at), 0);
+}
+
 /* The lines of a co-op's feed, read under its keys. */
 static size_t feed_of(struct chain *ch, int at, struct onward_line *out, size_t most)
 {
@@ -746,7 +786,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		fixture_test(what_its_home_erases_goes_from_every_co_op_down_the_chain),
 		fixture_test(it_goes_up_the_chain_and_from_its_middle_as_well),
-		fixture_test(every_kind_means_there_what_it_means_at_home),
+		fixture_test(every_kind_means_there_what_it_means_at_home), fixture_test(an_embargo_that_its_home_ends_early_ends_everywhere),
 		fixture_test(order_and_repetition_change_nothing),
 		fixture_test(nobody_but_the_home_or_the_giver_takes_an_item_away),
 		fixture_test(forged_words_and_receipts_are_refused),

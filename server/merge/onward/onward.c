@@ -19,11 +19,11 @@ SQL(words_insert,
 /* The same said twice, by two or in two feeds: one request carries it out. What erases covers everything milder. */
 SQL(words_join,
 	"UPDATE onward_word w SET erasure_id = x.erasure_id FROM onward_word x WHERE w.coop_id = $1 AND w.erasure_id IS NULL AND x.coop_id = $1 AND x.home = w.home AND x.id = w.id "
-	"AND x.erasure_id IS NOT NULL AND (x.kind IN ('erase', 'correct') OR (x.kind = w.kind AND x.until IS NOT DISTINCT FROM w.until))");
+	"AND x.erasure_id IS NOT NULL AND NOT x.over AND NOT w.over AND (x.kind IN ('erase', 'correct') OR (x.kind = w.kind AND x.until IS NOT DISTINCT FROM w.until))");
 /* What is said of items that are here, as rows or as further origins of rows, and is not carried out yet. */
 #define OPEN_COLUMNS "w.feed, w.idx, w.home, w.id, w.kind, w.reason_code, w.until, w.replacement, o.no"
 #define OPEN_SOURCE "LEFT JOIN guest_source s ON s.coop_id = g.coop_id AND s.agreement_id = g.agreement_id WHERE w.coop_id = $1 AND w.erasure_id IS NULL AND (w.counts OR s.home = w.feed) " \
-	"AND (w.until IS NULL OR w.until > commonhold_now())"
+	"AND NOT w.over AND (w.until IS NULL OR w.until > commonhold_now() OR w.reason_code = '" ERASURE_EMBARGO_ENDED "')"
 SQL(words_open,
 	"SELECT " OPEN_COLUMNS ", c.item_no, true FROM onward_word w JOIN origin_coop o ON o.coop_id = w.coop_id AND o.key_name = w.home "
 	"JOIN contribution c ON c.coop_id = w.coop_id AND c.id = w.id AND (c.more >> 24 & 255) = o.no AND (c.word & 4096) = 0 "
@@ -40,7 +40,12 @@ SQL(words_unanswered, "SELECT EXISTS (SELECT FROM onward_word WHERE coop_id = $1
 SQL(erasure_set_idx, "UPDATE erasure SET first_idx = $3, last_idx = $4 WHERE coop_id = $1 AND id = $2");
 SQL(embargoed_origins,
 	"SELECT o.no, w.id FROM onward_word w JOIN origin_coop o ON o.coop_id = w.coop_id AND o.key_name = w.home JOIN item_origin i ON i.coop_id = w.coop_id AND i.origin = o.no AND i.id = w.id "
-	"WHERE w.coop_id = $1 AND w.erasure_id = $2 AND NOT EXISTS (SELECT FROM onward_word x WHERE x.coop_id = $1 AND x.home = w.home AND x.id = w.id AND x.kind = 'embargo' AND x.until > commonhold_now()) ORDER BY 1");
+	"WHERE w.coop_id = $1 AND w.erasure_id = $2 AND NOT EXISTS (SELECT FROM onward_word x WHERE x.coop_id = $1 AND x.home = w.home AND x.id = w.id AND x.kind = 'embargo' AND NOT x.over AND x.until > commonhold_now()) ORDER BY 1");
+/* An embargo that the same feed ends earlier farther on. What one request carried out with it, and is not over, is asked for anew. */
+SQL(words_over,
+	"UPDATE onward_word w SET over = true FROM onward_word x WHERE w.coop_id = $1 AND w.kind = 'embargo' AND NOT w.over AND w.until > commonhold_now() AND x.coop_id = $1 AND x.home = w.home "
+	"AND x.id = w.id AND x.feed = w.feed AND x.idx > w.idx AND x.kind = 'embargo' AND x.until < w.until RETURNING w.erasure_id");
+SQL(words_anew, "UPDATE onward_word SET erasure_id = NULL WHERE coop_id = $1 AND erasure_id = ANY ($2) AND NOT over");
 /* Copies of what was erased, here or by its home, that stand and are not asked about yet. */
 SQL(derived_left,
 	"SELECT DISTINCT c.item_no FROM derivation d JOIN contribution c ON c.coop_id = d.coop_id AND c.id = d.id WHERE d.coop_id = $1 AND d.copied AND (c.word & $3) = 0 "
@@ -201,6 +206,8 @@ static enum err set_words(struct call *c, const struct order *o)
 static enum err origins_go(struct call *c, const struct order *o, unsigned origin, const struct uuid *ids, size_t n)
 {
 	size_t dropped;
+	if (str_is(o->e.reason_code, ERASURE_EMBARGO_ENDED))
+		return ERR_OK;
 	if (o->e.kind != ERASURE_EMBARGO)
 		return origins_drop(c, o->coop, origin, ids, n, &dropped);
 	TRY(origins_mark(c, o->coop, origin, ids, n, POLICY_ITEM_EMBARGOED, 0));
@@ -259,7 +266,12 @@ static enum err carry_out(struct call *c, struct order *o)
 		return fail(c, ERR_CORRUPT, "A tombstone of another co-op is of no known kind.");
 	struct erasure_order order = { .kind = kind, .asker = ERASURE_PARTNER, .reason_code = row_str(o->r, o->from, 5), .until = row_time(o->r, o->from, 6), .replacement = row_uuid(o->r, o->from, 7),
 		.items = items, .n = n };
+	bool ended = str_is(order.reason_code, ERASURE_EMBARGO_ENDED) && kind == ERASURE_EMBARGO;
+	if (ended && order.until <= clock_now())
+		order.until = (clock_now() / CLOCK_HOUR + 1) * CLOCK_HOUR;
 	TRY(erasure_by_order(c, o->coop, &order, &o->e));
+	if (ended && n) /* it is there to be told on */
+		TRY(pool_withdrawal_lift(c, o->coop, o->e.id));
 	TRY(set_words(c, o));
 	return origins_carry(c, o);
 }
@@ -269,11 +281,36 @@ static bool same_order(const struct rows *r, int i, int j)
 	return str_eq(row_str(r, i, 4), row_str(r, j, 4)) && str_eq(row_str(r, i, 5), row_str(r, j, 5)) && row_time(r, i, 6) == row_time(r, j, 6) && uuid_eq(row_uuid(r, i, 7), row_uuid(r, j, 7));
 }
 
+/* What homes ended before its day. */
+static enum err settle_over(struct call *c, struct uuid coop)
+{
+	struct rows r;
+	size_t n = 0;
+	TRY(db_query(c, words_over, &r, A_UUID(coop)));
+	struct uuid *ids = ARENA_ARRAY(c->arena, (size_t)r.n + 1, struct uuid);
+	for (int i = 0; i < r.n; i++) {
+		bool known = row_null(&r, i, 0);
+		for (size_t k = 0; k < n && !known; k++)
+			known = uuid_eq(ids[k], row_uuid(&r, i, 0));
+		if (!known)
+			ids[n++] = row_uuid(&r, i, 0);
+	}
+	if (n == 0)
+		return ERR_OK;
+	TRY(db_exec(c, words_anew, A_UUID(coop), A_UUIDS(ids, n)));
+	for (size_t i = 0; i < n; i++) {
+		TRY(erasure_embargo_over(c, coop, ids[i]));
+		TRY(job_queue(c, "onward.embargo", uuid_format(c->arena, ids[i]), job_args(c->arena, coop, "erasure", ids[i]), clock_now()));
+	}
+	return ERR_OK;
+}
+
 enum err onward_settle(struct call *c, struct uuid coop, int64_t *withdrawn)
 {
 	struct rows r;
 	int64_t count = 0;
 	TRY(pool_lock(c, coop));
+	TRY(settle_over(c, coop));
 	do {
 		TRY(db_exec(c, words_join, A_UUID(coop)));
 		TRY(db_query(c, words_open, &r, A_UUID(coop), A_INT(SETTLE_AT_ONCE)));
