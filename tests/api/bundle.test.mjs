@@ -3,6 +3,8 @@ import { test, before, after } from "node:test";
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import { generateKeyPairSync, sign as signBytes } from "node:crypto";
+import { connect } from "node:net";
+import { readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { agree, agreementIs, allow, beginTwo, closed, contribute, untilHeard } from "./partners.mjs";
 import { until } from "./world.mjs";
@@ -18,7 +20,7 @@ const arrives = (n) => untilHeard([north, south], async () => foreign(), (now) =
 async function stand() {
   const seen = [];
   const server = createServer(async (request, response) => {
-    seen.push({ url: request.url, range: request.headers.range });
+    seen.push({ url: request.url, range: request.headers.range, proof: request.headers["commonhold-proof"] });
     const how = server.how?.(request);
     if (how === "redirect") {
       response.writeHead(302, { location: `http://127.0.0.1:${north.port}${request.url}` });
@@ -128,4 +130,59 @@ test("nobody but the partner is given a bundle", async () => {
   assert.equal((await client.get(`${at}/1/records-00000.jsonl.zst`)).status, 401);
   assert.equal((await client.get(`${at}/1/..%2f..%2fkeys`)).status, 400);
   assert.equal((await client.get(`${at}/1/keys.json`)).status, 401);
+});
+
+// A reader that takes one byte at a time, and soon none.
+function crawl(path, headers) {
+  const socket = connect({ port: north.port, host: "127.0.0.1", readableHighWaterMark: 1 });
+  const reader = { status: "", bytes: 0 };
+  socket.on("error", () => {});
+  reader.begun = new Promise((resolve) => socket.once("readable", resolve));
+  const byte = () => {
+    const got = socket.read(1);
+    if (got && reader.bytes++ < 12) reader.status += got;
+    if (reader.bytes < 64) setTimeout(byte, 10);
+  };
+  socket.write(`GET ${path} HTTP/1.1\r\nHost: 127.0.0.1:${north.port}\r\n${Object.entries(headers).map(([k, v]) => `${k}: ${v}\r\n`).join("")}\r\n`, byte);
+  reader.end = () => socket.destroy();
+  return reader;
+}
+
+test("readers of a bundle who stop are dropped, hold no more places than there are, and others are served meanwhile", async () => {
+  north.env = { ...env, COMMONHOLD_REQUEST_TIMEOUT_MS: "3000" };
+  south.sql(`UPDATE peer SET url = '${proxy.url}'`);
+  proxy.server.how = (request) => (/bundles/.test(request.url) ? "redirect" : undefined);
+  const made = async () => Number(north.sql("SELECT max(seq) FROM bundle_out")[0][0]), earlier = await made();
+  await contribute("A seventh text.");
+  await both("2026-01-25T13:00:00Z");
+  const seq = await until(made, (n) => n > earlier, "the north to have a bundle ready");
+  const at = `${north.coop}/merge/agreements/${digest}/bundles`, headers = {};
+  await until(async () => { // what the south proves itself with is good for a few minutes
+    headers["commonhold-proof"] = proxy.seen.findLast((s) => s.proof)?.proof ?? "";
+    return (await north.client().get(at, { headers })).status;
+  }, (status) => status === 200, "the south to ask for it");
+  const [folder] = north.sql(`SELECT coop_id, agreement_id FROM bundle_out WHERE seq = ${seq}`);
+  const file = join(north.dir, "bundles", ...folder, String(seq).padStart(8, "0"), "records-00000.jsonl.zst"), whole = readFileSync(file);
+  truncateSync(file, 64 << 20); // more than any socket holds
+  const path = `${at}/${seq}/records-00000.jsonl.zst`;
+  const cut = async () => Number(/^commonhold_http_streams_cut_total (\d+)$/m.exec((await north.client().get("/metrics")).text)?.[1] ?? 0);
+  const before = await cut(), streams = 16; // LIMIT_STREAMS
+  const readers = Array.from({ length: streams }, () => crawl(path, headers));
+  try {
+    await Promise.all(readers.map((r) => r.begun));
+    const late = await north.client().get(path, { headers });
+    assert.equal(late.status, 503, "no place is left for another reader");
+    assert.equal(late.headers.get("retry-after"), "10");
+    assert.equal((await north.client().get(`${north.coop}`)).status, 200, "whoever wants no file is served");
+    await contribute("An eighth text.");
+    await until(cut, (n) => n === before + streams, "every one of them to be dropped");
+    for (const reader of readers) assert.match(reader.status, /^HTTP\/1\.1 200/);
+  } finally {
+    for (const reader of readers) reader.end();
+    writeFileSync(file, whole);
+  }
+  assert.deepEqual((await north.client().get(path, { headers })).bytes, whole);
+  proxy.server.how = undefined;
+  await both("2026-01-27T14:00:00Z");
+  await arrives(8);
 });

@@ -129,6 +129,8 @@ static enum err send_file(struct request *rq, struct response *rs)
 			close(fd);
 		return fail(c, ERR_GONE, "The files of this bundle are gone. A whole one will be written.");
 	}
+	/* A slow reader must not hold one of the few connections. */
+	db_release(c);
 	return response_file(rq, rs, fd, st.st_size, "application/octet-stream", tag);
 }
 

@@ -1,4 +1,5 @@
 /* Previews and dry runs over JSON. */
+#include "commonhold/db.h"
 #include "commonhold/json.h"
 #include "commonhold/preview.h"
 #include "commonhold/routes.h"
@@ -58,6 +59,8 @@ static enum err export(struct request *rq, struct response *rs)
 	struct str file;
 	TRY(digest_of(rq, &digest));
 	TRY(preview_export(rq->call, rq->coop.id, digest, &file));
+	/* A slow reader must not hold one of the few connections. */
+	db_release(rq->call);
 	TRY(stream_begin(rq, rs, 200, "application/x-ndjson", (int64_t)file.n));
 	TRY(stream_write(rq, file.p, file.n));
 	return stream_end(rq);
