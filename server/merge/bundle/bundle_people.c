@@ -322,7 +322,7 @@ enum err bundle_statements_write(struct writing *k)
 {
 	struct telling *t = ARENA_NEW(k->c->arena, struct telling);
 	t->k = k;
-	t->out = k->stream = ARENA_NEW(k->c->arena, struct bundle_stream);
+	t->out = ARENA_NEW(k->c->arena, struct bundle_stream);
 	bundle_stream_begin(&k->files, t->out, "statements.jsonl", false, true);
 	buf_init(&t->consent, LIMIT_BODY_SMALL);
 	buf_init(&t->said, BUNDLE_LINE_MAX - 4 * LIMIT_BODY_SMALL);

@@ -7,12 +7,10 @@
 
 #include <stdlib.h>
 
-#define ROWS_OF_RECORDS \
-	"COPY (SELECT c.item_no, c.id, c.member_no, c.kind, c.licence, c.lang, c.submitted_at, c.leaf, c.salt, c.content_sha256, c.facts, c.sealed_facts, k.sealed " \
-	"FROM contribution c JOIN contribution_content k ON k.coop_id = c.coop_id AND k.shard = c.shard AND k.id = c.id "
-#define AT_ONCE 16      /* segments in one stream */
+#define COLUMNS "c.item_no, c.id, c.member_no, c.kind, c.licence, c.lang, c.submitted_at, c.leaf, c.salt, c.content_sha256, c.facts, c.sealed_facts, c.bytes"
 #define FEW 8           /* a stretch is read as a whole where more than one in so many goes out */
 #define LATER 256       /* records with a path, at a time */
+#define ROWS_MAX (2 * MIB) /* of rows that wait for their contents */
 
 /* One row of contribution after another is looked up in the contents by its key: the order of the log costs no sorting, and no memory. */
 SQL(plan_by_index,
@@ -22,8 +20,10 @@ SQL(plan_as_usual,
 	"SELECT set_config('enable_hashjoin', 'on', true), set_config('enable_mergejoin', 'on', true), set_config('enable_seqscan', 'on', true), set_config('enable_bitmapscan', 'on', true), "
 	"set_config('max_parallel_workers_per_gather', '2', true)");
 SQL(leaves_of, "SELECT item_no, leaf, member_no FROM contribution WHERE coop_id = $1 AND item_no = ANY ($2) ORDER BY item_no");
-static const char range_copy[] = ROWS_OF_RECORDS "WHERE c.coop_id = $1 AND c.item_no >= $2 AND c.item_no < $3 ORDER BY c.item_no) TO STDOUT (FORMAT binary)";
-static const char some_copy[] = ROWS_OF_RECORDS "WHERE c.coop_id = $1 AND c.item_no = ANY ($2::bigint[]) ORDER BY c.item_no) TO STDOUT (FORMAT binary)";
+static const char range_copy[] = "COPY (SELECT " COLUMNS " FROM contribution c WHERE c.coop_id = $1 AND c.item_no >= $2 AND c.item_no < $3 ORDER BY c.item_no) TO STDOUT (FORMAT binary)";
+static const char some_copy[] =
+	"COPY (SELECT " COLUMNS ", k.sealed FROM contribution c JOIN contribution_content k ON k.coop_id = c.coop_id AND k.shard = c.shard AND k.id = c.id "
+	"WHERE c.coop_id = $1 AND c.item_no = ANY ($2::bigint[]) ORDER BY c.item_no) TO STDOUT (FORMAT binary)";
 
 struct pouring {
 	struct writing *k;
@@ -36,6 +36,10 @@ struct pouring {
 	const struct proved { int64_t item; struct str path; } *paths; /* of the records at hand; NULL: none */
 	size_t n_paths;
 	int64_t rows;
+	struct contents *contents;
+	struct waiting_row *waiting, **last; /* rows of a stretch, which wait for their contents … */
+	size_t n_waiting, held;    /* … and how many go out; bytes of all */
+	int64_t next;              /* item at which the rows that wait end */
 };
 
 static void pouring_end(void *arg)
@@ -110,7 +114,7 @@ static bool open_into(struct buf *to, const struct seal_key *key, struct str con
 	return true;
 }
 
-enum { ITEM_NO, ID, MEMBER_NO, KIND, LICENCE, LANG, SUBMITTED, LEAF, SALT, HASH, FACTS, SEALED_FACTS, SEALED, FIELDS };
+enum { ITEM_NO, ID, MEMBER_NO, KIND, LICENCE, LANG, SUBMITTED, LEAF, SALT, HASH, FACTS, SEALED_FACTS, BYTES, SEALED, FIELDS };
 
 /* Content and circumstances of a row, open. */
 static enum err row_open(struct pouring *p, const struct copy_field *f, const struct person *who)
@@ -243,7 +247,7 @@ static size_t count_bits(const uint8_t *bits, int64_t from, int64_t to)
 }
 
 /* "{3,17,…}" */
-static struct str numbers_text(struct arena *a, const int64_t *numbers, size_t n)
+struct str bundle_numbers_text(struct arena *a, const int64_t *numbers, size_t n)
 {
 	struct buf b;
 	buf_init(&b, n * 21 + 8);
@@ -259,25 +263,108 @@ static struct str numbers_text(struct arena *a, const int64_t *numbers, size_t n
 static enum err pour_some(struct pouring *p, const int64_t *items, size_t n)
 {
 	struct call *c = p->k->c;
-	return db_copy_out(c, some_copy, (struct db_arg[]){ A_UUID(p->k->coop), A_STR(numbers_text(c->arena, items, n)) }, 2, pour_row, p);
+	return db_copy_out(c, some_copy, (struct db_arg[]){ A_UUID(p->k->coop), A_STR(bundle_numbers_text(c->arena, items, n)) }, 2, pour_row, p);
 }
 
-static enum err pour_stretch(struct pouring *p, int64_t from, int64_t to)
+/* ---- A stretch as a whole ---- */
+
+/* A row of contribution, whose content is still to come. */
+struct waiting_row { struct waiting_row *next; struct copy_field f[FIELDS]; bool goes; };
+
+static enum err row_waits(void *arg, const struct copy_field *f, int n)
 {
-	struct writing *k = p->k;
-	size_t n = count_bits(p->bits, from, to), at = 0;
-	if (n == 0)
-		return ERR_OK;
-	if (n * FEW > (size_t)(to - from))
-		return db_copy_out(k->c, range_copy, (struct db_arg[]){ A_UUID(k->coop), A_I64(from), A_I64(to) }, 3, pour_row, p);
-	struct arena_mark mark = arena_mark(k->c->arena);
-	int64_t *items = ARENA_ARRAY(k->c->arena, n, int64_t);
+	struct pouring *p = arg;
+	struct arena *a = p->k->c->arena;
+	if (n != SEALED)
+		return fail(p->k->c, ERR_CORRUPT, "A contribution's row is not as it should be.");
+	if (p->held > ROWS_MAX)
+		return ERR_OK; /* it is read again */
+	struct waiting_row *row = ARENA_NEW(a, struct waiting_row);
+	for (int i = 0; i < n; i++) {
+		row->f[i] = f[i];
+		if (f[i].n > 0) {
+			row->f[i].p = (const uint8_t *)str_copy(a, copy_bytes(f[i])).p;
+			p->held += (size_t)f[i].n;
+		}
+	}
+	p->held += sizeof(*row);
+	p->next = copy_int(f[ITEM_NO]) + 1;
+	row->goes = bundle_bit(p->bits, p->next - 1);
+	p->n_waiting += row->goes;
+	*p->last = row;
+	p->last = &row->next;
+	return ERR_OK;
+}
+
+static struct bundle_wanted *wanted_of(const struct pouring *p)
+{
+	struct bundle_wanted *wanted = ARENA_ARRAY(p->k->c->arena, p->n_waiting + 1, struct bundle_wanted);
+	size_t n = 0;
+	for (const struct waiting_row *row = p->waiting; row; row = row->next)
+		if (row->goes)
+			wanted[n++] = (struct bundle_wanted){ copy_int(row->f[ITEM_NO]), copy_uuid(row->f[ID]), copy_int(row->f[BYTES]) };
+	return wanted;
+}
+
+/* Rows that wait, as their contents come. */
+static enum err pour_waiting(struct pouring *p, int64_t from)
+{
+	const struct bundle_wanted *wanted = wanted_of(p);
+	size_t left = p->n_waiting;
+	TRY(bundle_contents_ahead(p->contents, from, p->next, wanted, left));
+	for (struct waiting_row *row = p->waiting; row; row = row->next) {
+		if (row->goes) {
+			struct str sealed;
+			TRY(bundle_contents_of(p->contents, wanted, left, &sealed));
+			row->f[SEALED] = (struct copy_field){ (const uint8_t *)sealed.p, (int32_t)sealed.n };
+			TRY(pour_row(p, row->f, FIELDS));
+			wanted++;
+			left--;
+		}
+		bundle_contents_drop(p->contents, copy_uuid(row->f[ID]));
+	}
+	return ERR_OK;
+}
+
+static enum err pour_all_of(struct pouring *p, int64_t from, int64_t to)
+{
+	struct call *c = p->k->c;
+	while (from < to) {
+		struct arena_mark mark = arena_mark(c->arena);
+		p->waiting = NULL;
+		p->last = &p->waiting;
+		p->n_waiting = p->held = 0;
+		TRY(db_copy_out(c, range_copy, (struct db_arg[]){ A_UUID(p->k->coop), A_I64(from), A_I64(to) }, 3, row_waits, p));
+		if (p->held <= ROWS_MAX)
+			p->next = to;
+		TRY(pour_waiting(p, from));
+		arena_rewind(c->arena, mark);
+		from = p->next;
+	}
+	return ERR_OK;
+}
+
+/* ---- Few of a stretch ---- */
+
+static enum err pour_few_of(struct pouring *p, int64_t from, int64_t to, size_t n)
+{
+	struct arena_mark mark = arena_mark(p->k->c->arena);
+	int64_t *items = ARENA_ARRAY(p->k->c->arena, n, int64_t);
+	size_t at = 0;
 	for (int64_t i = from; i < to; i++)
 		if (bundle_bit(p->bits, i))
 			items[at++] = i;
 	enum err said = pour_some(p, items, at);
-	arena_rewind(k->c->arena, mark);
+	arena_rewind(p->k->c->arena, mark);
 	return said;
+}
+
+static enum err pour_stretch(struct pouring *p, int64_t from, int64_t to)
+{
+	size_t n = count_bits(p->bits, from, to);
+	if (n == 0)
+		return ERR_OK;
+	return n * FEW > (size_t)(to - from) ? pour_all_of(p, from, to) : pour_few_of(p, from, to, n);
 }
 
 /* ---- Records with a path ---- */
@@ -341,7 +428,7 @@ enum err bundle_records_write(struct writing *k)
 	size_t bytes = k->scoped.n / 8 + 1;
 	uint8_t *bits = arena_alloc(k->c->arena, bytes);
 	int64_t n = (int64_t)k->scoped.n;
-	*p = (struct pouring){ .k = k, .bits = bits, .last_leaf = k->base_size - 1 };
+	*p = (struct pouring){ .k = k, .bits = bits, .last_leaf = k->base_size - 1, .contents = bundle_contents_new(k->c, k->coop) };
 	for (size_t i = 0; i < bytes; i++)
 		/* What comes back goes again itself, too: the bundle that it first went with may have been lost. */
 		bits[i] = (uint8_t)(k->scoped.in[i] & (k->whole ? 0xff : ~k->now[i]));
@@ -349,12 +436,16 @@ enum err bundle_records_write(struct writing *k)
 	buf_init(&p->facts, LIMIT_BODY_ITEM);
 	buf_init(&p->line, BUNDLE_LINE_MAX);
 	arena_defer(k->c->arena, pouring_end, p);
-	p->out = k->stream = ARENA_NEW(k->c->arena, struct bundle_stream);
+	p->out = ARENA_NEW(k->c->arena, struct bundle_stream);
 	bundle_stream_begin(&k->files, p->out, "records", true, false);
 	TRY(bundle_people_keys(k));
 	TRY(db_query0(k->c, plan_by_index, NULL));
-	for (int64_t from = 0; from < n; from += AT_ONCE * POOL_SEGMENT)
-		TRY(pour_stretch(p, from, from + AT_ONCE * POOL_SEGMENT < n ? from + AT_ONCE * POOL_SEGMENT : n));
+	for (int64_t from = 0, to; from < n; from = to) {
+		to = from + POOL_SEGMENT < n ? from + POOL_SEGMENT : n;
+		TRY(pour_stretch(p, from, to));
+		if (k->counts.records) /* else there may be nothing to send at all */
+			TRY(bundle_events_upto(k, k->base_size + (k->head_size - k->base_size) * to / n));
+	}
 	TRY(pour_all_later(p));
 	TRY(db_query0(k->c, plan_as_usual, NULL));
 	return bundle_stream_end(p->out);

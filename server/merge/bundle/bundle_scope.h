@@ -49,10 +49,14 @@ struct writing {
 	size_t n_said;
 	struct bundle_counts counts;
 	struct bundle_writer files;
-	struct bundle_stream *stream;   /* the part at hand */
+	struct bundle_stream *events;   /* the log's slice, which grows beside the records … */
+	int64_t events_next;            /* … and where it goes on */
 };
 
 static inline bool bundle_bit(const uint8_t *bits, int64_t i) { return bits[i / 8] >> (i % 8) & 1; }
+
+/* bundle_write.c: the log's slice goes on up to this leaf, not included; what it needed of the arena is given back. */
+CH_CHECK enum err bundle_events_upto(struct writing *k, int64_t leaf);
 
 /* bundle_people.c: who may be in it, and what is told of them. */
 CH_CHECK enum err bundle_contributor_secret(struct call *c, struct uuid coop, uint8_t secret[32]);
@@ -74,7 +78,21 @@ CH_CHECK enum err bundle_onward_limit(struct writing *k);
 CH_CHECK enum err bundle_onward_paths(struct writing *k);
 CH_CHECK enum err bundle_onward_path(struct writing *k, int home, int64_t leaf, struct str *entry, struct sha256 **path, size_t *n);
 
+/* bundle_contents.c: sealed contents for items that come in their order. */
+struct contents;
+/* An item whose content goes out: what finding it takes. */
+struct bundle_wanted { int64_t item; struct uuid id; int64_t bytes /* of the content, about */; };
+struct contents *bundle_contents_new(struct call *c, struct uuid coop);
+/* Reads ahead what items in [first, behind) will ask for, as long as that is worth it; call it with ascending items. */
+CH_CHECK enum err bundle_contents_ahead(struct contents *w, int64_t first, int64_t behind, const struct bundle_wanted *items, size_t n);
+/* The content of the first of these items, which stays until it is dropped; the others are those that come next. */
+CH_CHECK enum err bundle_contents_of(struct contents *w, const struct bundle_wanted *items, size_t n, struct str *out);
+/* An item has passed, whether its content went out or not. */
+void bundle_contents_drop(struct contents *w, struct uuid id);
+
 /* bundle_records.c */
+/* "{3,17,…}" */
+struct str bundle_numbers_text(struct arena *a, const int64_t *numbers, size_t n);
 CH_CHECK enum err bundle_records_write(struct writing *k);
 
 #endif

@@ -204,26 +204,41 @@ static struct str manifest_text(struct writing *k)
 
 /* ---- The parts ---- */
 
+static struct bundle_stream *stream(struct writing *k, const char *stem, bool numbered, bool plain)
+{
+	struct bundle_stream *s = ARENA_NEW(k->c->arena, struct bundle_stream);
+	bundle_stream_begin(&k->files, s, stem, numbered, plain);
+	return s;
+}
+
 static enum err event_line(void *arg, int64_t index, struct str entry)
 {
 	struct writing *k = arg;
-	(void)index;
+	k->events_next = index + 1;
 	k->counts.events++;
-	return bundle_stream_line(k->stream, entry.p, entry.n);
+	return bundle_stream_line(k->events, entry.p, entry.n);
 }
 
-static struct bundle_stream *stream(struct writing *k, const char *stem, bool numbered, bool plain)
+static void events_begin(struct writing *k)
 {
-	k->stream = ARENA_NEW(k->c->arena, struct bundle_stream);
-	bundle_stream_begin(&k->files, k->stream, stem, numbered, plain);
-	return k->stream;
+	k->events = stream(k, "events", true, false);
+	k->events_next = k->base_size;
 }
 
-static enum err write_events(struct writing *k)
+enum err bundle_events_upto(struct writing *k, int64_t leaf)
 {
-	stream(k, "events", true, false);
-	TRY(ledger_slice(k->c, k->coop, k->base_size, k->head_size, event_line, k));
-	return bundle_stream_end(k->stream);
+	if (leaf <= k->events_next)
+		return ERR_OK;
+	struct arena_mark mark = arena_mark(k->c->arena);
+	TRY(ledger_slice(k->c, k->coop, k->events_next, leaf, event_line, k));
+	arena_rewind(k->c->arena, mark);
+	return ERR_OK;
+}
+
+static enum err events_end(struct writing *k)
+{
+	TRY(bundle_events_upto(k, k->head_size));
+	return bundle_stream_end(k->events);
 }
 
 static enum err write_consistency(struct writing *k)
@@ -330,14 +345,14 @@ static enum err write_parts(struct writing *k)
 {
 	TRY(write_tombstones(k));
 	TRY(bundle_statements_write(k));
-	TRY(bundle_records_write(k));
-	return ERR_OK;
+	events_begin(k); /* some between the records, so that both are compressed at the same time */
+	return bundle_records_write(k);
 }
 
 static enum err seal_and_move(struct writing *k, struct bundle_report *out)
 {
 	struct call *c = k->c;
-	TRY(write_events(k));
+	TRY(events_end(k));
 	TRY(write_small(k));
 	bundle_writer_sort(&k->files);
 	struct str manifest = manifest_text(k);
