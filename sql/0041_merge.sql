@@ -176,3 +176,71 @@ CREATE FUNCTION merge_is_held(in_coop uuid, in_home text, in_id uuid) RETURNS bo
 			AND k.detail::json ->> 'schema' = u.schema WHERE u.coop_id = in_coop AND u.id = in_id AND u.home = in_home)
 $$;
 COMMENT ON FUNCTION merge_is_held(uuid, text, uuid) IS 'Passed on no longer, contradicted by its own home, or of a schema that was left out';
+
+-- ---- Numbers on their way ----
+
+-- A bundle's rows become visible at once, with the one transaction that writes them. It may take minutes, and numbers are dense: so they are given beforehand, each group's in a moment of the pool's
+-- lock, and nobody waits for the rows.
+CREATE TABLE pool_arriving (
+	coop_id uuid NOT NULL REFERENCES coop,
+	first   bigint NOT NULL,
+	n       bigint NOT NULL CONSTRAINT arriving_are_some CHECK (n > 0),
+	PRIMARY KEY (coop_id, first)
+);
+COMMENT ON TABLE pool_arriving IS 'Item numbers given to rows that a transaction is still writing, in ranges. The pool ends before the first of them for whoever reads it by numbers';
+COMMENT ON COLUMN pool_arriving.coop_id IS 'The co-op';
+COMMENT ON COLUMN pool_arriving.first IS 'First number of the range';
+COMMENT ON COLUMN pool_arriving.n IS 'How many';
+CALL commonhold_wall_in('pool_arriving');
+
+-- Numbers that were given count as contributions when their rows are there.
+CREATE FUNCTION pool_arriving_counts() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	IF TG_OP = 'INSERT' THEN
+		UPDATE coop_count SET contributions = contributions - NEW.n WHERE coop_id = NEW.coop_id;
+	ELSE
+		UPDATE coop_count SET contributions = contributions + OLD.n WHERE coop_id = OLD.coop_id;
+	END IF;
+	RETURN NULL;
+END $$;
+COMMENT ON FUNCTION pool_arriving_counts() IS 'Trigger: keeps coop_count.contributions to what is there';
+CREATE CONSTRAINT TRIGGER arriving_are_not_counted AFTER INSERT OR DELETE ON pool_arriving DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION pool_arriving_counts();
+
+CREATE FUNCTION pool_size(in_coop uuid) RETURNS bigint LANGUAGE sql STABLE AS $$
+	SELECT coalesce((SELECT min(a.first) FROM pool_arriving a WHERE a.coop_id = in_coop), (SELECT h.next_item FROM pool_head h WHERE h.coop_id = in_coop))
+$$;
+COMMENT ON FUNCTION pool_size(uuid) IS 'Items of the pool without a gap, from 0: what decisions, packing and scanning read. NULL: there never was one';
+
+-- Numbers that nobody writes rows for any more are given back; where later ones were given meanwhile, empty rows take their places.
+CREATE FUNCTION pool_settle_arriving(in_coop uuid) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE r record;
+BEGIN
+	IF NOT EXISTS (SELECT FROM pool_arriving WHERE coop_id = in_coop) OR NOT pg_try_advisory_xact_lock(hashtextextended('arriving ' || in_coop, 0)) THEN
+		RETURN;
+	END IF;
+	PERFORM 1 FROM pool_head WHERE coop_id = in_coop FOR UPDATE;
+	FOR r IN SELECT first, n FROM pool_arriving WHERE coop_id = in_coop ORDER BY first DESC LOOP
+		UPDATE pool_head SET next_item = r.first WHERE coop_id = in_coop AND next_item = r.first + r.n;
+		IF NOT FOUND THEN
+			INSERT INTO contribution (coop_id, id, item_no, member_id, member_no, shard, kind, licence, lang, content_sha256, bytes, submitted_at, word, leaf, salt)
+				SELECT in_coop, v.id, v.no, '00000000-0000-0000-0000-000000000000', -1, 0, 0, 0, 'und', sha256(uuid_send(v.id)), 0, commonhold_now(), 4096, -1, ''
+				FROM (SELECT no, gen_random_uuid() AS id FROM generate_series(r.first, r.first + r.n - 1) AS no) v;
+			UPDATE coop_count SET contributions = contributions - r.n WHERE coop_id = in_coop;
+		END IF;
+	END LOOP;
+	DELETE FROM pool_arriving WHERE coop_id = in_coop;
+END $$;
+COMMENT ON FUNCTION pool_settle_arriving(uuid) IS 'Settles the numbers that a transaction left behind which did not come to its end. While one is at work, which holds the advisory lock "arriving", nothing is done';
+
+-- Counts changes of rows, so that a long transaction can tell that nothing it relied on has changed.
+ALTER TABLE pool_head ADD COLUMN changes bigint NOT NULL DEFAULT 0;
+COMMENT ON COLUMN pool_head.changes IS 'Statements that changed rows of contribution so far';
+CREATE OR REPLACE FUNCTION pool_segment_stale() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM 1 FROM pool_head h WHERE h.coop_id IN (SELECT coop_id FROM changed) ORDER BY h.coop_id FOR UPDATE;
+	UPDATE pool_head h SET changes = h.changes + 1 WHERE h.coop_id IN (SELECT coop_id FROM changed);
+	UPDATE pool_segment s SET dirty = true
+		FROM (SELECT DISTINCT coop_id, (item_no >> 12)::integer AS no FROM changed) c
+		WHERE s.coop_id = c.coop_id AND s.no = c.no AND NOT s.dirty;
+	RETURN NULL;
+END $$;

@@ -1,7 +1,9 @@
 /* origin_take.h - foreign records into the pool, many at once and all in the caller's one transaction, so that everybody sees all of them or none.
  *
- * What is there already is found by a filter over the pool's packed hashes and ids, read once as a stream; only what it cannot rule out is asked of the database. Sealed contents are written
- * as they come, and rows wait in tables of the transaction's own; the pool's lock is taken at the end, for the time that numbering and inserting them takes.
+ * What is there already is found by a filter over the pool's packed hashes and ids, read once as a stream; only what it cannot rule out is asked of the database. Everything is written as it comes,
+ * without the pool's lock. The numbers of rows are given beforehand, a group at a time, in transactions of their own that hold the lock for a moment (table pool_arriving): others contribute meanwhile,
+ * under later numbers, and whoever reads the pool by numbers sees it end before the first that is on its way. At the end the lock is held while a few questions are asked, and until the caller commits.
+ * Numbers of a transaction that did not come to its end are settled by whoever takes or packs next: the pool has no gaps.
  *
  * It must never make a second row of a content that stands, nor take a record over one with the same id.
  */
@@ -40,10 +42,10 @@ struct foreign {
 	int64_t leaf;             /* in its home's log */
 	unsigned findings;        /* pii bits */
 	struct str content, facts;/* canonical JSON, in the open: never written as they are */
-	bool maybe_known;         /* the filter cannot rule out that its content or id is here */
+	bool maybe_content, maybe_id; /* the filter cannot rule out that it is here */
 	enum foreign_fate fate;
-	int64_t item_no;          /* of the row that it is, or is an origin of; -1 for a row of this transaction */
-	int64_t place;            /* among the rows of this transaction: its own, or that of the row it is an origin of */
+	int64_t item_no;          /* of the row that it is, or is an origin of; -1: it is neither */
+	int64_t place;            /* among the rows of this transaction: its own, or that of the row it is an origin of; -1: that row stood before */
 	struct sha256 stands;     /* CONTRADICTS: the content that stands here */
 	struct str sealed, sealed_facts;
 };
@@ -60,19 +62,21 @@ struct foreign_rules {
 CH_CHECK enum err foreign_prepare(struct arena *scratch, const struct foreign_rules *rules, const struct json *submission, struct foreign *f, struct error *e);
 
 struct origin_taking;
-/* Begins; `expected` records of these homes, at most ORIGIN_MAX. Inside, DB_WRITE. Memory besides the call's arena: about 16 bytes a record and 6 an item of the pool. */
+/* Begins; `expected` records of these homes, at most ORIGIN_MAX. Inside, DB_WRITE, not under the pool's lock; one at a time in a co-op. Memory besides the call's arena: about 16 bytes a record and 6 an item of the pool. */
 struct foreign_home { struct str key_name, title; };
 CH_CHECK enum err origin_taking_begin(struct call *c, struct uuid coop, const struct foreign_home *homes, size_t n_homes, int64_t expected, struct origin_taking **out);
-/* Sets maybe_known. On any thread. */
+/* Sets maybe_content and maybe_id. On any thread. */
 void origin_taking_look(const struct origin_taking *t, struct foreign *f);
-/* Sets the fate of each, in order; asks the database about those that may be known. */
+/* Sets the fate of each, in order; asks the database about those that may be known, and has numbers given to new rows. */
 CH_CHECK enum err origin_taking_ask(struct origin_taking *t, struct foreign *f, size_t n);
 /* Seals what its fate needs: content and facts for a row, facts for an origin. Pure, on any thread. */
 void foreign_seal(struct arena *a, const struct seal_key *key, struct uuid coop, struct foreign *f);
-/* Writes contents and keeps rows ready; those with other fates are passed over. Own arrays come from the call's arena, which the caller may rewind afterwards. */
+/* Writes contents, rows and origins, for nobody to see yet; those with other fates are passed over. Own arrays come from the call's arena, which the caller may rewind afterwards. */
 CH_CHECK enum err origin_taking_write(struct origin_taking *t, const struct foreign *f, size_t n);
-/* Takes the pool's lock and puts all in its place. ERR_RETRY when something that came into the pool, or left it, in the meantime makes a fate wrong: then the whole transaction is to be rolled
- * back and done again. *first is the number of the first row. */
+/* Takes the pool's lock and ends what origin_taking_begin began. ERR_RETRY when something that came into the pool, or left it, in the meantime makes a fate wrong: then the whole transaction is to be rolled
+ * back and done again. *first is the number of the first row; where others contributed meanwhile, the rest need not follow it. */
 CH_CHECK enum err origin_taking_end(struct origin_taking *t, int64_t *first, int64_t *rows, int64_t *origins);
+/* Settles the numbers of a transaction that was rolled back; origin_taking_begin and pool_pack do so too. Does nothing while one is at work. Own transaction. */
+CH_CHECK enum err origin_taking_settle(struct call *c, struct uuid coop);
 
 #endif

@@ -9,61 +9,80 @@
 
 #define SHARDS_MAX 4096       /* kinds, licences and months in one bundle */
 #define FILTER_BITS_MAX ((uint64_t)1 << 30)
-#define NO_NUMBER 1000        /* more than a byte holds */
+#define STAGED_MAX 16384      /* rows and origins that are put in their places together, in the order of their indexes */
 #define FILTER_FROM 4         /* the pool is read through when it has at most so many items for each expected record; else the database is asked about each */
 
 SQL(take_tables,
-	"CREATE TEMPORARY TABLE foreign_row (place bigint, home smallint, id uuid, member_id uuid, member_no integer, shard integer, kind smallint, licence smallint, lang text, content_sha256 bytea, bytes integer, "
+	"CREATE TEMPORARY TABLE foreign_row (item_no bigint, id uuid, member_id uuid, member_no integer, shard integer, kind smallint, licence smallint, lang text, content_sha256 bytea, bytes integer, "
 	"submitted_at timestamptz, word bigint, more bigint, leaf bigint, salt bytea, findings smallint, sealed_facts bytea) ON COMMIT DROP");
 SQL(take_tables_origin,
-	"CREATE TEMPORARY TABLE foreign_origin (item_no bigint, place bigint, content_sha256 bytea, home smallint, id uuid, member_no integer, member_id uuid, licence smallint, lang text, "
+	"CREATE TEMPORARY TABLE foreign_origin (item_no bigint, content_sha256 bytea, origin smallint, id uuid, member_no integer, member_id uuid, licence smallint, lang text, "
 	"word bigint, more bigint, leaf bigint, salt bytea, findings smallint, sealed_facts bytea, at timestamptz) ON COMMIT DROP");
-SQL(take_head, "SELECT next_item FROM pool_head WHERE coop_id = $1");
-/* What is there of an id (1: a row, 2: an origin of one) or of a content (3). The co-op is named by a sub-select: for a value that the database has no statistics of, such as a co-op that is new, it
+/* Held as long as the rows are on their way: numbers without it are nobody's any more (pool_settle_arriving). */
+SQL(take_arriving, "SELECT pg_advisory_xact_lock(hashtextextended('arriving ' || $1::text, 0))");
+/* The tables grow under way: a plan that was made while they were empty would go through all their rows for each id. */
+SQL(take_plans, "SELECT set_config('plan_cache_mode', 'force_custom_plan', true)");
+SQL(take_head, "SELECT next_item, changes FROM pool_head WHERE coop_id = $1");
+SQL(take_reserve,
+	"WITH head AS (UPDATE pool_head SET next_item = next_item + $2 WHERE coop_id = $1 RETURNING next_item - $2 AS first) "
+	"INSERT INTO pool_arriving (coop_id, first, n) SELECT $1, first, $2 FROM head RETURNING first");
+SQL(take_arrived, "DELETE FROM pool_arriving WHERE coop_id = $1");
+SQL(take_settle, "SELECT pool_settle_arriving($1)");
+/* What is there of an id (1: a row, 2: an origin of one), or of a content. The co-op is named by a sub-select: for a value that the database has no statistics of, such as a co-op that is new, it
  * would take any index that begins with the co-op for as good as another, and go through all its rows for each id. */
 #define HERE "(SELECT commonhold_coop())"
-SQL(take_known,
-	"WITH d AS MATERIALIZED (SELECT no::integer, id, hash, member FROM unnest($1, $2, $3) WITH ORDINALITY AS u(id, hash, member, no)) "
-	"SELECT d.no, 1, k.item_no, k.origin, k.word, k.content_sha256, k.licence FROM d CROSS JOIN LATERAL (SELECT c.item_no, (c.more >> 24 & 255)::integer AS origin, c.word, c.content_sha256, "
+SQL(take_known_ids,
+	"WITH d AS MATERIALIZED (SELECT no::integer, id FROM unnest($1) WITH ORDINALITY AS u(id, no)) "
+	"SELECT d.no, k.item_no, k.origin, k.word, k.content_sha256, k.licence FROM d CROSS JOIN LATERAL (SELECT c.item_no, (c.more >> 24 & 255)::integer AS origin, c.word, c.content_sha256, "
 	"c.licence::integer FROM contribution c WHERE c.coop_id = " HERE " AND c.id = d.id OFFSET 0) k "
-	"UNION ALL SELECT d.no, 2, k.item_no, k.origin, k.word, k.content_sha256, k.licence FROM d CROSS JOIN LATERAL (SELECT c.item_no, o.origin::integer AS origin, c.word, c.content_sha256, "
-	"o.licence::integer FROM item_origin o JOIN contribution c ON c.coop_id = " HERE " AND c.item_no = o.item_no WHERE o.coop_id = " HERE " AND o.id = d.id OFFSET 0) k "
-	"UNION ALL SELECT d.no, 3, k.item_no, 0, k.word, k.content_sha256, 0 FROM d CROSS JOIN LATERAL (SELECT c.item_no, c.word, c.content_sha256 FROM contribution c "
-	"WHERE c.coop_id = " HERE " AND c.content_sha256 = d.hash AND (c.member_no = d.member OR pool_item_stands(c.word)) OFFSET 0) k");
+	"UNION ALL SELECT d.no, k.item_no, k.origin, k.word, k.content_sha256, k.licence FROM d CROSS JOIN LATERAL (SELECT c.item_no, o.origin::integer AS origin, c.word, c.content_sha256, "
+	"o.licence::integer FROM item_origin o JOIN contribution c ON c.coop_id = " HERE " AND c.item_no = o.item_no WHERE o.coop_id = " HERE " AND o.id = d.id OFFSET 0) k");
+SQL(take_known_contents,
+	"WITH d AS MATERIALIZED (SELECT no::integer, hash, member FROM unnest($1, $2) WITH ORDINALITY AS u(hash, member, no)) "
+	"SELECT d.no, min(k.item_no) FROM d CROSS JOIN LATERAL (SELECT c.item_no FROM contribution c "
+	"WHERE c.coop_id = " HERE " AND c.content_sha256 = d.hash AND (c.member_no = d.member OR pool_item_stands(c.word)) OFFSET 0) k GROUP BY d.no");
 SQL(take_shard, "SELECT no FROM shard_key WHERE coop_id = $1 AND kind = $2 AND licence = $3 AND month = $4");
 SQL(take_shard_add,
 	"INSERT INTO shard_key (coop_id, no, kind, licence, month) SELECT $1, coalesce(max(no) + 1, 0), $2, $3, $4 FROM shard_key WHERE coop_id = $1 ON CONFLICT DO NOTHING");
 SQL(take_contents, "INSERT INTO contribution_content (coop_id, shard, id, lang, sealed) SELECT $1, unnest($2)::integer, unnest($3), unnest($4), unnest($5)");
-SQL(take_gone,
-	"SELECT EXISTS (SELECT FROM foreign_origin o JOIN contribution c ON c.coop_id = " HERE " AND c.item_no = o.item_no WHERE o.item_no IS NOT NULL "
-	"AND NOT pool_item_stands(c.word) AND c.member_no <> o.member_no)");
-SQL(take_mixed_up,
-	"SELECT EXISTS (SELECT FROM foreign_origin o JOIN foreign_row r ON r.place = o.place WHERE o.item_no IS NULL AND r.content_sha256 <> o.content_sha256)");
 SQL(take_rows,
 	"INSERT INTO contribution (coop_id, id, item_no, member_id, member_no, shard, kind, licence, lang, content_sha256, bytes, submitted_at, word, more, leaf, salt, findings, sealed_facts) "
-	"SELECT $1, id, $2 + place, member_id, member_no, shard, kind, licence, lang, content_sha256, bytes, submitted_at, word, more | (($3)[home + 1] << 24), leaf, salt, findings, sealed_facts FROM foreign_row "
-	"ORDER BY content_sha256");
+	"SELECT $1, id, item_no, member_id, member_no, shard, kind, licence, lang, content_sha256, bytes, submitted_at, word, more, leaf, salt, findings, sealed_facts FROM foreign_row ORDER BY content_sha256");
 SQL(take_origins,
 	"INSERT INTO item_origin (coop_id, item_no, origin, id, member_no, member_id, licence, lang, word, more, leaf, salt, findings, sealed_facts, at) "
-	"SELECT $1, coalesce(item_no, $2 + place), ($3)[home + 1]::smallint, id, member_no, member_id, licence, lang, word, more | (($3)[home + 1] << 24), leaf, salt, findings, sealed_facts, at FROM foreign_origin ORDER BY id");
-SQL(take_advance, "UPDATE pool_head SET next_item = next_item + $2 WHERE coop_id = $1");
+	"SELECT $1, item_no, origin, id, member_no, member_id, licence, lang, word, more, leaf, salt, findings, sealed_facts, at FROM foreign_origin ORDER BY id");
+/* A content is found among this transaction's rows by a tag alone: whether it is the same. */
+SQL(take_mixed_up,
+	"SELECT EXISTS (SELECT FROM foreign_origin o JOIN contribution c ON c.coop_id = " HERE " AND c.item_no = o.item_no WHERE o.item_no >= $1 AND c.content_sha256 <> o.content_sha256)");
+SQL(take_clear, "TRUNCATE foreign_row, foreign_origin");
+SQL(take_gone,
+	"SELECT EXISTS (SELECT FROM item_origin o JOIN contribution c ON c.coop_id = " HERE " AND c.item_no = o.item_no WHERE o.coop_id = " HERE " AND o.xmin = pg_current_xact_id()::xid "
+	"AND NOT pool_item_stands(c.word) AND c.member_no <> o.member_no)");
 
 static const char arrived_copy[] =
-	"COPY (SELECT content_sha256 FROM contribution WHERE coop_id = $1 AND item_no >= $2) TO STDOUT (FORMAT binary)";
+	"COPY (SELECT content_sha256 FROM contribution WHERE coop_id = $1 AND item_no >= $2 AND item_no < $3) TO STDOUT (FORMAT binary)";
 static const char origin_ids_copy[] = "COPY (SELECT id FROM item_origin WHERE coop_id = $1) TO STDOUT (FORMAT binary)";
 
 /* Contents of this transaction's rows: open addressing by a keyed hash, so that nobody can choose contents that share a tag. */
 struct placed { uint64_t *tag; uint32_t *place; size_t mask, n; unsigned char key[crypto_shorthash_KEYBYTES]; };
 
+/* Numbers that were given to rows of this transaction: from `first` on, for those from `place` up to the next range's. */
+struct given { int64_t first, place; };
+
 struct origin_taking {
 	struct call *call;
 	struct uuid coop;
 	int64_t items_then;   /* numbers given when it began: what came later is looked at under the lock */
+	int64_t changes_then; /* changes of rows by then */
+	struct given *given;  /* ranges that adjoin are one */
+	size_t n_given, given_room;
+	size_t staged;        /* rows and origins that wait in the tables of the transaction's own */
+	bool twins_staged;    /* among them origins of its own rows */
 	uint64_t *filter;     /* NULL: everything may be known */
 	uint64_t filter_mask; /* of bits */
 	struct placed placed;
 	const struct foreign_home *homes;
-	int64_t *numbers;     /* of the homes (origin_number); NO_NUMBER: it has none yet, and nothing from there is here */
+	int64_t *numbers;     /* of the homes (origin_number) */
 	size_t n_homes;
 	struct { struct shard_key key; int no; } shards[SHARDS_MAX];
 	size_t n_shards;
@@ -126,7 +145,8 @@ static enum err filter_make(struct origin_taking *t, int64_t expected)
 
 void origin_taking_look(const struct origin_taking *t, struct foreign *f)
 {
-	f->maybe_known = !t->filter || filter_has(t, f->hash.b) || filter_has(t, f->id.b);
+	f->maybe_content = !t->filter || filter_has(t, f->hash.b);
+	f->maybe_id = !t->filter || filter_has(t, f->id.b);
 }
 
 /* ---- Rows of this transaction ---- */
@@ -187,40 +207,134 @@ static enum err placed_add(struct origin_taking *t, struct sha256 hash, uint32_t
 	return ERR_OK;
 }
 
+/* ---- Transactions of its own ---- */
+
+/* What must be committed before the rest: numbers that others would give too. In a transaction and on a connection of its own, under the pool's lock for that moment. */
+static enum err own_begin(struct origin_taking *t, struct call *own)
+{
+	const struct call *c = t->call;
+	*own = (struct call){ .arena = c->arena, .actor = c->actor, .coop = c->coop, .request_id = c->request_id, .locale = c->locale };
+	TRY(db_begin_in(own, t->coop, DB_WRITE));
+	return pool_lock(own, t->coop);
+}
+
+static enum err own_end(struct origin_taking *t, struct call *own, enum err err)
+{
+	if (err == ERR_OK)
+		err = db_commit(own);
+	db_release(own);
+	if (err != ERR_OK)
+		t->call->error = own->error;
+	return err;
+}
+
+/* ---- Numbers ---- */
+
+static int64_t number_of(const struct origin_taking *t, int64_t place)
+{
+	size_t low = 0, high = t->n_given;
+	while (high - low > 1) {
+		size_t middle = (low + high) / 2;
+		if (t->given[middle].place <= place)
+			low = middle;
+		else
+			high = middle;
+	}
+	return t->given[low].first + place - t->given[low].place;
+}
+
+/* Where the numbers end that were given last. */
+static int64_t given_end(const struct origin_taking *t, size_t i)
+{
+	return t->given[i].first + (i + 1 < t->n_given ? t->given[i + 1].place : t->rows) - t->given[i].place;
+}
+
+/* A range for the rows from `place` on. */
+static enum err given_add(struct origin_taking *t, int64_t first, int64_t place)
+{
+	if (t->n_given && t->given[t->n_given - 1].first + place - t->given[t->n_given - 1].place == first)
+		return ERR_OK;
+	if (t->n_given == t->given_room) {
+		size_t room = t->given_room ? t->given_room * 2 : 16;
+		struct given *more = realloc(t->given, room * sizeof(*more));
+		if (!more)
+			return fail(t->call, ERR_NO_MEMORY, "There is no memory to take records.");
+		t->given = more;
+		t->given_room = room;
+	}
+	t->given[t->n_given++] = (struct given){ first, place };
+	return ERR_OK;
+}
+
+/* Numbers for the rows from `place` on; their places stay empty for everybody else until this transaction ends. */
+static enum err numbers_reserve(struct origin_taking *t, int64_t place)
+{
+	struct call own;
+	struct rows r;
+	int64_t first = 0;
+	if (t->rows == place)
+		return ERR_OK;
+	enum err err = own_begin(t, &own);
+	if (err == ERR_OK)
+		err = db_one(&own, take_reserve, &r, A_UUID(t->coop), A_I64(t->rows - place));
+	if (err == ERR_OK)
+		first = row_int(&r, 0, 0);
+	TRY(own_end(t, &own, err));
+	return given_add(t, first, place);
+}
+
+enum err origin_taking_settle(struct call *c, struct uuid coop)
+{
+	TRY(db_begin_in(c, coop, DB_WRITE));
+	TRY(db_exec(c, take_settle, A_UUID(coop)));
+	return db_commit(c);
+}
+
+/* What one left behind that was killed, or another try of this one. */
+static enum err leftovers_settle(struct origin_taking *t)
+{
+	struct call own;
+	enum err err = own_begin(t, &own);
+	if (err == ERR_OK)
+		err = db_exec(&own, take_settle, A_UUID(t->coop));
+	return own_end(t, &own, err);
+}
+
 /* ---- Beginning ---- */
 
 static void taking_free(void *arg)
 {
 	struct origin_taking *t = arg;
 	free(t->filter);
+	free(t->given);
 	free(t->placed.tag);
 	free(t->placed.place);
 	free(t);
 }
 
-static enum err homes_find(struct origin_taking *t)
+/* A home's number says nothing of what came from there. */
+static enum err home_number(struct origin_taking *t, size_t home, int64_t *no)
+{
+	struct call own;
+	unsigned given = 0;
+	enum err err = own_begin(t, &own);
+	if (err == ERR_OK)
+		err = origin_number(&own, t->coop, t->homes[home].key_name, t->homes[home].title, &given);
+	*no = given;
+	return own_end(t, &own, err);
+}
+
+static enum err homes_number(struct origin_taking *t)
 {
 	struct origin_names names;
 	TRY(origin_names_load(t->call, t->coop, &names));
 	t->numbers = ARENA_ARRAY(t->call->arena, t->n_homes, int64_t);
 	for (size_t i = 0; i < t->n_homes; i++) {
-		t->numbers[i] = NO_NUMBER;
 		for (int no = 1; no <= ORIGIN_MAX; no++)
 			if (names.key_name[no].p && str_eq(names.key_name[no], t->homes[i].key_name))
 				t->numbers[i] = no;
-	}
-	return ERR_OK;
-}
-
-/* Under the pool's lock. */
-static enum err homes_number(struct origin_taking *t)
-{
-	for (size_t i = 0; i < t->n_homes; i++) {
-		unsigned no;
-		if (t->numbers[i] != NO_NUMBER)
-			continue;
-		TRY(origin_number(t->call, t->coop, t->homes[i].key_name, t->homes[i].title, &no));
-		t->numbers[i] = no;
+		if (t->numbers[i] == 0)
+			TRY(home_number(t, i, &t->numbers[i]));
 	}
 	return ERR_OK;
 }
@@ -243,11 +357,15 @@ enum err origin_taking_begin(struct call *c, struct uuid coop, const struct fore
 		places *= 2;
 	if (!placed_size(&t->placed, places))
 		return fail(c, ERR_NO_MEMORY, "There is no memory to look for duplicates.");
-	TRY(homes_find(t));
+	TRY(leftovers_settle(t));
+	TRY(homes_number(t));
+	TRY(db_exec(c, take_arriving, A_UUID(coop)));
+	TRY(db_queue0(c, take_plans));
 	TRY(db_queue0(c, take_tables));
 	TRY(db_queue0(c, take_tables_origin));
 	TRY(db_query(c, take_head, &r, A_UUID(coop)));
 	t->items_then = r.n ? row_int(&r, 0, 0) : 0;
+	t->changes_then = r.n ? row_int(&r, 0, 1) : 0;
 	TRY(filter_make(t, expected));
 	*out = t;
 	return ERR_OK;
@@ -294,69 +412,80 @@ enum err foreign_prepare(struct arena *scratch, const struct foreign_rules *rule
 
 /* ---- Asking ---- */
 
-/* One row of take_known. An id says more than a content: what is known by id is settled by it. */
-static enum err learn(struct origin_taking *t, struct foreign *f, const struct rows *r, int row, bool *by_id)
+/* Those of a group that a question is about. */
+struct asking { struct foreign *f; uint32_t *which; size_t n; };
+
+/* One row of take_known_ids. */
+static enum err learn_id(struct origin_taking *t, struct foreign *f, const struct rows *r, int row)
 {
-	int what = (int)row_int(r, row, 1);
-	uint64_t word = (uint64_t)row_int(r, row, 4);
-	struct str hash = row_bytes(r, row, 5);
+	uint64_t word = (uint64_t)row_int(r, row, 3);
+	struct str hash = row_bytes(r, row, 4);
 	if (hash.n != 32)
 		return fail(t->call, ERR_CORRUPT, "A contribution's row is not as it should be.");
-	if (what == 3) {
-		if (!*by_id && (f->fate != FOREIGN_ORIGIN || row_int(r, row, 2) < f->item_no)) {
-			f->fate = FOREIGN_ORIGIN;
-			f->item_no = row_int(r, row, 2);
-		}
-		return ERR_OK;
-	}
-	*by_id = true;
-	f->item_no = row_int(r, row, 2);
+	f->item_no = row_int(r, row, 1);
 	f->stands = sha256_load(hash);
-	if (row_int(r, row, 3) != t->numbers[f->home])
+	if (row_int(r, row, 2) != t->numbers[f->home])
 		f->fate = FOREIGN_ID_TAKEN;
 	else if (word & POLICY_ITEM_TOMBSTONED)
 		f->fate = FOREIGN_ERASED;
 	else
-		f->fate = sha256_eq(f->stands, f->hash) && (unsigned)row_int(r, row, 6) == f->licence ? FOREIGN_KNOWN : FOREIGN_CONTRADICTS;
+		f->fate = sha256_eq(f->stands, f->hash) && (unsigned)row_int(r, row, 5) == f->licence ? FOREIGN_KNOWN : FOREIGN_CONTRADICTS;
 	return ERR_OK;
 }
 
-static enum err ask_known(struct origin_taking *t, struct foreign *f, const uint32_t *which, size_t n)
+static enum err ask_ids(struct origin_taking *t, const struct asking *a)
 {
-	struct call *c = t->call;
 	struct rows r;
-	struct uuid *ids = ARENA_ARRAY(c->arena, n, struct uuid);
-	struct str *hashes = ARENA_ARRAY(c->arena, n, struct str);
-	int64_t *members = ARENA_ARRAY(c->arena, n, int64_t);
-	bool *by_id = ARENA_ARRAY(c->arena, n, bool);
-	for (size_t i = 0; i < n; i++) {
-		ids[i] = f[which[i]].id;
-		hashes[i] = str_make(f[which[i]].hash.b, 32);
-		members[i] = f[which[i]].member_no;
+	struct uuid *ids = ARENA_ARRAY(t->call->arena, a->n, struct uuid);
+	if (a->n == 0)
+		return ERR_OK;
+	for (size_t i = 0; i < a->n; i++)
+		ids[i] = a->f[a->which[i]].id;
+	TRY(db_query(t->call, take_known_ids, &r, A_UUIDS(ids, a->n)));
+	for (int row = 0; row < r.n; row++)
+		TRY(learn_id(t, &a->f[a->which[row_int(&r, row, 0) - 1]], &r, row));
+	return ERR_OK;
+}
+
+static enum err ask_contents(struct origin_taking *t, const struct asking *a)
+{
+	struct rows r;
+	struct arena *arena = t->call->arena;
+	struct str *hashes = ARENA_ARRAY(arena, a->n, struct str);
+	int64_t *members = ARENA_ARRAY(arena, a->n, int64_t);
+	if (a->n == 0)
+		return ERR_OK;
+	for (size_t i = 0; i < a->n; i++) {
+		const struct foreign *f = &a->f[a->which[i]];
+		hashes[i] = str_make(f->hash.b, 32);
+		members[i] = f->member_no;
 	}
-	TRY(db_query(c, take_known, &r, A_UUIDS(ids, n), A_BYTEAS(hashes, n), A_I64S(members, n)));
+	TRY(db_query(t->call, take_known_contents, &r, A_BYTEAS(hashes, a->n), A_I64S(members, a->n)));
 	for (int row = 0; row < r.n; row++) {
-		size_t i = (size_t)row_int(&r, row, 0) - 1;
-		TRY(learn(t, &f[which[i]], &r, row, &by_id[i]));
+		struct foreign *f = &a->f[a->which[row_int(&r, row, 0) - 1]];
+		f->fate = FOREIGN_ORIGIN;
+		f->item_no = row_int(&r, row, 1);
 	}
 	return ERR_OK;
 }
 
-enum err origin_taking_ask(struct origin_taking *t, struct foreign *f, size_t n)
+/* An id says more than a content: what is known by id is settled by it. */
+static enum err ask_known(struct origin_taking *t, struct foreign *f, size_t n)
 {
-	struct call *c = t->call;
-	uint32_t *ask = ARENA_ARRAY(c->arena, n, uint32_t);
-	size_t asked = 0;
-	for (size_t i = 0; i < n; i++) {
-		if (f[i].fate == FOREIGN_LEFT)
-			continue;
-		f[i].fate = FOREIGN_ROW;
-		f[i].item_no = -1;
-		if (f[i].maybe_known)
-			ask[asked++] = (uint32_t)i;
-	}
-	if (asked)
-		TRY(ask_known(t, f, ask, asked));
+	struct asking ids = { f, ARENA_ARRAY(t->call->arena, n, uint32_t), 0 }, contents = { f, ARENA_ARRAY(t->call->arena, n, uint32_t), 0 };
+	for (size_t i = 0; i < n; i++)
+		if (f[i].fate == FOREIGN_ROW && f[i].maybe_id)
+			ids.which[ids.n++] = (uint32_t)i;
+	TRY(ask_ids(t, &ids));
+	for (size_t i = 0; i < n; i++)
+		if (f[i].fate == FOREIGN_ROW && f[i].maybe_content)
+			contents.which[contents.n++] = (uint32_t)i;
+	return ask_contents(t, &contents);
+}
+
+/* What nobody has yet is a row, or an origin of an earlier row of this transaction. */
+static enum err find_twins(struct origin_taking *t, struct foreign *f, size_t n)
+{
 	for (size_t i = 0; i < n; i++) {
 		uint32_t place = 0;
 		if (f[i].fate != FOREIGN_ROW)
@@ -368,6 +497,24 @@ enum err origin_taking_ask(struct origin_taking *t, struct foreign *f, size_t n)
 		else
 			f[i].fate = FOREIGN_ORIGIN;
 	}
+	return ERR_OK;
+}
+
+enum err origin_taking_ask(struct origin_taking *t, struct foreign *f, size_t n)
+{
+	int64_t before = t->rows;
+	for (size_t i = 0; i < n; i++) {
+		f[i].place = -1;
+		f[i].item_no = -1;
+		if (f[i].fate != FOREIGN_LEFT)
+			f[i].fate = FOREIGN_ROW;
+	}
+	TRY(ask_known(t, f, n));
+	TRY(find_twins(t, f, n));
+	TRY(numbers_reserve(t, before));
+	for (size_t i = 0; i < n; i++)
+		if (f[i].place >= 0)
+			f[i].item_no = number_of(t, f[i].place);
 	return ERR_OK;
 }
 
@@ -397,22 +544,15 @@ static enum err shard_ask(struct call *c, struct uuid coop, struct shard_key key
 	return ERR_OK;
 }
 
-/* A shard's number must be committed before contents are filed under it, or two transactions could give it twice: in a transaction and on a connection of its own. A number that nothing is
- * filed under, because the rest was rolled back, says nothing of anybody. */
-static enum err shard_commit(struct call *c, struct uuid coop, struct shard_key key)
+/* A shard's number must be committed before contents are filed under it, or two transactions could give it twice. A number that nothing is filed under, because the rest was rolled back, says
+ * nothing of anybody. */
+static enum err shard_commit(struct origin_taking *t, struct shard_key key)
 {
-	struct call own = { .arena = c->arena, .actor = c->actor, .coop = c->coop, .request_id = c->request_id, .locale = c->locale };
-	enum err err = db_begin_in(&own, coop, DB_WRITE);
+	struct call own;
+	enum err err = own_begin(t, &own);
 	if (err == ERR_OK)
-		err = pool_lock(&own, coop);
-	if (err == ERR_OK)
-		err = db_exec(&own, take_shard_add, A_UUID(coop), A_INT((int)key.kind), A_INT((int)key.licence), A_INT(key.month));
-	if (err == ERR_OK)
-		err = db_commit(&own);
-	db_release(&own);
-	if (err != ERR_OK)
-		c->error = own.error;
-	return err;
+		err = db_exec(&own, take_shard_add, A_UUID(t->coop), A_INT((int)key.kind), A_INT((int)key.licence), A_INT(key.month));
+	return own_end(t, &own, err);
 }
 
 static enum err shard_of(struct origin_taking *t, const struct foreign *f, int *no)
@@ -426,7 +566,7 @@ static enum err shard_of(struct origin_taking *t, const struct foreign *f, int *
 	}
 	TRY(shard_ask(t->call, t->coop, key, no));
 	if (*no < 0) {
-		TRY(shard_commit(t->call, t->coop, key));
+		TRY(shard_commit(t, key));
 		TRY(shard_ask(t->call, t->coop, key, no));
 	}
 	if (*no < 0 || t->n_shards == SHARDS_MAX)
@@ -455,11 +595,15 @@ static enum err write_contents(struct origin_taking *t, const struct foreign *f,
 	return rows ? db_queue(c, take_contents, A_UUID(t->coop), A_I64S(shards, rows), A_UUIDS(ids, rows), A_TEXTS(langs, rows), A_BYTEAS(sealed, rows)) : ERR_OK;
 }
 
-static void copy_row(struct copy_in *s, const struct foreign *f, int64_t shard)
+static uint64_t more_of(const struct origin_taking *t, const struct foreign *f)
 {
-	copy_in_row(s, 18);
-	copy_in_i64(s, f->place);
-	copy_in_int2(s, (int16_t)f->home);
+	return f->more | (uint64_t)t->numbers[f->home] << POLICY_MORE_ORIGIN_SHIFT;
+}
+
+static void copy_row(struct copy_in *s, const struct origin_taking *t, const struct foreign *f, int64_t shard)
+{
+	copy_in_row(s, 17);
+	copy_in_i64(s, f->item_no);
 	copy_in_uuid(s, f->id);
 	copy_in_uuid(s, f->member);
 	copy_in_int4(s, (int32_t)f->member_no);
@@ -471,30 +615,26 @@ static void copy_row(struct copy_in *s, const struct foreign *f, int64_t shard)
 	copy_in_int4(s, (int32_t)f->bytes);
 	copy_in_time(s, f->at);
 	copy_in_i64(s, (int64_t)f->word);
-	copy_in_i64(s, (int64_t)f->more);
+	copy_in_i64(s, (int64_t)more_of(t, f));
 	copy_in_i64(s, f->leaf);
 	copy_in_str(s, str_make(f->salt, 32));
 	copy_in_int2(s, (int16_t)f->findings);
 	copy_in_str(s, f->sealed_facts);
 }
 
-static void copy_origin(struct copy_in *s, const struct foreign *f)
+static void copy_origin(struct copy_in *s, const struct origin_taking *t, const struct foreign *f)
 {
-	copy_in_row(s, 16);
-	if (f->item_no >= 0)
-		copy_in_i64(s, f->item_no);
-	else
-		copy_in_null(s);
-	copy_in_i64(s, f->place);
+	copy_in_row(s, 15);
+	copy_in_i64(s, f->item_no);
 	copy_in_str(s, str_make(f->hash.b, 32));
-	copy_in_int2(s, (int16_t)f->home);
+	copy_in_int2(s, (int16_t)t->numbers[f->home]);
 	copy_in_uuid(s, f->id);
 	copy_in_int4(s, (int32_t)f->member_no);
 	copy_in_uuid(s, f->member);
 	copy_in_int2(s, (int16_t)f->licence);
 	copy_in_str(s, f->lang);
 	copy_in_i64(s, (int64_t)f->word);
-	copy_in_i64(s, (int64_t)f->more);
+	copy_in_i64(s, (int64_t)more_of(t, f));
 	copy_in_i64(s, f->leaf);
 	copy_in_str(s, str_make(f->salt, 32));
 	copy_in_int2(s, (int16_t)f->findings);
@@ -507,12 +647,12 @@ static enum err stage_rows(struct origin_taking *t, const struct foreign *f, siz
 	struct copy_in *s;
 	size_t row = 0;
 	TRY(db_copy_in_begin(t->call,
-		"COPY foreign_row (place, home, id, member_id, member_no, shard, kind, licence, lang, content_sha256, bytes, submitted_at, word, more, leaf, salt, findings, sealed_facts) "
+		"COPY foreign_row (item_no, id, member_id, member_no, shard, kind, licence, lang, content_sha256, bytes, submitted_at, word, more, leaf, salt, findings, sealed_facts) "
 		"FROM STDIN (FORMAT binary)", &s));
 	for (size_t i = 0; i < n; i++) {
 		if (f[i].fate != FOREIGN_ROW)
 			continue;
-		copy_row(s, &f[i], shards[row++]);
+		copy_row(s, t, &f[i], shards[row++]);
 		TRY(copy_in_flush(s));
 	}
 	return db_copy_in_end(s, NULL);
@@ -522,15 +662,39 @@ static enum err stage_origins(struct origin_taking *t, const struct foreign *f, 
 {
 	struct copy_in *s;
 	TRY(db_copy_in_begin(t->call,
-		"COPY foreign_origin (item_no, place, content_sha256, home, id, member_no, member_id, licence, lang, word, more, leaf, salt, findings, sealed_facts, at) "
+		"COPY foreign_origin (item_no, content_sha256, origin, id, member_no, member_id, licence, lang, word, more, leaf, salt, findings, sealed_facts, at) "
 		"FROM STDIN (FORMAT binary)", &s));
 	for (size_t i = 0; i < n; i++) {
 		if (f[i].fate != FOREIGN_ORIGIN)
 			continue;
-		copy_origin(s, &f[i]);
+		t->twins_staged |= f[i].place >= 0;
+		copy_origin(s, t, &f[i]);
 		TRY(copy_in_flush(s));
 	}
 	return db_copy_in_end(s, NULL);
+}
+
+static enum err same_contents(struct origin_taking *t)
+{
+	struct rows r;
+	if (!t->twins_staged)
+		return ERR_OK;
+	TRY(db_one(t->call, take_mixed_up, &r, A_I64(t->items_then)));
+	return row_bool(&r, 0, 0) ? fail(t->call, ERR_RETRY, "Two contents were taken for one.") : ERR_OK;
+}
+
+/* What waits goes into its place, where nobody sees it before the transaction ends. */
+static enum err staged_place(struct origin_taking *t)
+{
+	struct call *c = t->call;
+	if (t->staged == 0)
+		return ERR_OK;
+	TRY(db_queue(c, take_rows, A_UUID(t->coop)));
+	TRY(db_queue(c, take_origins, A_UUID(t->coop)));
+	TRY(same_contents(t));
+	t->staged = 0;
+	t->twins_staged = false;
+	return db_queue0(c, take_clear);
 }
 
 enum err origin_taking_write(struct origin_taking *t, const struct foreign *f, size_t n)
@@ -542,11 +706,14 @@ enum err origin_taking_write(struct origin_taking *t, const struct foreign *f, s
 		origins += f[i].fate == FOREIGN_ORIGIN;
 	}
 	t->origins += (int64_t)origins;
+	t->staged += rows + origins;
 	if (rows) {
 		TRY(write_contents(t, f, n, shards));
 		TRY(stage_rows(t, f, n, shards));
 	}
-	return origins ? stage_origins(t, f, n) : ERR_OK;
+	if (origins)
+		TRY(stage_origins(t, f, n));
+	return t->staged >= STAGED_MAX ? staged_place(t) : ERR_OK;
 }
 
 /* ---- Under the lock ---- */
@@ -562,17 +729,27 @@ static enum err arrived(void *arg, const struct copy_field *f, int n)
 	return ERR_OK;
 }
 
+/* What others brought has the numbers between those of this transaction. */
+static enum err look_between(struct origin_taking *t, int64_t from, int64_t to, struct arrivals *a)
+{
+	return from < to ? db_copy_out(t->call, arrived_copy, (struct db_arg[]){ A_UUID(t->coop), A_I64(from), A_I64(to) }, 3, arrived, a) : ERR_OK;
+}
+
 /* Whether everything that was found out without the lock still holds. */
-static enum err still_true(struct origin_taking *t)
+static enum err still_true(struct origin_taking *t, int64_t items, int64_t changes)
 {
 	struct call *c = t->call;
-	struct rows gone, mixed;
+	struct rows gone;
 	struct arrivals a = { .taking = t };
-	TRY(db_copy_out(c, arrived_copy, (struct db_arg[]){ A_UUID(t->coop), A_I64(t->items_then) }, 2, arrived, &a));
-	if (!a.met && t->origins) {
+	int64_t from = t->items_then;
+	for (size_t i = 0; i < t->n_given; i++) {
+		TRY(look_between(t, from, t->given[i].first, &a));
+		from = given_end(t, i);
+	}
+	TRY(look_between(t, from, items, &a));
+	if (!a.met && t->origins && changes != t->changes_then) {
 		TRY(db_query0(c, take_gone, &gone));
-		TRY(db_query0(c, take_mixed_up, &mixed));
-		a.met = (gone.n && row_bool(&gone, 0, 0)) || (mixed.n && row_bool(&mixed, 0, 0));
+		a.met = gone.n && row_bool(&gone, 0, 0);
 	}
 	return a.met ? fail(c, ERR_RETRY, "The pool changed while the bundle was taken in.") : ERR_OK;
 }
@@ -581,16 +758,12 @@ enum err origin_taking_end(struct origin_taking *t, int64_t *first, int64_t *row
 {
 	struct call *c = t->call;
 	struct rows r;
+	TRY(staged_place(t));
 	TRY(pool_lock(c, t->coop));
 	TRY(db_one(c, take_head, &r, A_UUID(t->coop)));
-	*first = row_int(&r, 0, 0);
+	*first = t->n_given ? t->given[0].first : row_int(&r, 0, 0);
 	*rows = t->rows;
 	*origins = t->origins;
-	TRY(still_true(t));
-	TRY(homes_number(t));
-	if (t->rows)
-		TRY(db_exec(c, take_rows, A_UUID(t->coop), A_I64(*first), A_I64S(t->numbers, t->n_homes)));
-	if (t->origins)
-		TRY(db_exec(c, take_origins, A_UUID(t->coop), A_I64(*first), A_I64S(t->numbers, t->n_homes)));
-	return db_exec(c, take_advance, A_UUID(t->coop), A_I64(t->rows));
+	TRY(still_true(t, row_int(&r, 0, 0), row_int(&r, 0, 1)));
+	return db_exec(c, take_arrived, A_UUID(t->coop));
 }

@@ -11,8 +11,10 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "packed columns are li
 /* Updates the row, so that changes under an older snapshot fail instead of being missed; a packer under a snapshot of its own could miss some, so it does nothing. */
 SQL(head_lock_to_pack,
 	"UPDATE pool_head SET next_item = next_item WHERE coop_id = $1 AND current_setting('transaction_isolation') = 'read committed' RETURNING next_item");
+SQL(arriving_settle, "SELECT pool_settle_arriving($1)");
 SQL(segments_known, "SELECT no, NOT dirty AND upto = least($2, (no + 1) * 4096::bigint) FROM pool_segment WHERE coop_id = $1 ORDER BY no");
-SQL(pool_size, "SELECT next_item FROM pool_head WHERE coop_id = $1");
+/* Up to the first number whose row is still being written. */
+SQL(pool_size, "SELECT pool_size($1)");
 SQL(segment_put,
 	"INSERT INTO pool_segment (coop_id, no, items, upto, ids, members, words, mores, hashes, shards) "
 	"SELECT $1, unnest($2)::integer, unnest($3)::integer, unnest($4), unnest($5), unnest($6), unnest($7), unnest($8), unnest($9), unnest($10) "
@@ -162,6 +164,8 @@ enum err pool_pack(struct call *c, struct uuid coop, int64_t *packed)
 	TRY(db_query(c, head_lock_to_pack, &r, A_UUID(coop)));
 	if (r.n == 0)
 		return ERR_OK;
+	TRY(db_exec(c, arriving_settle, A_UUID(coop)));
+	TRY(db_one(c, pool_size, &r, A_UUID(coop)));
 	TRY(freshness_read(c, coop, row_int(&r, 0, 0), &f));
 	for (int from = 0, to; from < f.segments; from = to) {
 		to = run_end(&f, from, f.fresh[from] ? f.segments : PACK_AT_ONCE);
@@ -232,8 +236,8 @@ enum err pool_scan_columns(struct call *c, struct uuid coop, unsigned columns, p
 	struct freshness f;
 	struct overlay over;
 	TRY(overlay_ask(c, coop, &over));
-	TRY(db_query(c, pool_size, &r, A_UUID(coop)));
-	if (r.n == 0)
+	TRY(db_one(c, pool_size, &r, A_UUID(coop)));
+	if (row_null(&r, 0, 0))
 		return ERR_OK;
 	TRY(overlay_take(c, &over));
 	TRY(freshness_read(c, coop, row_int(&r, 0, 0), &f));

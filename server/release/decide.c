@@ -11,7 +11,7 @@ SQL(segments_clear, "DELETE FROM release_segment WHERE coop_id = $1 AND release_
 SQL(segment_insert, "INSERT INTO release_segment (coop_id, release_id, stage, no, items, sets, codes) VALUES ($1, $2, $3, $4, $5, $6, $7)");
 SQL(reasons_clear, "DELETE FROM release_reason WHERE coop_id = $1 AND release_id = $2 AND stage = $3");
 SQL(reason_insert, "INSERT INTO release_reason (coop_id, release_id, stage, reason, items) VALUES ($1, $2, $3, $4, $5)");
-SQL(pool_size, "SELECT coalesce((SELECT next_item FROM pool_head WHERE coop_id = $1), 0)");
+SQL(pool_size, "SELECT coalesce(pool_size($1), 0)");
 
 /* The positions of items named by statements. */
 struct positions {

@@ -7,6 +7,7 @@
  *   server_rss_mb                most memory that a process of the server had resident (VmHWM) which did nothing but the export of these records, or nothing but their import: the larger of the two
  *   import_rss_mb                the import's
  *   import_added_mb              the import's beyond what its process had once its databases were open
+ *   import_cpu_s, on_conflict_cpu_s  CPU seconds of either, clients and database together
  *   near_duplicates_1m_s         near duplicates among all that stand: opened, sketched, clustered, kept
  *
  * In a throwaway cluster (fsync off, the same for both). Adds its lines to the file that COMMONHOLD_BENCH_FIGURES names. BENCH_ITEMS says how many records, BENCH_RUNS how many runs (5 at most). */
@@ -19,6 +20,7 @@
 static struct figure figures[] = {
 	{ "import_s", "s", { 0 } }, { "on_conflict_s", "s", { 0 } }, { "import_ratio_to_on_conflict", "x", { 0 } }, { "server_rss_mb", "MiB", { 0 } }, { "near_duplicates_1m_s", "s", { 0 } },
 	{ "import_check_s", "s", { 0 } }, { "import_added_mb", "MiB", { 0 } }, { "import_rss_mb", "MiB", { 0 } },
+	{ "import_cpu_s", "s", { 0 } }, { "on_conflict_cpu_s", "s", { 0 } },
 };
 static struct merge_bench asked;
 
@@ -38,13 +40,15 @@ static void peer_make(struct call *c, struct str dir)
 }
 
 /* Half of them stand already, before the clock runs. */
-static double peer_once(void)
+static double peer_once(double *cpu)
 {
 	fixture_sql("TRUNCATE bare; INSERT INTO bare SELECT gen_random_uuid(), digest, 3, '2026-01-05', line FROM bare_source WHERE no % 2 = 0; DROP TABLE IF EXISTS staging");
 	fixture_sql("VACUUM ANALYZE bare");
 	fixture_sql("CHECKPOINT");
 	fixture_sql("CREATE TABLE staging (id uuid, digest bytea, licence smallint, at timestamptz, line text)");
+	*cpu = -merge_bench_cpu_s();
 	double s = merge_bench_shell("psql -qX \"$BENCH_URL\" -c 'COPY staging FROM STDIN' < $BENCH_COPY && psql -qX \"$BENCH_URL\" -c 'INSERT INTO bare SELECT * FROM staging ON CONFLICT (digest) DO NOTHING'");
+	*cpu += merge_bench_cpu_s();
 	assert_int_equal(fixture_int("SELECT count(*) FROM bare"), asked.items);
 	fixture_sql("DROP TABLE staging");
 	return s;
@@ -109,12 +113,14 @@ static void import_once(struct merge_world *m, int run)
 	if (run == 0)
 		peer_make(c, str_of(dir));
 	fixture_sql("CHECKPOINT");
+	double cpu = merge_bench_cpu_s();
 	merge_bench_apart("import", coop, dir, line, sizeof(line));
 	assert_int_equal(sscanf(line, "%lf %lf %lf %lf %lld %lld", &checked, &s, &before, &mb, &rows, &origins), 6);
 	assert_int_equal(rows, asked.items - asked.items / 2);
 	assert_int_equal(origins, asked.items / 2);
 	figures[0].v[run] = s;
-	figures[1].v[run] = peer_once();
+	figures[8].v[run] = merge_bench_cpu_s() - cpu;
+	figures[1].v[run] = peer_once(&figures[9].v[run]);
 	figures[2].v[run] = figures[0].v[run] / figures[1].v[run];
 	figures[3].v[run] = mb > export_mb ? mb : export_mb;
 	figures[5].v[run] = checked;

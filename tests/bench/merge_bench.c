@@ -2,7 +2,9 @@
 
 #include "commonhold/config.h"
 
+#include <dirent.h>
 #include <inttypes.h>
+#include <sys/resource.h>
 
 /* ---- What is asked for, and what is said ---- */
 
@@ -31,6 +33,39 @@ double merge_bench_shell(const char *command)
 	if (system(command) != 0)
 		fail_msg("%s", command);
 	return merge_bench_s(from);
+}
+
+/* The parent of a process, and its CPU seconds (with those of children that it has reaped). */
+static double process_cpu_s(long pid, long *parent)
+{
+	char path[64], line[1000];
+	unsigned long used[4] = { 0 };
+	*parent = 0;
+	snprintf(path, sizeof(path), "/proc/%ld/stat", pid);
+	FILE *f = fopen(path, "re");
+	const char *end = f && fgets(line, sizeof(line), f) ? strrchr(line, ')') : NULL;
+	if (end)
+		(void)sscanf(end + 1, " %*c %ld %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %lu %lu", parent, &used[0], &used[1], &used[2], &used[3]);
+	if (f)
+		fclose(f);
+	return (double)(used[0] + used[1] + used[2] + used[3]) / (double)sysconf(_SC_CLK_TCK);
+}
+
+double merge_bench_cpu_s(void)
+{
+	long postmaster, parent;
+	struct rusage ended;
+	process_cpu_s((long)fixture_int("SELECT pg_backend_pid()::bigint"), &postmaster);
+	getrusage(RUSAGE_CHILDREN, &ended);
+	double s = process_cpu_s(postmaster, &parent) + (double)(ended.ru_utime.tv_sec + ended.ru_stime.tv_sec) + (double)(ended.ru_utime.tv_usec + ended.ru_stime.tv_usec) / 1e6;
+	DIR *all = opendir("/proc");
+	for (struct dirent *e; all && (e = readdir(all));) {
+		double used = e->d_name[0] >= '1' && e->d_name[0] <= '9' ? process_cpu_s(strtol(e->d_name, NULL, 10), &parent) : (parent = 0, 0);
+		s += parent == postmaster ? used : 0;
+	}
+	if (all)
+		closedir(all);
+	return s;
 }
 
 void merge_bench_write(struct figure *figures, size_t n, int runs)

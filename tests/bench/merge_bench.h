@@ -19,6 +19,8 @@ struct merge_bench merge_bench_asked(void);
 double merge_bench_s(int64_t tick);
 /* Runs a command; how many seconds it took. */
 double merge_bench_shell(const char *command);
+/* CPU seconds that the cluster's processes, and this one's children that have ended, have used so far: what a figure costs whatever else the machine does. */
+double merge_bench_cpu_s(void);
 /* Prints the figures with their medians, and adds them to the file that COMMONHOLD_BENCH_FIGURES names. */
 void merge_bench_write(struct figure *figures, size_t n, int runs);
 

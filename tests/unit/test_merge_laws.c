@@ -166,7 +166,7 @@ static void any_order_comes_to_the_same_state(void **state)
 static const char *counts(void)
 {
 	return fixture_text("SELECT concat_ws(' ', (SELECT count(*) FROM contribution), (SELECT count(*) FROM contribution_content), (SELECT count(*) FROM item_origin), (SELECT count(*) FROM guest), "
-		"(SELECT count(*) FROM merge_applied), (SELECT coalesce(sum(next_item), 0) FROM pool_head))");
+		"(SELECT count(*) FROM merge_applied), (SELECT coalesce(sum(pool_size(coop_id)), 0) FROM pool_head), (SELECT sum(contributions) FROM coop_count))");
 }
 
 static void a_process_that_is_killed_leaves_what_was_there(void **state)

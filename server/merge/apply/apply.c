@@ -1,7 +1,7 @@
 /* apply.c - a checked bundle into the co-op, in one transaction.
  *
- * What takes long (statements, contents, looking for duplicates) goes before the pool's lock. Under it come, in this order: tombstones, rows and origins, what is no longer passed on, labels, and the
- * mark that the bundle was applied. When something that came into the pool meanwhile makes a finding wrong, all of it is done again.
+ * What takes long (statements, contents, rows, origins) goes before the pool's lock, so that others contribute meanwhile. Under it come, in this order: tombstones, the end of taking records, what is
+ * no longer passed on, labels, and the mark that the bundle was applied. When something that came into the pool meanwhile makes a finding wrong, all of it is done again.
  */
 #include "server/merge/merge_internal.h"
 
@@ -358,6 +358,16 @@ static enum err attempt(struct call *c, struct uuid coop, struct bundle *b, stru
 	return err;
 }
 
+/* Numbers that it was given go back at once where they can; where not, whoever packs the pool next sees to it. What the failure was is what counts. */
+static void settle_failed(struct call *c, struct uuid coop)
+{
+	struct error why = c->error;
+	error_clear(&c->error);
+	if (origin_taking_settle(c, coop) != ERR_OK)
+		db_rollback(c);
+	c->error = why;
+}
+
 enum err merge_apply(struct call *c, struct uuid coop, struct bundle *b, struct merge_report *out)
 {
 	enum err err = ERR_OK;
@@ -371,6 +381,8 @@ enum err merge_apply(struct call *c, struct uuid coop, struct bundle *b, struct 
 		if (n + 1 < ATTEMPTS)
 			error_clear(&c->error);
 	}
+	if (err != ERR_OK)
+		settle_failed(c, coop);
 	if (err == ERR_EXISTS)
 		return fail_reason(c, ERR_REFUSED, bundle_reason_code(BUNDLE_REASON_MALFORMED), "The bundle has a record twice.");
 	if (err == ERR_OK && out->rows)
