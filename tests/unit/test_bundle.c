@@ -548,6 +548,49 @@ static void records_outside_the_agreement_are_refused(void **state)
 	assert_true(e == ERR_REFUSED && (strcmp(c->error.reason, "outside") == 0 || strcmp(c->error.reason, "commitment") == 0));
 }
 
+static void times_at_which_nothing_can_have_been_contributed_are_refused(void **state)
+{
+	(void)state;
+	struct str dir = fresh(), raw = unpacked(read_text(path_in(dir, "records-00000.jsonl.zst")));
+	int64_t shards = fixture_int("SELECT count(*) FROM shard_key");
+	char year[] = "{\"at\":\"2031";
+	memcpy(year, raw.p, sizeof(year) - 1);
+	static const char *const others[] = { "{\"at\":\"1999", "{\"at\":\"2999", NULL };
+	for (int i = 0; others[i]; i++) {
+		swap_part(dir, "records-00000.jsonl.zst", replaced(raw, year, others[i]), 2);
+		assert_refused("outside", take_in(dir));
+	}
+	assert_int_equal(fixture_int("SELECT count(*) FROM shard_key"), shards);
+}
+
+/* Who stole an old key can sign anything but what counts. */
+static void a_retired_key_signs_no_bundle_that_was_made_after_its_rotation(void **state)
+{
+	struct sign_key old;
+	struct keychain chain;
+	(void)state;
+	make();
+	struct call *c = m.w.system;
+	world_contribute(&m.w, 0, "first");
+	sender_key(&old);
+	assert_ok(c, take_in(written(false).dir));
+	assert_ok(c, keychain_rotate(c, m.w.coop, &chain));
+	world_contribute(&m.w, 0, "second");
+	struct str dir = written(false).dir, manifest = read_text(path_in(dir, "bundle.json"));
+	put_text(path_in(dir, "bundle.dsse.json"), dsse_sign(c->arena, &old, 1, STR(BUNDLE_TYPE), manifest));
+	assert_refused("signature", take_in(dir));
+	/* nor with a chain that leaves the hand-over out: what is pinned counts */
+	struct str keys = read_text(path_in(dir, "keys.json")), before = str_of(fixture_text("SELECT chain FROM peer LIMIT 1"));
+	assert_false(str_eq(keys, before));
+	swap_part(dir, "keys.json", before, 1);
+	manifest = read_text(path_in(dir, "bundle.json"));
+	put_text(path_in(dir, "bundle.dsse.json"), dsse_sign(c->arena, &old, 1, STR(BUNDLE_TYPE), manifest));
+	assert_refused("signature", take_in(dir));
+	/* the key in force does */
+	swap_part(dir, "keys.json", keys, 1);
+	assert_ok(c, take_in(dir));
+}
+
 static void absurd_compression_is_refused(void **state)
 {
 	(void)state;
@@ -631,6 +674,8 @@ int main(void)
 		fixture_test(tombstones_below_those_seen_are_refused),
 		fixture_test(strangers_and_unknown_agreements_are_refused),
 		fixture_test(records_outside_the_agreement_are_refused),
+		fixture_test(times_at_which_nothing_can_have_been_contributed_are_refused),
+		fixture_test(a_retired_key_signs_no_bundle_that_was_made_after_its_rotation),
 		fixture_test(absurd_compression_is_refused),
 		fixture_test(files_that_do_not_belong_are_refused),
 		fixture_test(what_is_no_bundle_is_refused_whatever_it_is),

@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #define SCRATCH (128 * MIB) /* of one line, parsed: the parser ends at 200,000 values */
+#define EARLIEST INT64_C(946684800000000) /* 2000-01-01: nobody contributed anything before */
 #define EMPTY_ROOT sha256(STR(""))
 
 /* What the check has in hand. */
@@ -275,6 +276,8 @@ static enum err check_within(struct checking *k, const struct bundle_record *r)
 		what = "has a home";
 	else if (str_eq(r->home, x->us) && !home)
 		what = "is our own and so of a home"; /* single writer: nobody tells us of ourselves; what is passed on and comes home is passed over */
+	else if (r->at < EARLIEST || r->at > k->b->created + CLOCK_HOUR)
+		what = "has a time"; /* contents are filed by month: made-up months would be as many shards */
 	return what ? bundle_refuse(k->e, BUNDLE_REASON_OUTSIDE, "%.*s %s that the agreement does not let through.", STR_ARG(r->rid), what) : ERR_OK;
 }
 

@@ -36,10 +36,26 @@ CH_CHECK enum err bundle_entries_begin(struct call *c, struct uuid coop, const s
 CH_CHECK enum err bundle_entries_add(struct bundle_entries *s, struct str entry);
 CH_CHECK enum err bundle_entries_end(struct bundle_entries *s);
 
+/* ---- bundle_take.c: how long and how much a partner may send while its bundles are got ---- */
+
+struct bundle_fetch_limits {
+	long least_speed;   /* bytes a second, over slow_seconds: below it the exchange ends */
+	long slow_seconds;
+	int64_t pace;       /* bytes a second over a whole file, beside ten seconds for each: a file takes no longer than that */
+	int64_t run_ms;     /* of one run of the job, which then goes on another time: what was got stays */
+	int64_t total;      /* packed bytes of one bundle */
+	int64_t room;       /* bytes that stay free on the disk */
+	int bundles;        /* in one run */
+};
+/* For tests; NULL: the usual ones. */
+void bundle_fetch_limits_use(const struct bundle_fetch_limits *limits);
+
 /* Jobs. */
 CH_CHECK enum err bundle_export_job(struct call *c, const struct json *args);
 CH_CHECK enum err bundle_fetch_job(struct call *c, const struct json *args);
 CH_CHECK enum err bundle_tick_job(struct call *c, const struct json *args);
+/* Looks for the partner's bundles at that time. Inside. */
+CH_CHECK enum err bundle_fetch_later(struct call *c, struct uuid coop, struct uuid agreement, instant due);
 
 /* ---- bundle_files.c: the files of a bundle that is being written ---- */
 

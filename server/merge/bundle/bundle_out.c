@@ -84,10 +84,20 @@ enum err bundle_export_job(struct call *c, const struct json *args)
 	return report.seq ? tell_ready(c, coop, &g, report.seq) : ERR_OK;
 }
 
-static enum err queue_for(struct call *c, const char *kind, struct uuid coop, struct uuid agreement)
+static enum err queue_at(struct call *c, const char *kind, struct uuid coop, struct uuid agreement, instant at)
 {
 	struct str a = uuid_format(c->arena, coop), b = uuid_format(c->arena, agreement);
-	return job_queue(c, kind, str_cat(c->arena, a, STR("/"), b), job_args(c->arena, coop, "agreement", agreement), clock_now());
+	return job_queue(c, kind, str_cat(c->arena, a, STR("/"), b), job_args(c->arena, coop, "agreement", agreement), at);
+}
+
+static enum err queue_for(struct call *c, const char *kind, struct uuid coop, struct uuid agreement)
+{
+	return queue_at(c, kind, coop, agreement, clock_now());
+}
+
+enum err bundle_fetch_later(struct call *c, struct uuid coop, struct uuid agreement, instant at)
+{
+	return queue_at(c, "merge.fetch", coop, agreement, at);
 }
 
 enum err bundle_take_ready(struct call *c, struct uuid coop, const struct message *m)

@@ -15,10 +15,18 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
-#define TOTAL_MAX ((int64_t)64 << 30) /* packed bytes of one bundle */
-#define LEAST_SPEED 4096              /* bytes a second; a partner that sends more slowly is asked again another time */
+#define FILE_MS 10000 /* for each file, however small */
+
+static const struct bundle_fetch_limits usual = { .least_speed = 4096, .slow_seconds = 20, .pace = 32 * 1024, .run_ms = 30 * 60 * 1000, .total = (int64_t)64 << 30, .room = (int64_t)256 << 20, .bundles = 100 };
+static struct bundle_fetch_limits limits = usual;
+
+void bundle_fetch_limits_use(const struct bundle_fetch_limits *other)
+{
+	limits = other ? *other : usual;
+}
 
 SQL(taken_last, "SELECT coalesce(max(seq), 0) FROM bundle_in WHERE coop_id = $1 AND agreement_id = $2");
 
@@ -84,6 +92,7 @@ struct fetching {
 	struct str us;
 	struct fetcher *fetcher;
 	struct str base;            /* of its addresses */
+	int64_t until;              /* clock_tick at which this run is over */
 };
 
 static enum err taken_upto(struct fetching *f, int64_t *seq)
@@ -105,10 +114,22 @@ static struct str request_proof(struct fetching *f, int64_t taken)
 	return str_base64url(a, envelope.p, envelope.n);
 }
 
+/* How long so many bytes may take. */
+static long whole_ms(int64_t bytes)
+{
+	return (long)(FILE_MS + bytes * 1000 / limits.pace);
+}
+
+static int64_t left_ms(const struct fetching *f)
+{
+	int64_t left = (f->until - clock_tick()) / 1000;
+	return left > 0 ? left : 0;
+}
+
 static bool still_wanted(void *arg)
 {
 	struct fetching *f = arg;
-	return !f->c->job || job_extend(f->c) == ERR_OK;
+	return left_ms(f) > 0 && (!f->c->job || job_extend(f->c) == ERR_OK);
 }
 
 static enum err ask(struct fetching *f, int64_t taken, struct fetch_request *request, struct fetch_answer *answer)
@@ -123,9 +144,14 @@ static enum err ask(struct fetching *f, int64_t taken, struct fetch_request *req
 	request->allow_private = config()->allow_private_on;
 	request->allow_http = config()->allow_private_on || url_is_loopback(request->url);
 	request->allow_private |= url_is_loopback(request->url) && url_is_loopback(str_of(config()->base_url));
-	request->least_speed = LEAST_SPEED;
-	request->go_on = still_wanted;
-	request->arg = request->arg ? request->arg : f;
+	request->least_speed = limits.least_speed;
+	request->slow_seconds = limits.slow_seconds;
+	if (request->total_ms == 0)
+		request->total_ms = whole_ms(request->max_bytes);
+	if (!request->go_on) {
+		request->go_on = still_wanted;
+		request->arg = f;
+	}
 	db_release(c);
 	TRY(fetch(f->fetcher, c->arena, request, answer, &c->error));
 	if (answer->status == 200 || answer->status == 206)
@@ -175,7 +201,7 @@ static enum err get_file(struct fetching *f, int64_t taken, int64_t seq, struct 
 	if (s.from != size) {
 		struct fetch_header range = { STR("Range"), str_fmt(c->arena, "bytes=%lld-", (long long)s.from) };
 		struct fetch_request request = { .url = str_fmt(c->arena, "%.*s/%lld/%.*s", STR_ARG(f->base), (long long)seq, STR_ARG(name)), .headers = &range, .n_headers = s.from > 0, .sink = sink_write,
-			.head = sink_head, .arg = &s, .max_bytes = size, .total_ms = FETCH_FOREVER };
+			.head = sink_head, .arg = &s, .max_bytes = size, .total_ms = whole_ms(size - s.from) };
 		lseek(s.fd, s.from, SEEK_SET);
 		request.go_on = sink_go_on;
 		said = ask(f, taken, &request, &answer);
@@ -220,7 +246,7 @@ static enum err manifest_check(struct fetching *f, struct str manifest, struct s
 		int64_t size = json_int(json_get(file, "size"), -1);
 		bool fits = size >= 0 && size <= BUNDLE_FILE_MAX;
 		total += fits ? size : 0;
-		if (!fits || bundle_part_of(json_member_text(file, "path")) == BUNDLE_NO_SECTION || total > TOTAL_MAX)
+		if (!fits || bundle_part_of(json_member_text(file, "path")) == BUNDLE_NO_SECTION || total > limits.total)
 			return bundle_refuse(&c->error, BUNDLE_REASON_TOO_LARGE, "It lists files that no bundle has.");
 	}
 	return ERR_OK;
@@ -244,6 +270,20 @@ static void others_remove(struct fetching *f, int64_t seq)
 			bundle_folder_remove(str_fmt(a, "%.*s/%s", STR_ARG(above), entry->d_name).p);
 	if (all)
 		closedir(all);
+}
+
+/* Other people's bundles fill no disk. What is there already is counted once more: it is little to what must stay free. */
+static enum err room_check(struct fetching *f, struct str dir, const struct json *manifest)
+{
+	struct statvfs there;
+	int64_t total = 0;
+	json_each (file, json_get(manifest, "files"))
+		total += json_int(json_get(file, "size"), 0);
+	if (statvfs(dir.p, &there) != 0)
+		return fail(f->c, ERR_IO, "The folder %s cannot be looked at: %s.", dir.p, strerror(errno));
+	if ((int64_t)there.f_bavail * (int64_t)there.f_frsize - total >= limits.room)
+		return ERR_OK;
+	return fail_reason(f->c, ERR_UNAVAILABLE, "no_room", "There is no room for a bundle of %lld bytes.", (long long)total);
 }
 
 /* A manifest that changed means other files: what was got of the old ones goes. */
@@ -278,6 +318,7 @@ static enum err get_bundle(struct fetching *f, int64_t taken, int64_t seq, struc
 	*dir = incoming_dir(f, seq);
 	others_remove(f, seq);
 	TRY(folder_ready(f, *dir, manifest));
+	TRY(room_check(f, *dir, json));
 	TRY(keep_small(f, *dir, "bundle.json", manifest));
 	TRY(keep_small(f, *dir, "bundle.dsse.json", envelope));
 	json_each (file, json_get(json, "files"))
@@ -302,10 +343,11 @@ static enum err next_there(struct fetching *f, int64_t taken, int64_t *seq)
 	return ERR_OK;
 }
 
+/* So many at a time, and so long: whoever offers ever more, or sends slowly, holds up nobody else's. */
 static enum err fetch_over_http(struct fetching *f)
 {
 	struct call *c = f->c;
-	for (;;) {
+	for (int i = 0; i < limits.bundles && left_ms(f) > 0; i++) {
 		struct arena_mark mark = arena_mark(c->arena);
 		struct merge_report report;
 		struct str dir;
@@ -321,6 +363,23 @@ static enum err fetch_over_http(struct fetching *f)
 		TRY(said);
 		arena_rewind(c->arena, mark);
 	}
+	TRY(db_begin_in(c, f->coop, DB_WRITE));
+	TRY(bundle_fetch_later(c, f->coop, f->agreement.id, clock_now() + CLOCK_MINUTE));
+	return db_commit(c);
+}
+
+/* What was cut off because the run was over goes on in the next. */
+static enum err over_http(struct fetching *f)
+{
+	struct call *c = f->c;
+	enum err said = fetch_over_http(f);
+	if (said != ERR_UNAVAILABLE || strcmp(c->error.reason, "stopped") != 0 || left_ms(f) > 0)
+		return said;
+	db_rollback(c);
+	error_clear(&c->error);
+	TRY(db_begin_in(c, f->coop, DB_WRITE));
+	TRY(bundle_fetch_later(c, f->coop, f->agreement.id, clock_now() + CLOCK_MINUTE));
+	return db_commit(c);
 }
 
 /* A co-op of this instance: its folder is read where it lies. */
@@ -369,6 +428,7 @@ static enum err fetching_begin(struct call *c, const struct json *args, struct f
 	f->us = ours.name;
 	*go = agreement_flows(&f->agreement) && f->agreement.we_receive && f->peer.state == PEER_CONFIRMED;
 	f->fetcher = fetcher_new();
+	f->until = clock_tick() + limits.run_ms * 1000;
 	struct str digest = sha256_hex(c->arena, f->agreement.terms.digest);
 	f->base = str_fmt(c->arena, "%.*s/api/v1/coops/%.*s/merge/agreements/%.*s/bundles", STR_ARG(f->peer.url), STR_ARG(f->peer.name), STR_ARG(digest));
 	return arena_defer(c->arena, fetching_end, f) && f->fetcher ? ERR_OK : fail(c, ERR_NO_MEMORY, "%s", err_text(ERR_NO_MEMORY));
@@ -382,7 +442,7 @@ enum err bundle_fetch_job(struct call *c, const struct json *args)
 	TRY(fetching_begin(c, args, f, &go));
 	if (!go || (uuid_is_nil(f->peer.here) && f->peer.url.n == 0))
 		return ERR_OK;
-	enum err said = uuid_is_nil(f->peer.here) ? fetch_over_http(f) : fetch_here(f);
+	enum err said = uuid_is_nil(f->peer.here) ? over_http(f) : fetch_here(f);
 	if (said != ERR_REFUSED && said != ERR_INVALID && said != ERR_TOO_LARGE && said != ERR_TOO_MANY)
 		return said;
 	if (said == ERR_TOO_LARGE || strcmp(c->error.reason, "partner_refuses") == 0 || strcmp(c->error.reason, "address_refused") == 0 || strcmp(c->error.reason, "redirect_refused") == 0) {

@@ -4,11 +4,13 @@
 #include "commonhold/json.h"
 
 #define LINE_MAX ((size_t)1 * MIB)
+#define ITEM_LEAST 64 /* bytes of a line about an item: its digest alone has as many */
 
 struct reading {
 	struct arena *a;
 	struct outline *out;
 	int64_t n_items, n_people; /* as the header says */
+	int64_t most;              /* lines that a file of this size can have: what is said to follow and cannot takes no memory */
 	int64_t line;
 	struct error *e;
 };
@@ -70,7 +72,7 @@ static enum err header_read(struct reading *r, struct str line)
 	if (h->count != 8 || json_int(json_get(h, "v"), 0) != 1 || !sha256_parse(json_member_text(h, "agreement"), &p->agreement) || !clock_parse(json_member_text(h, "as_of"), &p->as_of) ||
 		p->from.n != 16 || p->to.n != 16 || p->charter_version < 1 || !json_is(charter, JSON_OBJECT) || !unlisted_read(json_get(counts, "unlisted"), p->unlisted))
 		return bad(r, "is not the head of one");
-	if (r->n_items < 0 || r->n_items > PREVIEW_ITEMS_MAX || r->n_people < 0 || r->n_people > r->n_items || p->candidates < r->n_items)
+	if (r->n_items < 0 || r->n_items > PREVIEW_ITEMS_MAX || r->n_items > r->most || r->n_people < 0 || r->n_people > r->n_items || p->candidates < r->n_items)
 		return bad(r, "counts what cannot be");
 	buf_init(&b, LIMIT_CHARTER_FILLED);
 	json_canonical(&b, charter, true);
@@ -173,7 +175,7 @@ static enum err signature_check(struct reading *r, struct str *file)
 
 enum err preview_read(struct arena *a, struct str file, struct outline *out, struct error *e)
 {
-	struct reading r = { .a = a, .out = out, .e = e };
+	struct reading r = { .a = a, .out = out, .e = e, .most = (int64_t)(file.n / ITEM_LEAST) };
 	struct str line, rest = file;
 	*out = (struct outline){ 0 };
 	if (file.n > PREVIEW_MAX)
