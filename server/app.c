@@ -256,6 +256,7 @@ enum err app_open(struct app **out, struct error *e)
 	instance_keys_use(a->keys);
 	ledger_use_host(host_of(config()->base_url));
 	ballot_use_subject(on_ballot);
+	ballot_use_about(agreement_about_ballot);
 	onward_start();
 	TRY(open_database(a, e));
 	return migrate(a, e);

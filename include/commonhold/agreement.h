@@ -85,8 +85,8 @@ bool agreement_flows(const struct agreement *g);
 CH_CHECK enum err agreement_draft(struct call *c, struct uuid coop, struct uuid peer, const struct json *draft, struct uuid renews, struct str charter, struct agreement *out);
 /* Tells the partner. */
 CH_CHECK enum err agreement_propose(struct call *c, struct uuid coop, struct sha256 digest, struct agreement *out);
-/* Puts it to the vote here. */
-CH_CHECK enum err agreement_open_ballot(struct call *c, struct uuid coop, struct sha256 digest, struct agreement *out);
+/* Puts it to the vote here, with its dry run before the voters' eyes (preview.h: dry_run_fix). `no_dry_run` (absent: there is one): why there is none, for the voters. */
+CH_CHECK enum err agreement_open_ballot(struct call *c, struct uuid coop, struct sha256 digest, struct str no_dry_run, struct agreement *out);
 /* Before it is in effect: takes it back (whoever proposed it) or declines it (the other side). */
 CH_CHECK enum err agreement_withdraw(struct call *c, struct uuid coop, struct sha256 digest, struct str reason, struct agreement *out);
 /* At once, and the partner is told; and back again by the side that did it. */
@@ -111,6 +111,8 @@ CH_CHECK enum err agreement_history(struct call *c, struct uuid coop, struct sha
 struct ballot;
 struct json_writer;
 CH_CHECK enum err agreement_on_ballot(struct call *c, const struct ballot *b, struct json_writer *w);
+/* What its API says of it (ballot_use_about): {"agreement","dry_run","no_dry_run"}, or null for other ballots. */
+CH_CHECK enum err agreement_about_ballot(struct call *c, const struct ballot *b, struct json_writer *w);
 
 /* ---- Charters between co-ops ---- */
 

@@ -159,6 +159,8 @@ CH_CHECK enum err ballot_acts_of_delegate(struct call *c, struct uuid coop, stru
 struct json_writer;
 typedef enum err (*ballot_subject_fn)(struct call *c, const struct ballot *b, struct json_writer *w);
 void ballot_use_subject(ballot_subject_fn show);
+/* What a ballot's API says of its subject: the value of its member "about". */
+void ballot_use_about(ballot_subject_fn say);
 
 extern const struct job_kind ballot_jobs[];
 

@@ -17,6 +17,9 @@
  * The dry run is a pure function of the terms, both charters and both previews: whoever computes it from these gets the same document, byte for byte, and the same digest. It counts for each side what
  * would change by outcome and reason, exact duplicates, conflicts, the shards that the licences allow, and the people concerned. What it says of single people is each member's own to read.
  * Nothing here lets anything into a pool.
+ *
+ * No ballot on an agreement opens without a dry run of exactly the document that is voted on, unless an admin says to the voters why there is none. Which one it was is fixed when the ballot opens;
+ * what is tried out later changes nothing of what voters are shown.
  */
 #ifndef COMMONHOLD_PREVIEW_H
 #define COMMONHOLD_PREVIEW_H
@@ -68,10 +71,26 @@ CH_CHECK enum err preview_export(struct call *c, struct uuid coop, struct sha256
 CH_CHECK enum err preview_import(struct call *c, struct uuid coop, struct sha256 agreement, struct str file, struct preview_kept *out);
 /* Admin, or the instance: computes the dry run of the newest two previews, or finds it. ERR_STATE while one is missing. */
 CH_CHECK enum err dry_run_make(struct call *c, struct uuid coop, struct sha256 agreement, struct dry_run *out);
-/* Members: the newest. ERR_NOT_FOUND. */
-CH_CHECK enum err dry_run_read(struct call *c, struct uuid coop, struct sha256 agreement, struct dry_run *out);
-/* A member's own. ERR_NOT_FOUND where there is no dry run, or nothing of theirs in it. */
-CH_CHECK enum err dry_run_mine(struct call *c, struct uuid coop, struct sha256 agreement, struct dry_run_own *out);
+/* Members: the one whose document has the digest `which`, or (NULL) the newest. ERR_NOT_FOUND. */
+CH_CHECK enum err dry_run_read(struct call *c, struct uuid coop, struct sha256 agreement, const struct sha256 *which, struct dry_run *out);
+/* A member's own in it. ERR_NOT_FOUND where there is no such dry run, or nothing of theirs in it. */
+CH_CHECK enum err dry_run_mine(struct call *c, struct uuid coop, struct sha256 agreement, const struct sha256 *which, struct dry_run_own *out);
+
+/* What the voters of a ballot on an agreement are shown of what it would do. */
+struct dry_run_voted {
+	bool tried;                   /* there is a dry run */
+	struct dry_run run;           /* then: this one */
+	struct str without;           /* why there is none, as the admin who opened the ballot said it; absent where there is one */
+};
+/* Fixes what the voters of a ballot that is being opened see: the dry run of both pools' newest previews, or (`without`, a text for the voters) why there is none. ERR_STATE "dry_run_missing" where
+ * there is neither, "dry_run_there" where a reason is given although there is one. Inside. */
+CH_CHECK enum err dry_run_fix(struct call *c, struct uuid coop, struct sha256 agreement, struct uuid ballot, struct str without);
+/* The same read back. ERR_NOT_FOUND for ballots that are about no agreement. Inside. */
+CH_CHECK enum err dry_run_voted(struct call *c, struct uuid coop, struct uuid ballot, struct dry_run_voted *out);
+
+/* As schemas/dry_run.json. */
+struct json_writer;
+void dry_run_write(struct json_writer *w, struct arena *a, const struct dry_run *run);
 
 /* Message "preview.ready". */
 struct message;

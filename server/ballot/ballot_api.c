@@ -27,9 +27,8 @@ static void write_tally(struct json_writer *w, const char *key, const struct bal
 }
 
 /* As schemas/ballot.json. */
-static void ballot_write(struct json_writer *w, struct arena *a, const struct ballot *b)
+static void ballot_members(struct json_writer *w, struct arena *a, const struct ballot *b)
 {
-	jw_object(w);
 	jw_kstr(w, "id", uuid_format(a, b->id));
 	jw_kstr(w, "kind", b->kind);
 	jw_kstr(w, "subject", uuid_format(a, b->subject));
@@ -58,6 +57,12 @@ static void ballot_write(struct json_writer *w, struct arena *a, const struct ba
 	jw_kbool(w, "tally_shown", b->tally_shown);
 	write_tally(w, "members", b, b->members);
 	write_tally(w, "admins", b, b->admins);
+}
+
+static void ballot_write(struct json_writer *w, struct arena *a, const struct ballot *b)
+{
+	jw_object(w);
+	ballot_members(w, a, b);
 	jw_end_object(w);
 }
 
@@ -76,10 +81,24 @@ static enum err list_ballots(struct request *rq, struct response *rs)
 	return ERR_OK;
 }
 
+static ballot_subject_fn say_about; /* NULL: there is nothing to say */
+
+void ballot_use_about(ballot_subject_fn say)
+{
+	say_about = say;
+}
+
 static enum err answer(struct request *rq, struct response *rs, const struct ballot *b)
 {
 	struct json_writer w = response_json(rs);
-	ballot_write(&w, rq->call->arena, b);
+	jw_object(&w);
+	ballot_members(&w, rq->call->arena, b);
+	jw_key(&w, "about");
+	if (say_about)
+		TRY(say_about(rq->call, b, &w));
+	else
+		jw_null(&w);
+	jw_end_object(&w);
 	return ERR_OK;
 }
 

@@ -19,6 +19,9 @@ struct str agreement_place(struct request *rq, struct sha256 digest, const char 
 CH_CHECK enum err agreement_param(struct request *rq, struct sha256 *out);
 /* A form field, trimmed; absent when there is nothing in it. */
 struct str form_filled(struct request *rq, const char *name);
+/* dry_run_pages.c: the numbers of a dry run that a ballot's page shows: member "run" of an object that is open. */
+struct dry_run;
+CH_CHECK enum err dry_run_summary_write(struct json_writer *w, struct call *c, const struct agreement *g, const struct dry_run *run);
 /* draft_pages.c: the form, with what `rq` has filled in. */
 CH_CHECK enum err draft_page(struct request *rq, struct response *rs);
 CH_CHECK enum err draft_submit(struct request *rq, struct response *rs);

@@ -5,7 +5,7 @@ import { writeFileSync } from "node:fs";
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { createServer } from "node:http";
-import { agreementAt, agreementIs, askMembers, beginTwo, closed, voteOn, voting } from "./partners.mjs";
+import { agreementAt, agreementIs, askMembers, beginTwo, closed, tryOut, voteOn, voting } from "./partners.mjs";
 import { ok } from "./server.mjs";
 import { until } from "./world.mjs";
 
@@ -43,9 +43,15 @@ test("a proposal waits for a partner that is away, and arrives when it is back",
 });
 
 test("both vote on the same digest, sign, and it is in effect at both", async () => {
+  const early = await north.admin.post(`${north.coop}/agreements/${agreement.sha256}/ballot`);
+  assert.deepEqual([early.status, early.body.reason], [409, "dry_run_missing"]);
+  const [tried] = await tryOut([north, south], agreement.sha256);
   for (const world of [north, south]) await askMembers(world, agreement.sha256);
   await both(voting);
   const { ballot } = ok(200, await one(south));
+  const about = ok(200, await south.member.get(`${south.coop}/ballots/${ballot}`)).about;
+  assert.deepEqual([about.kind, about.agreement, about.dry_run, about.no_dry_run], ["merge", agreement.sha256, { ...tried, ...about.dry_run }, null]);
+  assert.deepEqual([about.dry_run.sha256, about.dry_run.document], [tried.sha256, tried.document]);
   const page = await (await fetch(`${south.url}/coops/${south.slug}/ballots/${ballot}`, { headers: { cookie: south.member.cookie } })).text();
   assert.match(page, /The agreement with north-words/);
   assert.match(page, /A contribution waits 2 days/);

@@ -6,7 +6,7 @@ import { createHash } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
-import { again, agreementIs, allow, askMembers, env, meet, propose, voteOn } from "./partners.mjs";
+import { again, agreementIs, allow, askMembers, env, meet, propose, tryOut, voteOn } from "./partners.mjs";
 import { contentOf, mapping, missing, months, writeCsv } from "./prompts.mjs";
 import { charter, ok } from "./server.mjs";
 import { World, until } from "./world.mjs";
@@ -162,6 +162,7 @@ test("they agree to merge: the later merge of fork and parent is an agreement li
   assert.equal(known.state, "confirmed");
   fork.peer = known.id;
   agreement = (await propose(parent, fork, { cadence: "P1D" })).sha256;
+  await tryOut([parent, fork], agreement);
   for (const world of [parent, fork]) await askMembers(world, agreement);
   await at("2026-01-21T11:30:00Z");
   for (const world of [parent, fork]) await voteOn(world, agreement, world.people);

@@ -66,6 +66,13 @@ export async function propose(from, to, terms, peer = from.peer) {
   return draft;
 }
 
+// Both make their previews, and each waits for the dry run of them: without it no ballot opens. Gives both dry runs.
+export async function tryOut(worlds, digest) {
+  const at = (world, what) => `${world.coop}/agreements/${digest}/${what}`;
+  for (const world of worlds) ok(201, await world.admin.post(at(world, "previews")));
+  return Promise.all(worlds.map(async (world) => ok(200, await untilHeard(worlds, () => world.admin.get(at(world, "dry-run")), (a) => a.status === 200, `the dry run at ${world.slug}`))));
+}
+
 export const askMembers = async (world, digest) => ok(200, await world.admin.post(`${world.coop}/agreements/${digest}/ballot`));
 
 // Everybody says yes on a ballot, once it is open.
@@ -78,6 +85,7 @@ export const voteOn = async (world, digest, people) => vote(world, ok(200, await
 // Both have voted for what one proposed; what is left is that the ballots close.
 export async function agree(from, to, terms) {
   const draft = await propose(from, to, terms);
+  await tryOut([from, to], draft.sha256);
   for (const world of [from, to]) await askMembers(world, draft.sha256);
   await Promise.all([from.at(voting), to.at(voting)]);
   for (const world of [from, to]) await voteOn(world, draft.sha256);

@@ -4,7 +4,7 @@ import { test, before, after } from "node:test";
 import assert from "node:assert/strict";
 import { createServer, request as ask } from "node:http";
 import { charter, ok } from "./server.mjs";
-import { agreementAt, agreementIs, allow, askMembers, env, meet, propose, voteOn } from "./partners.mjs";
+import { agreementAt, agreementIs, allow, askMembers, env, meet, propose, tryOut, voteOn } from "./partners.mjs";
 import { World, until } from "./world.mjs";
 
 const seed = Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 31));
@@ -161,6 +161,7 @@ test("three co-ops agree in pairs, each by its own ballot", async () => {
     const [from, to] = [worlds[a], worlds[b]];
     const draft = await propose(from, to, { cadence: "P1D" }, from.peers[to.slug]);
     agreements.push(draft.sha256);
+    await tryOut([from, to], draft.sha256);
     for (const world of [from, to]) await askMembers(world, draft.sha256);
   }
   await restart(7 * day + hour);

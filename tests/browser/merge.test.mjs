@@ -188,7 +188,7 @@ test("both vote on the same text, and it comes into effect", async () => {
     for (const who of [world.ada, world.max]) {
       await awaited(who, agreement(world), /members vote until/);
       await who.follow("open");
-      await who.reads("The agreement with", "A contribution waits 3 days");
+      await who.reads("The agreement with", "A contribution waits 3 days", "What it would do", "these numbers stay as they are here");
       await who.page.locator("input[name=choice][value=for]").check();
       await who.press("Vote");
     }

@@ -2,12 +2,13 @@
 
 #include "commonhold/config.h"
 #include "commonhold/ledger.h"
+#include "commonhold/preview.h"
 
 #include <stdlib.h>
 
 void pair_run(void)
 {
-	static const struct job_kind *const tables[] = { agreement_jobs, message_jobs, ballot_jobs, NULL };
+	static const struct job_kind *const tables[] = { agreement_jobs, message_jobs, ballot_jobs, preview_jobs, NULL };
 	struct error e = { 0 };
 	int ran;
 	if (job_run_due(tables, &ran, &e) != ERR_OK)
@@ -80,10 +81,25 @@ struct sha256 pair_proposed(struct pair *p, int who, const char *draft, struct u
 	return g.terms.digest;
 }
 
+void pair_try_out(struct pair *p, struct sha256 digest)
+{
+	struct preview_kept kept;
+	for (int who = 0; who < 2; who++)
+		assert_ok(p->call[who], preview_make(p->call[who], p->coop[who].id, digest, &kept));
+	pair_run();
+}
+
 void pair_open_ballot(struct pair *p, int who, struct sha256 digest)
 {
 	struct agreement g;
-	assert_ok(p->call[who], agreement_open_ballot(p->call[who], p->coop[who].id, digest, &g));
+	struct call *c = p->call[who];
+	enum err e = agreement_open_ballot(c, p->coop[who].id, digest, STR_NONE, &g);
+	if (e == ERR_STATE && strcmp(c->error.reason, "dry_run_missing") == 0) {
+		error_clear(&c->error);
+		db_rollback(c);
+		e = agreement_open_ballot(c, p->coop[who].id, digest, STR("the partner sends no preview"), &g);
+	}
+	assert_ok(c, e);
 }
 
 void pair_vote(struct pair *p, int who, struct sha256 digest, const char *choice)
@@ -96,6 +112,7 @@ void pair_vote(struct pair *p, int who, struct sha256 digest, const char *choice
 void pair_decide(struct pair *p, struct sha256 digest, const char *a, const char *b)
 {
 	struct ballot ballot;
+	pair_try_out(p, digest);
 	for (int who = 0; who < 2; who++)
 		pair_open_ballot(p, who, digest);
 	struct agreement g = pair_see(p, 0, digest);

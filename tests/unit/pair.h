@@ -31,6 +31,9 @@ enum agreement_state pair_state(struct pair *p, int who, struct sha256 digest);
 struct agreement pair_drafted(struct pair *p, int who, const char *draft, struct uuid renews);
 /* Drafted, proposed, and arrived. */
 struct sha256 pair_proposed(struct pair *p, int who, const char *draft, struct uuid renews);
+/* Both make their previews, and so have the dry run. */
+void pair_try_out(struct pair *p, struct sha256 digest);
+/* With the dry run, or, where there is none, saying that the test asks for none. */
 void pair_open_ballot(struct pair *p, int who, struct sha256 digest);
 void pair_vote(struct pair *p, int who, struct sha256 digest, const char *choice);
 /* Both vote; the first as `a` says, the second as `b`. The clock stands at the end of the vote. */

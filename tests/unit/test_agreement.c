@@ -1,6 +1,7 @@
 /* Agreements between two co-ops of one instance: nothing is in effect but what both have voted on and signed. What is refused is in test_message.c. */
 #include "pair.h"
 
+#include "commonhold/preview.h"
 #include "commonhold/file.h"
 #include "server/merge/agreement/agreement_internal.h"
 
@@ -159,9 +160,9 @@ static void only_admins_act(void **state)
 	assert_err(cy, ERR_FORBIDDEN, agreement_draft(cy, p.coop[0].id, p.peer[0], people_json(cy, "{}"), (struct uuid){ { 0 } }, STR_NONE, &g));
 	struct sha256 digest = pair_drafted(&p, 0, "{}", (struct uuid){ { 0 } }).terms.digest;
 	assert_err(cy, ERR_FORBIDDEN, agreement_propose(cy, p.coop[0].id, digest, &g));
-	assert_err(cy, ERR_FORBIDDEN, agreement_open_ballot(cy, p.coop[0].id, digest, &g));
+	assert_err(cy, ERR_FORBIDDEN, agreement_open_ballot(cy, p.coop[0].id, digest, STR_NONE, &g));
 	assert_err(cy, ERR_FORBIDDEN, agreement_withdraw(cy, p.coop[0].id, digest, WHY, &g));
-	assert_err(p.call[0], ERR_STATE, agreement_open_ballot(p.call[0], p.coop[0].id, digest, &g));
+	assert_err(p.call[0], ERR_STATE, agreement_open_ballot(p.call[0], p.coop[0].id, digest, STR_NONE, &g));
 	assert_err(p.call[1], ERR_NOT_FOUND, agreement_read(p.call[1], p.coop[1].id, digest, &g));
 }
 
@@ -429,6 +430,100 @@ static void the_ballots_page_shows_the_terms(void **state)
 	assert_non_null(memmem(text.p, text.n, "beta", 4));
 }
 
+/* ---- The dry run ---- */
+
+static struct str said_on_page(struct pair *p, int who, struct sha256 digest, bool api)
+{
+	struct ballot b;
+	struct buf out;
+	struct json_writer w;
+	struct call *c = p->call[who];
+	assert_ok(c, ballot_read(c, p->coop[who].id, pair_see(p, who, digest).ballot, &b));
+	buf_init(&out, 1 * MIB);
+	jw_init(&w, &out);
+	if (api) {
+		assert_ok(c, agreement_about_ballot(c, &b, &w));
+	} else {
+		jw_object(&w);
+		assert_ok(c, agreement_on_ballot(c, &b, &w));
+		jw_end_object(&w);
+	}
+	return buf_take(c->arena, &out);
+}
+
+static bool says(struct str text, struct str what)
+{
+	return memmem(text.p, text.n, what.p, what.n) != NULL;
+}
+
+static void nobody_votes_on_what_was_not_tried_out(void **state)
+{
+	struct pair p;
+	struct agreement g;
+	struct preview_kept kept;
+	(void)state;
+	pair_make(&p);
+	struct call *c = p.call[0];
+	struct sha256 digest = pair_proposed(&p, 0, "{}", (struct uuid){ { 0 } }), other = pair_proposed(&p, 0, "{\"k\":9}", (struct uuid){ { 0 } });
+	pair_try_out(&p, other); /* of another document: it does not count */
+	assert_err(c, ERR_STATE, agreement_open_ballot(c, p.coop[0].id, digest, STR_NONE, &g));
+	assert_string_equal(c->error.reason, "dry_run_missing");
+	assert_ok(c, preview_make(c, p.coop[0].id, digest, &kept));
+	assert_err(c, ERR_STATE, agreement_open_ballot(c, p.coop[0].id, digest, STR_NONE, &g));
+	assert_string_equal(c->error.reason, "dry_run_missing");
+	assert_non_null(strstr(c->error.message, "partner's"));
+	assert_int_equal(pair_count("ballot"), 0);
+	assert_ok(p.call[1], preview_make(p.call[1], p.coop[1].id, digest, &kept));
+	pair_run();
+	assert_ok(c, agreement_open_ballot(c, p.coop[0].id, digest, STR_NONE, &g));
+}
+
+static void without_a_dry_run_voters_read_why(void **state)
+{
+	struct pair p;
+	struct agreement g;
+	(void)state;
+	pair_make(&p);
+	struct call *c = p.call[0];
+	struct sha256 digest = pair_proposed(&p, 0, "{}", (struct uuid){ { 0 } }), tried = pair_proposed(&p, 0, "{\"k\":9}", (struct uuid){ { 0 } });
+	assert_err(c, ERR_INVALID, agreement_open_ballot(c, p.coop[0].id, digest, STR("x"), &g));
+	assert_ok(c, agreement_open_ballot(c, p.coop[0].id, digest, STR("their server is down until spring"), &g));
+	assert_true(says(said_on_page(&p, 0, digest, false), STR("their server is down until spring")));
+	assert_true(says(said_on_page(&p, 0, digest, true), STR("\"dry_run\":null")));
+	assert_true(says(said_on_page(&p, 0, digest, true), STR("\"no_dry_run\":\"their server is down until spring\"")));
+	assert_non_null(memmem(pair_see(&p, 0, digest).note.p, pair_see(&p, 0, digest).note.n, "No dry run: their", 17));
+	pair_try_out(&p, tried);
+	assert_err(c, ERR_STATE, agreement_open_ballot(c, p.coop[0].id, tried, STR("we cannot be bothered"), &g));
+	assert_string_equal(c->error.reason, "dry_run_there");
+}
+
+static void what_voters_see_stays_whatever_is_tried_out_later(void **state)
+{
+	struct pair p;
+	struct dry_run first, second;
+	struct preview_kept kept;
+	(void)state;
+	pair_make(&p);
+	struct call *c = p.call[0];
+	struct sha256 digest = pair_proposed(&p, 0, "{}", (struct uuid){ { 0 } });
+	pair_try_out(&p, digest);
+	assert_ok(c, dry_run_read(c, p.coop[0].id, digest, NULL, &first));
+	pair_open_ballot(&p, 0, digest);
+	struct str page = said_on_page(&p, 0, digest, false), api = said_on_page(&p, 0, digest, true);
+	assert_true(says(page, sha256_hex(c->arena, first.digest)));
+	assert_true(says(api, sha256_hex(c->arena, first.digest)));
+	assert_true(says(api, first.document));
+	pair_until(PAIR_START + 2 * DAY);
+	assert_ok(c, preview_make(c, p.coop[0].id, digest, &kept));
+	pair_run();
+	assert_ok(c, dry_run_read(c, p.coop[0].id, digest, NULL, &second));
+	assert_false(sha256_eq(first.digest, second.digest));
+	assert_true(str_eq(page, said_on_page(&p, 0, digest, false)));
+	assert_true(str_eq(api, said_on_page(&p, 0, digest, true)));
+	assert_ok(c, dry_run_read(c, p.coop[0].id, digest, &first.digest, &second));
+	assert_true(str_eq(first.document, second.document));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -439,7 +534,8 @@ int main(void)
 		fixture_test(it_ends_on_its_last_day_unless_it_is_renewed), fixture_test(a_renewal_takes_the_place_of_the_one_in_effect),
 		fixture_test(a_charter_that_becomes_stricter_suspends_it), fixture_test(a_suspended_one_is_renewed_under_the_new_charter),
 		fixture_test(nobody_signs_what_their_charter_no_longer_allows), fixture_test(a_partner_whose_keys_are_in_question_is_suspended),
-		fixture_test(the_ballots_page_shows_the_terms),
+		fixture_test(the_ballots_page_shows_the_terms), fixture_test(nobody_votes_on_what_was_not_tried_out), fixture_test(without_a_dry_run_voters_read_why),
+		fixture_test(what_voters_see_stays_whatever_is_tried_out_later),
 	};
 	return fixture_run(tests, CH_LEN(tests));
 }

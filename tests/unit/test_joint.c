@@ -664,14 +664,14 @@ static void the_dry_run_is_the_same_on_both_sides_and_ones_own_is_ones_own(void 
 	assert_err(by(&b.second, 0), ERR_STATE, dry_run_make(by(&b.second, 0), b.second.coop, b.m.digest, &second));
 	assert_ok(by(&b.second, 0), preview_make(by(&b.second, 0), b.second.coop, b.m.digest, &kept));
 	run();
-	assert_ok(by(&b.first, 1), dry_run_read(by(&b.first, 1), b.first.coop, b.m.digest, &first));
-	assert_ok(by(&b.second, 4), dry_run_read(by(&b.second, 4), b.second.coop, b.m.digest, &second));
+	assert_ok(by(&b.first, 1), dry_run_read(by(&b.first, 1), b.first.coop, b.m.digest, NULL, &first));
+	assert_ok(by(&b.second, 4), dry_run_read(by(&b.second, 4), b.second.coop, b.m.digest, NULL, &second));
 	assert_true(sha256_eq(first.digest, second.digest));
-	assert_ok(by(&b.first, 1), dry_run_mine(by(&b.first, 1), b.first.coop, b.m.digest, &own));
+	assert_ok(by(&b.first, 1), dry_run_mine(by(&b.first, 1), b.first.coop, b.m.digest, NULL, &own));
 	assert_int_equal(own.items, 1);
 	assert_int_equal(own.in_joint, 1);
 	assert_int_equal(own.at_partner, 1);
-	assert_err(by(&b.first, 2), ERR_NOT_FOUND, dry_run_mine(by(&b.first, 2), b.first.coop, b.m.digest, &own));
+	assert_err(by(&b.first, 2), ERR_NOT_FOUND, dry_run_mine(by(&b.first, 2), b.first.coop, b.m.digest, NULL, &own));
 	struct str file;
 	assert_ok(by(&b.first, 0), preview_export(by(&b.first, 0), b.first.coop, b.m.digest, &file));
 	assert_ok(by(&b.second, 0), preview_import(by(&b.second, 0), b.second.coop, b.m.digest, file, &kept));

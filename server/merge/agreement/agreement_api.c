@@ -294,7 +294,16 @@ static enum err open_ballot(struct request *rq, struct response *rs)
 	struct agreement g;
 	struct sha256 digest;
 	TRY(digest_of(rq, &digest));
-	TRY(agreement_open_ballot(rq->call, rq->coop.id, digest, &g));
+	TRY(agreement_open_ballot(rq->call, rq->coop.id, digest, STR_NONE, &g));
+	return answer(rq, rs, &g);
+}
+
+static enum err open_untried(struct request *rq, struct response *rs)
+{
+	struct agreement g;
+	struct sha256 digest;
+	TRY(digest_of(rq, &digest));
+	TRY(agreement_open_ballot(rq->call, rq->coop.id, digest, json_member_text(rq->json, "reason"), &g));
 	return answer(rq, rs, &g);
 }
 
@@ -361,7 +370,10 @@ const struct route agreement_routes[] = {
 	  "Before it is in effect: takes it back, or declines what the partner proposed." },
 	{ "GET", ONE "/history", "agreement_history", PERM_ACTIVE, 0, NULL, "agreement_history", 200, history, "What happened to it, oldest first." },
 	{ "POST", ONE "/propose", "agreement_propose", PERM_ADMIN, 0, NULL, "agreement_row", 200, propose, "Proposes a draft to the partner." },
-	{ "POST", ONE "/ballot", "agreement_ballot", PERM_ADMIN, 0, NULL, "agreement_row", 200, open_ballot, "Puts it to the vote of the members, under the charter's rule for merging." },
+	{ "POST", ONE "/ballot", "agreement_ballot", PERM_ADMIN, 0, NULL, "agreement_row", 200, open_ballot,
+	  "Puts it to the vote of the members, under the charter's rule for merging and with its dry run before their eyes." },
+	{ "POST", ONE "/ballot/untried", "agreement_ballot_untried", PERM_ADMIN, LIMIT_BODY_SMALL, "agreement_reason", "agreement_row", 200, open_untried,
+	  "The same where the partner cannot or will not send a preview: the voters read the reason instead of a dry run." },
 	{ "POST", ONE "/suspend", "agreement_suspend", PERM_ADMIN, LIMIT_BODY_SMALL, "agreement_reason", "agreement_row", 200, suspend, "Suspends it at once." },
 	{ "POST", ONE "/resume", "agreement_resume", PERM_ADMIN, 0, NULL, "agreement_row", 200, resume, "Lifts one's own suspension." },
 	{ "POST", ONE "/end", "agreement_end", PERM_ADMIN, LIMIT_BODY_SMALL, "agreement_reason", "agreement_row", 200, end, "Gives notice: it ends after the agreed time." },

@@ -2,6 +2,7 @@
 
 #include "commonhold/ballot.h"
 #include "commonhold/config.h"
+#include "commonhold/preview.h"
 
 #include <stdio.h>
 
@@ -145,7 +146,7 @@ enum err agreement_withdraw(struct call *c, struct uuid coop, struct sha256 dige
 
 /* ---- The ballot ---- */
 
-enum err agreement_open_ballot(struct call *c, struct uuid coop, struct sha256 digest, struct agreement *out)
+enum err agreement_open_ballot(struct call *c, struct uuid coop, struct sha256 digest, struct str no_dry_run, struct agreement *out)
 {
 	struct charter charter;
 	struct member me;
@@ -171,7 +172,8 @@ enum err agreement_open_ballot(struct call *c, struct uuid coop, struct sha256 d
 	if (draft.closes_at >= out->terms.ends || draft.closes_at >= out->made_at + SIGN_WITHIN)
 		return fail_reason(c, ERR_STATE, "too_late", "The vote would end after the agreement does, or after the time to sign it. Draft it again.");
 	TRY(ballot_create(c, coop, &draft, &out->ballot));
-	TRY(agreement_move(c, out, AGREEMENT_VOTING, "admin", STR_NONE));
+	TRY(dry_run_fix(c, coop, digest, out->ballot, no_dry_run));
+	TRY(agreement_move(c, out, AGREEMENT_VOTING, "admin", no_dry_run.p ? str_fmt(c->arena, "No dry run: %.*s", STR_ARG(no_dry_run)) : STR_NONE));
 	return db_commit(c);
 }
 

@@ -1,6 +1,7 @@
 #include "agreement_internal.h"
 #include "server/merge/merge_pages.h"
 
+#include "commonhold/preview.h"
 #include "commonhold/ballot.h"
 #include "commonhold/chart.h"
 #include "commonhold/routes.h"
@@ -242,6 +243,20 @@ static enum err terms_write(struct json_writer *w, struct arena *a, const struct
 	return ERR_OK;
 }
 
+/* Whether there is a dry run to vote with. */
+static enum err tried_write(struct json_writer *w, struct request *rq, const struct agreement *g)
+{
+	struct dry_run run;
+	enum err e = dry_run_read(rq->call, rq->coop.id, g->terms.digest, NULL, &run);
+	jw_kbool(w, "tried", e == ERR_OK);
+	if (e == ERR_NOT_FOUND) {
+		db_rollback(rq->call);
+		error_clear(&rq->call->error);
+		return ERR_OK;
+	}
+	return e;
+}
+
 static enum err one_data(struct json_writer *w, struct request *rq, struct response *rs, enum err refused)
 {
 	struct call *c = rq->call;
@@ -270,6 +285,8 @@ static enum err one_data(struct json_writer *w, struct request *rq, struct respo
 	jw_kbool(w, "draft", g.state == AGREEMENT_DRAFTED);
 	jw_kstr(w, "note", g.note);
 	jw_kstr(w, "typed_reason", rq->body.n && request_form(rq, "reason").p ? request_form(rq, "reason") : STR(""));
+	jw_kstr(w, "typed_no_dry_run", rq->body.n && request_form(rq, "no_dry_run").p ? request_form(rq, "no_dry_run") : STR(""));
+	TRY(tried_write(w, rq, &g));
 	jw_kstr(w, "next_words", next_words(a, &g, voted ? &ballot : NULL));
 	jw_kz(w, "refresh", g.state == AGREEMENT_PASSED || (g.state == AGREEMENT_SIGNED && g.assent_theirs.p && g.terms.starts <= clock_now()) ? LIVE_SECONDS : NULL);
 	jw_kstr(w, "picture", picture(a, &g, events, n, voted && ballot.closed_at == INSTANT_NONE ? ballot.closes_at : INSTANT_NONE));
@@ -325,7 +342,7 @@ static enum err ballot_form(struct request *rq, struct response *rs)
 	struct agreement g;
 	struct sha256 digest;
 	TRY(agreement_param(rq, &digest));
-	return done(rq, rs, agreement_open_ballot(rq->call, rq->coop.id, digest, &g), "The members are told. Voting begins after the notice.");
+	return done(rq, rs, agreement_open_ballot(rq->call, rq->coop.id, digest, form_filled(rq, "no_dry_run"), &g), "The members are told. Voting begins after the notice.");
 }
 
 static enum err withdraw_form(struct request *rq, struct response *rs)

@@ -282,36 +282,3 @@ enum err agreement_take_ended(struct call *c, struct uuid coop, const struct mes
 		withdrawn ? STR("The partner takes it back.") : expired ? STR("It was not signed in time.") : STR("The partner declined it, or its ballot did not pass.")));
 	return agreement_move(c, &g, to, "partner", withdrawn ? STR("The partner takes it back.") : expired ? STR("It was not signed in time.") : STR("The partner said no."));
 }
-
-/* ---- The ballot's page ---- */
-
-enum err agreement_on_ballot(struct call *c, const struct ballot *b, struct json_writer *w)
-{
-	struct agreement g;
-	struct agreement_words *lines;
-	size_t n;
-	if (!str_is(b->kind, "merge"))
-		return ERR_OK;
-	TRY(db_begin_in(c, b->coop, DB_READ));
-	TRY(agreement_by_digest(c, b->coop, b->digest, &g));
-	TRY(db_commit(c));
-	TRY(agreement_terms_words(c->arena, &g.terms, g.us, &lines, &n));
-	jw_key(w, "agreement");
-	jw_object(w);
-	jw_kstr(w, "partner", g.partner_title);
-	jw_kstr(w, "partner_key_name", g.partner);
-	jw_kstr(w, "digest", sha256_hex(c->arena, g.terms.digest));
-	jw_kint(w, "revision", g.terms.revision);
-	jw_kbool(w, "renewal", g.terms.revision > 1);
-	jw_key(w, "lines");
-	jw_array(w);
-	for (size_t i = 0; i < n; i++) {
-		jw_object(w);
-		jw_kz(w, "heading", lines[i].heading);
-		jw_kstr(w, "text", lines[i].text);
-		jw_end_object(w);
-	}
-	jw_end_array(w);
-	jw_end_object(w);
-	return ERR_OK;
-}

@@ -199,12 +199,12 @@ static void conflicts_write(struct json_writer *w, struct arena *a, const struct
 	jw_kstr(w, "differ_kind", count_at(a, conflicts, "kind"));
 }
 
-static enum err own_write(struct json_writer *w, struct request *rq, struct sha256 digest)
+static enum err own_write(struct json_writer *w, struct request *rq, struct sha256 digest, const struct sha256 *which)
 {
 	struct call *c = rq->call;
 	struct dry_run_own own;
 	const struct json *lost;
-	enum err e = dry_run_mine(c, rq->coop.id, digest, &own);
+	enum err e = dry_run_mine(c, rq->coop.id, digest, which, &own);
 	if (e == ERR_NOT_FOUND) {
 		db_rollback(c);
 		error_clear(&c->error);
@@ -244,21 +244,67 @@ static enum err own_write(struct json_writer *w, struct request *rq, struct sha2
 	return ERR_OK;
 }
 
+/* A dry run's document and its two sides, ours first. */
+static enum err document_read(struct call *c, const struct agreement *g, const struct dry_run *run, const struct json **doc, const struct json *sides[2])
+{
+	sides[0] = sides[1] = NULL;
+	TRY(json_parse(c->arena, run->document, doc, &c->error));
+	json_each(side, json_get(*doc, "parties"))
+		sides[!str_eq(json_member_text(side, "coop"), g->terms.parties[g->us])] = side;
+	return ERR_OK;
+}
+
+static int64_t let_in(const struct json *outcomes)
+{
+	return json_int(json_get(outcomes, policy_outcome_name(POLICY_INCLUDE)), 0) + json_int(json_get(outcomes, policy_outcome_name(POLICY_CONDITIONAL)), 0);
+}
+
+enum err dry_run_summary_write(struct json_writer *w, struct call *c, const struct agreement *g, const struct dry_run *run)
+{
+	struct arena *a = c->arena;
+	const struct json *doc, *sides[2];
+	const struct str names[2] = { g->terms.names[g->us], g->terms.names[!g->us] };
+	TRY(document_read(c, g, run, &doc, sides));
+	const struct json *joint = json_get(doc, "joint");
+	jw_key(w, "run");
+	jw_object(w);
+	jw_kstr(w, "at", words_minute(a, run->at));
+	jw_kstr(w, "sha256", sha256_hex(a, run->digest));
+	jw_kstr(w, "released", words_count(a, let_in(json_get(joint, "outcomes"))));
+	jw_kstr(w, "contributors", people_at(a, joint, "contributors"));
+	conflicts_write(w, a, doc);
+	jw_key(w, "sides");
+	jw_array(w);
+	for (int i = 0; i < 2; i++) {
+		jw_object(w);
+		jw_kstr(w, "name", names[i]);
+		jw_kstr(w, "alone", words_count(a, let_in(json_get(sides[i], "alone"))));
+		jw_kstr(w, "joint", words_count(a, let_in(json_get(sides[i], "joint"))));
+		jw_kstr(w, "at_partner", words_count(a, let_in(json_get(sides[i], "at_partner"))));
+		jw_kstr(w, "gained", count_at(a, sides[i], "items_gained"));
+		jw_kstr(w, "lost", count_at(a, sides[i], "items_lost"));
+		jw_kstr(w, "people", people_at(a, sides[i], "people"));
+		jw_end_object(w);
+	}
+	jw_end_array(w);
+	licences_write(w, a, json_get(doc, "licences"));
+	jw_end_object(w);
+	return ERR_OK;
+}
+
 static enum err run_write(struct json_writer *w, struct request *rq, const struct agreement *g, const struct dry_run *run)
 {
 	struct arena *a = rq->call->arena;
-	const struct json *doc, *sides[2] = { NULL, NULL };
+	const struct json *doc, *sides[2];
 	const struct str names[2] = { g->terms.names[g->us], g->terms.names[!g->us] };
-	TRY(json_parse(a, run->document, &doc, &rq->call->error));
-	json_each(side, json_get(doc, "parties"))
-		sides[!str_eq(json_member_text(side, "coop"), g->terms.parties[g->us])] = side;
+	TRY(document_read(rq->call, g, run, &doc, sides));
 	const struct json *joint = json_get(doc, "joint"), *outcomes = json_get(joint, "outcomes");
 	jw_key(w, "run");
 	jw_object(w);
 	jw_kstr(w, "at", words_minute(a, run->at));
 	jw_kstr(w, "digest", sha256_hex(a, run->digest));
 	jw_kstr(w, "agreement", sha256_hex(a, g->terms.digest));
-	jw_kstr(w, "released", words_count(a, json_int(json_get(outcomes, policy_outcome_name(POLICY_INCLUDE)), 0) + json_int(json_get(outcomes, policy_outcome_name(POLICY_CONDITIONAL)), 0)));
+	jw_kstr(w, "released", words_count(a, let_in(outcomes)));
 	jw_kstr(w, "contributors", people_at(a, joint, "contributors"));
 	jw_kint(w, "k", json_int(json_get(joint, "k"), 0));
 	conflicts_write(w, a, doc);
@@ -320,9 +366,12 @@ static enum err dry_run_data(struct json_writer *w, struct request *rq, struct r
 {
 	struct call *c = rq->call;
 	struct agreement g;
-	struct sha256 digest;
+	struct sha256 digest, asked;
 	struct dry_run run;
+	struct str which = request_query(rq, "run");
 	TRY(page_form_said(rq, rs, refused, w));
+	if (which.p && !sha256_parse(which, &asked))
+		return fail(c, ERR_NOT_FOUND, "There is no such dry run.");
 	TRY(agreement_param(rq, &digest));
 	TRY(agreement_read(c, rq->coop.id, digest, &g));
 	jw_kstr(w, "title", str_fmt(c->arena, "What sharing with %.*s would do", STR_ARG(g.partner_title)));
@@ -332,7 +381,8 @@ static enum err dry_run_data(struct json_writer *w, struct request *rq, struct r
 	jw_kbool(w, "admin", rq->coop.is_admin);
 	jw_kbool(w, "is_draft", g.state == AGREEMENT_DRAFTED);
 	jw_kbool(w, "may_make", rq->coop.is_admin && g.state != AGREEMENT_DRAFTED && !agreement_over(g.state));
-	enum err e = dry_run_read(c, rq->coop.id, digest, &run);
+	jw_kbool(w, "voted_on", which.p != NULL);
+	enum err e = dry_run_read(c, rq->coop.id, digest, which.p ? &asked : NULL, &run);
 	if (e == ERR_NOT_FOUND) {
 		db_rollback(c);
 		error_clear(&c->error);
@@ -340,7 +390,7 @@ static enum err dry_run_data(struct json_writer *w, struct request *rq, struct r
 	}
 	TRY(e);
 	TRY(previews_write(w, rq, &g, &run));
-	TRY(own_write(w, rq, digest));
+	TRY(own_write(w, rq, digest, &run.digest));
 	return run_write(w, rq, &g, &run);
 }
 
@@ -395,7 +445,7 @@ static enum err import_form(struct request *rq, struct response *rs)
 
 #define ONE "/coops/{coop}/agreements/{agreement}/dry-run"
 const struct route dry_run_page_routes[] = {
-	{ "GET", ONE, "page_dry_run", PERM_ACTIVE, 0, NULL, "text/html", 200, dry_run_page, "What an agreement would do" },
+	{ "GET", ONE, "page_dry_run", PERM_ACTIVE, 0, NULL, "text/html", 200, dry_run_page, "What an agreement would do", 0, "run" },
 	{ "POST", ONE, "page_preview_make", PERM_ADMIN, LIMIT_BODY_SMALL, "form", "text/html", 303, make_form, "Make our preview", ROUTE_EXPENSIVE },
 	{ "POST", ONE "/partner", "page_preview_import", PERM_ADMIN, LIMIT_BODY_ITEM * 8, "form", "text/html", 303, import_form, "Take the partner's preview from a file", ROUTE_EXPENSIVE },
 	ROUTE_TABLE_END

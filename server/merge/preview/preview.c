@@ -24,8 +24,17 @@ SQL(dry_run_insert,
 	"INSERT INTO dry_run (coop_id, id, agreement, at, ours, theirs, document, digest) VALUES ($1, $2, $3, commonhold_now(), $4, $5, $6, $7) "
 	"ON CONFLICT (coop_id, agreement, ours, theirs) DO NOTHING");
 SQL(dry_run_of, "SELECT " DRY_RUN_COLUMNS " FROM dry_run WHERE coop_id = $1 AND agreement = $2 AND ours = $3 AND theirs = $4");
-SQL(dry_run_newest, "SELECT " DRY_RUN_COLUMNS " FROM dry_run WHERE coop_id = $1 AND agreement = $2 ORDER BY at DESC, id LIMIT 1");
-SQL(own_clear, "DELETE FROM dry_run_member m USING dry_run d WHERE m.coop_id = $1 AND d.coop_id = $1 AND d.id = m.dry_run_id AND d.agreement = $2 AND d.id <> $3");
+SQL(dry_run_found, "SELECT " DRY_RUN_COLUMNS " FROM dry_run WHERE coop_id = $1 AND agreement = $2 AND ($3::bytea IS NULL OR digest = $3) ORDER BY at DESC, id LIMIT 1");
+SQL(own_clear,
+	"DELETE FROM dry_run_member m USING dry_run d WHERE m.coop_id = $1 AND d.coop_id = $1 AND d.id = m.dry_run_id AND d.agreement = $2 AND d.id <> $3 "
+	"AND NOT EXISTS (SELECT FROM ballot_dry_run b WHERE b.coop_id = $1 AND b.dry_run_id = d.id)");
+SQL(dry_run_of_previews,
+	"SELECT d.id FROM dry_run d JOIN merge_preview o ON o.coop_id = $1 AND o.agreement = $2 AND o.ours AND o.digest = d.ours "
+	"JOIN merge_preview t ON t.coop_id = $1 AND t.agreement = $2 AND NOT t.ours AND t.digest = d.theirs WHERE d.coop_id = $1 AND d.agreement = $2");
+SQL(preview_sides, "SELECT coalesce(bool_or(ours), false), coalesce(bool_or(NOT ours), false) FROM merge_preview WHERE coop_id = $1 AND agreement = $2");
+SQL(voted_insert, "INSERT INTO ballot_dry_run (coop_id, ballot_id, dry_run_id, without, at) VALUES ($1, $2, $3, $4, commonhold_now())");
+SQL(voted_of_ballot, "SELECT dry_run_id, without FROM ballot_dry_run WHERE coop_id = $1 AND ballot_id = $2");
+SQL(dry_run_by_id, "SELECT " DRY_RUN_COLUMNS " FROM dry_run WHERE coop_id = $1 AND id = $2");
 SQL(own_insert, "INSERT INTO dry_run_member (coop_id, dry_run_id, member_no, items, in_alone, in_joint, at_partner, lost) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)");
 SQL(own_read, "SELECT items, in_alone, in_joint, at_partner, lost FROM dry_run_member WHERE coop_id = $1 AND dry_run_id = $2 AND member_no = $3");
 
@@ -389,26 +398,72 @@ enum err dry_run_make(struct call *c, struct uuid coop, struct sha256 agreement,
 	return db_commit(c);
 }
 
-enum err dry_run_read(struct call *c, struct uuid coop, struct sha256 agreement, struct dry_run *out)
+static struct str which_bytes(const struct sha256 *which)
+{
+	return which ? digest_bytes(which) : STR_NONE;
+}
+
+enum err dry_run_read(struct call *c, struct uuid coop, struct sha256 agreement, const struct sha256 *which, struct dry_run *out)
 {
 	struct rows r;
 	TRY(db_begin_in(c, coop, DB_READ));
-	TRY(db_one(c, dry_run_newest, &r, A_UUID(coop), A_BYTES(digest_bytes(&agreement))));
+	TRY(db_one(c, dry_run_found, &r, A_UUID(coop), A_BYTES(digest_bytes(&agreement)), A_BYTES(which_bytes(which))));
 	*out = dry_run_row(&r);
 	return db_commit(c);
 }
 
-enum err dry_run_mine(struct call *c, struct uuid coop, struct sha256 agreement, struct dry_run_own *out)
+enum err dry_run_mine(struct call *c, struct uuid coop, struct sha256 agreement, const struct sha256 *which, struct dry_run_own *out)
 {
 	struct member m;
 	struct rows r;
 	TRY(db_begin_in(c, coop, DB_READ));
 	TRY(member_of_actor(c, coop, &m));
-	TRY(db_one(c, dry_run_newest, &r, A_UUID(coop), A_BYTES(digest_bytes(&agreement))));
+	TRY(db_one(c, dry_run_found, &r, A_UUID(coop), A_BYTES(digest_bytes(&agreement)), A_BYTES(which_bytes(which))));
 	struct uuid id = row_uuid(&r, 0, 0);
 	TRY(db_one(c, own_read, &r, A_UUID(coop), A_UUID(id), A_I64(m.number)));
 	*out = (struct dry_run_own){ .id = id, .items = row_int(&r, 0, 0), .in_alone = row_int(&r, 0, 1), .in_joint = row_int(&r, 0, 2), .at_partner = row_int(&r, 0, 3), .lost = row_str(&r, 0, 4) };
 	return db_commit(c);
+}
+
+/* ---- what voters see ---- */
+
+static enum err nothing_tried(struct call *c, struct uuid coop, struct sha256 agreement)
+{
+	struct rows r;
+	TRY(db_one(c, preview_sides, &r, A_UUID(coop), A_BYTES(digest_bytes(&agreement))));
+	bool ours = row_bool(&r, 0, 0), theirs = row_bool(&r, 0, 1);
+	const char *what = ours && theirs ? "Both previews are here and the numbers are being computed: wait for them." :
+		ours ? "Our preview is made. Wait for the partner's, or take it as a file." : theirs ? "The partner's preview is here. Make ours." : "Make our preview, and ask the partner for theirs.";
+	return fail_reason(c, ERR_STATE, "dry_run_missing",
+		"Nobody votes on an agreement that was not tried out on both pools. %s It is done on the page of its dry run. If the partner cannot or will not send a preview, say why: the voters will read it.", what);
+}
+
+enum err dry_run_fix(struct call *c, struct uuid coop, struct sha256 agreement, struct uuid ballot, struct str without)
+{
+	struct rows r;
+	struct uuid run = { { 0 } };
+	if (without.p)
+		TRY(call_check_text(c, "/reason", without, 3, LIMIT_TEXT_NOTE));
+	TRY(db_query(c, dry_run_of_previews, &r, A_UUID(coop), A_BYTES(digest_bytes(&agreement))));
+	if (r.n && without.p)
+		return fail_reason(c, ERR_STATE, "dry_run_there", "There is a dry run of this agreement: the members vote with it before their eyes, and no reason against one is needed.");
+	if (!r.n && !without.p)
+		return nothing_tried(c, coop, agreement);
+	if (r.n)
+		run = row_uuid(&r, 0, 0);
+	return db_exec(c, voted_insert, A_UUID(coop), A_UUID(ballot), A_UUID_OR_NULL(run), A_STR(without));
+}
+
+enum err dry_run_voted(struct call *c, struct uuid coop, struct uuid ballot, struct dry_run_voted *out)
+{
+	struct rows r, run;
+	TRY(db_one(c, voted_of_ballot, &r, A_UUID(coop), A_UUID(ballot)));
+	*out = (struct dry_run_voted){ .tried = !row_null(&r, 0, 0), .without = row_str(&r, 0, 1) };
+	if (!out->tried)
+		return ERR_OK;
+	TRY(db_one(c, dry_run_by_id, &run, A_UUID(coop), A_UUID(row_uuid(&r, 0, 0))));
+	out->run = dry_run_row(&run);
+	return ERR_OK;
 }
 
 /* ---- jobs ---- */

@@ -75,20 +75,23 @@ static enum err import(struct request *rq, struct response *rs)
 	return answer_preview(rq, rs, &kept);
 }
 
-/* As schemas/dry_run.json. */
+void dry_run_write(struct json_writer *w, struct arena *a, const struct dry_run *run)
+{
+	jw_object(w);
+	jw_kstr(w, "at", clock_format(a, run->at));
+	jw_key(w, "document");
+	jw_raw(w, run->document);
+	jw_kstr(w, "id", uuid_format(a, run->id));
+	jw_kstr(w, "ours", sha256_hex(a, run->ours));
+	jw_kstr(w, "sha256", sha256_hex(a, run->digest));
+	jw_kstr(w, "theirs", sha256_hex(a, run->theirs));
+	jw_end_object(w);
+}
+
 static enum err answer_run(struct request *rq, struct response *rs, const struct dry_run *run)
 {
-	struct arena *a = rq->call->arena;
 	struct json_writer w = response_json(rs);
-	jw_object(&w);
-	jw_kstr(&w, "at", clock_format(a, run->at));
-	jw_key(&w, "document");
-	jw_raw(&w, run->document);
-	jw_kstr(&w, "id", uuid_format(a, run->id));
-	jw_kstr(&w, "ours", sha256_hex(a, run->ours));
-	jw_kstr(&w, "sha256", sha256_hex(a, run->digest));
-	jw_kstr(&w, "theirs", sha256_hex(a, run->theirs));
-	jw_end_object(&w);
+	dry_run_write(&w, rq->call->arena, run);
 	return ERR_OK;
 }
 
@@ -101,21 +104,33 @@ static enum err run_now(struct request *rq, struct response *rs)
 	return answer_run(rq, rs, &run);
 }
 
+/* The one that is asked for by the digest of its document; NULL: the newest. */
+static enum err which_of(struct request *rq, struct sha256 *room, const struct sha256 **which)
+{
+	struct str run = request_query(rq, "run");
+	*which = run.p ? room : NULL;
+	return !run.p || sha256_parse(run, room) ? ERR_OK : fail_field(rq->call, "query/run", "The SHA-256 of a dry run's document.");
+}
+
 static enum err run_read(struct request *rq, struct response *rs)
 {
-	struct sha256 digest;
+	struct sha256 digest, room;
+	const struct sha256 *which;
 	struct dry_run run;
 	TRY(digest_of(rq, &digest));
-	TRY(dry_run_read(rq->call, rq->coop.id, digest, &run));
+	TRY(which_of(rq, &room, &which));
+	TRY(dry_run_read(rq->call, rq->coop.id, digest, which, &run));
 	return answer_run(rq, rs, &run);
 }
 
 static enum err run_mine(struct request *rq, struct response *rs)
 {
-	struct sha256 digest;
+	struct sha256 digest, room;
+	const struct sha256 *which;
 	struct dry_run_own own;
 	TRY(digest_of(rq, &digest));
-	TRY(dry_run_mine(rq->call, rq->coop.id, digest, &own));
+	TRY(which_of(rq, &room, &which));
+	TRY(dry_run_mine(rq->call, rq->coop.id, digest, which, &own));
 	struct json_writer w = response_json(rs);
 	jw_object(&w);
 	jw_kint(&w, "at_partner", own.at_partner);
@@ -135,8 +150,9 @@ const struct route preview_routes[] = {
 	{ "POST", ONE "/previews", "preview_make", PERM_ADMIN, 0, NULL, "merge_preview", 201, make, "Makes the preview of our pool anew and tells the partner.", ROUTE_EXPENSIVE },
 	{ "GET", ONE "/previews/ours", "preview_export", PERM_ADMIN, 0, NULL, "application/x-ndjson", 200, export, "Our preview as a file, for a partner that cannot be reached." },
 	{ "POST", ONE "/previews/theirs", "preview_import", PERM_ADMIN, LIMIT_BODY_ITEM * 8, "message_import", "merge_preview", 200, import, "Takes the partner's preview from its file.", ROUTE_EXPENSIVE },
-	{ "GET", ONE "/dry-run", "dry_run_read", PERM_ACTIVE, 0, NULL, "dry_run", 200, run_read, "What the agreement would do to both pools, by the newest previews: both sides get the same document." },
+	{ "GET", ONE "/dry-run", "dry_run_read", PERM_ACTIVE, 0, NULL, "dry_run", 200, run_read, "What the agreement would do to both pools, by the newest previews, or the dry run that is asked for: both sides get the same document.",
+	  0, "run" },
 	{ "POST", ONE "/dry-run", "dry_run_make", PERM_ADMIN, 0, NULL, "dry_run", 200, run_now, "Computes it now.", ROUTE_EXPENSIVE },
-	{ "GET", ONE "/dry-run/mine", "dry_run_mine", PERM_ACTIVE, 0, NULL, "dry_run_own", 200, run_mine, "What it would mean for one's own items." },
+	{ "GET", ONE "/dry-run/mine", "dry_run_mine", PERM_ACTIVE, 0, NULL, "dry_run_own", 200, run_mine, "What it would mean for one's own items.", 0, "run" },
 	ROUTE_TABLE_END
 };

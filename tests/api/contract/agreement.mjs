@@ -50,10 +50,13 @@ export default function (here) {
 
   test("it is put to the vote, and taken back", async () => {
     const { ada, bea } = here.people();
-    const voting = ok(200, await bea.post(`${there}/agreements/${draft.sha256}/ballot`));
+    const untried = await bea.post(`${there}/agreements/${draft.sha256}/ballot`);
+    assert.deepEqual([untried.status, untried.body.reason], [409, "dry_run_missing"]);
+    const voting = ok(200, await bea.post(`${there}/agreements/${draft.sha256}/ballot/untried`, { reason: "They cannot make a preview this year." }));
     assert.equal(voting.state, "voting");
     const ballot = ok(200, await bea.get(`${there}/ballots/${voting.ballot}`));
     assert.deepEqual([ballot.kind, ballot.digest], ["merge", draft.sha256]);
+    assert.deepEqual([ballot.about.dry_run, ballot.about.no_dry_run], [null, "They cannot make a preview this year."]);
     ok(200, await ada.post(`${coop}/agreements/${draft.sha256}/withdraw`, { reason: "We thought again." }));
     await until(() => bea.get(`${there}/agreements/${draft.sha256}`), (a) => a.body.state === "withdrawn", "the withdrawal");
     const events = ok(200, await ada.get(`${coop}/agreements/${draft.sha256}/history`)).items;

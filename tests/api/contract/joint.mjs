@@ -39,6 +39,18 @@ export default function (here) {
     }
   });
 
+  test("the members vote with the dry run before their eyes", async () => {
+    const { bea } = here.people();
+    const refused = await bea.post(`${other}/ballot/untried`, { reason: "We had no time." });
+    assert.deepEqual([refused.status, refused.body.reason], [409, "dry_run_there"]);
+    const { ballot } = ok(200, await bea.post(`${other}/ballot`));
+    const tried = ok(200, await bea.get(`${other}/dry-run`));
+    const { about } = ok(200, await bea.get(`${there}/ballots/${ballot}`));
+    assert.deepEqual([about.no_dry_run, about.dry_run], [null, tried]);
+    assert.deepEqual(ok(200, await bea.get(`${other}/dry-run?run=${tried.sha256}`)), tried);
+    assert.equal((await bea.get(`${other}/dry-run?run=${"0".repeat(64)}`)).status, 404);
+  });
+
   test("the maker proposes a joint release, the partner takes it up, either takes it back", async () => {
     const { ada, bea, carl } = here.people();
     assert.equal((await ada.post(`${coop}/joint-releases`, { agreement: agreement.document.id })).status, 409);
