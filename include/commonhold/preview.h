@@ -30,6 +30,7 @@
 
 #define PREVIEW_MAX ((size_t)256 * MIB)
 #define PREVIEW_ITEMS_MAX INT64_C(1000000)
+#define PREVIEW_INTERVAL CLOCK_DAY /* between two of the same revision: each lets the partner ask once more what is in the pool */
 #define PREVIEW_SIGNED_PREFIX "commonhold/preview/1\n"
 
 /* A preview that is kept: ours as it was sent, or the partner's as it came. */

@@ -1,12 +1,12 @@
 // Bundles between two live instances: over HTTP and as files, cut off, redirected, endless, and asked for by somebody else.
 import { test, before, after } from "node:test";
 import assert from "node:assert/strict";
-import { createServer } from "node:http";
 import { generateKeyPairSync, sign as signBytes } from "node:crypto";
 import { connect } from "node:net";
 import { readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { agree, agreementIs, allow, beginTwo, closed, contribute, untilHeard } from "./partners.mjs";
+import { agree, agreementIs, allow, beginTwo, closed, contribute, env, untilHeard } from "./partners.mjs";
+import { stand } from "./proxy.mjs";
 import { until } from "./world.mjs";
 
 let north, south, digest, proxy;
@@ -16,40 +16,9 @@ const becomes = (world, state) => agreementIs(world, digest, state);
 const foreign = () => Number(south.sql("SELECT count(*) FROM contribution WHERE (more >> 24 & 255) > 0")[0][0]);
 const arrives = (n) => untilHeard([north, south], async () => foreign(), (now) => now === n, `${n} items from the north`);
 
-// What stands between south and north: passes everything on, unless it is told to misbehave.
-async function stand() {
-  const seen = [];
-  const server = createServer(async (request, response) => {
-    seen.push({ url: request.url, range: request.headers.range, proof: request.headers["commonhold-proof"] });
-    const how = server.how?.(request);
-    if (how === "redirect") {
-      response.writeHead(302, { location: `http://127.0.0.1:${north.port}${request.url}` });
-      return response.end();
-    }
-    if (how === "endless") {
-      response.writeHead(200, { "content-type": "application/json" });
-      const more = setInterval(() => response.write(" ".repeat(262144)), 1);
-      return response.on("close", () => clearInterval(more));
-    }
-    const headers = Object.fromEntries(Object.entries(request.headers).filter(([name]) => !["host", "connection"].includes(name)));
-    const answer = await fetch(`http://127.0.0.1:${north.port}${request.url}`, { method: request.method, headers, ...(request.method === "GET" ? {} : { body: request, duplex: "half" }) }).catch(() => undefined);
-    if (!answer) return response.destroy(); // the north is away
-    const body = Buffer.from(await answer.arrayBuffer());
-    const kept = Object.fromEntries([...answer.headers].filter(([name]) => ["content-type", "content-range", "etag"].includes(name)));
-    response.writeHead(answer.status, { ...kept, "content-length": body.length });
-    if (how === "cut") {
-      response.write(body.subarray(0, body.length >> 1));
-      return setTimeout(() => response.destroy(), 100);
-    }
-    response.end(body);
-  });
-  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-  return { server, seen, url: `http://127.0.0.1:${server.address().port}` };
-}
-
 before(async () => {
   [north, south] = await beginTwo();
-  proxy = await stand();
+  proxy = await stand(north);
   await allow(north);
   for (const n of [1, 2, 3]) await contribute(north, `A text from the north, number ${n}.`);
   digest = (await agree(north, south, { cadence: "P1D" })).sha256;

@@ -1,7 +1,6 @@
 /* Bundles over HTTP: for the partner alone, who proves with each request that it comes from its key. */
-#include "bundle_proof_api.h"
-
 #include "bundle_internal.h"
+#include "partner.h"
 
 #include "commonhold/agreement.h"
 #include "commonhold/db.h"
@@ -14,52 +13,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PROOF_LIFE (5 * CLOCK_MINUTE) /* either way: clocks differ */
-
-static enum err not_proved(struct call *c)
-{
-	return fail_reason(c, ERR_UNAUTHENTICATED, "not_the_partner", "The request does not prove that it comes from the partner of this agreement.");
-}
-
-/* What a caller said, and that it is for this co-op, under this agreement, now. */
-static bool said_now(const struct json *said, struct str digest, struct str to, struct str from)
-{
-	instant at;
-	if (!said || json_int(json_get(said, "v"), 0) != 1 || !str_eq(json_member_text(said, "agreement"), digest) || !str_eq(json_member_text(said, "to"), to) ||
-		!str_eq(json_member_text(said, "from"), from) || !clock_parse(json_member_text(said, "at"), &at))
-		return false;
-	instant now = clock_now();
-	return at > now - PROOF_LIFE && at < now + PROOF_LIFE;
-}
-
-/* The agreement of the path, once the caller has proved to be its partner; *taken: the last bundle that it says it has. A caller who proves nothing does not learn whether there is one. */
-enum err bundle_partner_proved(struct request *rq, struct agreement *g, int64_t *taken)
-{
-	struct call *c = rq->call;
-	struct peer peer;
-	struct keychain keys;
-	struct sha256 digest;
-	struct str header = request_header(rq, BUNDLE_PROOF_HEADER), envelope, payload;
-	struct error why = { 0 };
-	const struct json *said = NULL;
-	size_t which;
-	if (!sha256_parse(rq->param[1], &digest) || header.n == 0 || header.n > 16 * KIB || !str_unbase64url(c->arena, header, &envelope))
-		return not_proved(c);
-	TRY(db_begin_in(c, rq->coop.id, DB_READ));
-	enum err found = agreement_by_digest(c, rq->coop.id, digest, g);
-	if (found == ERR_NOT_FOUND)
-		return not_proved(c);
-	TRY(found);
-	TRY(peer_get(c, rq->coop.id, g->peer, &peer));
-	TRY(peer_keys(c, &peer, &keys));
-	TRY(db_commit(c));
-	bool proved = peer.state == PEER_CONFIRMED && keychain_dsse_verify(c->arena, &keys, envelope, STR(BUNDLE_REQUEST_TYPE), &payload, &which, &why) == ERR_OK && which == keys.n - 1;
-	if (!proved || json_parse(c->arena, payload, &said, &why) != ERR_OK || !said_now(said, rq->param[1], rq->coop.name, peer.name))
-		return not_proved(c);
-	*taken = json_int(json_get(said, "taken"), 0);
-	return ERR_OK;
-}
-
 static enum err list_bundles(struct request *rq, struct response *rs)
 {
 	struct call *c = rq->call;
@@ -68,7 +21,7 @@ static enum err list_bundles(struct request *rq, struct response *rs)
 	size_t n;
 	int64_t taken, after = 0;
 	struct str from = request_query(rq, "after");
-	TRY(bundle_partner_proved(rq, &g, &taken));
+	TRY(partner_proved(rq, &g, &taken));
 	if (from.p && !str_to_i64(from, 0, INT64_MAX, &after))
 		return fail_field(c, "query/after", "A number of a bundle.");
 	if (taken > 0)
@@ -114,7 +67,7 @@ static enum err send_file(struct request *rq, struct response *rs)
 	struct stat st;
 	size_t n;
 	int64_t taken, seq;
-	TRY(bundle_partner_proved(rq, &g, &taken));
+	TRY(partner_proved(rq, &g, &taken));
 	if (!str_to_i64(rq->param[2], 1, INT64_MAX, &seq))
 		return fail(c, ERR_NOT_FOUND, "There is no such bundle.");
 	TRY(bundle_list(c, rq->coop.id, g.id, seq - 1, &rows, &n));

@@ -4,11 +4,6 @@
 
 #include "commonhold/bundle.h"
 
-/* How a partner proves itself: a header with the base64url of a DSSE envelope by its key in force over {"agreement":HEX,"at":INSTANT,"from":KEY NAME,"taken":N,"to":KEY NAME,"v":1}; taken: the last
- * bundle that it has taken. Good for five minutes. */
-#define BUNDLE_PROOF_HEADER "Commonhold-Proof"
-#define BUNDLE_REQUEST_TYPE "application/vnd.commonhold.bundle-request+json"
-
 /* Refuses, with a reason of BUNDLE_REASONS and a sentence; ERR_REFUSED. */
 enum err bundle_refuse(struct error *e, enum bundle_reason r, const char *fmt, ...) CH_PRINTF(3, 4);
 /* A small file of an open bundle as a whole; NUL-terminated. */
@@ -49,6 +44,8 @@ struct bundle_fetch_limits {
 };
 /* For tests; NULL: the usual ones. */
 void bundle_fetch_limits_use(const struct bundle_fetch_limits *limits);
+/* Those that hold now. */
+const struct bundle_fetch_limits *bundle_fetch_limits(void);
 
 /* Jobs. */
 CH_CHECK enum err bundle_export_job(struct call *c, const struct json *args);

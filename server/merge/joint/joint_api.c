@@ -5,7 +5,7 @@
 #include "commonhold/json.h"
 #include "commonhold/routes.h"
 
-#include "server/merge/bundle/bundle_proof_api.h"
+#include "server/merge/bundle/partner.h"
 #include "server/merge/joint/joint_papers.h"
 
 #include <sys/mman.h>
@@ -89,7 +89,7 @@ static enum err paper(struct request *rq, struct response *rs)
 	struct uuid id;
 	struct str text;
 	int64_t taken;
-	TRY(bundle_partner_proved(rq, &g, &taken));
+	TRY(partner_proved(rq, &g, &taken));
 	TRY(request_param_uuid(rq, 2, &id));
 	TRY(joint_paper(rq->call, rq->coop.id, g.id, id, rq->param[3], &text));
 	int fd = memfd_create("joint", MFD_CLOEXEC); /* it may be longer than an answer that is held in memory twice */

@@ -9,7 +9,7 @@
 #include "commonhold/message.h"
 #include "commonhold/peer.h"
 
-#include "server/merge/bundle/bundle_internal.h"
+#include "server/merge/bundle/partner.h"
 
 /* Papers that are told by their digests: serving ours, getting the other's. */
 
@@ -43,7 +43,7 @@ static struct str proof_of(struct call *c, const struct source *s, struct str us
 	struct str at = clock_format(c->arena, clock_now());
 	struct str said = str_fmt(c->arena, "{\"agreement\":\"%.*s\",\"at\":\"%.*s\",\"from\":\"%.*s\",\"taken\":0,\"to\":\"%.*s\",\"v\":1}", STR_ARG(s->agreement), STR_ARG(at), STR_ARG(us),
 		STR_ARG(s->peer.name));
-	struct str envelope = dsse_sign(c->arena, key, 1, STR(BUNDLE_REQUEST_TYPE), said);
+	struct str envelope = dsse_sign(c->arena, key, 1, STR(PARTNER_REQUEST_TYPE), said);
 	return str_base64url(c->arena, envelope.p, envelope.n);
 }
 
@@ -83,7 +83,7 @@ static enum err get_here(struct call *c, const struct source *s, struct uuid joi
 static enum err get_there(struct call *c, const struct source *s, const char *name, struct str *out)
 {
 	struct fetch_answer answer;
-	struct fetch_header header = { STR(BUNDLE_PROOF_HEADER), s->proof };
+	struct fetch_header header = { STR(PARTNER_PROOF_HEADER), s->proof };
 	struct fetch_request request = {
 		.url = str_fmt(c->arena, "%.*s/api/v1/coops/%.*s/merge/agreements/%.*s/joint-releases/%.*s/%s", STR_ARG(s->peer.url), STR_ARG(s->peer.name), STR_ARG(s->agreement), STR_ARG(s->joint), name),
 		.headers = &header, .n_headers = 1, .allow_private = config()->allow_private_on, .allow_http = config()->allow_private_on, .max_bytes = PAPER_MAX,

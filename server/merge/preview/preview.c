@@ -6,8 +6,10 @@
 #include "commonhold/ledger.h"
 #include "commonhold/message.h"
 #include "commonhold/peer.h"
+#include "server/merge/agreement/agreement_internal.h"
 
 #define SMALL ((size_t)64 * KIB) /* goes with the message; base64 makes it a third longer */
+#define LATE CLOCK_HOUR /* between the state that a preview tells of and its being kept, and between clocks */
 #define TRY_ARENA ((size_t)2048 * MIB)
 
 SQL(member_ids, "SELECT number, id FROM membership WHERE coop_id = $1");
@@ -16,9 +18,9 @@ SQL(preview_put,
 	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, commonhold_now()) "
 	"ON CONFLICT (coop_id, agreement_id, ours) DO UPDATE SET agreement = EXCLUDED.agreement, digest = EXCLUDED.digest, as_of = EXCLUDED.as_of, items = EXCLUDED.items, "
 	"people = EXCLUDED.people, size = EXCLUDED.size, body = EXCLUDED.body, people_no = EXCLUDED.people_no, kept_at = EXCLUDED.kept_at");
-SQL(preview_rows, "SELECT ours, digest, as_of, items, people, size, kept_at FROM merge_preview WHERE coop_id = $1 AND agreement = $2 ORDER BY ours DESC");
+SQL(preview_rows, "SELECT digest, as_of, items, people, size, kept_at, ours FROM merge_preview WHERE coop_id = $1 AND agreement = $2 ORDER BY ours DESC");
 SQL(preview_body, "SELECT body, people_no FROM merge_preview WHERE coop_id = $1 AND agreement = $2 AND ours = $3");
-SQL(preview_newest_as_of, "SELECT as_of FROM merge_preview WHERE coop_id = $1 AND agreement = $2 AND NOT ours");
+SQL(preview_kept_of, "SELECT digest, as_of, items, people, size, kept_at FROM merge_preview WHERE coop_id = $1 AND agreement = $2 AND ours = $3");
 #define DRY_RUN_COLUMNS "id, at, ours, theirs, document, digest"
 SQL(dry_run_insert,
 	"INSERT INTO dry_run (coop_id, id, agreement, at, ours, theirs, document, digest) VALUES ($1, $2, $3, commonhold_now(), $4, $5, $6, $7) "
@@ -49,7 +51,7 @@ static void free_arena(void *arena)
 	arena_free(arena);
 }
 
-static struct arena *large(struct call *c)
+struct arena *preview_arena(struct call *c)
 {
 	struct arena *a = arena_new(TRY_ARENA);
 	return a && arena_defer(c->arena, free_arena, a) ? a : NULL;
@@ -60,11 +62,16 @@ static enum err no_memory(struct call *c)
 	return fail(c, ERR_NO_MEMORY, "There is no memory to try the agreement out.");
 }
 
-/* An agreement that may still be tried out: what is over need not be. Inside. */
-static enum err find(struct call *c, struct uuid coop, struct sha256 digest, struct agreement *out)
+enum err preview_find(struct call *c, struct uuid coop, struct sha256 digest, struct agreement *out)
 {
 	TRY(agreement_by_digest(c, coop, digest, out));
 	return agreement_over(out->state) ? fail(c, ERR_STATE, "This agreement is over: there is nothing to try out.") : ERR_OK;
+}
+
+static struct preview_kept kept_row(const struct rows *r, int i, bool ours)
+{
+	return (struct preview_kept){ .ours = ours, .digest = sha256_load(row_bytes(r, i, 0)), .as_of = row_time(r, i, 1), .items = row_int(r, i, 2), .people = row_int(r, i, 3), .size = row_int(r, i, 4),
+		.kept_at = row_time(r, i, 5) };
 }
 
 /* ---- ours ---- */
@@ -93,12 +100,24 @@ static enum err members_load(struct call *c, struct making *m)
 	return ERR_OK;
 }
 
+/* What a partner can find out by guessing grows with each preview that it gets. */
+static enum err not_too_soon(struct call *c, const struct agreement *g)
+{
+	struct rows r;
+	TRY(db_query(c, preview_kept_of, &r, A_UUID(g->coop), A_BYTES(digest_bytes(&g->terms.digest)), A_BOOL(true)));
+	if (r.n && clock_now() < row_time(&r, 0, 5) + PREVIEW_INTERVAL)
+		return fail_reason(c, ERR_STATE, "preview_too_soon", "A preview of this agreement was made less than a day ago. It can be made anew after %.*s.",
+			STR_ARG(clock_format(c->arena, row_time(&r, 0, 5) + PREVIEW_INTERVAL)));
+	return ERR_OK;
+}
+
 static enum err making_load(struct call *c, struct uuid coop, struct sha256 agreement, struct making *m)
 {
 	*m = (struct making){ 0 };
 	TRY(db_begin_in(c, coop, DB_READ));
 	TRY(member_require_admin(c, coop));
-	TRY(find(c, coop, agreement, &m->g));
+	TRY(preview_find(c, coop, agreement, &m->g));
+	TRY(not_too_soon(c, &m->g));
 	TRY(coop_get(c, coop, &m->coop));
 	TRY(charter_current(c, coop, &m->ours));
 	TRY(agreement_charter_theirs(c, coop, agreement, &m->theirs));
@@ -177,7 +196,7 @@ enum err preview_make(struct call *c, struct uuid coop, struct sha256 agreement,
 {
 	struct making m;
 	struct str file, people_no;
-	struct arena *a = large(c);
+	struct arena *a = preview_arena(c);
 	if (!a)
 		return no_memory(c);
 	TRY(making_load(c, coop, agreement, &m));
@@ -187,6 +206,9 @@ enum err preview_make(struct call *c, struct uuid coop, struct sha256 agreement,
 	TRY(e);
 	TRY(db_begin_in(c, coop, DB_WRITE));
 	TRY(keep(c, &m.g, out, file, people_no));
+	TRY(agreement_tell(c, &m.g, false, "agreement.previewed", str_fmt(c->arena, "%.*s is shown what we would share", STR_ARG(m.g.partner_title)),
+		STR("To try the agreement out before a vote, the other co-op gets a line for each contribution that would go to it: kind, licence, language, month and size, and no content, name or id. Whoever there has a text "
+		    "already can find out whether it is among them. See the dry run for what it would mean for yours.")));
 	TRY(tell_ready(c, &m.g, out, file));
 	TRY(queue_try(c, &m.g));
 	return db_commit(c);
@@ -194,8 +216,7 @@ enum err preview_make(struct call *c, struct uuid coop, struct sha256 agreement,
 
 /* ---- the partner's ---- */
 
-/* Checks that it is the partner's about this agreement, and no older than what is there; keeps it. Inside. */
-static enum err take(struct call *c, struct arena *a, const struct agreement *g, struct str file, struct preview_kept *out)
+enum err preview_take(struct call *c, struct arena *a, const struct agreement *g, struct str file, struct preview_kept *out)
 {
 	struct peer peer;
 	struct keychain chain;
@@ -213,9 +234,15 @@ static enum err take(struct call *c, struct arena *a, const struct agreement *g,
 		return fail_reason(c, ERR_REFUSED, "charter_changed", "The preview was made under another charter than the one that the agreement was written under.");
 	if (o.as_of > clock_now() + MESSAGE_AHEAD)
 		return fail_reason(c, ERR_REFUSED, "preview_ahead", "The preview is from the future.");
-	TRY(db_query(c, preview_newest_as_of, &r, A_UUID(g->coop), A_BYTES(digest_bytes(&g->terms.digest))));
-	if (r.n && row_time(&r, 0, 0) > o.as_of)
+	TRY(db_query(c, preview_kept_of, &r, A_UUID(g->coop), A_BYTES(digest_bytes(&g->terms.digest)), A_BOOL(false)));
+	if (r.n && sha256_eq(sha256_load(row_bytes(&r, 0, 0)), o.digest)) { /* the same again */
+		*out = kept_row(&r, 0, false);
+		return ERR_OK;
+	}
+	if (r.n && row_time(&r, 0, 1) > o.as_of)
 		return fail_reason(c, ERR_STALE, "preview_old", "A newer preview of the other co-op is there already.");
+	if (r.n && o.as_of < row_time(&r, 0, 1) + PREVIEW_INTERVAL - LATE)
+		return fail_reason(c, ERR_REFUSED, "preview_too_soon", "The other co-op sends previews of the same agreement more often than once a day.");
 	*out = (struct preview_kept){ .digest = o.digest, .as_of = o.as_of, .items = (int64_t)o.n_items, .people = (int64_t)o.n_people, .size = (int64_t)file.n, .kept_at = clock_now() };
 	TRY(keep(c, g, out, file, STR_NONE));
 	return queue_try(c, g);
@@ -224,13 +251,13 @@ static enum err take(struct call *c, struct arena *a, const struct agreement *g,
 enum err preview_import(struct call *c, struct uuid coop, struct sha256 agreement, struct str file, struct preview_kept *out)
 {
 	struct agreement g;
-	struct arena *a = large(c);
+	struct arena *a = preview_arena(c);
 	if (!a)
 		return no_memory(c);
 	TRY(db_begin_in(c, coop, DB_WRITE));
 	TRY(member_require_admin(c, coop));
-	TRY(find(c, coop, agreement, &g));
-	enum err e = take(c, a, &g, file, out);
+	TRY(preview_find(c, coop, agreement, &g));
+	enum err e = preview_take(c, a, &g, file, out);
 	if (e == ERR_OK)
 		return db_commit(c);
 	db_rollback(c);
@@ -246,52 +273,35 @@ enum err preview_take_ready(struct call *c, struct uuid coop, const struct messa
 	struct str file, encoded = json_member_text(m->body, "file");
 	if (!sha256_parse(json_member_text(m->body, "agreement"), &digest))
 		return fail(c, ERR_INVALID, "The message does not name an agreement.");
-	TRY(find(c, coop, digest, &g));
+	TRY(preview_find(c, coop, digest, &g));
 	if (!uuid_eq(g.peer, m->peer))
 		return fail(c, ERR_REFUSED, "The agreement is with another co-op.");
 	if (encoded.p) {
-		struct arena *a = large(c);
+		struct arena *a = preview_arena(c);
 		if (!a)
 			return no_memory(c);
 		if (!str_unbase64(c->arena, encoded, &file))
 			return fail(c, ERR_INVALID, "The preview in the message is not base64.");
-		return take(c, a, &g, file, &kept);
+		return preview_take(c, a, &g, file, &kept);
 	}
-	struct str hex = sha256_hex(c->arena, digest), id = uuid_format(c->arena, coop);
-	return job_queue(c, "preview.fetch", str_fmt(c->arena, "%.*s %.*s", STR_ARG(id), STR_ARG(hex)), str_fmt(c->arena, "{\"agreement\":\"%.*s\",\"coop\":\"%.*s\"}", STR_ARG(hex), STR_ARG(id)),
-		clock_now());
+	int64_t size = json_int(json_get(m->body, "size"), -1);
+	struct sha256 announced;
+	if (!sha256_parse(json_member_text(m->body, "preview_sha256"), &announced) || size < 1)
+		return fail(c, ERR_INVALID, "The message does not say which preview is ready.");
+	if (size > (int64_t)PREVIEW_MAX)
+		return fail_reason(c, ERR_REFUSED, "preview_too_large", "The other co-op's preview is larger than the %d MiB that one may have.", (int)(PREVIEW_MAX / MIB));
+	return preview_queue_fetch(c, coop, digest, announced, size);
 }
 
 /* Of a partner on this instance: its own side of the same agreement has it. */
-static enum err fetch_here(struct call *c, struct uuid partner, struct sha256 agreement, struct str *file)
+enum err preview_body_of(struct call *c, struct uuid partner, struct sha256 agreement, struct sha256 digest, struct str *file)
 {
 	struct rows r;
 	TRY(db_begin_in(c, partner, DB_READ));
-	TRY(db_one(c, preview_body, &r, A_UUID(partner), A_BYTES(digest_bytes(&agreement)), A_BOOL(true)));
+	TRY(db_query(c, preview_body, &r, A_UUID(partner), A_BYTES(digest_bytes(&agreement)), A_BOOL(true)));
+	if (r.n == 0 || !sha256_eq(sha256(row_bytes(&r, 0, 0)), digest))
+		return fail_reason(c, ERR_REFUSED, "preview_digest", "The partner has another preview by now than the one that it announced.");
 	*file = row_bytes(&r, 0, 0);
-	return db_commit(c);
-}
-
-static enum err fetch(struct call *c, struct uuid coop, struct sha256 agreement)
-{
-	struct agreement g;
-	struct peer peer;
-	struct str file;
-	struct preview_kept kept;
-	struct arena *a = large(c);
-	if (!a)
-		return no_memory(c);
-	TRY(db_begin_in(c, coop, DB_READ));
-	TRY(find(c, coop, agreement, &g));
-	TRY(peer_get(c, coop, g.peer, &peer));
-	TRY(db_commit(c));
-	if (uuid_is_nil(peer.here)) { /* admins see it among what was not taken, and bring the file */
-		merge_refuse(c, coop, g.peer, STR("preview"), STR("preview_by_file"), STR("The other co-op's preview is too large for a message. Take it as a file."));
-		return ERR_OK;
-	}
-	TRY(fetch_here(c, peer.here, agreement, &file));
-	TRY(db_begin_in(c, coop, DB_WRITE));
-	TRY(take(c, a, &g, file, &kept));
 	return db_commit(c);
 }
 
@@ -306,8 +316,7 @@ enum err preview_list(struct call *c, struct uuid coop, struct sha256 agreement,
 	TRY(db_query(c, preview_rows, &r, A_UUID(coop), A_BYTES(digest_bytes(&agreement))));
 	*n = (size_t)r.n;
 	for (int i = 0; i < r.n && i < 2; i++)
-		out[i] = (struct preview_kept){ .ours = row_bool(&r, i, 0), .digest = sha256_load(row_bytes(&r, i, 1)), .as_of = row_time(&r, i, 2), .items = row_int(&r, i, 3),
-			.people = row_int(&r, i, 4), .size = row_int(&r, i, 5), .kept_at = row_time(&r, i, 6) };
+		out[i] = kept_row(&r, i, row_bool(&r, i, 6));
 	return db_commit(c);
 }
 
@@ -377,7 +386,7 @@ enum err dry_run_make(struct call *c, struct uuid coop, struct sha256 agreement,
 	struct str document, people_no = STR_NONE;
 	struct dry_run_person *own;
 	struct rows r;
-	struct arena *a = large(c);
+	struct arena *a = preview_arena(c);
 	if (!a)
 		return no_memory(c);
 	TRY(db_begin_in(c, coop, DB_WRITE));
@@ -475,14 +484,6 @@ static enum err args_read(struct call *c, const struct json *args, struct uuid *
 	return ERR_OK;
 }
 
-static enum err job_fetch(struct call *c, const struct json *args)
-{
-	struct uuid coop;
-	struct sha256 agreement;
-	TRY(args_read(c, args, &coop, &agreement));
-	return fetch(c, coop, agreement);
-}
-
 static enum err job_try(struct call *c, const struct json *args)
 {
 	struct uuid coop;
@@ -498,7 +499,7 @@ static enum err job_try(struct call *c, const struct json *args)
 }
 
 const struct job_kind preview_jobs[] = {
-	{ "preview.fetch", job_fetch, 20, 300 },
+	{ "preview.fetch", preview_fetch_job, 20, 3600 },
 	{ "preview.try", job_try, 10, 300 },
 	JOB_TABLE_END,
 };

@@ -1,8 +1,10 @@
 /* Previews and dry runs over JSON. */
+#include "preview_internal.h"
+
 #include "commonhold/db.h"
 #include "commonhold/json.h"
-#include "commonhold/preview.h"
 #include "commonhold/routes.h"
+#include "server/merge/bundle/partner.h"
 
 static enum err digest_of(struct request *rq, struct sha256 *out)
 {
@@ -144,6 +146,21 @@ static enum err run_mine(struct request *rq, struct response *rs)
 	return ERR_OK;
 }
 
+/* For the partner alone. */
+static enum err send_to_partner(struct request *rq, struct response *rs)
+{
+	struct agreement g;
+	struct sha256 digest;
+	int64_t taken, size;
+	int fd;
+	TRY(partner_proved(rq, &g, &taken));
+	if (!sha256_parse(rq->param[2], &digest))
+		return fail(rq->call, ERR_NOT_FOUND, "There is no such preview.");
+	TRY(preview_open(rq->call, rq->coop.id, g.terms.digest, digest, &fd, &size));
+	db_release(rq->call); /* whoever reads slowly holds no connection to the database */
+	return response_file(rq, rs, fd, size, "application/x-ndjson", rq->param[2]);
+}
+
 #define ONE "/api/v1/coops/{coop}/agreements/{agreement}"
 const struct route preview_routes[] = {
 	{ "GET", ONE "/previews", "preview_list", PERM_ACTIVE, 0, NULL, "merge_preview_list", 200, list, "The previews of both pools that there are, without content: what a dry run is of." },
@@ -154,5 +171,7 @@ const struct route preview_routes[] = {
 	  0, "run" },
 	{ "POST", ONE "/dry-run", "dry_run_make", PERM_ADMIN, 0, NULL, "dry_run", 200, run_now, "Computes it now.", ROUTE_EXPENSIVE },
 	{ "GET", ONE "/dry-run/mine", "dry_run_mine", PERM_ACTIVE, 0, NULL, "dry_run_own", 200, run_mine, "What it would mean for one's own items.", 0, "run" },
+	{ "GET", "/api/v1/coops/{coop}/merge/agreements/{agreement}/previews/{sha256}", "preview_file", PERM_PUBLIC, 0, NULL, "application/x-ndjson", 200, send_to_partner,
+	  "The preview that was announced to the partner, whole or in part, for the partner, who proves itself by the header Commonhold-Proof" },
 	ROUTE_TABLE_END
 };

@@ -49,6 +49,25 @@ struct outline {
 /* Reads a file and checks its form and that the key that it names has signed it. ERR_INVALID with the number of the line, ERR_TOO_LARGE past PREVIEW_MAX. Pure. */
 CH_CHECK enum err preview_read(struct arena *a, struct str file, struct outline *out, struct error *e);
 
+/* ---- preview.c ---- */
+
+/* Memory for the largest of pools, that goes with the call; NULL: there is none. */
+struct arena *preview_arena(struct call *c);
+/* An agreement that may still be tried out: what is over need not be. Inside. */
+CH_CHECK enum err preview_find(struct call *c, struct uuid coop, struct sha256 agreement, struct agreement *out);
+/* Checks that it is the partner's about this agreement, newer than what is there and not too soon after it; keeps it. The same again changes nothing. Inside. */
+CH_CHECK enum err preview_take(struct call *c, struct arena *a, const struct agreement *g, struct str file, struct preview_kept *out);
+/* The file of another co-op of this instance; ERR_REFUSED where it is not the one with this digest. A transaction of its own. */
+CH_CHECK enum err preview_body_of(struct call *c, struct uuid coop, struct sha256 agreement, struct sha256 digest, struct str *file);
+
+/* ---- preview_carry.c ---- */
+
+/* Ours with this digest as a file to be sent, for the partner that has proved itself; ERR_GONE where another counts by now. */
+CH_CHECK enum err preview_open(struct call *c, struct uuid coop, struct sha256 agreement, struct sha256 digest, int *fd, int64_t *size);
+/* The partner says that it has one ready. Inside. */
+CH_CHECK enum err preview_queue_fetch(struct call *c, struct uuid coop, struct sha256 agreement, struct sha256 digest, int64_t size);
+CH_CHECK enum err preview_fetch_job(struct call *c, const struct json *args);
+
 /* ---- preview_write.c ---- */
 
 /* What a preview is written from. */

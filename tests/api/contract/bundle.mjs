@@ -42,6 +42,14 @@ export default function (here) {
       const envelope = { payload: Buffer.from(said).toString("base64"), payloadType: type, signatures: [{ keyid: sha256(key).toString("hex"), sig: signed }] };
       return { "commonhold-proof": Buffer.from(JSON.stringify(envelope)).toString("base64url") };
     };
+    const lines = '{"a":1}\n{"b":2}\n', previewed = sha256(lines).toString("hex"), preview = `${coop}/merge/agreements/${digest}/previews/${previewed}`;
+    world.sql(`INSERT INTO merge_preview (coop_id, agreement_id, agreement, ours, digest, as_of, items, people, size, body, people_no, kept_at) VALUES ('${home}', '${id}', '\\x${digest}', true, '\\x${previewed}',
+      commonhold_now(), 1, 1, ${lines.length}, '${lines}', '', commonhold_now()) ON CONFLICT (coop_id, agreement_id, ours) DO UPDATE SET agreement = EXCLUDED.agreement, digest = EXCLUDED.digest, size = EXCLUDED.size, body = EXCLUDED.body`);
+    assert.equal((await anyone().get(preview)).status, 401);
+    assert.equal((await anyone().get(preview, { headers: proof(0) })).text, lines);
+    const behind = await anyone().get(preview, { headers: { ...proof(0), range: "bytes=8-" } });
+    assert.deepEqual([behind.status, behind.text], [206, lines.slice(8)]);
+    assert.equal((await anyone().get(preview.replace(previewed, digest), { headers: proof(0) })).status, 410);
     const at = `${coop}/merge/agreements/${digest}/bundles`;
     const listed = ok(200, await anyone().get(at, { headers: proof(0) }));
     assert.deepEqual(listed.items.map((b) => [b.seq, b.state]), [[1, "ready"]]);
