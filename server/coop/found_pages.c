@@ -1,21 +1,11 @@
 #include "server/coop/choices.h"
 
+#include "commonhold/form.h"
 #include "commonhold/words.h"
 
 /* Founding a co-op: a form for what most people want to say, and the whole charter as JSON for those who want to say more. */
 
 /* ---- The draft ---- */
-
-static void names_of_form(struct request *rq, struct json_writer *w, const char *key, const char *field)
-{
-	struct str *values;
-	size_t n = request_form_all(rq, field, &values);
-	jw_key(w, key);
-	jw_array(w);
-	for (size_t i = 0; i < n; i++)
-		jw_str(w, values[i]);
-	jw_end_array(w);
-}
 
 /* "rm, de" as a list. */
 static void languages_of_form(struct request *rq, struct json_writer *w)
@@ -50,8 +40,8 @@ static void draft_of_fields(struct request *rq, struct json_writer *w)
 	jw_kstr(w, "sharing", text_of_form(rq, "sharing"));
 	jw_key(w, "release");
 	jw_object(w);
-	names_of_form(rq, w, "uses", "use");
-	names_of_form(rq, w, "purposes", "purpose");
+	form_list(rq, w, "uses", "use");
+	form_list(rq, w, "purposes", "purpose");
 	if (str_to_i64(text_of_form(rq, "k_contributors"), INT32_MIN, INT32_MAX, &k))
 		jw_kint(w, "k_contributors", k);
 	else
@@ -86,14 +76,6 @@ static enum err draft_of_form(struct request *rq, const struct json **out)
 
 /* ---- The page ---- */
 
-static bool among(const struct str *values, size_t n, const char *word)
-{
-	for (size_t i = 0; i < n; i++)
-		if (str_is(values[i], word))
-			return true;
-	return false;
-}
-
 #define USUAL_USES (POLICY_BIT(POLICY_USE_TRAIN_GEN) | POLICY_BIT(POLICY_USE_EVAL) | POLICY_BIT(POLICY_USE_SEARCH))
 #define USUAL_PURPOSES \
 	(POLICY_BIT(POLICY_PURPOSE_RESEARCH) | POLICY_BIT(POLICY_PURPOSE_NONCOMMERCIAL_RESEARCH) | POLICY_BIT(POLICY_PURPOSE_PUBLIC_BENEFIT) | POLICY_BIT(POLICY_PURPOSE_COMMERCIAL))
@@ -102,20 +84,7 @@ static bool among(const struct str *values, size_t n, const char *word)
 static void options(struct request *rq, struct json_writer *w, const char *key, const char *field, uint32_t mask, unsigned count, const char *(*name)(unsigned no),
 	const char *(*words)(unsigned no), bool sent)
 {
-	struct str *values = NULL;
-	size_t n = sent ? request_form_all(rq, field, &values) : 0;
-	jw_key(w, key);
-	jw_array(w);
-	for (unsigned no = 0; no < count; no++) {
-		if (!(mask >> no & 1))
-			continue;
-		jw_object(w);
-		jw_kz(w, "id", name(no));
-		jw_kz(w, "words", words(no));
-		jw_kbool(w, "chosen", among(values, n, name(no)));
-		jw_end_object(w);
-	}
-	jw_end_array(w);
+	form_boxes(rq, w, &(struct form_boxes){ key, field, mask, 0, count, name, words, sent });
 }
 
 static void choice(struct json_writer *w, const char *value, const char *words, struct str chosen)

@@ -3,6 +3,7 @@
 #define COMMONHOLD_MERGE_PAGES_H
 
 #include "commonhold/agreement.h"
+#include "commonhold/form.h"
 #include "commonhold/http.h"
 #include "commonhold/peer.h"
 
@@ -17,8 +18,6 @@ void agreement_row_write(struct json_writer *w, struct arena *a, const struct ag
 struct str agreement_place(struct request *rq, struct sha256 digest, const char *more);
 /* The digest that the path names; ERR_NOT_FOUND when that is none. */
 CH_CHECK enum err agreement_param(struct request *rq, struct sha256 *out);
-/* A form field, trimmed; absent when there is nothing in it. */
-struct str form_filled(struct request *rq, const char *name);
 /* dry_run_pages.c: the numbers of a dry run that a ballot's page shows: member "run" of an object that is open. */
 struct dry_run;
 CH_CHECK enum err dry_run_summary_write(struct json_writer *w, struct call *c, const struct agreement *g, const struct dry_run *run);

@@ -1,5 +1,6 @@
 #include "motion_pages.h"
 
+#include "commonhold/form.h"
 #include "commonhold/release.h"
 #include "commonhold/words.h"
 
@@ -24,66 +25,13 @@ static struct str sent(struct request *rq, const char *field)
 	return v.p ? str_trim(v) : STR("");
 }
 
-static bool among(const struct str *values, size_t n, const char *word)
-{
-	for (size_t i = 0; i < n; i++)
-		if (str_is(values[i], word))
-			return true;
-	return false;
-}
-
-static void boxes(struct request *rq, struct json_writer *w, const char *key, const char *field, uint32_t mask, uint32_t usual, unsigned count, const char *(*name)(unsigned no),
+static void boxes(struct request *rq, struct json_writer *w, const char *field, uint64_t mask, uint64_t usual, unsigned count, const char *(*name)(unsigned no),
 	const char *(*words)(unsigned no))
 {
-	struct str *values = NULL;
-	bool posted = str_is(rq->method, "POST");
-	size_t n = posted ? request_form_all(rq, field, &values) : 0;
-	jw_key(w, key);
-	jw_array(w);
-	for (unsigned no = 0; no < count; no++) {
-		if (!(mask >> no & 1))
-			continue;
-		jw_object(w);
-		jw_kz(w, "id", name(no));
-		jw_kz(w, "words", words(no));
-		jw_kbool(w, "chosen", posted ? among(values, n, name(no)) : (usual >> no & 1) != 0);
-		jw_end_object(w);
-	}
-	jw_end_array(w);
+	form_boxes(rq, w, &(struct form_boxes){ field, field, mask, usual, count, name, words, str_is(rq->method, "POST") });
 }
 
 /* ---- From the form to the document ---- */
-
-static void list_of(struct request *rq, struct json_writer *w, const char *field)
-{
-	struct str *values;
-	size_t n = request_form_all(rq, field, &values);
-	if (n == 0)
-		return;
-	jw_key(w, field);
-	jw_array(w);
-	for (size_t i = 0; i < n; i++)
-		jw_str(w, values[i]);
-	jw_end_array(w);
-}
-
-/* What was written, where something was. */
-static void text_of(struct request *rq, struct json_writer *w, const char *field)
-{
-	struct str v = sent(rq, field);
-	if (v.n)
-		jw_kstr(w, field, v);
-}
-
-static void number_of(struct request *rq, struct json_writer *w, const char *field)
-{
-	struct str v = sent(rq, field);
-	int64_t n;
-	if (v.n && str_to_i64(v, INT64_MIN / 2, INT64_MAX / 2, &n))
-		jw_kint(w, field, n);
-	else if (v.n)
-		jw_kstr(w, field, v);
-}
 
 /* A date as the instant at which that day begins. */
 static void day_of(struct request *rq, struct json_writer *w, const char *field)
@@ -103,15 +51,17 @@ static enum err document_of(struct request *rq, struct str kind, const struct js
 	jw_init(&w, &b);
 	jw_object(&w);
 	for (size_t i = 0; i < CH_LEN(texts); i++)
-		text_of(rq, &w, texts[i]);
-	list_of(rq, &w, "kinds");
-	list_of(rq, &w, "uses");
+		form_text(&w, texts[i], sent(rq, texts[i]));
+	if (request_form(rq, "kinds").p)
+		form_list(rq, &w, "kinds", "kinds");
+	if (request_form(rq, "uses").p)
+		form_list(rq, &w, "uses", "uses");
 	day_of(rq, &w, "until");
-	number_of(rq, &w, "contributors");
+	form_number(&w, "contributors", sent(rq, "contributors"));
 	if (str_is(kind, "benefit"))
-		text_of(rq, &w, "amount");
+		form_text(&w, "amount", sent(rq, "amount"));
 	else
-		number_of(rq, &w, "amount");
+		form_number(&w, "amount", sent(rq, "amount"));
 	jw_end_object(&w);
 	struct str text = buf_take(a, &b);
 	return text.p ? json_parse(a, text, out, &rq->call->error) : fail(rq->call, ERR_TOO_LARGE, "This is too much.");
@@ -144,8 +94,8 @@ static void control_form(struct request *rq, struct json_writer *w, unsigned kin
 	jw_kbool(w, "wants_uses", kind == CONTROL_PREFERENCE_SHIFT);
 	jw_kbool(w, "wants_items", kind == CONTROL_RATE_LIMIT);
 	jw_kbool(w, "wants_members", kind == CONTROL_ASSURANCE);
-	boxes(rq, w, "kinds", "kinds", POLICY_KINDS_ALL, kind == CONTROL_QUALITY_FREEZE ? labels : POLICY_KINDS_ALL, POLICY_KIND_COUNT, policy_kind_name, words_kind);
-	boxes(rq, w, "uses", "uses", POLICY_USES_ALL, 0, POLICY_USE_COUNT, policy_use_name, words_use);
+	boxes(rq, w, "kinds", POLICY_KINDS_ALL, kind == CONTROL_QUALITY_FREEZE ? labels : POLICY_KINDS_ALL, POLICY_KIND_COUNT, policy_kind_name, words_kind);
+	boxes(rq, w, "uses", POLICY_USES_ALL, 0, POLICY_USE_COUNT, policy_use_name, words_use);
 }
 
 static enum err toggle_data(struct request *rq, struct json_writer *w)

@@ -72,32 +72,11 @@ static enum err offer_read(struct request *rq, struct offer *o)
 
 /* ---- Fields ---- */
 
-static bool among(const struct str *values, size_t n, const char *word)
-{
-	for (size_t i = 0; i < n; i++)
-		if (str_is(values[i], word))
-			return true;
-	return false;
-}
-
 /* A box for each of `mask`. */
 static void boxes(struct request *rq, const struct offer *o, struct json_writer *w, const char *field, uint64_t mask, uint64_t usual, unsigned count, const char *(*name)(unsigned no),
 	const char *(*words)(unsigned no))
 {
-	struct str *values = NULL;
-	size_t n = o->sent ? request_form_all(rq, field, &values) : 0;
-	jw_key(w, field);
-	jw_array(w);
-	for (unsigned no = 0; no < count; no++) {
-		if (!(mask >> no & 1))
-			continue;
-		jw_object(w);
-		jw_kz(w, "id", name(no));
-		jw_kz(w, "words", words(no));
-		jw_kbool(w, "chosen", o->sent ? among(values, n, name(no)) : (usual >> no & 1) != 0);
-		jw_end_object(w);
-	}
-	jw_end_array(w);
+	form_boxes(rq, w, &(struct form_boxes){ field, field, mask, usual, count, name, words, o->sent });
 }
 
 static const char *licence_name(unsigned no)
@@ -238,34 +217,6 @@ enum err draft_page(struct request *rq, struct response *rs)
 
 /* ---- From the form to the draft ---- */
 
-static void list_of(struct request *rq, struct json_writer *w, const char *field)
-{
-	struct str *values;
-	size_t n = request_form_all(rq, field, &values);
-	jw_key(w, field);
-	jw_array(w);
-	for (size_t i = 0; i < n; i++)
-		jw_str(w, values[i]);
-	jw_end_array(w);
-}
-
-static void text_of(struct request *rq, struct json_writer *w, const char *field)
-{
-	struct str v = form_filled(rq, field);
-	if (v.p)
-		jw_kstr(w, field, v);
-}
-
-static void number_of(struct request *rq, struct json_writer *w, const char *field)
-{
-	struct str v = form_filled(rq, field);
-	int64_t n;
-	if (v.p && str_to_i64(v, INT32_MIN, INT32_MAX, &n))
-		jw_kint(w, field, n);
-	else if (v.p)
-		jw_kstr(w, field, v);
-}
-
 /* Days as a duration; what is no number is left for the check to refuse. */
 static void days_of(struct request *rq, struct json_writer *w, const char *field)
 {
@@ -293,13 +244,13 @@ static enum err draft_of(struct request *rq, const struct json *schemas, const s
 	jw_init(&w, &b);
 	jw_object(&w);
 	for (size_t i = 0; i < CH_LEN(lists); i++)
-		list_of(rq, &w, lists[i]);
+		form_list(rq, &w, lists[i], lists[i]);
 	for (size_t i = 0; i < CH_LEN(texts); i++)
-		text_of(rq, &w, texts[i]);
+		form_text(&w, texts[i], form_filled(rq, texts[i]));
 	for (size_t i = 0; i < CH_LEN(spans); i++)
 		days_of(rq, &w, spans[i]);
-	number_of(rq, &w, "k");
-	number_of(rq, &w, "near_loss");
+	form_number(&w, "k", form_filled(rq, "k"));
+	form_number(&w, "near_loss", form_filled(rq, "near_loss"));
 	day_of(rq, &w, "starts");
 	day_of(rq, &w, "ends");
 	jw_kbool(&w, "onward", request_form(rq, "onward").n > 0);

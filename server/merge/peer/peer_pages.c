@@ -10,13 +10,6 @@
 #define AGREEMENTS_SHOWN 20
 #define REFUSALS_SHOWN 3
 
-struct str form_filled(struct request *rq, const char *name)
-{
-	struct str value = request_form(rq, name);
-	value = value.p ? str_trim(value) : value;
-	return value.n ? value : STR_NONE;
-}
-
 struct str peer_called(const struct peer *p)
 {
 	return p->title.n ? p->title : p->slug.n ? p->slug : p->name;
