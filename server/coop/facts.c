@@ -36,14 +36,13 @@ struct loader {
 
 /* ---- Words ---- */
 
-static int word_number(struct copy_field f, int (*find)(const char *name, size_t len))
+int facts_word(struct copy_field f, int (*find)(const char *name, size_t len))
 {
 	struct str word = copy_bytes(f);
 	return f.n < 0 ? -1 : find(word.p ? word.p : "", word.n);
 }
 
-/* "a,b" as bits. A word that is none sets a bit that no vocabulary has, so that the engine reports the fault instead of reading less than was said. */
-static uint32_t word_bits(struct copy_field f, int (*find)(const char *name, size_t len), uint32_t unknown)
+uint32_t facts_bits(struct copy_field f, int (*find)(const char *name, size_t len), uint32_t unknown)
 {
 	struct str rest = copy_bytes(f), word;
 	uint32_t bits = 0;
@@ -70,7 +69,7 @@ static enum err take_member(void *arg, const struct copy_field *f, int n)
 	struct policy_member *m = n == 3 ? member_at(l, f[0]) : NULL;
 	if (!m)
 		return ERR_CORRUPT;
-	int standing = word_number(f[1], policy_standing_find);
+	int standing = facts_word(f[1], policy_standing_find);
 	/* The clock decides, not whether the daily job has come by since. */
 	m->standing = standing < 0 ? UINT8_MAX : (uint8_t)membership_standing_at((enum policy_standing)standing, f[2].n < 0 ? INSTANT_NONE : copy_time(f[2]), l->grace, l->now);
 	return ERR_OK;
@@ -89,8 +88,8 @@ static enum err take_consent(void *arg, const struct copy_field *f, int n)
 	struct policy_member *m = n == 8 ? member_at(l, f[0]) : NULL;
 	if (!m)
 		return ERR_CORRUPT;
-	int state = word_number(f[1], policy_consent_find);
-	uint32_t purposes = word_bits(f[2], policy_purpose_find, UINT32_C(1) << 31);
+	int state = facts_word(f[1], policy_consent_find);
+	uint32_t purposes = facts_bits(f[2], policy_purpose_find, UINT32_C(1) << 31);
 	bool valid = state == POLICY_CONSENT_GIVEN || state == POLICY_CONSENT_RENEWED, defaults = valid && copy_int(f[4]) != 0;
 	instant at = copy_time(f[5]);
 	bool goes_on = valid && m->consent_given != POLICY_NEVER && at < m->consent_expires && covers(m->purposes, purposes);
@@ -131,11 +130,11 @@ static enum err take_statement(void *arg, const struct copy_field *f, int n)
 	if (about_item && item == POLICY_NO_ITEM)
 		return ERR_OK; /* that item is not among those to be decided */
 	uint32_t number = (uint32_t)copy_int(f[1]);
-	int kind = word_number(f[3], policy_kind_find), purpose = word_number(f[6], policy_purpose_find), audience = word_number(f[7], policy_audience_find);
-	int effect = word_number(f[8], policy_effect_find);
+	int kind = facts_word(f[3], policy_kind_find), purpose = facts_word(f[6], policy_purpose_find), audience = facts_word(f[7], policy_audience_find);
+	int effect = facts_word(f[8], policy_effect_find);
 	l->statements[l->n_statements++] = (struct policy_statement){
 		.id = (uint64_t)copy_int(f[0]), .subject = copy_int(f[15]) ? POLICY_BOARD : number, .item = item,
-		.uses = (uint16_t)word_bits(f[5], policy_use_find, UINT32_C(1) << 15), .duties = (uint16_t)word_bits(f[9], policy_duty_find, UINT32_C(1) << 15),
+		.uses = (uint16_t)facts_bits(f[5], policy_use_find, UINT32_C(1) << 15), .duties = (uint16_t)facts_bits(f[9], policy_duty_find, UINT32_C(1) << 15),
 		.effect = effect < 0 ? UINT8_MAX : (uint8_t)effect, .layer = (uint8_t)copy_int(f[2]),
 		.selector = about_item ? POLICY_SELECT_ITEM : f[3].n >= 0 ? POLICY_SELECT_KIND : POLICY_SELECT_ALL,
 		.kind = f[3].n < 0 ? 0 : kind < 0 ? UINT8_MAX : (uint8_t)kind,

@@ -98,25 +98,6 @@ static int source_find(const struct guest_facts *f, struct uuid agreement)
 	return -1;
 }
 
-static int word_of(struct copy_field f, int (*find)(const char *name, size_t len))
-{
-	struct str word = copy_bytes(f);
-	return f.n < 0 ? -1 : find(word.p ? word.p : "", word.n);
-}
-
-static uint32_t bits_of(struct copy_field f, int (*find)(const char *name, size_t len), uint32_t unknown)
-{
-	struct str rest = copy_bytes(f), word;
-	uint32_t bits = 0;
-	if (f.n <= 0)
-		return 0;
-	while (str_split(&rest, ',', &word)) {
-		int no = find(word.p, word.n);
-		bits |= no < 0 ? unknown : POLICY_BIT(no);
-	}
-	return bits;
-}
-
 static enum err take_guest(void *arg, const struct copy_field *f, int n)
 {
 	struct members *k = arg;
@@ -125,11 +106,11 @@ static enum err take_guest(void *arg, const struct copy_field *f, int n)
 	if (number < 0 || (size_t)number >= k->n_members || source < 0 || k->out->n_guests == k->cap)
 		return fail(k->call, ERR_CORRUPT, "The guests of a co-op changed while they were read.");
 	const struct guest_source *s = &k->out->sources[source];
-	int standing = word_of(f[2], policy_standing_find), consent = word_of(f[3], policy_consent_find);
+	int standing = facts_word(f[2], policy_standing_find), consent = facts_word(f[3], policy_consent_find);
 	bool given = consent == POLICY_CONSENT_GIVEN || consent == POLICY_CONSENT_RENEWED;
 	k->members[number] = (struct policy_member){
 		.standing = standing < 0 ? UINT8_MAX : !guest_source_counts(s, k->now) ? POLICY_STANDING_LAPSED : (uint8_t)standing,
-		.consent = consent < 0 ? UINT8_MAX : (uint8_t)consent, .notice = UINT32_MAX, .purposes = purposes_both(bits_of(f[4], policy_purpose_find, 0), s->purposes),
+		.consent = consent < 0 ? UINT8_MAX : (uint8_t)consent, .notice = UINT32_MAX, .purposes = purposes_both(facts_bits(f[4], policy_purpose_find, 0), s->purposes),
 		.consent_given = given && f[5].n >= 0 ? copy_time(f[5]) : POLICY_NEVER, .consent_expires = copy_time(f[6]), .defaults_accepted = POLICY_NEVER,
 	};
 	k->out->numbers[k->out->n_guests] = (uint32_t)number;
@@ -252,10 +233,10 @@ static enum err take_word(void *arg, const struct copy_field *f, int n)
 	uint32_t item = about_item ? k->item_position(k->arg, copy_uuid(f[4])) : POLICY_NO_ITEM;
 	if (about_item && item == POLICY_NO_ITEM)
 		return ERR_OK;
-	int kind = word_of(f[3], policy_kind_find), purpose = word_of(f[6], policy_purpose_find), audience = word_of(f[7], policy_audience_find), effect = word_of(f[8], policy_effect_find);
+	int kind = facts_word(f[3], policy_kind_find), purpose = facts_word(f[6], policy_purpose_find), audience = facts_word(f[7], policy_audience_find), effect = facts_word(f[8], policy_effect_find);
 	struct policy_statement s = {
-		.id = ID_OF_GUEST | (uint64_t)copy_int(f[0]), .subject = number, .item = item, .uses = (uint16_t)bits_of(f[5], policy_use_find, UINT32_C(1) << 15),
-		.duties = (uint16_t)bits_of(f[9], policy_duty_find, UINT32_C(1) << 15), .effect = effect < 0 ? UINT8_MAX : (uint8_t)effect, .layer = (uint8_t)copy_int(f[2]),
+		.id = ID_OF_GUEST | (uint64_t)copy_int(f[0]), .subject = number, .item = item, .uses = (uint16_t)facts_bits(f[5], policy_use_find, UINT32_C(1) << 15),
+		.duties = (uint16_t)facts_bits(f[9], policy_duty_find, UINT32_C(1) << 15), .effect = effect < 0 ? UINT8_MAX : (uint8_t)effect, .layer = (uint8_t)copy_int(f[2]),
 		.selector = about_item ? POLICY_SELECT_ITEM : f[3].n >= 0 ? POLICY_SELECT_KIND : POLICY_SELECT_ALL, .kind = f[3].n < 0 ? 0 : kind < 0 ? UINT8_MAX : (uint8_t)kind,
 		.purpose = f[6].n < 0 ? POLICY_PURPOSE_ANY : purpose < 0 ? UINT8_MAX : (uint8_t)purpose,
 		.audience = f[7].n < 0 ? POLICY_AUDIENCE_ANY : audience < 0 ? UINT8_MAX : (uint8_t)audience, .flags = copy_int(f[13]) ? POLICY_STATEMENT_EXTERNAL : 0,

@@ -8,6 +8,11 @@
 /* Facts of the co-op for the policy engine, with its guests or without. As coop_policy_facts. */
 CH_CHECK enum err coop_facts(struct call *c, struct uuid coop, bool guests, uint32_t (*item_position)(void *arg, struct uuid item), void *arg, struct policy_facts *out);
 
+/* The number of a word as it comes from the database, or -1; and of "a,b" the bits. A word that is none sets `unknown`, a bit that no vocabulary has, so that the engine reports the fault instead of
+ * reading less than was said. */
+int facts_word(struct copy_field f, int (*find)(const char *name, size_t len));
+uint32_t facts_bits(struct copy_field f, int (*find)(const char *name, size_t len), uint32_t unknown);
+
 /* Guests on their way into the engine's facts. */
 struct guest_group;
 struct guest_facts {
