@@ -17,13 +17,8 @@ static const char *const later_seals[] = { JOINT_PARTNER_SEAL };
 
 static const char *seal_named(struct str path)
 {
-	for (size_t i = 0; i < CH_LEN(seals); i++)
-		if (str_is(path, seals[i]))
-			return seals[i];
-	for (size_t i = 0; i < CH_LEN(later_seals); i++)
-		if (str_is(path, later_seals[i]))
-			return later_seals[i];
-	return NULL;
+	int no = str_which(path, seals, CH_LEN(seals)), later = str_which(path, later_seals, CH_LEN(later_seals));
+	return no >= 0 ? seals[no] : later >= 0 ? later_seals[later] : NULL;
 }
 
 static enum err missing(struct call *c, struct str path)

@@ -15,10 +15,7 @@ const char *ballot_choice_name(unsigned choice)
 int ballot_choice_find(const char *name, size_t len)
 {
 	struct str word = str_make(name, len);
-	for (int i = 0; i < BALLOT_CHOICE_COUNT; i++)
-		if (str_is(word, choice_names[i]))
-			return i;
-	return str_is(word, "none") ? BALLOT_NONE : -1;
+	return str_is(word, "none") ? BALLOT_NONE : str_which(word, choice_names, BALLOT_CHOICE_COUNT);
 }
 
 static void *engine_alloc(void *arena, size_t size)

@@ -20,13 +20,10 @@ void log_configure(enum log_level level, bool plain)
 
 bool log_level_parse(struct str s, enum log_level *out)
 {
-	for (size_t i = 0; i < CH_LEN(level_names); i++) {
-		if (str_is(s, level_names[i])) {
-			*out = (enum log_level)i;
-			return true;
-		}
-	}
-	return false;
+	int no = str_which(s, level_names, CH_LEN(level_names));
+	if (no >= 0)
+		*out = (enum log_level)no;
+	return no >= 0;
 }
 
 static void log_time(char out[40], instant t)

@@ -47,10 +47,7 @@ const char *control_kind_name(unsigned kind)
 
 int control_kind_find(struct str name)
 {
-	for (size_t i = 0; i < CONTROL_KIND_COUNT; i++)
-		if (str_is(name, kind_names[i]))
-			return (int)i;
-	return -1;
+	return str_which(name, kind_names, CONTROL_KIND_COUNT);
 }
 
 /* ---- Reading ---- */

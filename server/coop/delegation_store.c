@@ -83,10 +83,8 @@ struct str member_face(struct arena *a, const struct member *m)
 
 static int number_of(struct str word, const char *const *names, size_t n)
 {
-	for (size_t i = 0; i < n; i++)
-		if (str_is(word, names[i]))
-			return (int)i;
-	return 0;
+	int no = str_which(word, names, n);
+	return no < 0 ? 0 : no;
 }
 
 /* ---- Reading ---- */

@@ -39,14 +39,6 @@ static const char *const state_names[] = { [GUEST_SOURCE_IN_EFFECT] = "in_effect
 static const char *const access_names[] = { "public", "gated_auto", "gated_manual" };
 static const char *const attribution_names[] = { "anonymous", "pseudonym", "public" };
 
-static int name_find(const char *const *names, size_t n, struct str name)
-{
-	for (size_t i = 0; i < n; i++)
-		if (str_is(name, names[i]))
-			return (int)i;
-	return -1;
-}
-
 static size_t names_of(uint64_t bits, unsigned count, const char *(*name)(unsigned no), struct str *out)
 {
 	size_t n = 0;
@@ -64,8 +56,8 @@ enum err guest_head_move(struct call *c, struct uuid coop)
 static bool source_sound(const struct guest_source *s)
 {
 	return s->uses && !(s->uses & ~POLICY_USES_ALL) && !(s->floor & ~POLICY_USES_ALL) && s->purposes && !(s->purposes & ~POLICY_PURPOSES_ALL) && s->audience < POLICY_AUDIENCE_COUNT
-		&& s->k <= INT32_MAX && s->embargo >= 0 && s->retention >= 0 && name_find(access_names, CH_LEN(access_names), s->access) >= 0
-		&& name_find(attribution_names, CH_LEN(attribution_names), s->attribution) >= 0 && (unsigned)s->state < CH_LEN(state_names) && s->home.n == 16;
+		&& s->k <= INT32_MAX && s->embargo >= 0 && s->retention >= 0 && str_which(s->access, access_names, CH_LEN(access_names)) >= 0
+		&& str_which(s->attribution, attribution_names, CH_LEN(attribution_names)) >= 0 && (unsigned)s->state < CH_LEN(state_names) && s->home.n == 16;
 }
 
 enum err guest_source_put(struct call *c, struct uuid coop, const struct guest_source *s)
@@ -104,7 +96,7 @@ static uint32_t bits_of_row(const struct rows *r, int row, int col, int (*find)(
 static struct guest_source source_of_row(const struct rows *r, int i)
 {
 	struct str audience = row_str(r, i, 6);
-	int state = name_find(state_names, CH_LEN(state_names), row_str(r, i, 12)), no = policy_audience_find(audience.p, audience.n);
+	int state = str_which(row_str(r, i, 12), state_names, CH_LEN(state_names)), no = policy_audience_find(audience.p, audience.n);
 	return (struct guest_source){
 		.agreement = row_uuid(r, i, 0), .home = row_str(r, i, 1), .title = row_str(r, i, 2), .uses = (uint16_t)bits_of_row(r, i, 3, policy_use_find),
 		.purposes = bits_of_row(r, i, 4, policy_purpose_find), .floor = (uint16_t)bits_of_row(r, i, 5, policy_use_find), .audience = no < 0 ? POLICY_AUDIENCE_MEMBERS : (uint8_t)no,
@@ -240,8 +232,8 @@ const char *guest_access_name(unsigned access)
 
 static struct guest_limits limits_of(const struct guest_source *s)
 {
-	return (struct guest_limits){ .embargo = s->embargo, .retention = s->retention, .attribution = (uint8_t)name_find(attribution_names, CH_LEN(attribution_names), s->attribution),
-		.access = (uint8_t)name_find(access_names, CH_LEN(access_names), s->access), .is_guest = true, .ended = s->state == GUEST_SOURCE_ENDED };
+	return (struct guest_limits){ .embargo = s->embargo, .retention = s->retention, .attribution = (uint8_t)str_which(s->attribution, attribution_names, CH_LEN(attribution_names)),
+		.access = (uint8_t)str_which(s->access, access_names, CH_LEN(access_names)), .is_guest = true, .ended = s->state == GUEST_SOURCE_ENDED };
 }
 
 static int source_order(const void *key, const void *s)

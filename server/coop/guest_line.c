@@ -120,13 +120,9 @@ static const struct json *need(struct reading *r, const struct json *o, const ch
 /* No member but these, by spaces. */
 static void only(struct reading *r, const struct json *o, const char *const *keys, size_t n)
 {
-	json_each(v, o) {
-		bool known = false;
-		for (size_t i = 0; i < n; i++)
-			known |= str_is(v->key, keys[i]);
-		if (!known)
+	json_each(v, o)
+		if (str_which(v->key, keys, n) < 0)
 			wrong(r, v, "This member is not known here.");
-	}
 }
 
 static unsigned name_read(struct reading *r, const struct json *v, int (*find)(const char *name, size_t len))

@@ -22,10 +22,7 @@ static const char *const grounds[] = { "expression", "legal_obligation", "public
 
 static bool ground_known(struct str ground)
 {
-	for (size_t i = 0; i < CH_LEN(grounds); i++)
-		if (str_is(ground, grounds[i]))
-			return true;
-	return false;
+	return str_which(ground, grounds, CH_LEN(grounds)) >= 0;
 }
 
 static struct legal_hold hold_of_row(struct uuid coop, const struct rows *r, int i)

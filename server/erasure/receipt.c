@@ -32,10 +32,7 @@ static const char *const methods[] = { "patched", "deleted", "never-held" };
 
 static bool is_method(struct str s)
 {
-	for (size_t i = 0; i < CH_LEN(methods); i++)
-		if (str_is(s, methods[i]))
-			return true;
-	return false;
+	return str_which(s, methods, CH_LEN(methods)) >= 0;
 }
 
 /* ---- what a mirror says ---- */

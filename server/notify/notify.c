@@ -89,12 +89,10 @@ bool notify_topic_read(struct str word, enum notify_topic *out)
 
 bool notify_how_read(struct str word, enum notify_how *out)
 {
-	for (int h = 0; h < NOTIFY_HOW_COUNT; h++)
-		if (str_is(word, hows[h])) {
-			*out = h;
-			return true;
-		}
-	return false;
+	int no = str_which(word, hows, NOTIFY_HOW_COUNT);
+	if (no >= 0)
+		*out = no;
+	return no >= 0;
 }
 
 enum err notify_send(struct call *c, const struct notice *n)

@@ -92,10 +92,7 @@ static void write_frame(struct json_writer *w, struct arena *a, const struct mai
 static bool is_of_frame(struct str key)
 {
 	static const char *const keys[] = { "title", "name", "base_url", "coop_name", "essential", "settings_url", "inbox_url", "unsubscribe_url", "link", "secret_link", "content" };
-	for (size_t i = 0; i < CH_LEN(keys); i++)
-		if (str_is(key, keys[i]))
-			return true;
-	return false;
+	return str_which(key, keys, CH_LEN(keys)) >= 0;
 }
 
 /* Instants are told in words. */

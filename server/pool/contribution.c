@@ -14,10 +14,8 @@ struct contribution_schemas {
 
 const struct json_schema *contribution_schema(const struct contribution_schemas *s, struct str file)
 {
-	for (size_t i = 0; i < CH_LEN(schema_files); i++)
-		if (str_is(file, schema_files[i]))
-			return s->compiled[i];
-	return NULL;
+	int no = str_which(file, schema_files, CH_LEN(schema_files));
+	return no < 0 ? NULL : s->compiled[no];
 }
 
 static const struct json_schema *resolve(void *arg, struct str file)
@@ -51,24 +49,16 @@ static const char *const kind_words[] = { POLICY_KINDS(X) };
 #undef X
 static const char *const sensitive_words[] = { "minor", "special_category", "third_party" };
 
-static int find_word(const char *const *words, size_t n, struct str word)
-{
-	for (size_t i = 0; i < n; i++)
-		if (str_is(word, words[i]))
-			return (int)i;
-	return -1;
-}
-
 const char *contribution_prompted_word(unsigned no) { return no < CH_LEN(prompted_words) ? prompted_words[no] : NULL; }
 const char *contribution_friction_word(unsigned no) { return no < CH_LEN(friction_words) ? friction_words[no] : NULL; }
 const char *contribution_attribution_word(unsigned no) { return no < CH_LEN(attribution_words) ? attribution_words[no] : NULL; }
 const char *contribution_kind_word(unsigned kind) { return kind < CH_LEN(kind_words) ? kind_words[kind] : NULL; }
-int contribution_kind_find(struct str word) { return find_word(kind_words, CH_LEN(kind_words), word); }
+int contribution_kind_find(struct str word) { return str_which(word, kind_words, CH_LEN(kind_words)); }
 
 /* A member's word as its number; absent is 0, and the schema has let no other word pass. */
 static unsigned word_number(const char *const *words, size_t n, const struct json *object, const char *member)
 {
-	int no = find_word(words, n, json_member_text(object, member));
+	int no = str_which(json_member_text(object, member), words, n);
 	return no > 0 ? (unsigned)no : 0;
 }
 
@@ -149,7 +139,7 @@ static void read_circumstances(struct arena *a, const struct json *submitted, st
 	d->friction = word_number(friction_words, CH_LEN(friction_words), submitted, "friction");
 	d->attribution = word_number(attribution_words, CH_LEN(attribution_words), submitted, "attribution");
 	json_each (mark, json_get(submitted, "sensitive")) {
-		int no = find_word(sensitive_words, CH_LEN(sensitive_words), json_text(mark));
+		int no = str_which(json_text(mark), sensitive_words, CH_LEN(sensitive_words));
 		if (no >= 0)
 			d->sensitive |= 1U << no;
 	}

@@ -25,10 +25,7 @@ const char *import_reason_text(unsigned reason) { return reason < CH_LEN(reasons
 
 int import_format_find(struct str word)
 {
-	for (size_t i = 0; i < CH_LEN(format_words); i++)
-		if (str_is(word, format_words[i]))
-			return (int)i;
-	return -1;
+	return str_which(word, format_words, CH_LEN(format_words));
 }
 
 static ptrdiff_t read_memory(void *arg, void *to, size_t n)

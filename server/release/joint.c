@@ -54,13 +54,10 @@ const char *joint_state_name(enum joint_state s)
 
 bool joint_state_parse(struct str word, enum joint_state *out)
 {
-	for (size_t i = 0; i < JOINT_STATE_COUNT; i++) {
-		if (str_is(word, state_words[i])) {
-			*out = (enum joint_state)i;
-			return true;
-		}
-	}
-	return false;
+	int no = str_which(word, state_words, JOINT_STATE_COUNT);
+	if (no >= 0)
+		*out = (enum joint_state)no;
+	return no >= 0;
 }
 
 enum joint_state joint_state_of(enum release_state s)

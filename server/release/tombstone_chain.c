@@ -16,13 +16,10 @@ const char *tombstone_kind_name(enum tombstone_kind k)
 
 bool tombstone_kind_parse(struct str text, enum tombstone_kind *out)
 {
-	for (size_t i = 0; i < TOMBSTONE_KIND_COUNT; i++) {
-		if (str_is(text, kind_names[i])) {
-			*out = (enum tombstone_kind)i;
-			return true;
-		}
-	}
-	return false;
+	int no = str_which(text, kind_names, TOMBSTONE_KIND_COUNT);
+	if (no >= 0)
+		*out = (enum tombstone_kind)no;
+	return no >= 0;
 }
 
 struct tombstone_chain tombstone_chain_start(struct str origin)

@@ -323,10 +323,7 @@ bool files_sums(struct verifying *v)
 
 static bool is_beside_manifest(struct str path)
 {
-	for (size_t i = 0; i < CH_LEN(beside_manifest); i++)
-		if (str_is(path, beside_manifest[i]))
-			return true;
-	return false;
+	return str_which(path, beside_manifest, CH_LEN(beside_manifest)) >= 0;
 }
 
 bool files_claimed(struct verifying *v)

@@ -30,11 +30,7 @@ const struct route *router_at(const struct router *r, size_t i) { return r->rout
 
 static int method_index(struct str method)
 {
-	for (int i = 0; i < METHOD_COUNT; i++) {
-		if (str_is(method, methods[i]))
-			return i;
-	}
-	return -1;
+	return str_which(method, methods, METHOD_COUNT);
 }
 
 static struct node *node_new(struct arena *a)

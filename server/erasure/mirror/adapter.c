@@ -58,12 +58,10 @@ const char *adapter_copy_state_name(enum adapter_copy_state s)
 }
 
 /* Place of a name in a list; 0 for what is not there, which the database has no way to hold. */
-static int find_name(const char *const *names, int n, struct str name)
+static int find_name(const char *const *names, size_t n, struct str name)
 {
-	for (int i = 0; i < n; i++)
-		if (str_is(name, names[i]))
-			return i;
-	return 0;
+	int no = str_which(name, names, n);
+	return no < 0 ? 0 : no;
 }
 
 int adapter_copy_state_find(struct str name)

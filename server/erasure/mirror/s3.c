@@ -63,10 +63,7 @@ static bool is_passing(struct str code)
 {
 	static const char *const codes[] = { "RequestTimeout", "OperationAborted", "SlowDown", "InternalError", "ServiceUnavailable", "BadDigest", "IncompleteBody", "XAmzContentSHA256Mismatch",
 		"ConditionalRequestConflict" };
-	for (size_t i = 0; i < CH_LEN(codes); i++)
-		if (str_is(code, codes[i]))
-			return true;
-	return false;
+	return str_which(code, codes, CH_LEN(codes)) >= 0;
 }
 
 enum err s3_odd(struct adapter_run *run, const struct fetch_answer *answer, const char *what)

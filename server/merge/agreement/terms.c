@@ -22,12 +22,10 @@ int64_t span_of(struct duration d)
 	return duration_add(0, d, 1);
 }
 
-static uint32_t rank_of(struct str word, const char *const *words, uint32_t n, uint32_t or_else)
+static uint32_t rank_of(struct str word, const char *const *words, size_t n, uint32_t or_else)
 {
-	for (uint32_t i = 0; i < n; i++)
-		if (str_is(word, words[i]))
-			return i;
-	return or_else;
+	int no = str_which(word, words, n);
+	return no < 0 ? or_else : (uint32_t)no;
 }
 
 int attribution_rank(struct str word)

@@ -74,10 +74,7 @@ static void add_hex(struct buf *b, const uint8_t *from, size_t n)
 static bool fact_goes(struct str key)
 {
 	static const char *const names[] = { "ai_preferences", "application", "derived_from", "friction", "model", "processing", "prompted", "provider", "sensitive" };
-	for (size_t i = 0; i < CH_LEN(names); i++)
-		if (str_is(key, names[i]))
-			return true;
-	return false;
+	return str_which(key, names, CH_LEN(names)) >= 0;
 }
 
 /* Out of a canonical object into another, in the same order. */

@@ -77,10 +77,8 @@ const char *link_state_sentence(unsigned state)
 
 static enum link_state state_of(struct str word)
 {
-	for (unsigned i = 0; i < LINK_STATE_COUNT; i++)
-		if (str_is(word, state_words[i]))
-			return (enum link_state)i;
-	return LINK_ENDED;
+	int no = str_which(word, state_words, LINK_STATE_COUNT);
+	return no < 0 ? LINK_ENDED : (enum link_state)no;
 }
 
 static struct link_row link_of_row(struct arena *a, struct uuid coop, const struct rows *r, int i)
