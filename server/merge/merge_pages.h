@@ -7,6 +7,8 @@
 #include "commonhold/http.h"
 #include "commonhold/peer.h"
 
+#include "server/merge/agreement/agreement_web.h"
+
 /* What a partner is called on pages: its title, else its readable address, else its key name. */
 struct str peer_called(const struct peer *p);
 /* A state as people say it, and the class of its badge. */
@@ -16,8 +18,6 @@ const char *agreement_state_badge(enum agreement_state s);
 void agreement_row_write(struct json_writer *w, struct arena *a, const struct agreement *g);
 /* "/coops/<slug>/agreements/<digest>", with more behind. */
 struct str agreement_place(struct request *rq, struct sha256 digest, const char *more);
-/* The digest that the path names; ERR_NOT_FOUND when that is none. */
-CH_CHECK enum err agreement_param(struct request *rq, struct sha256 *out);
 /* dry_run_pages.c: the numbers of a dry run that a ballot's page shows: member "run" of an object that is open. */
 struct dry_run;
 CH_CHECK enum err dry_run_summary_write(struct json_writer *w, struct call *c, const struct agreement *g, const struct dry_run *run);

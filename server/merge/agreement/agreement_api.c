@@ -1,4 +1,5 @@
-#include "commonhold/agreement.h"
+#include "agreement_web.h"
+
 #include "commonhold/peer.h"
 #include "commonhold/routes.h"
 
@@ -156,8 +157,6 @@ static void envelope_write(struct json_writer *w, const char *key, struct str en
 static enum err agreement_write(struct json_writer *w, struct call *c, const struct agreement *g, bool whole)
 {
 	struct arena *a = c->arena;
-	struct agreement_words *lines;
-	size_t n;
 	jw_object(w);
 	jw_kstr(w, "id", uuid_format(a, g->id));
 	jw_kstr(w, "sha256", sha256_hex(a, g->terms.digest));
@@ -187,16 +186,7 @@ static enum err agreement_write(struct json_writer *w, struct call *c, const str
 		jw_raw(w, g->terms.document);
 		envelope_write(w, "assent_ours", g->assent_ours);
 		envelope_write(w, "assent_theirs", g->assent_theirs);
-		TRY(agreement_terms_words(a, &g->terms, g->us, &lines, &n));
-		jw_key(w, "words");
-		jw_array(w);
-		for (size_t i = 0; i < n; i++) {
-			jw_object(w);
-			jw_kz(w, "heading", lines[i].heading);
-			jw_kstr(w, "text", lines[i].text);
-			jw_end_object(w);
-		}
-		jw_end_array(w);
+		TRY(agreement_words_write(w, a, "words", g));
 	}
 	jw_end_object(w);
 	return ERR_OK;
@@ -206,11 +196,6 @@ static enum err answer(struct request *rq, struct response *rs, const struct agr
 {
 	struct json_writer w = response_json(rs);
 	return agreement_write(&w, rq->call, g, true);
-}
-
-static enum err digest_of(struct request *rq, struct sha256 *out)
-{
-	return sha256_parse(rq->param[1], out) ? ERR_OK : fail(rq->call, ERR_NOT_FOUND, "There is no such agreement.");
 }
 
 static enum err list_agreements(struct request *rq, struct response *rs)
@@ -253,7 +238,7 @@ static enum err read_one(struct request *rq, struct response *rs)
 {
 	struct agreement g;
 	struct sha256 digest;
-	TRY(digest_of(rq, &digest));
+	TRY(agreement_param(rq, &digest));
 	TRY(agreement_read(rq->call, rq->coop.id, digest, &g));
 	return answer(rq, rs, &g);
 }
@@ -264,7 +249,7 @@ static enum err history(struct request *rq, struct response *rs)
 	struct agreement_event *events;
 	struct sha256 digest;
 	size_t n;
-	TRY(digest_of(rq, &digest));
+	TRY(agreement_param(rq, &digest));
 	TRY(agreement_read(rq->call, rq->coop.id, digest, &g));
 	TRY(agreement_history(rq->call, rq->coop.id, digest, &events, &n));
 	struct json_writer w = response_list(rs);
@@ -284,7 +269,7 @@ static enum err propose(struct request *rq, struct response *rs)
 {
 	struct agreement g;
 	struct sha256 digest;
-	TRY(digest_of(rq, &digest));
+	TRY(agreement_param(rq, &digest));
 	TRY(agreement_propose(rq->call, rq->coop.id, digest, &g));
 	return answer(rq, rs, &g);
 }
@@ -293,7 +278,7 @@ static enum err open_ballot(struct request *rq, struct response *rs)
 {
 	struct agreement g;
 	struct sha256 digest;
-	TRY(digest_of(rq, &digest));
+	TRY(agreement_param(rq, &digest));
 	TRY(agreement_open_ballot(rq->call, rq->coop.id, digest, STR_NONE, &g));
 	return answer(rq, rs, &g);
 }
@@ -302,7 +287,7 @@ static enum err open_untried(struct request *rq, struct response *rs)
 {
 	struct agreement g;
 	struct sha256 digest;
-	TRY(digest_of(rq, &digest));
+	TRY(agreement_param(rq, &digest));
 	TRY(agreement_open_ballot(rq->call, rq->coop.id, digest, json_member_text(rq->json, "reason"), &g));
 	return answer(rq, rs, &g);
 }
@@ -311,27 +296,16 @@ static enum err withdraw(struct request *rq, struct response *rs)
 {
 	struct agreement g;
 	struct sha256 digest;
-	TRY(digest_of(rq, &digest));
+	TRY(agreement_param(rq, &digest));
 	TRY(agreement_withdraw(rq->call, rq->coop.id, digest, json_member_text(rq->json, "reason"), &g));
 	return answer(rq, rs, &g);
-}
-
-/* Of the revision that counts: what an older one names is the same agreement. */
-static enum err id_of(struct request *rq, struct uuid *id)
-{
-	struct agreement g;
-	struct sha256 digest;
-	TRY(digest_of(rq, &digest));
-	TRY(agreement_read(rq->call, rq->coop.id, digest, &g));
-	*id = g.id;
-	return ERR_OK;
 }
 
 static enum err suspend(struct request *rq, struct response *rs)
 {
 	struct agreement g;
 	struct uuid id;
-	TRY(id_of(rq, &id));
+	TRY(agreement_param_id(rq, &id));
 	TRY(agreement_suspend(rq->call, rq->coop.id, id, json_member_text(rq->json, "reason"), &g));
 	return answer(rq, rs, &g);
 }
@@ -340,7 +314,7 @@ static enum err resume(struct request *rq, struct response *rs)
 {
 	struct agreement g;
 	struct uuid id;
-	TRY(id_of(rq, &id));
+	TRY(agreement_param_id(rq, &id));
 	TRY(agreement_resume(rq->call, rq->coop.id, id, &g));
 	return answer(rq, rs, &g);
 }
@@ -349,7 +323,7 @@ static enum err end(struct request *rq, struct response *rs)
 {
 	struct agreement g;
 	struct uuid id;
-	TRY(id_of(rq, &id));
+	TRY(agreement_param_id(rq, &id));
 	TRY(agreement_end(rq->call, rq->coop.id, id, json_member_text(rq->json, "reason"), &g));
 	return answer(rq, rs, &g);
 }

@@ -23,13 +23,10 @@ static enum err subject(struct call *c, const struct ballot *b, struct agreement
 enum err agreement_on_ballot(struct call *c, const struct ballot *b, struct json_writer *w)
 {
 	struct agreement g;
-	struct agreement_words *lines;
 	struct dry_run_voted voted;
-	size_t n;
 	if (!str_is(b->kind, "merge"))
 		return ERR_OK;
 	TRY(subject(c, b, &g, &voted));
-	TRY(agreement_terms_words(c->arena, &g.terms, g.us, &lines, &n));
 	jw_key(w, "agreement");
 	jw_object(w);
 	jw_kstr(w, "partner", g.partner_title);
@@ -37,15 +34,7 @@ enum err agreement_on_ballot(struct call *c, const struct ballot *b, struct json
 	jw_kstr(w, "digest", sha256_hex(c->arena, g.terms.digest));
 	jw_kint(w, "revision", g.terms.revision);
 	jw_kbool(w, "renewal", g.terms.revision > 1);
-	jw_key(w, "lines");
-	jw_array(w);
-	for (size_t i = 0; i < n; i++) {
-		jw_object(w);
-		jw_kz(w, "heading", lines[i].heading);
-		jw_kstr(w, "text", lines[i].text);
-		jw_end_object(w);
-	}
-	jw_end_array(w);
+	TRY(agreement_words_write(w, c->arena, "lines", &g));
 	jw_kstr(w, "no_dry_run", voted.without);
 	if (voted.tried)
 		TRY(dry_run_summary_write(w, c, &g, &voted.run));

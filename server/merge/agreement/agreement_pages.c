@@ -47,11 +47,6 @@ struct str agreement_place(struct request *rq, struct sha256 digest, const char 
 	return str_fmt(rq->call->arena, "/coops/%.*s/agreements/%.*s%s", STR_ARG(rq->coop.slug), STR_ARG(sha256_hex(rq->call->arena, digest)), more);
 }
 
-enum err agreement_param(struct request *rq, struct sha256 *out)
-{
-	return sha256_parse(rq->param[1], out) ? ERR_OK : fail(rq->call, ERR_NOT_FOUND, "There is no such agreement.");
-}
-
 /* ---- Its life as a picture ---- */
 
 /* When it came to a state; INSTANT_NONE: it did not. */
@@ -226,23 +221,6 @@ static void may_write(struct json_writer *w, const struct request *rq, const str
 	jw_kbool(w, "may_joint", admin && g->state == AGREEMENT_IN_EFFECT && g->terms.joint.p && str_eq(g->terms.joint, g->terms.parties[g->us]));
 }
 
-static enum err terms_write(struct json_writer *w, struct arena *a, const struct agreement *g)
-{
-	struct agreement_words *lines;
-	size_t n;
-	TRY(agreement_terms_words(a, &g->terms, g->us, &lines, &n));
-	jw_key(w, "lines");
-	jw_array(w);
-	for (size_t i = 0; i < n; i++) {
-		jw_object(w);
-		jw_kz(w, "heading", lines[i].heading);
-		jw_kstr(w, "text", lines[i].text);
-		jw_end_object(w);
-	}
-	jw_end_array(w);
-	return ERR_OK;
-}
-
 /* Whether there is a dry run to vote with. */
 static enum err tried_write(struct json_writer *w, struct request *rq, const struct agreement *g)
 {
@@ -297,7 +275,7 @@ static enum err one_data(struct json_writer *w, struct request *rq, struct respo
 	side_write(w, a, g.terms.names[!g.us], false, &g, NULL);
 	jw_end_array(w);
 	may_write(w, rq, &g);
-	return terms_write(w, a, &g);
+	return agreement_words_write(w, a, "lines", &g);
 }
 
 static enum err one_form(struct request *rq, struct response *rs, enum err refused)
@@ -353,22 +331,11 @@ static enum err withdraw_form(struct request *rq, struct response *rs)
 	return done(rq, rs, agreement_withdraw(rq->call, rq->coop.id, digest, reason_of(rq), &g), "Done. The partner is told.");
 }
 
-/* Of the agreement that a revision is of. */
-static enum err id_of(struct request *rq, struct uuid *id)
-{
-	struct agreement g;
-	struct sha256 digest;
-	TRY(agreement_param(rq, &digest));
-	TRY(agreement_read(rq->call, rq->coop.id, digest, &g));
-	*id = g.id;
-	return ERR_OK;
-}
-
 static enum err suspend_form(struct request *rq, struct response *rs)
 {
 	struct agreement g;
 	struct uuid id;
-	TRY(id_of(rq, &id));
+	TRY(agreement_param_id(rq, &id));
 	return done(rq, rs, agreement_suspend(rq->call, rq->coop.id, id, reason_of(rq), &g), "It rests from now on. The partner is told.");
 }
 
@@ -376,7 +343,7 @@ static enum err resume_form(struct request *rq, struct response *rs)
 {
 	struct agreement g;
 	struct uuid id;
-	TRY(id_of(rq, &id));
+	TRY(agreement_param_id(rq, &id));
 	return done(rq, rs, agreement_resume(rq->call, rq->coop.id, id, &g), "Our suspension is lifted. The partner is told.");
 }
 
@@ -384,7 +351,7 @@ static enum err end_form(struct request *rq, struct response *rs)
 {
 	struct agreement g;
 	struct uuid id;
-	TRY(id_of(rq, &id));
+	TRY(agreement_param_id(rq, &id));
 	return done(rq, rs, agreement_end(rq->call, rq->coop.id, id, reason_of(rq), &g), "Notice is given. The partner is told.");
 }
 

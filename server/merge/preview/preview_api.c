@@ -1,15 +1,11 @@
 /* Previews and dry runs over JSON. */
 #include "preview_internal.h"
+#include "server/merge/agreement/agreement_web.h"
 
 #include "commonhold/db.h"
 #include "commonhold/json.h"
 #include "commonhold/routes.h"
 #include "server/merge/bundle/partner.h"
-
-static enum err digest_of(struct request *rq, struct sha256 *out)
-{
-	return sha256_parse(rq->param[1], out) ? ERR_OK : fail(rq->call, ERR_NOT_FOUND, "There is no such agreement.");
-}
 
 /* As schemas/merge_preview.json. */
 static void preview_json(struct json_writer *w, struct arena *a, const struct preview_kept *k)
@@ -36,7 +32,7 @@ static enum err make(struct request *rq, struct response *rs)
 {
 	struct sha256 digest;
 	struct preview_kept kept;
-	TRY(digest_of(rq, &digest));
+	TRY(agreement_param(rq, &digest));
 	TRY(preview_make(rq->call, rq->coop.id, digest, &kept));
 	return answer_preview(rq, rs, &kept);
 }
@@ -46,7 +42,7 @@ static enum err list(struct request *rq, struct response *rs)
 	struct sha256 digest;
 	struct preview_kept kept[2];
 	size_t n;
-	TRY(digest_of(rq, &digest));
+	TRY(agreement_param(rq, &digest));
 	TRY(preview_list(rq->call, rq->coop.id, digest, kept, &n));
 	struct json_writer w = response_list(rs);
 	for (size_t i = 0; i < n; i++)
@@ -59,7 +55,7 @@ static enum err export(struct request *rq, struct response *rs)
 {
 	struct sha256 digest;
 	struct str file;
-	TRY(digest_of(rq, &digest));
+	TRY(agreement_param(rq, &digest));
 	TRY(preview_export(rq->call, rq->coop.id, digest, &file));
 	/* A slow reader must not hold one of the few connections. */
 	db_release(rq->call);
@@ -72,7 +68,7 @@ static enum err import(struct request *rq, struct response *rs)
 {
 	struct sha256 digest;
 	struct preview_kept kept;
-	TRY(digest_of(rq, &digest));
+	TRY(agreement_param(rq, &digest));
 	TRY(preview_import(rq->call, rq->coop.id, digest, json_member_text(rq->json, "lines"), &kept));
 	return answer_preview(rq, rs, &kept);
 }
@@ -101,7 +97,7 @@ static enum err run_now(struct request *rq, struct response *rs)
 {
 	struct sha256 digest;
 	struct dry_run run;
-	TRY(digest_of(rq, &digest));
+	TRY(agreement_param(rq, &digest));
 	TRY(dry_run_make(rq->call, rq->coop.id, digest, &run));
 	return answer_run(rq, rs, &run);
 }
@@ -119,7 +115,7 @@ static enum err run_read(struct request *rq, struct response *rs)
 	struct sha256 digest, room;
 	const struct sha256 *which;
 	struct dry_run run;
-	TRY(digest_of(rq, &digest));
+	TRY(agreement_param(rq, &digest));
 	TRY(which_of(rq, &room, &which));
 	TRY(dry_run_read(rq->call, rq->coop.id, digest, which, &run));
 	return answer_run(rq, rs, &run);
@@ -130,7 +126,7 @@ static enum err run_mine(struct request *rq, struct response *rs)
 	struct sha256 digest, room;
 	const struct sha256 *which;
 	struct dry_run_own own;
-	TRY(digest_of(rq, &digest));
+	TRY(agreement_param(rq, &digest));
 	TRY(which_of(rq, &room, &which));
 	TRY(dry_run_mine(rq->call, rq->coop.id, digest, which, &own));
 	struct json_writer w = response_json(rs);
