@@ -113,7 +113,7 @@ CREATE TABLE guest_statement (
 	external    boolean NOT NULL,
 	verbatim    text,
 	PRIMARY KEY (coop_id, seq),
-	FOREIGN KEY (coop_id, guest_id) REFERENCES guest,
+	FOREIGN KEY (coop_id, guest_id) REFERENCES guest ON UPDATE CASCADE,
 	CONSTRAINT guest_item_statements_are_layer_one CHECK ((layer = 1) = (item_id IS NOT NULL)),
 	CONSTRAINT guest_statement_kind_or_item CHECK (kind IS NULL OR item_id IS NULL)
 );

@@ -124,6 +124,7 @@ struct retention_done {
 	int64_t told;               /* members who were told */
 	int64_t items[RETENTION_COUNT]; /* items given to erasure, rows of the log deleted */
 	bool backups_late;          /* backups are kept longer than the charter promises: the operator's log says so */
+	int64_t guest_keys;                 /* content keys destroyed of guests who have nothing here any more */
 };
 /* Everything that is due in one co-op; own transactions, in groups. Repeating it changes nothing. */
 CH_CHECK enum err retention_run(struct call *c, struct uuid coop, struct retention_done *out);

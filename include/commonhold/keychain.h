@@ -97,5 +97,9 @@ CH_CHECK enum err instance_key(struct call *c, struct sign_key *out);
 /* A secret that this co-op and another share and nobody else can compute: X25519 of the first keys of both (converted from Ed25519), then HKDF-SHA-256 with `label` and both public keys. The
  * first keys, so that both sides always mean the same pair, whatever was rotated since. `theirs` is keychain_first() of the other's chain. */
 CH_CHECK enum err pairwise_key(struct call *c, struct uuid coop, const uint8_t theirs[32], struct str label, uint8_t out[32]);
+/* Destroys the secret halves of keys that were handed over before `before`: all between the first, which pairwise secrets and pseudonyms are derived from for as long as the co-op is there, and the one
+ * in force. Nothing is read or signed by them; they are only kept for as long as a backup could bring the day back on which one was in force, and the keys database's own backups (days) after that.
+ * The nil id: the instance's. Idempotent, daily; transactions of its own. */
+CH_CHECK enum err ledger_keys_forget(struct call *c, struct uuid coop, instant before);
 
 #endif

@@ -51,7 +51,8 @@ CH_CHECK enum err onward_erased(struct call *c, struct uuid coop, struct str hom
 /* ---- What was erased is not taken again ---- */
 
 /* Which of these contents (SHA-256 of canonical content) were erased here since the agreement began and may not come in under another id: bits[i]. HMAC-SHA-256 under the agreement's pairwise key,
- * so that the set says nothing to anybody else. Inside. */
+ * so that the set says nothing to anybody else. It holds against the author, too, as what a member had erased is not taken from them again at home (policy: tombstones are permanent, and remove
+ * wins); what is really said anew is other content. Inside. */
 CH_CHECK enum err onward_suppressed(struct call *c, struct uuid coop, struct uuid agreement, const struct sha256 *hashes, size_t n, bool *bits);
 /* The mark of one content, which both sides of an agreement compute alike. Pure. */
 struct sha256 onward_mark(const uint8_t key[32], struct sha256 content);

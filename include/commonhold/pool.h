@@ -225,6 +225,8 @@ CH_CHECK enum err pool_purge(struct call *c, struct uuid coop, const int64_t *it
 /* Destroys the member's content key, when the membership has ended or the account goes: ERR_STATE while anything sealed under it is left. Every cache of this process forgets
  * it, others within a minute. Idempotent. Outside a transaction. */
 CH_CHECK enum err pool_purge_key(struct call *c, struct uuid coop, struct uuid member);
+/* Destroys the content keys of guests of whom nothing is here any more, once all of it is purged; they stay known, with a new id and key. *gone counts up. Daily; transactions of its own. */
+CH_CHECK enum err pool_guest_keys(struct call *c, struct uuid coop, int64_t *gone);
 /* Erases again what a restored backup of the content has brought back, by the marks in the keys database (job "erasure.reconcile" at start, and doctor); drops marks that no
  * backup needs any more. Outside a transaction. With `only_look` it changes nothing and counts. */
 struct pool_reconciled { int64_t marks, brought_back; };

@@ -4,6 +4,7 @@
 #include "commonhold/erasure.h"
 #include "commonhold/guest.h"
 #include "commonhold/holdings.h"
+#include "commonhold/keychain.h"
 #include "commonhold/ledger.h"
 #include "commonhold/log.h"
 #include "commonhold/notify.h"
@@ -14,6 +15,8 @@
 #define RETENTION_AT_ONCE 5000      /* items of one request: some groups of purging */
 #define KEEP_TOLD (365 * CLOCK_DAY) /* how long it is known who was told */
 #define BEFORE_ALL 0                /* 1970: no item is as old */
+/* A backup of the content may bring back the day on which an earlier key signed: its secret half is kept as long as that. */
+#define KEYS_NEEDED_SINCE (clock_now() - (pool_backups_until(0).content + CLOCK_DAY))
 #define KEEP_TAKEN (90 * CLOCK_DAY) /* how long it is known who took an archive */
 
 /* Not gone, nor about to be; bits 12 and 13 of the word. */
@@ -263,6 +266,8 @@ enum err retention_run(struct call *c, struct uuid coop, struct retention_done *
 		TRY(let_go(c, coop, &spans[i], &out->items[spans[i].window]));
 	}
 	TRY(let_go_guests(c, coop, &charter, &out->items[RETENTION_RAW]));
+	TRY(pool_guest_keys(c, coop, &out->guest_keys));
+	TRY(ledger_keys_forget(c, coop, KEYS_NEEDED_SINCE));
 	TRY(access_log_prune(c, coop, &out->items[RETENTION_ACCESS_LOG]));
 	out->backups_late = backups_late(&charter, about.slug);
 	return ERR_OK;
@@ -291,6 +296,7 @@ static enum err job_daily(struct call *c, const struct json *args)
 	TRY(db_begin(c, DB_WRITE));
 	TRY(db_queue(c, taken_forget, A_TIME(clock_now() - KEEP_TAKEN)));
 	TRY(db_finish0(c, coops_all, &r));
+	TRY(ledger_keys_forget(c, (struct uuid){ { 0 } }, KEYS_NEEDED_SINCE));
 	for (int i = 0; i < r.n; i++) {
 		struct uuid coop = row_uuid(&r, i, 0);
 		TRY(retention_run(c, coop, &done));

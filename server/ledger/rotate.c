@@ -6,6 +6,9 @@
 
 SQL(keys_read, "SELECT public_key, rotation FROM signing_key WHERE coop_id = $1 ORDER BY no");
 SQL(key_add, "INSERT INTO signing_key (coop_id, no, public_key, at, size, rotation) VALUES ($1, $2, $3, $4, $5, $6)");
+/* Between the first, which what co-ops keep in pairs is derived from, and the one in force. */
+SQL(keys_retired, "SELECT k.public_key FROM signing_key k JOIN signing_key next ON next.coop_id = k.coop_id AND next.no = k.no + 1 WHERE k.coop_id = $1 AND k.no > 1 AND next.at < $2 ORDER BY k.no");
+SQL(seed_destroy, "UPDATE coop_key SET wrapped_seed = NULL, retired_at = $3 WHERE coop_id = $1 AND public_key = $2 AND wrapped_seed IS NOT NULL");
 SQL(key_first_add, "INSERT INTO signing_key (coop_id, no, public_key) VALUES ($1, 1, $2) ON CONFLICT (coop_id, no) DO NOTHING");
 SQL(head_rekey, "UPDATE log_head SET public_key = $2 WHERE coop_id = $1");
 
@@ -129,4 +132,17 @@ enum err pairwise_key(struct call *c, struct uuid coop, const uint8_t theirs[32]
 	bool ok = pairwise_secret(&own, theirs, label, out);
 	secret_wipe(&own, sizeof(own));
 	return ok ? ERR_OK : fail(c, ERR_INVALID, "The other co-op's key cannot be used for a shared secret.");
+}
+
+enum err ledger_keys_forget(struct call *c, struct uuid coop, instant before)
+{
+	struct rows r;
+	if (uuid_is_nil(coop))
+		TRY(db_begin(c, DB_READ));
+	else
+		TRY(db_begin_in(c, coop, DB_READ));
+	TRY(db_finish(c, keys_retired, &r, A_UUID(coop), A_TIME(before)));
+	for (int i = 0; i < r.n; i++)
+		TRY(db_keys_query(c, seed_destroy, NULL, A_UUID(coop), A_BYTES(row_bytes(&r, i, 0)), A_TIME(clock_now())));
+	return ERR_OK;
 }

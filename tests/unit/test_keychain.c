@@ -429,6 +429,45 @@ static void the_secret_of_two_coops_outlives_rotations(void **state)
 	assert_memory_equal(one, theirs, 32);
 }
 
+SQL(seeds_gone, "SELECT count(*) FROM coop_key WHERE wrapped_seed IS NULL AND key_no > $1");
+
+static int64_t gone_after(struct call *c, int no)
+{
+	struct rows r;
+	assert_ok(c, db_keys_query(c, seeds_gone, &r, A_INT(no)));
+	return row_int(&r, 0, 0);
+}
+
+/* The one in force signs, the first is what secrets of two are made of; those between are of no use to anybody but a thief, once no backup brings their day back. */
+static void the_secret_halves_of_keys_between_go_when_no_backup_needs_them(void **state)
+{
+	struct world w;
+	struct sign_key key, other;
+	struct keychain chain;
+	uint8_t one[32];
+	(void)state;
+	world_make(&w, NULL);
+	struct call *c = w.system;
+	for (int i = 1; i <= 3; i++) {
+		clock_set(WORLD_START + i * CLOCK_DAY);
+		assert_ok(c, coop_key_rotate(c, w.coop, &chain));
+	}
+	assert_ok(c, ledger_keys_forget(c, w.coop, WORLD_START + 2 * CLOCK_DAY));
+	assert_int_equal(gone_after(c, 0), 0); /* the second was in force until then */
+	assert_ok(c, ledger_keys_forget(c, w.coop, WORLD_START + 2 * CLOCK_DAY + 1));
+	assert_int_equal(gone_after(c, 1), 1);
+	assert_ok(c, ledger_keys_forget(c, w.coop, WORLD_START + 10 * CLOCK_DAY));
+	assert_int_equal(gone_after(c, 1), 2);
+	assert_ok(c, db_begin_in(c, w.coop, DB_READ));
+	assert_ok(c, ledger_key(c, w.coop, &key));
+	assert_ok(c, db_commit(c));
+	assert_memory_equal(key.public_key, keychain_current(&chain), 32);
+	sign_key_new(&other);
+	assert_ok(c, pairwise_key(c, w.coop, other.public_key, STR("suppression"), one));
+	clock_set(WORLD_START + 11 * CLOCK_DAY);
+	assert_ok(c, coop_key_rotate(c, w.coop, &chain));
+}
+
 static bool verifies(struct call *c, struct str dir, const uint8_t *pin, const struct keychain *known, const char **failed)
 {
 	struct verify_options options = { .public_key = pin, .keys = known };
@@ -543,6 +582,7 @@ int main(void)
 		fixture_test(keys_are_neither_changed_nor_removed),
 		fixture_test(the_instance_changes_its_key_as_well),
 		fixture_test(the_secret_of_two_coops_outlives_rotations),
+		fixture_test(the_secret_halves_of_keys_between_go_when_no_backup_needs_them),
 		fixture_test(releases_verify_across_a_rotation_and_a_retired_key_releases_no_more),
 		fixture_test(tombstones_and_their_head_are_believed_by_the_key_of_their_time),
 	};

@@ -498,6 +498,44 @@ static void the_digest_covers_origins(void **state)
 	assert_true(sha256_eq(alone, digest(&p.w)));
 }
 
+/* Once all that a guest had here is purged nothing is left that opens it; what their home sends later comes in under a new key. */
+static void a_guests_key_goes_with_the_last_of_their_items(void **state)
+{
+	struct place p;
+	struct guest again;
+	struct pool_purged purged;
+	struct seal_key key;
+	bool there;
+	int64_t gone = 0, items[2];
+	(void)state;
+	place(&p, NULL, "deny");
+	struct call *c = p.w.system;
+	struct uuid ids[2] = { foreign_item(&p.w, &p.g, "One", "CC-BY-4.0"), foreign_item(&p.w, &p.g, "Two", "CC-BY-4.0") };
+	for (int i = 0; i < 2; i++) {
+		assert_ok(c, pool_guest_keys(c, p.w.coop, &gone));
+		assert_int_equal(gone, 0);
+		assert_ok(c, db_begin_in(c, p.w.coop, DB_WRITE));
+		assert_ok(c, pool_select(c, p.w.coop, (struct uuid){ { 0 } }, &ids[i], 1, &items[i]));
+		struct pool_withdrawal out = { .id = uuid_new(), .kind = POOL_ERASE, .items = &items[i], .n = 1, .until = INSTANT_NONE };
+		assert_ok(c, pool_withdraw(c, p.w.coop, &out));
+		assert_ok(c, pool_purge(c, p.w.coop, &items[i], 1, &purged));
+		assert_ok(c, db_commit(c));
+	}
+	assert_ok(c, pool_guest_keys(c, p.w.coop, &gone));
+	assert_int_equal(gone, 1);
+	assert_ok(c, pool_guest_keys(c, p.w.coop, &gone));
+	assert_int_equal(gone, 1);
+	assert_ok(c, db_begin_in(c, p.w.coop, DB_READ));
+	assert_ok(c, keyring_get(c, p.w.coop, &p.g.id, 1, &key, &there));
+	assert_false(there);
+	assert_ok(c, guest_of_number(c, p.w.coop, p.g.number, &again));
+	assert_ok(c, db_commit(c));
+	assert_false(uuid_eq(again.id, p.g.id));
+	assert_int_equal(fixture_int("SELECT count(*) FROM guest_statement"), 1); /* their words stay theirs */
+	struct uuid later = foreign_item(&p.w, &again, "Three", "CC-BY-4.0");
+	assert_int_equal(now(&p.w, later, NULL), POLICY_EXCLUDE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -514,6 +552,7 @@ int main(void)
 		fixture_test(one_person_counts_once),
 		fixture_test(one_persons_no_in_either_co_op_wins),
 		fixture_test(the_digest_covers_origins),
+		fixture_test(a_guests_key_goes_with_the_last_of_their_items),
 	};
 	return fixture_run(tests, CH_LEN(tests));
 }

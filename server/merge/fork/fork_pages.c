@@ -71,6 +71,22 @@ static void typed_write(struct json_writer *w, struct request *rq)
 
 /* ---- All of them ---- */
 
+static const struct lineage_node *parent_among(const struct lineage_node *nodes, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (nodes[i].depth == 1)
+			return &nodes[i];
+	return NULL;
+}
+
+/* Where somebody asks the parent for a deletion; absent where its address is not known. */
+static struct str parent_data_url(struct arena *a, const struct lineage_node *parent)
+{
+	if (!str_starts(parent->url, "https://") && !str_starts(parent->url, "http://"))
+		return STR_NONE;
+	return str_fmt(a, "%.*s/coops/%.*s/deletions/new", STR_ARG(parent->url), STR_ARG(parent->name));
+}
+
 static enum err all_data(struct json_writer *w, struct request *rq, struct response *rs, enum err refused)
 {
 	struct fork_offer *offers;
@@ -85,7 +101,9 @@ static enum err all_data(struct json_writer *w, struct request *rq, struct respo
 	jw_kint(w, "days_max", FORK_ASK_MAX / CLOCK_DAY);
 	typed_write(w, rq);
 	TRY(lineage_read(rq->call, rq->coop.id, &nodes, &n_nodes));
-	jw_kstr(w, "parent", n_nodes && nodes[0].depth > 0 ? nodes[0].title.n ? nodes[0].title : nodes[0].name : STR_NONE);
+	const struct lineage_node *parent = parent_among(nodes, n_nodes);
+	jw_kstr(w, "parent", parent ? parent->title.n ? parent->title : parent->name : STR_NONE);
+	jw_kstr(w, "parent_url", parent ? parent_data_url(rq->call->arena, parent) : STR_NONE);
 	TRY(fork_offer_list(rq->call, rq->coop.id, &offers, &n));
 	jw_kbool(w, "any", n > 0);
 	jw_key(w, "offers");
