@@ -163,7 +163,7 @@ struct bundle_expected {
 	uint8_t kinds;                  /* bits of policy_kind that may come */
 	uint64_t licences;              /* bits of policy_licence_no that may come */
 	bool onward;                    /* records of other homes may come */
-	bool passed;                    /* some have, so that the sender may say that it passes them on no longer */
+	bool passed;                    /* or some have before, so that the sender may say that it passes them on no longer */
 	int64_t seq;                    /* last bundle that was taken; 0: none */
 	struct sha256 digest;           /* of its bundle.json */
 	bool again;                     /* a bundle of the number of the one at hand was taken … */

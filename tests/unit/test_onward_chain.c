@@ -358,6 +358,42 @@ static void without_messages_the_bundles_alone_carry_it_to_the_end(void **state)
 	assert_int_equal(tombstones(ch, C, A, gone), 1);
 }
 
+/* The world's own co-op is A, so here it is the end of the chain: C gives to B, which passes on to A. */
+static void a_release_at_the_end_of_the_chain_goes_when_the_beginning_takes_an_item_of_it_back(void **state)
+{
+	struct chain chain, *ch = &chain;
+	(void)state;
+	chain_make(ch);
+	for (int i = 0; i < 4; i++) {
+		world_say(&ch->w, i, "allow");
+		world_contribute(&ch->w, i, text("own %d", i));
+	}
+	say_at(ch, C, "allow");
+	struct uuid item = contribute_at(ch, C, "from C");
+	bundle(ch, C, B);
+	assert_int_equal(bundle(ch, B, A).rows, 1);
+	struct release r = world_release(&ch->w);
+	clock_set(WORLD_CUTOFF - CLOCK_DAY);
+	bundle(ch, C, B); /* heard of again: what was heard long ago lapses */
+	bundle(ch, B, A);
+	world_until(&ch->w, WORLD_CUTOFF);
+	world_publish(&ch->w, r.id);
+	r = world_read(&ch->w, r.id);
+	assert_int_equal(r.state, RELEASE_PUBLISHED);
+	assert_int_equal(world_outcome(&ch->w, r.id, item, NULL), POLICY_INCLUDE);
+	struct erasure e = erase_at(ch, C, &item, 1);
+	run(all_jobs, 30);
+	assert_int_equal(world_read(&ch->w, r.id).state, RELEASE_WITHDRAWN);
+	assert_false(holds(ch, A, item));
+	assert_int_equal(tombstones(ch, A, C, item), 1);
+	for (int i = 0; i < 60 && strcmp(confirmed(ch, C, e.id, A), "deleted"); i++) {
+		clock_set(clock_now() + CLOCK_HOUR);
+		run(all_jobs, 1);
+	}
+	assert_string_equal(confirmed(ch, C, e.id, A), "deleted");
+	assert_int_equal(fixture_int("SELECT count(*) FROM release WHERE state = 'published'"), 1);
+}
+
 /* ---- Several ways ---- */
 
 static void what_comes_from_its_home_and_by_a_partner_is_one_in_either_order(void **state)
@@ -555,6 +591,7 @@ int main(void)
 		fixture_test(when_the_agreement_before_rests_or_ends_it_is_out_farther_on),
 		fixture_test(what_its_home_erases_goes_from_the_end_of_the_chain_and_both_say_so),
 		fixture_test(without_messages_the_bundles_alone_carry_it_to_the_end),
+		fixture_test(a_release_at_the_end_of_the_chain_goes_when_the_beginning_takes_an_item_of_it_back),
 		fixture_test(what_comes_from_its_home_and_by_a_partner_is_one_in_either_order),
 		fixture_test(what_a_home_does_not_give_us_itself_does_not_come_by_the_back_door),
 		fixture_test(limits_are_the_stricter_of_both_agreements),

@@ -36,7 +36,9 @@ enum err record_make(const struct applying *a, struct arena *keep, struct arena 
 		.home = (unsigned)out->home, .id = r->id, .hash = r->hash, .lang = r->lang.n ? r->lang : STR("und"), .at = r->at, .leaf = r->leaf, .content = r->content, .facts = r->facts,
 	};
 	memcpy(f->salt, r->salt, sizeof(f->salt));
-	TRY(foreign_prepare(scratch, &a->rules, submission, f, e));
+	struct foreign_rules rules = a->rules;
+	rules.moderates |= a->terms[out->home]->moderation_both; /* of what is passed on: where either agreement says so */
+	TRY(foreign_prepare(scratch, &rules, submission, f, e));
 	out->schema = r->kind == POLICY_KIND_RECORD ? str_copy(keep, json_member_text(json_get(submission, "content"), "schema")) : STR_NONE;
 	return ERR_OK;
 }

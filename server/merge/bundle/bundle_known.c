@@ -203,7 +203,7 @@ static enum err expect_agreement(struct call *c, struct uuid coop, const struct 
 	out->licences = named.terms.licences;
 	out->onward = named.terms.onward;
 	TRY(db_one(c, passed_before, &r, A_UUID(coop), A_UUID(named.id)));
-	out->passed = row_bool(&r, 0, 0);
+	out->passed = named.terms.onward || row_bool(&r, 0, 0);
 	b->fresh_until = b->as_of + now.terms.freshness;
 	bool revision_counted = named.terms.revision == now.terms.revision || named.state == AGREEMENT_RENEWED;
 	if (!uuid_eq(named.peer, peer->id))
