@@ -177,6 +177,16 @@ static void two_pools_two_votes_two_signatures(void **state)
 	there = see(&b, &b.second, x.j.id);
 	assert_str(there.version, "1.0.0");
 	assert_true(there.url.n > 0);
+	/* a word that it is to be had elsewhere is not believed */
+	struct str url = str_copy(b.c->arena, there.url), coop = uuid_format(b.c->arena, b.first.coop);
+	fixture_sql(str_fmt(b.c->arena, "INSERT INTO message_out (coop_id, id, peer_id, type, body, state, made_at, next_at) SELECT coop_id, gen_random_uuid(), peer_id, type, "
+		"jsonb_set(body::jsonb, '{url}', '\"https://elsewhere.example/release\"')::text, 'waiting', made_at, made_at FROM message_out WHERE coop_id = '%.*s' AND type = 'joint.state' "
+		"AND body::jsonb ? 'url' ORDER BY seq DESC LIMIT 1", STR_ARG(coop)).p);
+	fixture_sql(str_fmt(b.c->arena, "INSERT INTO job (id, kind, key, args, state, due, queued_at) SELECT gen_random_uuid(), 'merge.deliver', p.id::text, jsonb_build_object('coop', p.coop_id, 'peer', p.id)::text, 'waiting', '2020-01-01', '2020-01-01' "
+		"FROM peer p WHERE p.coop_id = '%.*s' ON CONFLICT DO NOTHING", STR_ARG(coop)).p);
+	run();
+	assert_int_equal(fixture_int("SELECT count(*) FROM message_out WHERE body LIKE '%elsewhere%' AND state = 'delivered'"), 1);
+	assert_true(str_eq(see(&b, &b.second, x.j.id).url, url));
 	struct verify_result r = verified(&b, x.j.id);
 	if (!r.ok)
 		for (const struct check *k = r.checks; k; k = k->next)

@@ -135,6 +135,49 @@ static void a_preview_holds_no_content_no_ids_and_nobody(void **state)
 		assert_null(memmem(file.p, file.n, never[i].p, never[i].n));
 }
 
+static struct str counted(struct call *c, struct str body, const struct sign_key *key, const char *was, const char *is)
+{
+	uint8_t signature[64];
+	const char *at = memmem(body.p, body.n, was, strlen(was));
+	assert_non_null(at);
+	size_t head = (size_t)(at - body.p);
+	body = str_cat(c->arena, str_sub(body, 0, head), str_of(is), str_sub(body, head + strlen(was), body.n));
+	sign_bytes(key, str_cat(c->arena, STR(PREVIEW_SIGNED_PREFIX), sha256_hex(c->arena, sha256(body))), signature);
+	return str_cat(c->arena, body, str_fmt(c->arena, "{\"key\":\"%.*s\",\"sig\":\"%.*s\"}\n", STR_ARG(str_hex(c->arena, key->public_key, 32)), STR_ARG(str_base64(c->arena, signature, 64))));
+}
+
+/* A head that announces what its file cannot hold takes no memory for it. */
+static void a_preview_cannot_claim_more_than_its_file_holds(void **state)
+{
+	(void)state;
+	struct two t;
+	struct outline out;
+	uint32_t *who = NULL;
+	two_make(&t, NULL, NULL);
+	struct call *c = t.at[0].system;
+	world_say(&t.at[0], 1, "allow");
+	world_contribute(&t.at[0], 1, "a story");
+	struct release_joint together = { .partner_charter = t.charter[1].document };
+	const struct charter *charters[2] = { &t.charter[0], &t.charter[1] };
+	struct release_trial trial;
+	struct sign_key sign;
+	struct str file;
+	struct uuid members[64] = { 0 };
+	assert_ok(c, joint_document(c->arena, &t.terms, charters, &(struct joint_when){ .cutoff = clock_now() }, &together.document, &c->error));
+	assert_ok(c, release_try(c, t.at[0].coop, &together, &trial));
+	sign_key_new(&sign);
+	struct preview_source from = { &t.terms, t.coop[0].key_name, t.coop[1].key_name, &t.charter[0], &trial, t.key, members, &sign };
+	assert_ok(c, preview_write(c->arena, &from, &file, &who, &c->error));
+	struct str body = str_sub(file, 0, file.n - 1);
+	while (body.n && body.p[body.n - 1] != '\n')
+		body = str_sub(body, 0, body.n - 1);
+	struct arena *small = arena_new(4 * MIB);
+	assert_int_equal(preview_read(small, counted(c, body, &sign, "\"candidates\":1,\"items\":1,\"people\":1", "\"candidates\":1,\"items\":1,\"people\":1"), &out, &c->error), ERR_OK);
+	assert_int_equal(preview_read(small, counted(c, body, &sign, "\"candidates\":1,\"items\":1,\"people\":1", "\"candidates\":900000,\"items\":900000,\"people\":900000"), &out, &c->error), ERR_INVALID);
+	arena_free(small);
+	error_clear(&c->error);
+}
+
 static void both_sides_come_to_the_same_numbers(void **state)
 {
 	(void)state;
@@ -229,7 +272,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		fixture_test(a_preview_lists_what_would_pass_and_counts_the_rest), fixture_test(a_preview_holds_no_content_no_ids_and_nobody),
 		fixture_test(both_sides_come_to_the_same_numbers), fixture_test(a_no_in_one_pool_holds_the_same_content_out_of_both), fixture_test(k_counts_the_people_of_both),
-		fixture_test(a_preview_that_was_changed_is_refused),
+		fixture_test(a_preview_that_was_changed_is_refused), fixture_test(a_preview_cannot_claim_more_than_its_file_holds),
 	};
 	return fixture_run(tests, CH_LEN(tests));
 }

@@ -230,6 +230,12 @@ static bool word_read(struct call *c, const struct message *m, struct joint_word
 		(!out->url.n || str_starts(out->url, "https://") || str_starts(out->url, "http://")); /* it becomes a link */
 }
 
+/* Where the partner has published: on its own instance, which is known, or nowhere. Nobody here follows a link, or asks a machine, that a message names. */
+static bool leads_there(const struct peer *peer, struct str url)
+{
+	return peer->url.n && url.n > peer->url.n && str_eq(str_sub(url, 0, peer->url.n), peer->url) && url.p[peer->url.n] == '/';
+}
+
 enum err joint_take_state(struct call *c, struct uuid coop, const struct message *m)
 {
 	struct release_joint j;
@@ -245,6 +251,8 @@ enum err joint_take_state(struct call *c, struct uuid coop, const struct message
 	TRY(peer_get(c, coop, m->peer, &peer));
 	TRY(peer_keys(c, &peer, &chain));
 	word.keys = chain.text;
+	if (!leads_there(&peer, word.url))
+		word.url = STR_NONE;
 	return release_joint_hear(c, coop, id, &word);
 }
 

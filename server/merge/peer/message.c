@@ -125,8 +125,7 @@ bool merge_is_refusal(enum err e)
 		e == ERR_EXISTS || e == ERR_CORRUPT || e == ERR_BAD_REQUEST || e == ERR_CONFLICT || e == ERR_GONE || e == ERR_TOKEN_INVALID;
 }
 
-/* Reads what an envelope says, before anybody is believed. */
-static enum err read_payload(struct call *c, struct str envelope, struct message *m)
+enum err message_read(struct call *c, struct str envelope, struct message *m)
 {
 	const struct json *outer, *said;
 	struct str payload;
@@ -169,6 +168,8 @@ static enum err check_sender(struct call *c, struct uuid coop, struct message *m
 	TRY(peer_keys(c, &peer, &chain));
 	if (keychain_dsse_verify(c->arena, &chain, m->envelope, STR(MESSAGE_TYPE), &payload, &which, &why) != ERR_OK)
 		return fail_reason(c, ERR_REFUSED, "bad_signature", "It is not signed with a key that is known of the co-op it claims to be from.");
+	if (!sha256_eq(sha256(payload), m->digest)) /* what was signed is what was read */
+		return fail_reason(c, ERR_REFUSED, "bad_signature", "What is signed is not what it says.");
 	/* Whatever it says of when it was written: who has stolen an old key can say anything. The sender signs it anew. */
 	if (which != chain.n - 1)
 		return fail_reason(c, ERR_REFUSED, "retired_key", "The key that signed it is not in force any more.");
@@ -209,7 +210,7 @@ static enum err take(struct call *c, struct uuid coop, struct str envelope, stru
 	struct rows r;
 	bool keep;
 	*again = false;
-	TRY(read_payload(c, envelope, m));
+	TRY(message_read(c, envelope, m));
 	TRY(db_begin_in(c, coop, DB_WRITE));
 	TRY(check_sender(c, coop, m));
 	const struct handler *h = handler_of(m->type);
