@@ -89,6 +89,7 @@ static const struct holding table[] = {
 	{ "item_origin", "item_no id member_no member_id licence lang word more salt findings sealed_facts at", "that a guest contributed a content that stands here once", GUEST_GROUND, GUEST_UNTIL, NULL, GUEST_ASKS_HOME, HOLDING_PSEUDONYMOUS, "it goes when their home takes it back" },
 	{ "suppression", "mark", "that something was erased and is not to be taken again", DUTY, "with the co-op", NULL, A_MARK, HOLDING_KEPT, "erased content must not come back; without the key the digest says nothing" },
 	{ "release_share", "member_no items", "how many of one's items are in a release", PROOF, FOR_EVER_NUMBER, "recipients.jsonl", NULL, NUMBER },
+	{ "release_kept", "moved origins", "which other origins a released row names, by its number", PROOF, "with the release", NULL, "the row names them itself", NUMBER },
 	{ "release_segment", "codes sets", "the decision on every item, by its number", PROOF, "with the release", NULL, "every item's page, and the API, explain each decision on it", NUMBER },
 	/* Money. */
 	{ "benefit_share", "member_id weight amount salt", "one's share of what releases earned", BOOKS, FOR_EVER_NUMBER, "benefit.jsonl", NULL, NUMBER },
