@@ -21,6 +21,7 @@ struct zst_writer {
 	uint8_t *packed;
 	size_t packed_room;
 	int64_t raw;              /* bytes given */
+	bool filling;             /* the block to fill is known to be free */
 	unsigned fill, take;      /* counts of blocks handed over and done with; positions modulo BLOCKS */
 	bool ending;              /* no more blocks will come */
 	const char *failed;       /* first thing that went wrong, or NULL */
@@ -116,6 +117,7 @@ static void block_send(struct zst_writer *w)
 {
 	pthread_mutex_lock(&w->lock);
 	w->fill++;
+	w->filling = false;
 	pthread_cond_broadcast(&w->moved);
 	pthread_mutex_unlock(&w->lock);
 }
@@ -126,8 +128,9 @@ void zst_writer_add(struct zst_writer *w, const void *p, size_t n)
 	w->raw += (int64_t)n;
 	while (n) {
 		unsigned at = w->fill % BLOCKS;
-		if (!block_free(w))
+		if (!w->filling && !block_free(w))
 			return;
+		w->filling = true;
 		size_t room = BLOCK - w->filled[at], count = n < room ? n : room;
 		memcpy(w->blocks + at * BLOCK + w->filled[at], from, count);
 		w->filled[at] += count;

@@ -264,6 +264,35 @@ static void sealing_binds_key_and_context(void **state)
 	assert_int_equal(plain.n, 0);
 }
 
+/* Long texts are opened by other code than short ones. */
+static void texts_of_every_length_open_and_nothing_else_does(void **state)
+{
+	(void)state;
+	struct seal_key k, other;
+	char text[2000];
+	struct str plain;
+	random_bytes(&k, sizeof(k));
+	random_bytes(&other, sizeof(other));
+	random_bytes(text, sizeof(text));
+	for (size_t n = 0; n <= sizeof(text); n += n < 800 ? 1 : 97) {
+		struct arena_mark mark = arena_mark(arena);
+		struct str sealed = seal(arena, &k, STR("row 1"), str_make(text, n));
+		assert_true(unseal(arena, &k, STR("row 1"), sealed, &plain) && plain.n == n && memcmp(plain.p, text, n) == 0);
+		assert_false(unseal(arena, &k, STR("row 2"), sealed, &plain));
+		assert_false(unseal(arena, &other, STR("row 1"), sealed, &plain));
+		assert_false(unseal(arena, &k, STR("row 1"), str_sub(sealed, 0, sealed.n - 1), &plain));
+		char *p = (char *)(uintptr_t)sealed.p;
+		for (size_t i = 0; i < 20; i++) { /* in the nonce, the text and the tag */
+			size_t at = i < 8 ? i * 3 : i < 12 ? 24 + n * (i - 8) / 4 : sealed.n - 1 - (i - 12) * 2;
+			p[at] ^= 4;
+			assert_false(unseal(arena, &k, STR("row 1"), sealed, &plain));
+			p[at] ^= 4;
+		}
+		assert_true(unseal(arena, &k, STR("row 1"), sealed, &plain) && plain.n == n && memcmp(plain.p, text, n) == 0);
+		arena_rewind(arena, mark);
+	}
+}
+
 static void a_password_verifies_and_others_do_not(void **state)
 {
 	(void)state;
@@ -617,6 +646,7 @@ int main(void)
 		cmocka_unit_test(dsse_signs_the_pre_authentication_encoding),
 		cmocka_unit_test(dsse_counts_each_key_once),
 		cmocka_unit_test(sealing_binds_key_and_context),
+		cmocka_unit_test(texts_of_every_length_open_and_nothing_else_does),
 		cmocka_unit_test(a_password_verifies_and_others_do_not),
 		cmocka_unit_test(secret_tokens_are_random_and_stored_as_hashes),
 		cmocka_unit_test(a_token_carries_its_claims),
