@@ -243,7 +243,6 @@ struct bundle_record {
 	struct str lang;
 	instant at;
 	struct str content;             /* canonical JSON */
-	struct sha256 hash;             /* of it */
 	struct str facts;               /* canonical JSON object */
 	int64_t leaf;
 	uint8_t salt[32];

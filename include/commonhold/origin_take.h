@@ -57,7 +57,7 @@ struct foreign_rules {
 	bool findings_hold, findings_reject; /* so does what seems to hold personal data; or it is not approved at all */
 	unsigned findings_from;   /* so many findings */
 };
-/* Checks a record against the schemas of contributions and makes its columns: kind, licence, bytes, word, more, findings. id, home, member_no, hash, lang, at, content are set. Faults go to `e`.
+/* Checks a record against the schemas of contributions and makes its columns: hash, kind, licence, bytes, word, more, findings. id, home, member_no, lang, at, content are set. Faults go to `e`.
  * `submission`: the record as somebody here would submit it. Pure; `scratch` may be reset afterwards. */
 CH_CHECK enum err foreign_prepare(struct arena *scratch, const struct foreign_rules *rules, const struct json *submission, struct foreign *f, struct error *e);
 

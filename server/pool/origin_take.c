@@ -9,7 +9,7 @@
 
 #define SHARDS_MAX 4096       /* kinds, licences and months in one bundle */
 #define FILTER_BITS_MAX ((uint64_t)1 << 30)
-#define STAGED_MAX 16384      /* rows and origins that are put in their places together, in the order of their indexes */
+#define STAGED_MAX 65536      /* rows and origins that are put in their places together, in the order of their indexes */
 #define FILTER_FROM 4         /* the pool is read through when it has at most so many items for each expected record; else the database is asked about each */
 
 SQL(take_tables,
@@ -392,7 +392,7 @@ enum err foreign_prepare(struct arena *scratch, const struct foreign_rules *rule
 	unsigned licence = policy_licence_find(d.licence.p, d.licence.n);
 	if (licence == POLICY_LICENCE_UNKNOWN)
 		return error_set(e, ERR_INVALID, "Its licence is not known here.");
-	if (!sha256_eq(d.hash, f->hash))
+	if (!str_eq(d.content, f->content))
 		return error_set(e, ERR_INVALID, "Its content is not in canonical form.");
 	if (rules->moderates)
 		pii_scan_tree(json_get(submission, "content"), &report);
@@ -401,6 +401,7 @@ enum err foreign_prepare(struct arena *scratch, const struct foreign_rules *rule
 		.member = f->member_no, .kind = (uint8_t)d.kind, .licence = (uint8_t)licence, .moderation = (uint8_t)moderation_of(rules, found), .created = f->at,
 		.flags = item_sensitive_flags(d.sensitive) | POLICY_ITEM_ATTRIBUTED | (rules->moderates && rules->findings_hold && found >= rules->findings_from ? POLICY_ITEM_PII : 0u),
 	};
+	f->hash = d.hash;
 	f->kind = d.kind;
 	f->licence = licence;
 	f->bytes = d.content.n;

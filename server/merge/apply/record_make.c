@@ -33,7 +33,7 @@ enum err record_make(const struct applying *a, struct arena *keep, struct arena 
 	TRY(json_parse(scratch, submission_of(scratch, r), &submission, e));
 	struct foreign *f = &out->foreign;
 	*f = (struct foreign){
-		.home = (unsigned)out->home, .id = r->id, .hash = r->hash, .lang = r->lang.n ? r->lang : STR("und"), .at = r->at, .leaf = r->leaf, .content = r->content, .facts = r->facts,
+		.home = (unsigned)out->home, .id = r->id, .lang = r->lang.n ? r->lang : STR("und"), .at = r->at, .leaf = r->leaf, .content = r->content, .facts = r->facts,
 	};
 	memcpy(f->salt, r->salt, sizeof(f->salt));
 	struct foreign_rules rules = a->rules;

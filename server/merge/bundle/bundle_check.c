@@ -182,7 +182,7 @@ static bool entry_commits(struct str entry, const struct bundle_record *r)
 {
 	static const char tail[] = "\"},\"t\":\"contribution.made\"}", middle[] = "\",\"rid\":\"", head[] = ",\"data\":{\"c\":\"";
 	char c[64], *to = c;
-	struct sha256 commitment = ledger_commitment(r->salt, r->hash);
+	struct sha256 commitment = ledger_commitment(r->salt, sha256(r->content));
 	for (size_t i = 0; i < 32; i++) {
 		*to++ = "0123456789abcdef"[commitment.b[i] >> 4];
 		*to++ = "0123456789abcdef"[commitment.b[i] & 15];

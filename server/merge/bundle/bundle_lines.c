@@ -328,7 +328,6 @@ enum err bundle_record_read(struct arena *a, struct str line, struct bundle_reco
 	out->licence = k.right ? policy_licence_find(licence.p, licence.n) : 0;
 	if (!k.right || k.p != k.end || kind_no < 0 || out->lang.n == 0 || !rid_parse(out->rid, &home, &out->id) || !str_eq(home, out->home))
 		return bundle_refuse(e, BUNDLE_REASON_MALFORMED, "A line of its records is none.");
-	out->hash = sha256(out->content);
 	return ERR_OK;
 }
 
