@@ -472,6 +472,35 @@ static void limits_are_the_stricter_of_both_agreements(void **state)
 		(long long)(2 * CLOCK_DAY), (long long)(60 * CLOCK_DAY))), 1);
 }
 
+static void what_a_home_has_made_stricter_since_is_stricter_farther_on(void **state)
+{
+	struct chain chain, *ch = &chain;
+	(void)state;
+	chain_make_with(ch, "{\"onward\":true,\"retention\":\"P90D\"}", "{\"onward\":true}");
+	say_at(ch, A, "allow");
+	contribute_at(ch, A, "from A");
+	bundle(ch, A, B);
+	bundle(ch, B, C);
+	assert_int_equal(at_c(ch, text("guest_source WHERE under IS NOT NULL AND retention = %lld", (long long)(90 * CLOCK_DAY))), 1);
+	/* our own agreement becomes stricter, and with it what comes by way of the partner */
+	struct call *c = ch->w.system;
+	struct agreement g;
+	struct agreement_terms *t = &g.terms;
+	struct guest_source s;
+	assert_ok(c, db_begin_in(c, ch->coop[C], DB_WRITE));
+	assert_ok(c, agreement_get(c, ch->coop[C], ch->agreement[B][C], &g));
+	t->retention = 30 * CLOCK_DAY;
+	assert_ok(c, guest_source_get(c, ch->coop[C], g.id, &s));
+	s.state = GUEST_SOURCE_SUSPENDED;
+	assert_ok(c, guest_source_put(c, ch->coop[C], &s));
+	assert_ok(c, onward_sources_follow(c, &g));
+	assert_ok(c, db_commit(c));
+	assert_int_equal(at_c(ch, text("guest_source WHERE under IS NOT NULL AND state = 'suspended' AND retention = %lld", (long long)(30 * CLOCK_DAY))), 1);
+	/* and every bundle says again what the home agreed to */
+	bundle(ch, B, C);
+	assert_int_equal(fixture_int(text("SELECT count(*) FROM bundle_in WHERE coop_id = '%s' AND seq = 2 AND position('\"home\":\"%.*s\",\"keys\"' IN manifest) > 0", U(ch->coop[C]), STR_ARG(ch->name[A]))), 1);
+}
+
 static void records_of_ours_that_come_home_are_passed_over_without_harm(void **state)
 {
 	struct chain chain, *ch = &chain;
@@ -595,6 +624,7 @@ int main(void)
 		fixture_test(what_comes_from_its_home_and_by_a_partner_is_one_in_either_order),
 		fixture_test(what_a_home_does_not_give_us_itself_does_not_come_by_the_back_door),
 		fixture_test(limits_are_the_stricter_of_both_agreements),
+		fixture_test(what_a_home_has_made_stricter_since_is_stricter_farther_on),
 		fixture_test(records_of_ours_that_come_home_are_passed_over_without_harm),
 		fixture_test(nothing_is_taken_of_a_home_that_an_admin_has_refused),
 		fixture_test(two_heads_that_contradict_each_other_are_kept_and_nothing_more_of_that_home_is_taken),

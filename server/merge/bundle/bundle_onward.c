@@ -176,6 +176,10 @@ enum err bundle_onward_limit(struct writing *k)
 				k->scoped.in[item / 8] &= (uint8_t)~(1u << (item % 8));
 		}
 	}
+	/* a home is named as long as anything of it is passed on: its agreement may have become stricter */
+	for (size_t i = 0; i < k->n_people && i < k->scoped.n_members; i++)
+		if (k->people[i].goes && k->people[i].home >= 0 && k->scoped.has[i])
+			k->home_goes[k->people[i].home] = true;
 	return ERR_OK;
 }
 
