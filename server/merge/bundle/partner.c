@@ -18,11 +18,13 @@
 #define FILE_MS 10000 /* for each file, however small */
 
 static const struct bundle_fetch_limits usual = { .least_speed = 4096, .slow_seconds = 20, .pace = 32 * 1024, .run_ms = 30 * 60 * 1000, .total = (int64_t)64 << 30, .room = (int64_t)256 << 20, .bundles = 100 };
-static struct bundle_fetch_limits limits = usual;
+static struct bundle_fetch_limits other;
+static const struct bundle_fetch_limits *limits = &usual;
 
-void bundle_fetch_limits_use(const struct bundle_fetch_limits *other)
+void bundle_fetch_limits_use(const struct bundle_fetch_limits *used)
 {
-	limits = other ? *other : usual;
+	other = used ? *used : usual;
+	limits = &other;
 }
 
 const struct bundle_fetch_limits *bundle_fetch_limits(void)
@@ -48,7 +50,7 @@ enum err partner_begin(struct call *c, const struct agreement *g, const char *wh
 	TRY(keychain_of(c, g->coop, &ours));
 	p->us = ours.name;
 	p->fetcher = fetcher_new();
-	p->until = clock_tick() + limits.run_ms * 1000;
+	p->until = clock_tick() + limits->run_ms * 1000;
 	if (!arena_defer(c->arena, partner_end, p) || !p->fetcher)
 		return fail(c, ERR_NO_MEMORY, "%s", err_text(ERR_NO_MEMORY));
 	TRY(ledger_key(c, g->coop, &p->key));
@@ -70,7 +72,7 @@ static struct str request_proof(struct partner *f, int64_t taken)
 /* How long so many bytes may take. */
 static long whole_ms(int64_t bytes)
 {
-	return (long)(FILE_MS + bytes * 1000 / limits.pace);
+	return (long)(FILE_MS + bytes * 1000 / limits->pace);
 }
 
 int64_t partner_left_ms(const struct partner *f)
@@ -97,8 +99,8 @@ enum err partner_ask(struct partner *f, int64_t taken, struct fetch_request *req
 	request->allow_private = config()->allow_private_on;
 	request->allow_http = config()->allow_private_on || url_is_loopback(request->url);
 	request->allow_private |= url_is_loopback(request->url) && url_is_loopback(str_of(config()->base_url));
-	request->least_speed = limits.least_speed;
-	request->slow_seconds = limits.slow_seconds;
+	request->least_speed = limits->least_speed;
+	request->slow_seconds = limits->slow_seconds;
 	if (request->total_ms == 0)
 		request->total_ms = whole_ms(request->max_bytes);
 	if (!request->go_on) {
@@ -118,7 +120,7 @@ enum err partner_room_check(struct partner *f, struct str dir, int64_t bytes)
 	struct statvfs there;
 	if (statvfs(dir.p, &there) != 0)
 		return fail(f->c, ERR_IO, "The folder %s cannot be looked at: %s.", dir.p, strerror(errno));
-	if ((int64_t)there.f_bavail * (int64_t)there.f_frsize - bytes >= limits.room)
+	if ((int64_t)there.f_bavail * (int64_t)there.f_frsize - bytes >= limits->room)
 		return ERR_OK;
 	return fail_reason(f->c, ERR_UNAVAILABLE, "no_room", "There is no room for the %lld bytes that the partner has for us.", (long long)bytes);
 }
