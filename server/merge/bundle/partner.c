@@ -29,7 +29,7 @@ void bundle_fetch_limits_use(const struct bundle_fetch_limits *used)
 
 const struct bundle_fetch_limits *bundle_fetch_limits(void)
 {
-	return &limits;
+	return limits;
 }
 
 /* ---- Asking ---- */
