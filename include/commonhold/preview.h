@@ -7,7 +7,8 @@
  *   {"alone":[reason…],"bytes":2^n,"h":HEX,"joint":[reason…],"kind","lang":N,"licence","month":"2026-01","who":N}             a line an item, in order of h
  *   {"key":HEX,"sig":BASE64}    Ed25519 by the co-op's key over "commonhold/preview/1\n" and the hex SHA-256 of all lines before
  *
- *   h       HMAC-SHA-256(pairwise key of the agreement, content hash): equal in both pools for equal content, and nothing to anybody else
+ *   h       HMAC-SHA-256(pairwise key of the agreement, content hash): equal in both pools for equal content, and nothing to anybody else. Of an item that would not go under the agreement a random number:
+ *           it is listed for what it loses
  *   bytes   size rounded up to a power of two
  *   lang    number of the language (packed.h)
  *   alone, joint   the reasons that the home's own engine gives under its charter, and in a release that both make under the agreement, before the rules over the set (k, the pool's licences); items
@@ -17,6 +18,10 @@
  * The dry run is a pure function of the terms, both charters and both previews: whoever computes it from these gets the same document, byte for byte, and the same digest. It counts for each side what
  * would change by outcome and reason, exact duplicates, conflicts, the shards that the licences allow, and the people concerned. What it says of single people is each member's own to read.
  * Nothing here lets anything into a pool.
+ *
+ * What a preview gives away: with the pairwise key the partner can find out whether a text that it has already, or guesses, is among the items that would go to it. That is what finding duplicates means, and
+ * cannot be helped; it is bounded. Only items that would go are told so; a revision has one preview at a time, made anew once a day at most (PREVIEW_INTERVAL), which the receiver holds its partner to; and all
+ * members are told when one goes out. What a co-op keeps to itself is told to nobody: where the other would share the same content, a joint release leaves it out without the dry run having known.
  *
  * No ballot on an agreement opens without a dry run of exactly the document that is voted on, unless an admin says to the voters why there is none. Which one it was is fixed when the ballot opens;
  * what is tried out later changes nothing of what voters are shown.

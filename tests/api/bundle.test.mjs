@@ -122,7 +122,7 @@ test("readers of a bundle who stop are dropped, hold no more places than there a
   south.sql(`UPDATE peer SET url = '${proxy.url}'`);
   proxy.server.how = (request) => (/bundles/.test(request.url) ? "redirect" : undefined);
   const made = async () => Number(north.sql("SELECT max(seq) FROM bundle_out")[0][0]), earlier = await made();
-  await contribute("A seventh text.");
+  await contribute(north, "A seventh text.");
   await both("2026-01-25T13:00:00Z");
   const seq = await until(made, (n) => n > earlier, "the north to have a bundle ready");
   const at = `${north.coop}/merge/agreements/${digest}/bundles`, headers = {};
@@ -143,7 +143,7 @@ test("readers of a bundle who stop are dropped, hold no more places than there a
     assert.equal(late.status, 503, "no place is left for another reader");
     assert.equal(late.headers.get("retry-after"), "10");
     assert.equal((await north.client().get(`${north.coop}`)).status, 200, "whoever wants no file is served");
-    await contribute("An eighth text.");
+    await contribute(north, "An eighth text.");
     await until(cut, (n) => n === before + streams, "every one of them to be dropped");
     for (const reader of readers) assert.match(reader.status, /^HTTP\/1\.1 200/);
   } finally {

@@ -23,10 +23,17 @@ struct trying {
 	struct policy_spec spec;        /* by it */
 	struct side side[2];
 	struct policy_set_report report; /* of both pools together */
+	int64_t by_licence[POLICY_LICENCE_COUNT]; /* rows of the joint release */
+	int64_t items_in;                /* of both, what both have counted for each */
 	int64_t duplicates, differ_licence, differ_kind, differ_outcome;
 	struct policy_plan plan;
 	struct error *e;
 };
+
+static bool is_in(policy_reasons reasons)
+{
+	return policy_outcome_of(reasons) <= POLICY_CONDITIONAL;
+}
 
 static void *arena_get(void *arena, size_t size)
 {
@@ -179,10 +186,41 @@ static enum err decide_at_partner(struct trying *t, int from, instant at, const 
 
 /* ---- both together ---- */
 
-/* The same content in both pools: the stricter of both decisions, for both. Both lists are in order of h. */
-static void join_duplicates(struct trying *t)
+static bool fits_under(unsigned from, unsigned to)
 {
-	struct side *x = &t->side[0], *y = &t->side[1];
+	return from == to || policy_licence_outputs(from, POLICY_CELLS_PASS) >> to & 1;
+}
+
+/* Of two licences the one under which both may go out, the lowest where there are two; -1: neither. */
+static int common_licence(unsigned a, unsigned b)
+{
+	unsigned low = a < b ? a : b, high = a < b ? b : a;
+	return fits_under(high, low) ? (int)low : fits_under(low, high) ? (int)high : -1;
+}
+
+/* Of two licences the one that leaves nothing open which the other does not; -1: neither does, and no one licence says it. */
+static int stricter_licence(unsigned a, unsigned b, uint32_t outputs)
+{
+	uint32_t of_a = policy_licence_outputs(a, POLICY_CELLS_PASS) & outputs, of_b = policy_licence_outputs(b, POLICY_CELLS_PASS) & outputs;
+	return !(of_a & of_b) ? -1 : (of_a & ~of_b) == 0 ? (int)a : (of_b & ~of_a) == 0 ? (int)b : -1;
+}
+
+/* What a joint release says to one content under two licences: it goes out under one of them that fits both, or not at all (release_joint.h). */
+static policy_reasons licences_of_twins(const struct trying *t, unsigned a, unsigned b, uint64_t *word)
+{
+	if (a == b)
+		return 0;
+	int licence = t->spec.licence_mode == POLICY_ADAPTATION ? stricter_licence(a, b, t->spec.outputs) : common_licence(a, b);
+	if (licence < 0)
+		return POLICY_REASON(LIC_INCOMPATIBLE);
+	*word = (*word & ~(UINT64_C(63) << POLICY_ITEM_LICENCE_SHIFT)) | (uint64_t)licence << POLICY_ITEM_LICENCE_SHIFT;
+	return 0;
+}
+
+/* The same content in both pools is one row of the release, and stands in the pool of whoever makes it as that co-op's own: the stricter of both decisions, for both. Both lists are in order of h. */
+static void join_duplicates(struct trying *t, int maker, uint64_t *const words[2], size_t *twin_of, uint8_t *split)
+{
+	struct side *x = &t->side[maker], *y = &t->side[!maker];
 	for (size_t i = 0, j = 0; i < x->outline->n_items && j < y->outline->n_items;) {
 		const struct preview_item *a = &x->outline->items[i], *b = &y->outline->items[j];
 		int order = memcmp(a->h.b, b->h.b, 32);
@@ -194,41 +232,86 @@ static void join_duplicates(struct trying *t)
 		t->differ_licence += a->licence != b->licence;
 		t->differ_kind += a->kind != b->kind;
 		t->differ_outcome += policy_outcome_of(a->joint) != policy_outcome_of(b->joint);
-		x->joint[i] = y->joint[j] = policy_reasons_merge(a->joint, b->joint);
+		policy_reasons licences = licences_of_twins(t, a->licence, b->licence, &words[maker][i]);
+		x->joint[i] = policy_reasons_merge(a->joint, b->joint) | licences;
+		split[i] = licences != 0;
+		twin_of[j] = i;
 		i++;
 		j++;
 	}
 }
 
-static enum err decide_jointly(struct trying *t, uint64_t *const words[2])
+#define NO_TWIN SIZE_MAX
+
+/* The rows that a joint release is made of: all of its maker's, and the other's but for what the maker has too. */
+struct joined { policy_reasons *reasons; uint64_t *words; uint32_t *members; size_t n; size_t *at[2]; };
+
+static enum err joined_make(struct trying *t, int maker, uint64_t *const words[2], const size_t *twin_of, struct joined *out)
 {
-	size_t first = t->side[0].outline->n_items, second = t->side[1].outline->n_items, n = first + second;
-	size_t people = t->side[0].outline->n_people;
-	policy_reasons *reasons = ARENA_ARRAY(t->a, n + 1, policy_reasons);
-	uint64_t *all = ARENA_ARRAY(t->a, n + 1, uint64_t);
-	uint32_t *members = ARENA_ARRAY(t->a, n + 1, uint32_t);
-	if (!reasons || !all || !members)
+	const struct side *sides[2] = { &t->side[maker], &t->side[!maker] };
+	size_t n = sides[0]->outline->n_items + sides[1]->outline->n_items;
+	*out = (struct joined){ ARENA_ARRAY(t->a, n + 1, policy_reasons), ARENA_ARRAY(t->a, n + 1, uint64_t), ARENA_ARRAY(t->a, n + 1, uint32_t), 0,
+		{ ARENA_ARRAY(t->a, n + 1, size_t), ARENA_ARRAY(t->a, n + 1, size_t) } };
+	if (!out->reasons || !out->words || !out->members || !out->at[0] || !out->at[1])
 		return engine_failed(t, POLICY_NO_MEMORY);
-	for (size_t i = 0; i < n; i++) {
-		const struct side *s = &t->side[i >= first];
-		size_t at = i >= first ? i - first : i;
-		reasons[i] = s->joint[at];
-		all[i] = words[i >= first][at];
-		members[i] = s->members[at] + (i >= first ? (uint32_t)people : 0);
-	}
+	for (int s = 0; s < 2; s++)
+		for (size_t i = 0; i < sides[s]->outline->n_items; i++) {
+			if (s && twin_of[i] != NO_TWIN) {
+				out->at[1][i] = out->at[0][twin_of[i]];
+				continue;
+			}
+			out->reasons[out->n] = sides[s]->joint[i];
+			out->words[out->n] = words[s ? !maker : maker][i];
+			out->members[out->n] = sides[s]->members[i] + (s ? (uint32_t)sides[0]->outline->n_people : 0);
+			out->at[s][i] = out->n++;
+		}
+	return ERR_OK;
+}
+
+static void plan_licences(struct trying *t, const struct joined *rows, const uint8_t *split)
+{
 	uint64_t by_licence[POLICY_LICENCE_COUNT] = { 0 };
 	const policy_reasons licences = POLICY_REASON(LIC_UNKNOWN) | POLICY_REASON(LIC_INCOMPATIBLE) | POLICY_REASON(LIC_WAIVER) | POLICY_REASON(LIC_REVIEW) | POLICY_REASON(K_MIN);
-	for (size_t i = 0; i < n; i++) {
-		unsigned licence = all[i] >> POLICY_ITEM_LICENCE_SHIFT & 63;
-		if (policy_outcome_of(reasons[i] & ~licences) <= POLICY_CONDITIONAL && licence < POLICY_LICENCE_COUNT)
+	for (size_t i = 0; i < rows->n; i++) {
+		unsigned licence = rows->words[i] >> POLICY_ITEM_LICENCE_SHIFT & 63;
+		if (!split[i] && policy_outcome_of(rows->reasons[i] & ~licences) <= POLICY_CONDITIONAL && licence < POLICY_LICENCE_COUNT)
 			by_licence[licence]++;
 	}
 	policy_licence_plan(by_licence, t->spec.outputs & POLICY_OUTPUTS_ALL, &t->plan);
-	TRY(apply_set(t, &t->spec, all, members, n, people + t->side[1].outline->n_people, reasons, &t->report));
-	if (first)
-		memcpy(t->side[0].joint, reasons, first * sizeof(*reasons));
-	if (second)
-		memcpy(t->side[1].joint, reasons + first, second * sizeof(*reasons));
+}
+
+/* Rows that are in, by the licence that each goes out under. */
+static void count_licences(struct trying *t, const struct joined *rows)
+{
+	for (size_t i = 0; i < rows->n; i++) {
+		unsigned licence = rows->words[i] >> POLICY_ITEM_LICENCE_SHIFT & 63;
+		if (is_in(rows->reasons[i]) && licence < POLICY_LICENCE_COUNT)
+			t->by_licence[licence]++;
+	}
+}
+
+static enum err decide_jointly(struct trying *t, uint64_t *const words[2])
+{
+	int maker = t->terms->joint.p && str_eq(t->terms->joint, t->terms->parties[1]);
+	struct side *sides[2] = { &t->side[maker], &t->side[!maker] };
+	size_t n = sides[1]->outline->n_items;
+	size_t *twin_of = ARENA_ARRAY(t->a, n + 1, size_t);
+	uint8_t *split = ARENA_ARRAY(t->a, n + sides[0]->outline->n_items + 1, uint8_t); /* rows whose two licences no release takes */
+	struct joined rows;
+	if (!twin_of || !split)
+		return engine_failed(t, POLICY_NO_MEMORY);
+	for (size_t i = 0; i < n; i++)
+		twin_of[i] = NO_TWIN;
+	join_duplicates(t, maker, words, twin_of, split);
+	TRY(joined_make(t, maker, words, twin_of, &rows));
+	plan_licences(t, &rows, split);
+	TRY(apply_set(t, &t->spec, rows.words, rows.members, rows.n, sides[0]->outline->n_people + sides[1]->outline->n_people, rows.reasons, &t->report));
+	count_licences(t, &rows);
+	for (int s = 0; s < 2; s++)
+		for (size_t i = 0; i < sides[s]->outline->n_items; i++) {
+			sides[s]->joint[i] = rows.reasons[rows.at[s][i]];
+			t->items_in += is_in(sides[s]->joint[i]);
+		}
 	return ERR_OK;
 }
 
@@ -313,6 +396,16 @@ static const char *licence_name(unsigned licence)
 	return policy_licence_get(licence)->spdx;
 }
 
+static void write_by_licence(const struct trying *t, struct json_writer *w)
+{
+	jw_key(w, "by_licence");
+	jw_object(w);
+	for (unsigned licence = 0; licence < POLICY_LICENCE_COUNT; licence++)
+		if (t->by_licence[licence])
+			jw_kint(w, licence_name(licence), t->by_licence[licence]);
+	jw_end_object(w);
+}
+
 static void write_plan(struct json_writer *w, const struct policy_plan *p)
 {
 	jw_key(w, "licences");
@@ -358,7 +451,9 @@ static enum err write_document(struct trying *t, struct str *out)
 	jw_kint(&w, "duplicates", t->duplicates);
 	jw_key(&w, "joint");
 	jw_object(&w);
+	write_by_licence(t, &w);
 	write_people(&w, "contributors", t->report.contributors, t->spec.k_contributors);
+	jw_kint(&w, "items", t->items_in);
 	jw_kint(&w, "k", t->spec.k_contributors);
 	write_outcomes(&w, "outcomes", t->report.outcomes);
 	write_reason_counts(&w, "reasons", t->report.reasons);
@@ -381,11 +476,6 @@ static enum err write_document(struct trying *t, struct str *out)
 	json_canonical(&b, tree, false);
 	*out = buf_take(t->a, &b);
 	return out->p ? ERR_OK : error_set(t->e, ERR_TOO_LARGE, "The dry run's document is too large.");
-}
-
-static bool is_in(policy_reasons reasons)
-{
-	return policy_outcome_of(reasons) <= POLICY_CONDITIONAL;
 }
 
 /* What it means for each person of one side. */
@@ -441,7 +531,6 @@ enum err dry_run_compute(struct arena *a, const struct agreement_terms *terms, c
 			return engine_failed(t, POLICY_NO_MEMORY);
 		TRY(decide_side(t, i, at, words[i]));
 	}
-	join_duplicates(t);
 	TRY(decide_jointly(t, words));
 	for (int i = 0; i < 2; i++) {
 		struct side *s = &t->side[i];

@@ -149,6 +149,7 @@ static enum err write_ours(struct call *c, struct making *m, struct arena *a, st
 	TRY(joint_document(c->arena, &m->g.terms, charters, &(struct joint_when){ .cutoff = clock_now() }, &together.document, &c->error));
 	TRY(release_try(c, m->coop.id, &together, &trial));
 	struct preview_source from = { &m->g.terms, m->coop.key_name, m->g.partner, &m->ours, &trial, m->key, by_number(a, m, trial.n_members), &m->sign };
+	random_bytes(from.blind, sizeof(from.blind));
 	if (!from.members)
 		return no_memory(c);
 	TRY(preview_write(a, &from, file, &who, &c->error));

@@ -79,6 +79,7 @@ struct preview_source {
 	const uint8_t *key;             /* pairwise, 32 bytes */
 	const struct uuid *members;     /* by number; nil for numbers without a member */
 	const struct sign_key *sign;
+	uint8_t blind[32];              /* random: key of the numbers of what would not go */
 };
 /* Writes the file, and says which person each member is in it (UINT32_MAX: none), by number. Pure. */
 CH_CHECK enum err preview_write(struct arena *a, const struct preview_source *from, struct str *file, uint32_t **who, struct error *e);

@@ -46,6 +46,12 @@ static struct sha256 keyed(const struct writing *w, const void *p, size_t n)
 	return hmac_sha256(str_make(w->from->key, 32), str_make(p, n));
 }
 
+/* What would not go under the agreement is listed for what it loses, under a number that tells nobody anything. */
+static struct sha256 blind(const struct writing *w, const uint8_t hash[32])
+{
+	return hmac_sha256(str_make(w->from->blind, 32), str_make(hash, 32));
+}
+
 static void count(struct writing *w, policy_reasons reasons)
 {
 	for (unsigned no = 0; no < POLICY_REASON_COUNT; no++)
@@ -62,7 +68,7 @@ static void pick_items(struct writing *w)
 			continue;
 		w->candidates++;
 		if (passes(t->alone[i]) || passes(t->joint[i]))
-			w->items[w->n_items++] = (struct listed){ keyed(w, t->hashes[i], 32), (uint32_t)i };
+			w->items[w->n_items++] = (struct listed){ passes(t->joint[i]) ? keyed(w, t->hashes[i], 32) : blind(w, t->hashes[i]), (uint32_t)i };
 		else
 			count(w, t->alone[i]);
 	}
