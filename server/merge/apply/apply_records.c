@@ -639,10 +639,10 @@ static enum err group_ask(struct flow *f, struct group *g)
 	TRY(refuse_wrong(a, g, before));
 	TRY(guests_learn(f, g));
 	TRY(give_guests(f, g, before));
+	TRY(note_ways(a, g)); /* before anything is noted of these lines: what was known before came another way */
 	TRY(leave_erased(a, g));
 	TRY(leave_suppressed(a, g));
 	TRY(hold_back(f, g));
-	TRY(note_ways(a, g));
 	struct foreign *foreign = ARENA_ARRAY(a->call->arena, g->n, struct foreign);
 	for (size_t i = 0; i < g->n; i++)
 		foreign[i] = g->made[i].foreign;

@@ -16,11 +16,12 @@ SQL(sources_under, "SELECT source_id, home, document FROM onward_source WHERE co
 SQL(head_put,
 	"INSERT INTO onward_head (coop_id, home, via, size, root, checkpoint, seen_at) VALUES ($1, $2, $3, $4, $5, $6, commonhold_now()) "
 	"ON CONFLICT (coop_id, home, via) DO UPDATE SET size = excluded.size, root = excluded.root, checkpoint = excluded.checkpoint, seen_at = excluded.seen_at WHERE excluded.size > onward_head.size");
-/* What is here already, and of which nothing is written, came from its home. */
+/* What is here already, or was given and not taken, and of which nothing is written, came from its home. */
 SQL(ways_before,
 	"INSERT INTO onward_way (coop_id, home, id, via) SELECT $1, u.home, u.id, u.home FROM unnest($2::text[], $3::uuid[]) AS u(home, id) JOIN origin_coop o ON o.coop_id = $1 AND o.key_name = u.home "
 	"WHERE NOT EXISTS (SELECT FROM onward_way w WHERE w.coop_id = $1 AND w.id = u.id AND w.home = u.home) "
-	"AND (EXISTS (SELECT FROM contribution c WHERE c.coop_id = $1 AND c.id = u.id AND (c.more >> 24 & 255) = o.no) OR EXISTS (SELECT FROM item_origin i WHERE i.coop_id = $1 AND i.id = u.id AND i.origin = o.no)) "
+	"AND (EXISTS (SELECT FROM contribution c WHERE c.coop_id = $1 AND c.id = u.id AND (c.more >> 24 & 255) = o.no) OR EXISTS (SELECT FROM item_origin i WHERE i.coop_id = $1 AND i.id = u.id AND i.origin = o.no) "
+	"OR EXISTS (SELECT FROM merge_conflict k WHERE k.coop_id = $1 AND k.rid = 'dc:' || u.home || ':' || u.id AND k.kind IN ('suppressed', 'id_taken'))) "
 	"ON CONFLICT DO NOTHING");
 SQL(ways_put, "INSERT INTO onward_way (coop_id, home, id, via) SELECT $1, u.home, u.id, $4 FROM unnest($2::text[], $3::uuid[]) AS u(home, id) ON CONFLICT DO NOTHING");
 SQL(ways_of_home, "SELECT EXISTS (SELECT FROM onward_way WHERE coop_id = $1 AND home = $2)");
