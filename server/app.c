@@ -76,7 +76,7 @@ static const struct route *const route_tables[] = {
 	peer_routes, agreement_routes, message_routes, bundle_routes, merge_routes,
 	preview_routes, joint_routes,
 	peer_page_routes, merge_diff_page_routes, agreement_page_routes, dry_run_page_routes, joint_page_routes,
-	conflict_page_routes, lineage_page_routes, fork_page_routes, link_page_routes,
+	conflict_page_routes, item_page_routes, bundle_page_routes, lineage_page_routes, fork_page_routes, link_page_routes,
 	fork_routes, link_routes,
 	onward_routes,
 	NULL,
@@ -258,6 +258,7 @@ enum err app_open(struct app **out, struct error *e)
 	ballot_use_subject(on_ballot);
 	ballot_use_about(agreement_about_ballot);
 	onward_start();
+	merge_use_waiting();
 	TRY(open_database(a, e));
 	return migrate(a, e);
 }

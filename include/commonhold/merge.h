@@ -55,6 +55,9 @@ struct merge_state {
 /* Own transaction. */
 CH_CHECK enum err merge_state_digest(struct call *c, struct uuid coop, struct uuid agreement, struct merge_state *out);
 
+/* Has the pages count what waits for a person (waiting.h); once, at start. */
+void merge_use_waiting(void);
+
 /* ---- Conflicts: what people look at ---- */
 
 /* X(name, word, what an admin reads, decisions) */

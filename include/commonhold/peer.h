@@ -42,6 +42,8 @@ struct peer {
 CH_CHECK enum err peer_meet(struct call *c, struct uuid coop, struct str url, struct str name, struct peer *out);
 /* The same from the text of its keys.json, for instances that cannot reach each other; `url` may be empty. */
 CH_CHECK enum err peer_meet_file(struct call *c, struct uuid coop, struct str url, struct str keys_json, struct peer *out);
+/* What a peer is called that has not said so itself, since it is known from a file. Own transaction. */
+CH_CHECK enum err peer_call(struct call *c, struct uuid coop, struct uuid id, struct str title);
 /* Admin: the fingerprint of the key in force, as typed. ERR_INVALID at /fingerprint when it is another. From "seen" and "refused"; from "suspect", too: that the pinned chain is the right one. */
 CH_CHECK enum err peer_confirm(struct call *c, struct uuid coop, struct uuid id, struct str fingerprint, struct peer *out);
 /* Admin: nothing is taken from it any more. */

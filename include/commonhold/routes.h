@@ -30,6 +30,6 @@ extern const struct route fork_routes[], link_routes[], peer_routes[], agreement
 extern const struct route onward_routes[];
 extern const struct route preview_routes[], joint_routes[];
 extern const struct route peer_page_routes[], merge_diff_page_routes[], agreement_page_routes[], dry_run_page_routes[], joint_page_routes[];
-extern const struct route conflict_page_routes[], lineage_page_routes[], fork_page_routes[], link_page_routes[];
+extern const struct route conflict_page_routes[], item_page_routes[], bundle_page_routes[], lineage_page_routes[], fork_page_routes[], link_page_routes[];
 
 #endif

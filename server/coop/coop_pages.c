@@ -5,6 +5,7 @@
 #include "commonhold/db.h"
 #include "commonhold/markdown.h"
 #include "commonhold/routes.h"
+#include "commonhold/waiting.h"
 #include "commonhold/words.h"
 
 /* The directory, a co-op and its charter. */
@@ -66,6 +67,8 @@ static enum err own_coops(struct request *rq, struct json_writer *w)
 		jw_kstr(w, "coop_name", coop.name);
 		jw_kz(w, "state", standing_in_words(members[i].state));
 		jw_kbool(w, "is_admin", members[i].is_admin);
+		if (members[i].state == POLICY_STANDING_ACTIVE || members[i].state == POLICY_STANDING_DUE || members[i].state == POLICY_STANDING_GRACE)
+			TRY(waiting_write(rq->call, w, coop.id, coop.slug, members[i].id, members[i].is_admin));
 		jw_end_object(w);
 		shown++;
 	}
@@ -161,7 +164,7 @@ static enum err coop_data(struct request *rq, const struct coop *coop, struct js
 	jw_kstr(w, "founded", words_day(a, coop->founded_at));
 	jw_kstr(w, "key_name", coop->key_name);
 	jw_kstr(w, "public_key", minisign_public_key(a, coop->public_key));
-	return ERR_OK;
+	return rq->coop.is_active ? waiting_write(rq->call, w, rq->coop.id, rq->coop.slug, rq->coop.member, rq->coop.is_admin) : ERR_OK;
 }
 
 static enum err coop_page(struct request *rq, struct response *rs)

@@ -80,7 +80,7 @@ struct place {
 	const char *path; /* from the root, or from the co-op's page */
 	const char *text;
 	enum { SEEN_BY_ALL, SEEN_SIGNED_IN, SEEN_BY_MEMBERS, SEEN_BY_ACTIVE, SEEN_BY_ADMINS } seen;
-	const char *also[8]; /* paths that belong there, too; NULL ends them */
+	const char *also[9]; /* paths that belong there, too; NULL ends them */
 };
 
 static const struct place site_places[] = {
@@ -104,7 +104,7 @@ static const struct place coop_places[] = {
 	{ "/members", "Members", SEEN_BY_ACTIVE },
 	{ "/moderation", "Moderation", SEEN_BY_ADMINS },
 	{ "/deletions", "Deletions", SEEN_BY_ALL },
-	{ "/peers", "Partners and merges", SEEN_BY_ACTIVE, { "/agreements", "/joint-releases", "/refusals", "/messages", "/conflicts", "/lineage", "/forks" } },
+	{ "/peers", "Partners and merges", SEEN_BY_ACTIVE, { "/agreements", "/joint-releases", "/refusals", "/messages", "/conflicts", "/items", "/lineage", "/forks" } },
 	{ "/log", "Log", SEEN_BY_ALL },
 };
 

@@ -26,7 +26,7 @@ async function keep(page, path) {
     }
 }
 
-// Looks at the page as it stands, and adds what is wrong to `found`.
+// Looks at the page as it stands, and adds what is wrong to `found`. Axe needs a browser with script.
 export async function look(page, path, found) {
   const note = (what) => found.push(`${path}: ${what}`);
   await page.evaluate(() => document.querySelectorAll("details:not([open])").forEach((d) => { d.open = d.dataset.wasClosed = true; }));

@@ -72,17 +72,6 @@ test("a conflict waits with its sentence and its proof, is decided with a reason
   await max.go(`${at}/conflicts`, 403);
 });
 
-test("what near duplicates would cost stands as a picture and as a table", async () => {
-  world.sql(`INSERT INTO merge_near_run SELECT id, '${start}', 20, 1, 2, 5, false, '[{"coop":false,"fair":false,"lost":1,"texts":2,"who":"a-pseudonym"}]' FROM coop WHERE slug = 'elder-words'`);
-  world.sql(`INSERT INTO merge_near_cluster SELECT coop_id, 0, array_agg(item_no) FROM contribution GROUP BY coop_id`);
-  await ada.go(`${at}/conflicts`);
-  await ada.reads("20 texts were compared", "more than 5 % from somebody", "What each would lose", "Group 0: 2 texts");
-  assert.equal(await ada.page.locator("svg.chart + details table").count(), 1, "a table behind the picture");
-  await ada.open("The same as a table");
-  await ada.reads("a-pseudonym", "50.0 %");
-  await look(ada.page, `${at}/conflicts, near duplicates`, found);
-});
-
 test("anybody sees the lineage as a picture and as a table", async () => {
   const guest = await sit(browser, world, { script: false });
   await guest.go(at);

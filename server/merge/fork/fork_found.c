@@ -195,6 +195,8 @@ static void parent_meet(struct call *c, const struct fork_read *x)
 	if (e == ERR_OK)
 		e = peer_confirm(c, x->to, peer.id, keychain_fingerprint(c->arena, keychain_current(&x->bundle->keys)), &peer);
 	if (e == ERR_OK)
+		e = peer_call(c, x->to, peer.id, x->parent_title);
+	if (e == ERR_OK)
 		return;
 	log_event(LOG_WARN, "fork.parent_not_met", LOG_Z("why", c->error.message));
 	db_rollback(c);

@@ -23,23 +23,37 @@ static struct str day_words(struct arena *a, const struct lineage_node *node)
 	return str_fmt(a, "%s %.*s", node->depth > 0 ? "forked on" : node->depth == 0 ? "founded on" : "left on", STR_ARG(words_day(a, node->at)));
 }
 
-static struct str picture(struct arena *a, const struct lineage_node *nodes, size_t n)
+/* Agreements in effect, which only members see. */
+struct partners { struct agreement *rows; size_t n; };
+
+/* The agreement by which a relative shares its pool again; NULL: none. */
+static const struct agreement *merged(const struct partners *p, const struct lineage_node *node)
 {
-	struct chart_branch *branches = ARENA_ARRAY(a, n + 1, struct chart_branch);
+	for (size_t i = 0; i < p->n; i++)
+		if (node->depth != 0 && str_eq(p->rows[i].partner, node->name))
+			return &p->rows[i];
+	return NULL;
+}
+
+static struct str picture(struct arena *a, const struct lineage_node *nodes, size_t n, const struct partners *partners)
+{
+	struct chart_branch *branches = ARENA_ARRAY(a, n * 2 + 1, struct chart_branch);
 	unsigned here = 0;
+	size_t drawn = 0;
 	for (size_t i = 0; i < n; i++) {
-		struct str day = day_words(a, &nodes[i]);
-		branches[i].label = called(&nodes[i]);
-		branches[i].class = nodes[i].depth == 0 ? "include" : nodes[i].depth > 0 ? "neutral" : "info";
-		branches[i].text = day;
-		branches[i].depth = nodes[i].depth < 0 ? here + 1 : (unsigned)i;
+		const struct agreement *again = merged(partners, &nodes[i]);
+		unsigned depth = nodes[i].depth < 0 ? here + 1 : (unsigned)i;
+		branches[drawn++] = (struct chart_branch){ .label = called(&nodes[i]), .class = nodes[i].depth == 0 ? "include" : nodes[i].depth > 0 ? "neutral" : "info",
+			.text = day_words(a, &nodes[i]), .depth = depth };
+		if (again)
+			branches[drawn++] = (struct chart_branch){ .label = STR("shares its pool again"), .class = "include", .text = str_fmt(a, "since %.*s", STR_ARG(words_day(a, again->effect_at))), .depth = depth + 1 };
 		if (nodes[i].depth == 0)
 			here = (unsigned)i;
 	}
-	return chart_tree(a, "Where the co-op comes from, and its forks", branches, n);
+	return chart_tree(a, "Where the co-op comes from, its forks, and what was merged again", branches, drawn);
 }
 
-static void nodes_write(struct json_writer *w, struct arena *a, const struct lineage_node *nodes, size_t n)
+static void nodes_write(struct json_writer *w, struct arena *a, const struct lineage_node *nodes, size_t n, const struct partners *partners)
 {
 	jw_key(w, "nodes");
 	jw_array(w);
@@ -48,6 +62,9 @@ static void nodes_write(struct json_writer *w, struct arena *a, const struct lin
 		jw_object(w);
 		jw_kstr(w, "called", called(&nodes[i]));
 		jw_kz(w, "kin", kin_words(nodes[i].depth));
+		const struct agreement *again = merged(partners, &nodes[i]);
+		jw_kstr(w, "merged", again ? sha256_hex(a, again->terms.digest) : STR_NONE);
+		jw_kstr(w, "merged_on", again ? words_day(a, again->effect_at) : STR_NONE);
 		jw_kstr(w, "url", nodes[i].url.n ? nodes[i].url : STR_NONE);
 		jw_kstr(w, "key_name", nodes[i].name);
 		jw_kstr(w, "day", day_words(a, &nodes[i]));
@@ -60,35 +77,39 @@ static void nodes_write(struct json_writer *w, struct arena *a, const struct lin
 	jw_end_array(w);
 }
 
-/* Only members see with whom there are agreements. */
-static enum err partners_write(struct json_writer *w, struct request *rq)
+static enum err partners_read(struct request *rq, struct partners *out)
 {
-	struct agreement *rows = NULL;
 	struct str next;
-	size_t n = 0;
-	if (rq->coop.is_active)
-		TRY(agreement_list(rq->call, rq->coop.id, STR("in_effect"), STR_NONE, LIMIT_PAGE, &rows, &n, &next));
-	jw_kbool(w, "any_agreements", n > 0);
+	*out = (struct partners){ 0 };
+	return rq->coop.is_active ? agreement_list(rq->call, rq->coop.id, STR("in_effect"), STR_NONE, LIMIT_PAGE, &out->rows, &out->n, &next) : ERR_OK;
+}
+
+static void partners_write(struct json_writer *w, struct arena *a, const struct partners *partners)
+{
+	jw_kbool(w, "any_agreements", partners->n > 0);
 	jw_key(w, "agreements");
 	jw_array(w);
-	for (size_t i = 0; i < n; i++)
-		agreement_row_write(w, rq->call->arena, &rows[i]);
+	for (size_t i = 0; i < partners->n; i++)
+		agreement_row_write(w, a, &partners->rows[i]);
 	jw_end_array(w);
-	return ERR_OK;
 }
 
 static enum err lineage_data(struct json_writer *w, struct request *rq)
 {
+	struct arena *a = rq->call->arena;
+	struct partners partners;
 	struct lineage_node *nodes;
 	size_t n;
 	TRY(lineage_read(rq->call, rq->coop.id, &nodes, &n));
+	TRY(partners_read(rq, &partners));
 	jw_kz(w, "title", "Lineage");
 	jw_kstr(w, "coop", rq->coop.slug);
 	jw_kbool(w, "member", rq->coop.is_active);
 	jw_kbool(w, "alone", n < 2);
-	jw_kstr(w, "picture", picture(rq->call->arena, nodes, n));
-	nodes_write(w, rq->call->arena, nodes, n);
-	return partners_write(w, rq);
+	jw_kstr(w, "picture", picture(a, nodes, n, &partners));
+	nodes_write(w, a, nodes, n, &partners);
+	partners_write(w, a, &partners);
+	return ERR_OK;
 }
 
 static enum err lineage_page(struct request *rq, struct response *rs)

@@ -28,12 +28,13 @@ static enum err holds_rows(struct json_writer *w, struct request *rq)
 	for (size_t i = 0; i < n; i++) {
 		const struct holds *h = &holds[i];
 		struct str called = h->title.n ? h->title : h->name;
-		bars[i] = (struct chart_bar){ .label = str_fmt(a, "%.*s, %s", STR_ARG(called), how_words[h->how]), .value = h->items, .class = how_classes[h->how] };
+		bars[i] = (struct chart_bar){ .label = str_fmt(a, "%.*s, %s", STR_ARG(called), how_words[h->how]), .value = h->how == HOLDS_HOME ? h->items : h->items - h->confirmed, .class = how_classes[h->how] };
 		jw_object(w);
 		jw_kstr(w, "called", called);
 		jw_kstr(w, "url", h->url.n ? h->url : STR_NONE);
 		jw_kz(w, "how", how_words[h->how]);
-		jw_kstr(w, "items", words_count(a, h->items));
+		/* Elsewhere an item is there until that co-op has confirmed that it is gone. */
+		jw_kstr(w, "items", words_count(a, h->how == HOLDS_HOME ? h->items : h->items - h->confirmed));
 		jw_kstr(w, "since", words_day(a, h->since));
 		jw_kbool(w, "ended", h->ended);
 		jw_kstr(w, "erased", h->erased ? str_fmt(a, "%.*s, of which %.*s confirmed there", STR_ARG(words_count(a, h->erased)), STR_ARG(words_count(a, h->confirmed))) : STR_NONE);

@@ -17,6 +17,7 @@
 SQL(peer_by_id, "SELECT " PEER_COLUMNS "AND p.id = $2");
 SQL(peer_lock, "SELECT " PEER_COLUMNS "AND p.id = $2 FOR UPDATE");
 SQL(peer_by_key_name, "SELECT " PEER_COLUMNS "AND p.name = $2");
+SQL(peer_titled, "UPDATE peer SET title = $3 WHERE coop_id = $1 AND id = $2 AND title = ''");
 SQL(peer_all, "SELECT " PEER_COLUMNS "ORDER BY lower(p.title), p.name LIMIT $2");
 SQL(peer_count, "SELECT count(*) FROM peer WHERE coop_id = $1");
 SQL(peer_insert,
@@ -389,3 +390,10 @@ const struct job_kind peer_jobs[] = {
 	{ "peer.refresh", refresh_all, 3, 120 },
 	JOB_TABLE_END
 };
+
+enum err peer_call(struct call *c, struct uuid coop, struct uuid id, struct str title)
+{
+	TRY(db_begin_in(c, coop, DB_WRITE));
+	TRY(db_exec(c, peer_titled, A_UUID(coop), A_UUID(id), A_STR(title)));
+	return db_commit(c);
+}

@@ -3,6 +3,7 @@
 #include "commonhold/db.h"
 #include "commonhold/message.h"
 #include "commonhold/routes.h"
+#include "commonhold/waiting.h"
 #include "commonhold/words.h"
 
 /* Partners: who they are, what was agreed with them, meeting one; and for admins what was said to them and what was refused. */
@@ -145,6 +146,7 @@ static enum err all_data(struct json_writer *w, struct request *rq, struct respo
 	jw_kbool(w, "admin", rq->coop.is_admin);
 	typed_write(w, rq, names, CH_LEN(names));
 	TRY(own_fingerprint(w, rq));
+	TRY(waiting_write(rq->call, w, rq->coop.id, rq->coop.slug, rq->coop.member, rq->coop.is_admin));
 	TRY(peers_write(w, rq));
 	TRY(agreements_write(w, rq, (struct uuid){ { 0 } }));
 	if (!rq->coop.is_admin)
@@ -327,13 +329,64 @@ static enum err messages_write(struct json_writer *w, struct request *rq)
 	return ERR_OK;
 }
 
-static enum err messages_page(struct request *rq, struct response *rs)
+/* Agreements under which bundles go out. */
+static enum err senders_write(struct json_writer *w, struct request *rq)
+{
+	struct call *c = rq->call;
+	struct agreement *all;
+	size_t n, senders = 0;
+	TRY(db_begin_in(c, rq->coop.id, DB_READ));
+	TRY(agreement_all(c, rq->coop.id, (struct uuid){ { 0 } }, AGREEMENT_LIVE, &all, &n));
+	TRY(db_commit(c));
+	jw_key(w, "senders");
+	jw_array(w);
+	for (size_t i = 0; i < n; i++) {
+		if (!all[i].we_send || !agreement_flows(&all[i]))
+			continue;
+		jw_object(w);
+		jw_kstr(w, "digest", sha256_hex(c->arena, all[i].terms.digest));
+		jw_kstr(w, "partner", all[i].partner_title);
+		jw_end_object(w);
+		senders++;
+	}
+	jw_end_array(w);
+	jw_kbool(w, "any_senders", senders > 0);
+	return ERR_OK;
+}
+
+static enum err messages_data(struct json_writer *w, struct request *rq, struct response *rs, enum err refused)
+{
+	TRY(page_form_said(rq, rs, refused, w));
+	jw_kz(w, "title", "Messages between co-ops");
+	jw_kstr(w, "coop", rq->coop.slug);
+	jw_kbool(w, "wrong_any", refused != ERR_OK);
+	TRY(senders_write(w, rq));
+	return messages_write(w, rq);
+}
+
+enum err messages_form(struct request *rq, struct response *rs, enum err refused)
 {
 	struct buf b;
 	struct json_writer w = page_begin(&b);
-	jw_kz(&w, "title", "Messages between co-ops");
-	jw_kstr(&w, "coop", rq->coop.slug);
-	return page_end(rq, rs, "page/messages", &b, &w, messages_write(&w, rq));
+	return page_end(rq, rs, "page/messages", &b, &w, messages_data(&w, rq, rs, refused));
+}
+
+static enum err messages_page(struct request *rq, struct response *rs)
+{
+	return messages_form(rq, rs, ERR_OK);
+}
+
+/* Messages that came as a file. What was refused is among the refusals, with its reason. */
+static enum err carried_form(struct request *rq, struct response *rs)
+{
+	struct form_file file;
+	struct message_import done;
+	if (!request_file(rq, "messages", &file) || file.content.n == 0)
+		return messages_form(rq, rs, fail_field(rq->call, "/messages", "Choose the file that the other co-op gave you."));
+	enum err e = message_import(rq->call, rq->coop.id, file.content, &done);
+	if (e != ERR_OK)
+		return messages_form(rq, rs, e);
+	return response_done(rq, rs, str_fmt(rq->call->arena, "Taken: %d. There before: %d. Refused: %d.", done.taken, done.again, done.refused), coop_place(rq, done.refused ? "refusals" : "messages"));
 }
 
 static enum err again_form(struct request *rq, struct response *rs)
@@ -355,6 +408,7 @@ const struct route peer_page_routes[] = {
 	{ "POST", ONE "/refresh", "page_peer_refresh", PERM_ADMIN, LIMIT_BODY_SMALL, "form", "text/html", 303, refresh_form, "Look at its keys again", ROUTE_EXPENSIVE },
 	{ "GET", "/coops/{coop}/refusals", "page_refusals", PERM_ADMIN, 0, NULL, "text/html", 200, refusals_page, "What other co-ops sent and was refused" },
 	{ "GET", "/coops/{coop}/messages", "page_messages", PERM_ADMIN, 0, NULL, "text/html", 200, messages_page, "What was said to other co-ops, and by them" },
+	{ "POST", "/coops/{coop}/messages", "page_messages_carried", PERM_ADMIN, LIMIT_BODY_ITEM * 8, "form", "text/html", 303, carried_form, "Take messages from a file" },
 	{ "POST", "/coops/{coop}/messages/{message}/again", "page_message_again", PERM_ADMIN, LIMIT_BODY_SMALL, "form", "text/html", 303, again_form, "Try a message again" },
 	ROUTE_TABLE_END
 };
