@@ -158,24 +158,30 @@ static enum err leaf_of(struct call *c, struct uuid coop, const struct span *s, 
 	return ledger_append(c, coop, &(struct leaf){ .type = "retention.due", .data = data }, NULL);
 }
 
-static enum err let_go_group(struct call *c, struct uuid coop, const struct span *s, int64_t *gone)
+/* Asks for the items that were found, and commits. */
+static enum err ask_for(struct call *c, struct uuid coop, const struct span *s, const struct rows *found, int64_t *gone)
 {
-	struct rows r;
 	struct erasure asked;
-	instant before = duration_add(clock_now(), s->length, -1);
-	TRY(db_begin_in(c, coop, DB_WRITE));
-	TRY(db_run(c, s->due, &r, (struct db_arg[]){ A_UUID(coop), A_TIME(before), A_TIME(clock_now() - RETENTION_WARN), A_INT(RETENTION_AT_ONCE) }, 4));
-	*gone = r.n;
-	if (r.n == 0)
+	*gone = found->n;
+	if (found->n == 0)
 		return db_commit(c);
-	int64_t *items = ARENA_ARRAY(c->arena, r.n, int64_t);
-	for (int i = 0; i < r.n; i++)
-		items[i] = row_int(&r, i, 0);
-	TRY(erasure_by_rule(c, coop, items, (size_t)r.n, &asked));
-	TRY(leaf_of(c, coop, s, (size_t)r.n, asked.id));
+	int64_t *items = ARENA_ARRAY(c->arena, found->n, int64_t);
+	for (int i = 0; i < found->n; i++)
+		items[i] = row_int(found, i, 0);
+	TRY(erasure_by_rule(c, coop, items, (size_t)found->n, &asked));
+	TRY(leaf_of(c, coop, s, (size_t)found->n, asked.id));
 	TRY(db_commit(c));
 	job_wake();
 	return ERR_OK;
+}
+
+static enum err let_go_group(struct call *c, struct uuid coop, const struct span *s, int64_t *gone)
+{
+	struct rows r;
+	instant before = duration_add(clock_now(), s->length, -1);
+	TRY(db_begin_in(c, coop, DB_WRITE));
+	TRY(db_run(c, s->due, &r, (struct db_arg[]){ A_UUID(coop), A_TIME(before), A_TIME(clock_now() - RETENTION_WARN), A_INT(RETENTION_AT_ONCE) }, 4));
+	return ask_for(c, coop, s, &r, gone);
 }
 
 static enum err let_go(struct call *c, struct uuid coop, const struct span *s, int64_t *total)
@@ -196,22 +202,11 @@ static enum err let_go(struct call *c, struct uuid coop, const struct span *s, i
 static enum err let_go_guests_group(struct call *c, struct uuid coop, instant before, const struct span *s, int64_t *gone)
 {
 	struct rows r;
-	struct erasure asked;
 	TRY(db_begin_in(c, coop, DB_WRITE));
 	TRY(pool_lock(c, coop));
 	TRY(db_exec(c, due_origins, A_UUID(coop), A_TIME(before), A_TIME(clock_now())));
 	TRY(db_query(c, due_guests, &r, A_UUID(coop), A_TIME(before), A_TIME(clock_now()), A_INT(RETENTION_AT_ONCE)));
-	*gone = r.n;
-	if (r.n == 0)
-		return db_commit(c);
-	int64_t *items = ARENA_ARRAY(c->arena, r.n, int64_t);
-	for (int i = 0; i < r.n; i++)
-		items[i] = row_int(&r, i, 0);
-	TRY(erasure_by_rule(c, coop, items, (size_t)r.n, &asked));
-	TRY(leaf_of(c, coop, s, (size_t)r.n, asked.id));
-	TRY(db_commit(c));
-	job_wake();
-	return ERR_OK;
+	return ask_for(c, coop, s, &r, gone);
 }
 
 static enum err let_go_guests(struct call *c, struct uuid coop, const struct charter *charter, int64_t *total)

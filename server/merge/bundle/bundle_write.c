@@ -1,5 +1,6 @@
 /* Writing a bundle: what changed for a partner since the last one, from one snapshot of the co-op. The files are whole on the disk before the row that says so is committed. */
 #include "bundle_internal.h"
+#include "bundle_manifest.h"
 
 #include "commonhold/agreement.h"
 #include "commonhold/config.h"
@@ -105,43 +106,13 @@ static enum err sent_write(struct writing *k)
 
 /* ---- The manifest ---- */
 
-static void write_head(struct json_writer *w, struct arena *a, const char *key, int64_t size, struct sha256 root)
-{
-	jw_key(w, key);
-	jw_object(w);
-	jw_kstr(w, "root", sha256_hex(a, root));
-	jw_kint(w, "size", size);
-	jw_end_object(w);
-}
-
-static void write_counts(struct json_writer *w, const struct bundle_counts *n)
-{
-	jw_key(w, "counts");
-	jw_object(w);
-	jw_kint(w, "back", n->back);
-	jw_kint(w, "events", n->events);
-	jw_kint(w, "labels", n->labels);
-	jw_kint(w, "out", n->out);
-	jw_kint(w, "records", n->records);
-	jw_kint(w, "statements", n->statements);
-	jw_kint(w, "tombstones", n->tombstones);
-	jw_end_object(w);
-}
-
 static void write_files(struct json_writer *w, struct arena *a, const struct bundle_writer *files)
 {
 	jw_key(w, "files");
 	jw_array(w);
 	for (size_t i = 0; i < files->n_files; i++) {
 		const struct bundle_file *f = &files->files[i];
-		jw_object(w);
-		jw_kint(w, "lines", f->lines);
-		jw_kstr(w, "path", f->path);
-		jw_kstr(w, "raw_sha256", sha256_hex(a, f->raw_sha256));
-		jw_kint(w, "raw_size", f->raw_size);
-		jw_kstr(w, "sha256", sha256_hex(a, f->sha256));
-		jw_kint(w, "size", f->size);
-		jw_end_object(w);
+		manifest_file_write(w, a, f->path, f->lines, &(struct zst_result){ f->size, f->raw_size, f->sha256, f->raw_sha256 });
 	}
 	jw_end_array(w);
 }
@@ -177,17 +148,17 @@ static struct str manifest_text(struct writing *k)
 	jw_object(&w);
 	jw_kstr(&w, "agreement", sha256_hex(a, k->agreement.terms.digest));
 	jw_kstr(&w, "as_of", clock_format(a, k->as_of));
-	write_head(&w, a, "base", k->base_size, k->base_root);
+	manifest_head_write(&w, a, "base", k->base_size, k->base_root);
 	jw_key(&w, "charter");
 	jw_object(&w);
 	jw_kstr(&w, "digest", sha256_hex(a, k->charter));
 	jw_kint(&w, "version", k->charter_version);
 	jw_end_object(&w);
-	write_counts(&w, &k->counts);
+	manifest_counts_write(&w, &k->counts);
 	jw_kstr(&w, "created", clock_format(a, clock_now()));
 	write_files(&w, a, &k->files);
 	jw_kstr(&w, "from", k->key_name);
-	write_head(&w, a, "head", k->head_size, k->head_root);
+	manifest_head_write(&w, a, "head", k->head_size, k->head_root);
 	write_homes(&w, k);
 	jw_kstr(&w, "prev", sha256_hex_or_none(a, k->prev));
 	jw_kint(&w, "seq", k->last_seq + 1);

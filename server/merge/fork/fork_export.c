@@ -1,3 +1,4 @@
+#include "server/merge/bundle/bundle_manifest.h"
 #include "server/merge/fork/fork_internal.h"
 
 #include "commonhold/bundle.h"
@@ -292,29 +293,6 @@ static struct sha256 offer_digest(const struct export *x)
 	return sha256_of((struct str[]){ STR("commonhold/fork/1\n"), str_make(x->offer.id.b, 16) }, 2);
 }
 
-static void head_write(struct json_writer *w, struct arena *a, const char *key, struct sha256 root, int64_t size)
-{
-	jw_key(w, key);
-	jw_object(w);
-	jw_kstr(w, "root", sha256_hex(a, root));
-	jw_kint(w, "size", size);
-	jw_end_object(w);
-}
-
-static void counts_write(struct json_writer *w, const struct export *x)
-{
-	jw_key(w, "counts");
-	jw_object(w);
-	jw_kint(w, "back", 0);
-	jw_kint(w, "events", x->size);
-	jw_kint(w, "labels", 0);
-	jw_kint(w, "out", 0);
-	jw_kint(w, "records", x->n_items);
-	jw_kint(w, "statements", (int64_t)x->n_movers);
-	jw_kint(w, "tombstones", 0);
-	jw_end_object(w);
-}
-
 static struct str bundle_manifest(struct export *x)
 {
 	struct arena *a = x->c->arena;
@@ -325,17 +303,17 @@ static struct str bundle_manifest(struct export *x)
 	jw_object(&w);
 	jw_kstr(&w, "agreement", sha256_hex(a, offer_digest(x)));
 	jw_kstr(&w, "as_of", clock_format(a, x->at));
-	head_write(&w, a, "base", sha256(STR("")), 0);
+	manifest_head_write(&w, a, "base", 0, sha256(STR("")));
 	jw_key(&w, "charter");
 	jw_object(&w);
 	jw_kstr(&w, "digest", sha256_hex(a, x->charter.digest));
 	jw_kint(&w, "version", x->charter.version);
 	jw_end_object(&w);
-	counts_write(&w, x);
+	manifest_counts_write(&w, &(struct bundle_counts){ .events = x->size, .records = x->n_items, .statements = (int64_t)x->n_movers });
 	jw_kstr(&w, "created", clock_format(a, x->at));
 	fork_folder_list(&x->items, &w);
 	jw_kstr(&w, "from", x->coop.key_name);
-	head_write(&w, a, "head", x->root, x->size);
+	manifest_head_write(&w, a, "head", x->size, x->root);
 	jw_key(&w, "homes");
 	jw_array(&w);
 	jw_end_array(&w);
@@ -442,7 +420,7 @@ static struct str fork_manifest(struct export *x)
 	jw_kstr(&w, "url", str_of(config()->base_url));
 	jw_end_object(&w);
 	fork_folder_list(&x->whole, &w);
-	head_write(&w, a, "head", x->root, x->size);
+	manifest_head_write(&w, a, "head", x->size, x->root);
 	jw_kint(&w, "items", x->n_items);
 	lineage_nodes_write(x, &w);
 	jw_kint(&w, "members", (int64_t)x->n_movers);

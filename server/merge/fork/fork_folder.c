@@ -1,4 +1,6 @@
+#include "server/merge/bundle/bundle_manifest.h"
 #include "server/merge/fork/fork_internal.h"
+
 #include "commonhold/file.h"
 
 #include <errno.h>
@@ -127,14 +129,8 @@ void fork_folder_list(struct fork_folder *f, struct json_writer *w)
 	jw_key(w, "files");
 	jw_array(w);
 	for (size_t i = 0; i < f->n; i++) {
-		jw_object(w);
-		jw_kint(w, "lines", f->files[i].lines);
-		jw_kz(w, "path", f->files[i].path);
-		jw_kstr(w, "raw_sha256", sha256_hex(a, f->files[i].raw_sha256));
-		jw_kint(w, "raw_size", f->files[i].raw_size);
-		jw_kstr(w, "sha256", sha256_hex(a, f->files[i].sha256));
-		jw_kint(w, "size", f->files[i].size);
-		jw_end_object(w);
+		const struct fork_file *file = &f->files[i];
+		manifest_file_write(w, a, str_of(file->path), file->lines, &(struct zst_result){ file->size, file->raw_size, file->sha256, file->raw_sha256 });
 	}
 	jw_end_array(w);
 }

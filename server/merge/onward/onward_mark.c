@@ -159,9 +159,7 @@ enum err onward_ended_run(struct call *c, const struct json *args)
 	struct agreement g;
 	struct uuid coop, id;
 	TRY(job_args_read(c, args, "agreement", &coop, &id));
-	TRY(db_begin_in(c, coop, DB_READ));
-	TRY(agreement_get(c, coop, id, &g));
-	TRY(db_commit(c));
+	TRY(agreement_read_current(c, coop, id, &g));
 	if (g.state != AGREEMENT_ENDED || g.terms.ending != AGREEMENT_ERASE)
 		return ERR_OK;
 	return erase_all(c, coop, id);

@@ -174,9 +174,7 @@ enum err onward_suspend_run(struct call *c, const struct json *args)
 	struct agreement g;
 	struct uuid coop, id;
 	TRY(job_args_read(c, args, "agreement", &coop, &id));
-	TRY(db_begin_in(c, coop, DB_READ));
-	TRY(agreement_get(c, coop, id, &g));
-	TRY(db_commit(c));
+	TRY(agreement_read_current(c, coop, id, &g));
 	if (g.state != AGREEMENT_IN_EFFECT && g.state != AGREEMENT_ENDING)
 		return ERR_OK;
 	return agreement_suspend(c, coop, id, STR("The partner has not confirmed a deletion two weeks after it was due."), &g);
