@@ -1,4 +1,5 @@
 /* Forks: who is asked, who says yes, what goes along, and that the fork's log begins with its parent's. */
+#include "bundle_forge.h"
 #include "world.h"
 
 #include "commonhold/delegation.h"
@@ -380,9 +381,45 @@ static void an_export_that_was_touched_is_refused_and_nothing_is_founded(void **
 	assert_int_equal(fixture_int("SELECT count(*) FROM coop"), 1);
 }
 
+/* The entry of a file in a manifest, with its braces. */
+static struct str entry_of(struct str manifest, const char *path)
+{
+	const char *at = memmem(manifest.p, manifest.n, path, strlen(path)), *from = at, *to = at;
+	assert_non_null(at);
+	while (*from != '{')
+		from--;
+	while (*to != '}')
+		to++;
+	return str_make(from, (size_t)(to + 1 - from));
+}
+
+/* Even the parent cannot sign for one file in place of another. */
+static void a_file_that_is_listed_twice_stands_for_no_other(void **state)
+{
+	struct parting p;
+	struct fork_report report;
+	struct sign_key key;
+	(void)state;
+	part(&p, "twice");
+	export(&p);
+	struct call *c = p.w.system;
+	forger.call = c;
+	forger.sender = p.w.coop;
+	struct str dir = str_of(p.path), manifest = read_text(path_in(dir, "fork.json"));
+	struct str one = entry_of(manifest, "\"path\":\"charters.jsonl\""), other = entry_of(manifest, "\"path\":\"claims.jsonl\"");
+	struct str forged = replaced(manifest, str_z(c->arena, other), str_z(c->arena, one));
+	sender_key(&key);
+	put_text(path_in(dir, "fork.json"), forged);
+	put_text(path_in(dir, "fork.dsse.json"), dsse_sign(c->arena, &key, 1, STR(FORK_TYPE), forged));
+	put_text(path_in(dir, "claims.jsonl"), STR(""));
+	assert_err(c, ERR_REFUSED, fork_check(c, p.path, &report));
+	assert_string_equal(c->error.reason, "fork_refused");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		fixture_test(a_file_that_is_listed_twice_stands_for_no_other),
 		fixture_test(every_member_is_asked_and_silence_is_no),
 		fixture_test(a_yes_is_taken_back_until_the_export_and_not_given_after_the_close),
 		fixture_test(nobody_says_yes_for_another_not_even_a_delegate_or_the_instance),

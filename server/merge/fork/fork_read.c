@@ -156,12 +156,16 @@ static enum err file_check(struct call *c, struct fork_read *x, const struct jso
 static enum err files_check(struct call *c, struct fork_read *x)
 {
 	const struct json *files = json_get(x->json, "files");
-	int n = 0;
+	unsigned seen = 0, n = 0;
 	json_each (listed, files) {
 		TRY(file_check(c, x, listed));
+		for (size_t i = 0; i < CH_LEN(members); i++)
+			if (str_is(json_member_text(listed, "path"), members[i]))
+				seen |= 1u << i;
 		n++;
 	}
-	return n == 3 ? ERR_OK : refuse(c, "The export lists other files than it must have.");
+	/* one that is listed twice would stand for another that nobody signed */
+	return n == 3 && __builtin_popcount(seen) == 3 ? ERR_OK : refuse(c, "The export lists other files than it must have.");
 }
 
 /* ---- The bundle in it ---- */
