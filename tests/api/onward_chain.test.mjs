@@ -1,7 +1,7 @@
 // Three live instances in a chain: the first lets the second pass its items on, the second's agreement with the third does, too. The third has never heard of the first.
 import { test, before, after } from "node:test";
 import assert from "node:assert/strict";
-import { agreementAt, agreementIs, allow, askMembers, begin, closed, contribute, meet, propose, untilHeard, vote, voting } from "./partners.mjs";
+import { agreementIs, allow, askMembers, begin, closed, contribute, meet, propose, tryOut, untilHeard, voteOn, voting } from "./partners.mjs";
 import { ok } from "./server.mjs";
 
 let north, south, east;
@@ -22,11 +22,12 @@ before(async () => {
     const peer = await meet(from, to);
     await meet(to, from);
     const { sha256 } = await propose(from, to, { cadence: "P1D", onward: true }, peer);
+    await tryOut([from, to], sha256);
     for (const world of [from, to]) await askMembers(world, sha256);
     pairs.push({ sha256, worlds: [from, to] });
   }
   await everywhere(voting);
-  for (const pair of pairs) for (const world of pair.worlds) await vote(world, ok(200, await agreementAt(world, pair.sha256)).ballot);
+  for (const pair of pairs) for (const world of pair.worlds) await voteOn(world, pair.sha256);
   north.first = await contribute(north, "first of the north");
   north.second = await contribute(north, "second of the north");
   east.own = await contribute(east, "one of the east");
