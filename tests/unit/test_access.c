@@ -43,9 +43,7 @@ static void gate_make(struct gate *g, const char *replace)
 		world_say(&g->w, i, "allow");
 		world_contribute(&g->w, i, i ? "How deep do roots go?" : "When is hay cut?");
 	}
-	struct release r = world_release(&g->w);
-	world_until(&g->w, r.cutoff_at);
-	world_publish(&g->w, r.id);
+	struct release r = world_published(&g->w);
 	g->release = world_read(&g->w, r.id);
 	assert_int_equal(g->release.state, RELEASE_PUBLISHED);
 	g->stranger = newcomer(g, "lab");

@@ -84,9 +84,7 @@ static void everything_of_mine_and_nothing_of_others(void **state)
 	world_say(&w, 4, "allow");
 	world_contribute(&w, 3, "Where do my rivers begin?");
 	world_contribute(&w, 4, "What others said.");
-	struct release r = world_release(&w);
-	world_until(&w, WORLD_CUTOFF);
-	world_publish(&w, r.id);
+	struct release r = world_published(&w);
 	fixture_sql("INSERT INTO release_share (coop_id, member_no, release_id, items) SELECT coop_id, 3, id, 1 FROM release WHERE state = 'published' ON CONFLICT DO NOTHING");
 	/* Somebody asks for the release and downloads it. */
 	r = world_read(&w, r.id);

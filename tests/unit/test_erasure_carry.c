@@ -100,12 +100,7 @@ static struct release published(struct world *w, struct uuid *items, int n)
 		world_say(w, i, "allow");
 	for (int i = 0; i < n; i++)
 		items[i] = world_contribute(w, i % 6, str_fmt(w->system->arena, "Question %d", i).p);
-	struct release r = world_release(w);
-	world_until(w, WORLD_CUTOFF);
-	world_publish(w, r.id);
-	r = world_read(w, r.id);
-	assert_int_equal(r.state, RELEASE_PUBLISHED);
-	return r;
+	return world_published(w);
 }
 
 static void a_release_that_held_it_is_withdrawn_before_it_is_purged_everywhere(void **state)

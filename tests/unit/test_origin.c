@@ -125,16 +125,6 @@ static void says(struct place *p, int64_t rev, const char *effect)
 	kit_put(p->w.system, p->w.coop, &p->s, &words);
 }
 
-static struct release published(struct world *w)
-{
-	struct release r = world_release(w);
-	world_until(w, WORLD_CUTOFF);
-	world_publish(w, r.id);
-	r = world_read(w, r.id);
-	assert_int_equal(r.state, RELEASE_PUBLISHED);
-	return r;
-}
-
 /* ---- Rids and rows ---- */
 
 static void what_comes_from_elsewhere_is_released_under_its_own_rid(void **state)
@@ -147,7 +137,7 @@ static void what_comes_from_elsewhere_is_released_under_its_own_rid(void **state
 	struct uuid also = foreign_item(&p.w, &p.g, "Of both", "CC0-1.0");
 	assert_int_equal(fixture_int("SELECT count(*) FROM contribution"), 3);
 	assert_int_equal(fixture_int("SELECT count(*) FROM item_origin"), 1);
-	struct release r = published(&p.w);
+	struct release r = world_published(&p.w);
 	assert_int_equal(r.built_items, 3);
 	assert_int_equal(r.contributors, 2);
 	struct str rows = rows_of(&p.w, r.id);
@@ -333,7 +323,7 @@ static void when_a_row_is_erased_the_next_origin_takes_its_place(void **state)
 	assert_int_equal(item.licence, licence("CC0-1.0"));
 	assert_int_equal(item.member_no, p.g.number);
 	assert_int_equal(now(&p.w, first, NULL), POLICY_INCLUDE);
-	struct release r = published(&p.w);
+	struct release r = world_published(&p.w);
 	struct str rows = rows_of(&p.w, r.id);
 	assert_true(has(rows, rid(&p.w, KIT_HOME, first)) && has(rows, rid(&p.w, OTHER_HOME, second)));
 	assert_false(has(rows, uuid_format(p.w.system->arena, own)));
@@ -409,7 +399,7 @@ static void a_release_is_opened_as_the_agreement_of_what_is_in_it_says(void **st
 	world_say(&p.w, 3, "allow");
 	world_contribute(&p.w, 3, "Ours");
 	foreign_item(&p.w, &p.g, "Theirs", "CC-BY-4.0");
-	struct release r = published(&p.w);
+	struct release r = world_published(&p.w);
 	assert_ok(p.w.system, access_offer_read(p.w.system, p.w.coop, &r, &offer));
 	assert_int_equal(offer.audience, POLICY_AUDIENCE_GATED_MANUAL);
 	/* For good: what is out stays under it when the agreement ends. */

@@ -83,11 +83,7 @@ static void publish_first(struct world *w, struct published *p, const char *repl
 		snprintf(text, sizeof(text), "Question number %d", i);
 		p->items[i] = world_contribute(w, i % 5, text);
 	}
-	p->first = world_release(w);
-	world_until(w, WORLD_CUTOFF);
-	world_publish(w, p->first.id);
-	p->first = world_read(w, p->first.id);
-	assert_int_equal(p->first.state, RELEASE_PUBLISHED);
+	p->first = world_published(w);
 }
 
 static bool there(struct world *w, struct uuid release, const char *path)
@@ -234,9 +230,7 @@ static void older_versions_that_held_it_are_withdrawn_without_a_redaction_of_the
 	(void)state;
 	publish_first(&w, &p, NULL);
 	world_contribute(&w, 0, "In February");
-	struct release second = world_release(&w);
-	world_until(&w, second.cutoff_at);
-	world_publish(&w, second.id);
+	struct release second = world_published(&w);
 	assert_str(world_read(&w, second.id).version, "1.1.0");
 	erase(&w, p.items[7], TOMBSTONE_ERASE);
 	assert_int_equal(world_read(&w, p.first.id).state, RELEASE_WITHDRAWN);
@@ -273,9 +267,7 @@ static void a_shard_that_loses_everything_is_gone(void **state)
 	(void)state;
 	publish_first(&w, &p, NULL);
 	struct uuid alone = world_contribute(&w, 0, "In February");
-	struct release second = world_release(&w);
-	world_until(&w, second.cutoff_at);
-	world_publish(&w, second.id);
+	struct release second = world_published(&w);
 	erase(&w, alone, TOMBSTONE_ERASE);
 	assert_int_equal(world_read(&w, p.first.id).state, RELEASE_SUPERSEDED); /* it never held it */
 	struct str kept = release_dir(w.system->arena, w.coop, second.id);
@@ -322,10 +314,7 @@ static void the_next_ordinary_release_goes_on_from_the_redaction(void **state)
 	erase(&w, p.items[3], TOMBSTONE_ERASE);
 	world_until(&w, clock_now());
 	world_contribute(&w, 0, "In February");
-	struct release next = world_release(&w);
-	world_until(&w, next.cutoff_at);
-	world_publish(&w, next.id);
-	next = world_read(&w, next.id);
+	struct release next = world_published(&w);
 	assert_str(next.version, "2.1.0");
 	assert_int_equal(next.built_items, 15);
 	assert_int_equal(latest(&w).state, RELEASE_PUBLISHED);
@@ -421,10 +410,7 @@ static void whatever_is_erased_the_patch_gives_exactly_the_next_version(void **s
 		snprintf(text, sizeof(text), "Question \\\"number\\\" %zu", i);
 		items[i] = world_contribute(&w, (int)(i % 6), text);
 	}
-	struct release r = world_release(&w);
-	world_until(&w, WORLD_CUTOFF);
-	world_publish(&w, r.id);
-	r = world_read(&w, r.id);
+	struct release r = world_published(&w);
 	assert_int_equal(r.built_items, left);
 	assert_true(fixture_int("SELECT count(*) FROM release_file WHERE input_sha256 IS NOT NULL") >= 16);
 	for (int round = 0; round < 6; round++) {
@@ -542,9 +528,7 @@ static void data_are_not_cleared_while_a_usable_version_holds_the_item(void **st
 	(void)state;
 	publish_first(&w, &p, NULL);
 	world_contribute(&w, 0, "In February");
-	struct release second = world_release(&w);
-	world_until(&w, second.cutoff_at);
-	world_publish(&w, second.id);
+	world_published(&w);
 	erase(&w, p.items[3], TOMBSTONE_ERASE);
 	fixture_sql("UPDATE release SET state = 'published' WHERE version = '1.1.0'");
 	assert_err(w.system, ERR_RETRY, release_clear(w.system, w.coop, p.first.id));
@@ -580,9 +564,7 @@ static void holding_says_which_versions_hold_which_item(void **state)
 	(void)state;
 	publish_first(&w, &p, NULL);
 	struct uuid late = world_contribute(&w, 0, "In February"), never = world_contribute(&w, 6, "By one who never consented");
-	struct release second = world_release(&w);
-	world_until(&w, second.cutoff_at);
-	world_publish(&w, second.id);
+	world_published(&w);
 	struct call *c = w.system;
 	struct uuid ids[] = { late, p.items[0], never, p.items[14] };
 	assert_ok(c, db_begin_in(c, w.coop, DB_READ));

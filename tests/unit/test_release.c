@@ -87,11 +87,7 @@ static void silence_is_never_yes(void **state)
 	world_say(&w, 2, "deny");
 	struct uuid yes = world_contribute(&w, 0, "Where do rivers begin?"), silent = world_contribute(&w, 1, "What is a glacier?"), no = world_contribute(&w, 2, "Who owns data?");
 	struct uuid stranger = world_contribute(&w, 3, "Who never consented?");
-	struct release r = world_release(&w);
-	world_until(&w, WORLD_CUTOFF);
-	world_publish(&w, r.id);
-	r = world_read(&w, r.id);
-	assert_int_equal(r.state, RELEASE_PUBLISHED);
+	struct release r = world_published(&w);
 	assert_int_equal(r.built_items, 1);
 	assert_int_equal(world_outcome(&w, r.id, yes, &reasons), POLICY_INCLUDE);
 	assert_int_equal(world_outcome(&w, r.id, silent, &reasons), POLICY_HOLD);
@@ -226,9 +222,7 @@ static void the_second_release_reuses_what_did_not_change(void **state)
 	world_make(&w, NULL);
 	world_say(&w, 0, "allow");
 	world_contribute(&w, 0, "In January");
-	struct release first = world_release(&w);
-	world_until(&w, WORLD_CUTOFF);
-	world_publish(&w, first.id);
+	struct release first = world_published(&w);
 	verifies(&w, first.id);
 	world_contribute(&w, 0, "In February");
 	struct release second = world_release(&w);
@@ -260,13 +254,9 @@ static void rows_that_leave_make_a_new_major_version(void **state)
 		world_say(&w, i, "allow");
 		world_contribute(&w, i, i == 0 ? "One" : i == 1 ? "Two" : "Three");
 	}
-	struct release first = world_release(&w);
-	world_until(&w, WORLD_CUTOFF);
-	world_publish(&w, first.id);
+	world_published(&w);
 	assert_ok(by(&w, 1), consent_withdraw(by(&w, 1), w.coop));
-	struct release second = world_release(&w);
-	world_until(&w, second.cutoff_at);
-	world_publish(&w, second.id);
+	struct release second = world_published(&w);
 	assert_str(world_read(&w, second.id).version, "2.0.0");
 }
 
@@ -302,9 +292,7 @@ static void a_release_withdrawn_while_the_next_is_built_stays_withdrawn(void **s
 	world_make(&w, NULL);
 	world_say(&w, 0, "allow");
 	world_contribute(&w, 0, "In January");
-	struct release first = world_release(&w);
-	world_until(&w, WORLD_CUTOFF);
-	world_publish(&w, first.id);
+	struct release first = world_published(&w);
 	world_contribute(&w, 0, "In February");
 	struct release second = world_release(&w);
 	world_until(&w, second.cutoff_at);
@@ -337,9 +325,7 @@ static void built_files_are_for_the_server_alone(void **state)
 	world_make(&w, NULL);
 	world_say(&w, 0, "allow");
 	world_contribute(&w, 0, "In January");
-	struct release r = world_release(&w);
-	world_until(&w, WORLD_CUTOFF);
-	world_publish(&w, r.id);
+	struct release r = world_published(&w);
 	struct str dir = release_dir(w.system->arena, w.coop, r.id);
 	assert_int_equal(stat(dir.p, &st), 0);
 	assert_int_equal(st.st_mode & 077, 0);

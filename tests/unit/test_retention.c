@@ -133,9 +133,7 @@ static void a_version_that_holds_what_goes_is_withdrawn(void **state)
 	struct uuid goes = world_contribute(&w, 0, "in the release, and old");
 	clock_set(WORLD_START + 20 * CLOCK_DAY);
 	world_contribute(&w, 1, "in the release, and young");
-	struct release r = world_release(&w);
-	world_until(&w, WORLD_CUTOFF);
-	world_publish(&w, r.id);
+	struct release r = world_published(&w);
 	assert_string_equal(fixture_text(str_fmt(w.system->arena, "SELECT state FROM release WHERE id = '%.*s'", STR_ARG(uuid_format(w.system->arena, r.id))).p), "published");
 	clock_set(WORLD_START + 70 * CLOCK_DAY);
 	run(&w, &done);

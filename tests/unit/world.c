@@ -131,6 +131,16 @@ struct release world_read(struct world *w, struct uuid release)
 	return r;
 }
 
+struct release world_published(struct world *w)
+{
+	struct release r = world_release(w);
+	world_until(w, r.cutoff_at);
+	world_publish(w, r.id);
+	r = world_read(w, r.id);
+	assert_int_equal(r.state, RELEASE_PUBLISHED);
+	return r;
+}
+
 struct release world_release(struct world *w)
 {
 	struct release *releases;

@@ -45,6 +45,8 @@ void world_until(struct world *w, instant t);
 void world_vote(struct world *w, const struct release *r, int n, const char *choice);
 /* From a frozen release to its publication. */
 void world_publish(struct world *w, struct uuid release);
+/* The scheduled release from now until it is published. */
+struct release world_published(struct world *w);
 /* The release as it is now. */
 struct release world_read(struct world *w, struct uuid release);
 /* The outcome stored for an item. */
