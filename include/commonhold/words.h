@@ -13,6 +13,8 @@ struct str words_minute(struct arena *a, instant t);
 struct str words_day_iso(struct arena *a, instant t);
 /* "12,345" */
 struct str words_count(struct arena *a, int64_t n);
+/* "1 group", "12,345 groups" */
+struct str words_things(struct arena *a, int64_t n, const char *one, const char *many);
 /* "1.2 MB" */
 struct str words_size(struct arena *a, int64_t bytes);
 /* The English name of a BCP 47 tag's language ("rm" is "Romansh", "de-CH" "German (CH)"); the tag itself where it is not known. */

@@ -38,6 +38,11 @@ struct str words_count(struct arena *a, int64_t n)
 	return str_make(text, out);
 }
 
+struct str words_things(struct arena *a, int64_t n, const char *one, const char *many)
+{
+	return str_fmt(a, "%.*s %s", STR_ARG(words_count(a, n)), n == 1 ? one : many);
+}
+
 struct str words_size(struct arena *a, int64_t bytes)
 {
 	static const char *const units[] = { "B", "kB", "MB", "GB", "TB" };

@@ -38,6 +38,8 @@ static void dates_and_counts_are_written_as_people_do(void **state)
 	assert_str(words_minute(arena, t), "22 November 2026, 10:00 UTC");
 	assert_str(words_day_iso(arena, t), "2026-11-22");
 	assert_null(words_day(arena, INSTANT_NONE).p);
+	assert_str(words_things(arena, 1, "group", "groups"), "1 group");
+	assert_str(words_things(arena, 1200, "group", "groups"), "1,200 groups");
 	assert_str(words_count(arena, 0), "0");
 	assert_str(words_count(arena, 999), "999");
 	assert_str(words_count(arena, 1000), "1,000");

@@ -38,7 +38,7 @@ static void offer_members(struct json_writer *w, struct request *rq, const struc
 	jw_kstr(w, "yes", words_count(a, o->yes));
 	jw_kz(w, "mine", o->mine ? "yes" : o->answered ? "no" : "nothing, which counts as no");
 	jw_kbool(w, "goes", o->mine);
-	jw_kstr(w, "my_items", words_count(a, o->my_items));
+	jw_kstr(w, "my_items", words_things(a, o->my_items, "item", "items"));
 	jw_kbool(w, "asked", asked);
 	jw_kbool(w, "open", o->state == FORK_OPEN);
 	jw_kbool(w, "may_withdraw", asked && (rq->coop.is_admin || uuid_eq(o->by, rq->coop.member)));

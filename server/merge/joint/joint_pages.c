@@ -39,7 +39,7 @@ static void joint_write(struct json_writer *w, struct request *rq, const struct 
 	jw_kz(w, "badge", badge_of(x->release.state));
 	jw_kz(w, "there", there_words[x->j.partner_state]);
 	jw_kstr(w, "ballot", rq->coop.is_active ? uuid_format_or_none(a, x->release.ballot) : STR_NONE);
-	jw_kstr(w, "items", x->release.frozen_at == INSTANT_NONE ? STR_NONE : words_count(a, x->release.included));
+	jw_kstr(w, "items", x->release.frozen_at == INSTANT_NONE ? STR_NONE : words_things(a, x->release.included, "contribution", "contributions"));
 	jw_kstr(w, "differs", rq->coop.is_admin ? x->j.differs : STR_NONE); /* it names items and why they are kept back */
 	jw_kstr(w, "left_out", rq->coop.is_admin ? x->j.left_out : STR_NONE);
 	jw_kbool(w, "may_narrow", rq->coop.is_admin && x->j.maker && x->j.differs.p && x->release.state == RELEASE_SCHEDULED && !x->j.narrows);

@@ -134,7 +134,7 @@ static void side_write(struct json_writer *w, struct arena *a, const struct json
 {
 	jw_object(w);
 	jw_kstr(w, "name", name);
-	jw_kstr(w, "candidates", count_at(a, side, "candidates"));
+	jw_kstr(w, "candidates", words_things(a, json_int(json_get(side, "candidates"), 0), "contribution", "contributions"));
 	jw_kstr(w, "gained", count_at(a, side, "items_gained"));
 	jw_kstr(w, "lost", count_at(a, side, "items_lost"));
 	jw_kstr(w, "people", people_at(a, side, "people"));
@@ -220,6 +220,8 @@ static enum err own_write(struct json_writer *w, struct request *rq, struct sha2
 	};
 	jw_key(w, "own");
 	jw_object(w);
+	jw_kstr(w, "goes", words_things(c->arena, own.at_partner, "contribution", "contributions"));
+	jw_kbool(w, "any_goes", own.at_partner > 0);
 	jw_kstr(w, "picture", chart_bars(c->arena, "What it would mean for yours", bars, CH_LEN(bars)));
 	jw_key(w, "rows");
 	jw_array(w);
