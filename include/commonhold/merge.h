@@ -34,8 +34,8 @@ struct merge_report {
 	int64_t contributors;  /* guests that were new here */
 	bool repeated;         /* the whole bundle had been applied before: nothing was done */
 };
-/* Applies a bundle that bundle_check has let pass: tombstones, then statements, then records, then labels. Everybody sees all of it or nothing: it is one transaction, whose sealed contents go
- * ahead of the pool's lock, and whose end (rows, origins, numbers) is short. A process that ends in the middle leaves what was there before. Applying the same again answers `repeated`;
+/* Applies a bundle that bundle_check has let pass: tombstones, then statements, then records, then labels. Everybody sees all of it or nothing: it is one transaction, whose rows go
+ * in ahead of the pool's lock under numbers given beforehand (origin_take.h): others contribute meanwhile. A process that ends in the middle leaves what was there before. Applying the same again answers `repeated`;
  * ERR_STATE when an earlier bundle of the same sender is missing, or the agreement is not in effect; ERR_REFUSED with the line's place where something in it may not be (outside the
  * agreement, or looser than its own home says). The bundle belongs to the caller. Outside a transaction. */
 CH_CHECK enum err merge_apply(struct call *c, struct uuid coop, struct bundle *b, struct merge_report *out);
