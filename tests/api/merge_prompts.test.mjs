@@ -215,6 +215,11 @@ test("what both publish afterwards is what the files say, word for word", { skip
   const release = async (world) => ok(200, await world.admin.get(`${world.coop}/releases`)).items.find((r) => r.ballot && r.state !== "published");
   for (const world of [parent, fork]) ballots.set(world, (await until(() => release(world), (r) => r?.ballot, `${world.slug}: a frozen release`)).ballot);
   await at("2026-02-08T06:30:00Z");
+  // Nothing is about how fast a loaded machine is: the parent hears of the no before it builds.
+  await until(async () => {
+    await Promise.all([parent, fork].map(again));
+    return { n: Number(parent.sql("SELECT count(*) FROM guest_statement WHERE effect = 'deny'")[0][0]) };
+  }, (a) => a.n > 0, "the fork's word at the parent");
   for (const world of [parent, fork]) {
     const at = `${world.coop}/ballots/${ballots.get(world)}`;
     await until(() => world.admin.get(at), (a) => a.body.may_vote, "the release's ballot");
