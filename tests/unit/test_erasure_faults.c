@@ -35,11 +35,7 @@ static void scene_make(struct scene *s)
 		if (i % 6 == 5)
 			s->mine[i / 6] = s->items[i];
 	}
-	s->first = world_release(&s->w);
-	world_until(&s->w, WORLD_CUTOFF);
-	world_publish(&s->w, s->first.id);
-	s->first = world_read(&s->w, s->first.id);
-	assert_int_equal(s->first.state, RELEASE_PUBLISHED);
+	s->first = world_published(&s->w);
 }
 
 static int64_t of_item(struct scene *s, const char *fmt, struct uuid id)
@@ -363,9 +359,7 @@ static void what_is_kept_out_of_releases_stays_readable_for_its_member_and_an_em
 	items[1] = world_contribute(&w, 5, "later");
 	world_contribute(&w, 3, "always");
 	struct erasure e = ask(&w, 5, ERASURE_WITHDRAW_FUTURE, &items[0], 1), f = ask_until(&w, 5, &items[1], WORLD_CUTOFF + 10 * CLOCK_DAY);
-	struct release r = world_release(&w);
-	world_until(&w, WORLD_CUTOFF);
-	world_publish(&w, r.id);
+	struct release r = world_published(&w);
 	erasure_until(&w, clock_now());
 	assert_int_equal(state_of(&w, e.id), ERASURE_COMPLETED);
 	assert_int_equal(state_of(&w, f.id), ERASURE_COMPLETED);
@@ -375,9 +369,7 @@ static void what_is_kept_out_of_releases_stays_readable_for_its_member_and_an_em
 	/* The day came and went; a clock that goes back before it keeps the item back once more. */
 	clock_set(WORLD_CUTOFF + 9 * CLOCK_DAY);
 	assert_true(word_of(&w, items[1]) & POLICY_ITEM_EMBARGOED);
-	r = world_release(&w);
-	world_until(&w, r.cutoff_at);
-	world_publish(&w, r.id);
+	r = world_published(&w);
 	assert_int_equal(world_read(&w, r.id).state, RELEASE_PUBLISHED);
 	assert_false(included(&w, r.id, items[0]));
 	assert_true(included(&w, r.id, items[1]));

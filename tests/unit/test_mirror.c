@@ -58,9 +58,7 @@ static void scene_make(struct scene *s)
 		world_say(&s->w, i, "allow");
 		world_contribute(&s->w, i, i ? "How deep do roots go?" : "When is hay cut?");
 	}
-	struct release r = world_release(&s->w);
-	world_until(&s->w, r.cutoff_at);
-	world_publish(&s->w, r.id);
+	struct release r = world_published(&s->w);
 	s->release = world_read(&s->w, r.id);
 	assert_int_equal(s->release.state, RELEASE_PUBLISHED);
 	s->lab = newcomer("lab");

@@ -681,11 +681,7 @@ static void money_is_split_and_spent_as_a_ballot_decided(void **state)
 	world_make(&w, NULL);
 	world_say(&w, 1, "allow");
 	world_contribute(&w, 1, "What is it worth?");
-	struct release r = world_release(&w);
-	world_until(&w, WORLD_CUTOFF);
-	world_publish(&w, r.id);
-	r = world_read(&w, r.id);
-	assert_int_equal(r.state, RELEASE_PUBLISHED);
+	struct release r = world_published(&w);
 	struct call *c = by(&w, 5);
 	struct str id = uuid_format(c->arena, r.id);
 	assert_err(c, ERR_INVALID, motion_propose(c, w.coop, STR("benefit"), json_of(c, "{\"act\":\"spend\",\"amount\":\"1.005\",\"currency\":\"CHF\",\"reference\":\"Coffee\"}"), REASON, &bad));
