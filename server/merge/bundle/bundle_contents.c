@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 #define WINDOW (24 * MIB)   /* of contents that wait for their items: two batches of records of 1 KB */
-#define READ_ON (2 * MIB)   /* about what is read at a time */
+#define READ_ON (1 * MIB)   /* about what is read at a time */
 #define BLOCKS_MAX 512      /* of the table, at a time */
 #define WORTH 4             /* reading on is given up where a block has less than one content of ours in so many */
 #define FEW_MISSING 16      /* with one in so many missing they are looked up, and reading on waits */

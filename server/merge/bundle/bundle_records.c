@@ -10,7 +10,8 @@
 #define COLUMNS "c.item_no, c.id, c.member_no, c.kind, c.licence, c.lang, c.submitted_at, c.leaf, c.salt, c.content_sha256, c.facts, c.sealed_facts, c.bytes"
 #define FEW 8           /* a stretch is read as a whole where more than one in so many goes out */
 #define LATER 256       /* records with a path, at a time */
-#define ROWS_MAX (2 * MIB) /* of rows that wait for their contents */
+#define ROWS 2048       /* that wait for their contents at a time … */
+#define ROWS_MAX (2 * MIB) /* … in so many bytes */
 
 /* One row of contribution after another is looked up in the contents by its key: the order of the log costs no sorting, and no memory. */
 SQL(plan_by_index,
@@ -331,9 +332,10 @@ static enum err pour_all_of(struct pouring *p, int64_t from, int64_t to)
 		p->waiting = NULL;
 		p->last = &p->waiting;
 		p->n_waiting = p->held = 0;
-		TRY(db_copy_out(c, range_copy, (struct db_arg[]){ A_UUID(p->k->coop), A_I64(from), A_I64(to) }, 3, row_waits, p));
+		int64_t behind = from + ROWS < to ? from + ROWS : to;
+		TRY(db_copy_out(c, range_copy, (struct db_arg[]){ A_UUID(p->k->coop), A_I64(from), A_I64(behind) }, 3, row_waits, p));
 		if (p->held <= ROWS_MAX)
-			p->next = to;
+			p->next = behind;
 		TRY(pour_waiting(p, from));
 		arena_rewind(c->arena, mark);
 		from = p->next;
