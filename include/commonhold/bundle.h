@@ -34,7 +34,7 @@
  *   {"home":KEY NAME of the sender,"out":[RID,…],"rev":N,"sig":BASE64}    the sender passes these on no longer (moderated, embargoed, restricted, out of what people allow, or taken back by their
  *                                                                         home); its own ids and those of others that it passed on. It is about this way alone: what came by another stays
  *   {"back":[RID,…],"home":KEY NAME of the sender,"rev":N,"sig":BASE64}   it does again; records that the partner had before are not told again
- *   sig is Ed25519 by a key of `home` over BUNDLE_SAID_PREFIX and the line's canonical JSON without the member "sig". rev is the size of the home's log: the greatest stands. What consent, said
+ *   sig is Ed25519 by a key of `home` over BUNDLE_SAID_PREFIX and the line's canonical JSON without the member "sig". rev is the size of the home's log, to which every bundle adds a leaf (bundle.made): the greatest stands. What consent, said
  *   and spoken_for hold is guest.h's. contributor is HMAC-SHA-256(secret of the home co-op, member id), the first 16 bytes: the same towards every partner, and neither number nor id.
  *   Contributors' lines of other homes are passed on as they were signed. "out" and "back" name at most BUNDLE_RIDS ids a line.
  *

@@ -33,6 +33,8 @@ REASONS = ["TOMBSTONED", "ERASURE_PENDING", "RESTRICTED", "LEGAL_HOLD", "MEMBERS
            "DUPLICATE_OF", "TOGGLE_FREEZE", "TOGGLE_EMBARGO", "TOGGLE_SHIFT", "TOGGLE_CAP", "ASSURANCE_UNMET", "K_MIN",
            "AFTER_CUTOFF", "AUDIENCE_DUTY", "ENGINE_ERROR", "THIRD_PARTY", "CHARTER_DENY", "CHARTER_HOLD",
            "PREF_CONDITIONAL", "PARTNER_DIFFERS"]
+# Given by what is laid over the engine's answer, never by the engine.
+OF_JOINT_RELEASES = {"PARTNER_DIFFERS"}
 BIT = {name: 1 << i for i, name in enumerate(REASONS)}
 
 

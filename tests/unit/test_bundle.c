@@ -166,6 +166,21 @@ static void a_second_bundle_says_only_what_changed(void **state)
 	assert_int_equal(b->counts.events, b->head_size - b->base_size);
 }
 
+/* Two things said at one revision are a contradiction to whoever hears both. */
+static void what_is_said_next_is_said_at_a_later_revision_though_nothing_happened(void **state)
+{
+	(void)state;
+	make();
+	struct call *c = m.w.system;
+	const struct bundle_how even_empty = { .even_empty = true };
+	struct bundle_report r;
+	world_contribute(&m.w, 0, "first");
+	int64_t before = passed(false)->head_size;
+	assert_ok(c, bundle_write(c, m.w.coop, m.agreement, &even_empty, &r));
+	assert_int_equal(r.seq, 2);
+	assert_true(opened(r.dir)->head_size > before);
+}
+
 static void who_says_yes_later_has_records_with_a_path(void **state)
 {
 	(void)state;
@@ -658,6 +673,7 @@ int main(void)
 		fixture_test(what_people_allow_goes_over_with_their_words),
 		fixture_test(a_record_says_what_its_contribution_was),
 		fixture_test(a_second_bundle_says_only_what_changed),
+		fixture_test(what_is_said_next_is_said_at_a_later_revision_though_nothing_happened),
 		fixture_test(who_says_yes_later_has_records_with_a_path),
 		fixture_test(what_people_take_back_goes_out_and_comes_back),
 		fixture_test(a_tar_is_checked_like_a_folder),

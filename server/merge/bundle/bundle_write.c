@@ -361,6 +361,18 @@ static enum err pack_tar(struct call *c, const struct bundle_writer *files, stru
 	return tar_pack(tar, dir.p, names, files->n_files + 2, clock_now(), &c->error);
 }
 
+/* That it went out is a leaf. So a bundle's revision (the size of the log that it ends with) is later than that of every bundle before it, even where nothing happened here but that time went by:
+ * two things said at one revision are a contradiction to whoever hears both. Of its own transaction: the log stays unlocked while a bundle is written. */
+static enum err note_sent(struct writing *k, const struct bundle_report *out)
+{
+	struct call *c = k->c;
+	struct str facts = str_fmt(c->arena, "{\"agreement\":\"%.*s\",\"seq\":%lld,\"sha256\":\"%.*s\"}", STR_ARG(sha256_hex(c->arena, k->agreement.terms.digest)), (long long)out->seq,
+		STR_ARG(sha256_hex(c->arena, out->digest)));
+	TRY(db_begin_in(c, k->coop, DB_WRITE));
+	TRY(ledger_append(c, k->coop, &(struct leaf){ .type = "bundle.made", .data = facts }, NULL));
+	return db_commit(c);
+}
+
 static enum err write_all_of_it(struct writing *k, struct uuid agreement, const struct bundle_how *how, struct bundle_report *out)
 {
 	struct call *c = k->c;
@@ -372,6 +384,7 @@ static enum err write_all_of_it(struct writing *k, struct uuid agreement, const 
 	if (!anything(k) && !how->even_empty)
 		return db_commit(c);
 	TRY(seal_and_move(k, out));
+	TRY(note_sent(k, out));
 	return how->tar ? pack_tar(c, &k->files, out->dir, how->tar) : ERR_OK;
 }
 
