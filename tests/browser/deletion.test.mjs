@@ -242,6 +242,7 @@ test("somebody who is no member says that an item is about them; it is turned do
   await admin.follow("Erase one contribution", admin.page.locator("tr", { hasText: "somebody whom it is about" }));
   await admin.reads("It has my name in it.", "Somebody who is not its contributor");
   await look(admin.page, "the claim, for an admin", found);
+  await admin.open("More time is needed");
   await admin.page.getByLabel("Reason, for the person who asked").last().fill("We have to ask the contributor.");
   await admin.press(/^Extend to/);
   await admin.reads("Extended. The person reads your reason", "11 May 2026");
