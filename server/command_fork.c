@@ -5,6 +5,7 @@
 #include "commonhold/db.h"
 #include "commonhold/file.h"
 #include "commonhold/fork.h"
+#include "commonhold/words.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -24,8 +25,9 @@ static void print_report(const struct fork_work *w, struct call *c, const char *
 		printf("{\"charters\":%lld,\"coop\":\"%.*s\",\"items\":%lld,\"leaves\":%lld,\"members\":%lld,\"sha256\":\"%.*s\"}\n", (long long)r->charters, STR_ARG(r->name), (long long)r->items,
 			(long long)r->leaves, (long long)r->members, STR_ARG(manifest));
 	else
-		printf("%s %.*s: %lld leaves of its log, %lld charters, %lld items of %lld members\nsha256=%.*s\n", what, STR_ARG(r->name), (long long)r->leaves, (long long)r->charters, (long long)r->items,
-			(long long)r->members, STR_ARG(manifest));
+		printf("%s %.*s: %.*s of its log, %.*s, %.*s of %.*s\nsha256=%.*s\n", what, STR_ARG(r->name), STR_ARG(words_things(c->arena, r->leaves, "leaf", "leaves")),
+			STR_ARG(words_things(c->arena, r->charters, "charter", "charters")), STR_ARG(words_things(c->arena, r->items, "item", "items")),
+			STR_ARG(words_things(c->arena, r->members, "member", "members")), STR_ARG(manifest));
 }
 
 static enum err do_request(struct call *c)

@@ -316,18 +316,19 @@ static void words_say_what_matters_and_nothing_is_left_out_for_people(void **sta
 {
 	(void)state;
 	struct charter a = charter_of("Alpha", "\"train.gen\"", "\"research\"", ",\"k_contributors\":5", ",\"embargo\":\"P3D\""), b = usual("Beta");
-	struct agreement_terms t = terms_of(draft_of(&a, &b, "{\"flow\":\"send\",\"onward\":true,\"ending\":\"keep\"}", ERR_OK));
+	struct agreement_terms t = terms_of(draft_of(&a, &b, "{\"flow\":\"send\",\"onward\":true,\"ending\":\"keep\",\"cadence\":\"P1D\"}", ERR_OK));
 	struct agreement_words *lines;
 	size_t n, found = 0;
 	assert_int_equal(agreement_terms_words(arena, &t, 1, &lines, &n), ERR_OK);
 	for (size_t i = 0; i < n; i++) {
 		found += strcmp(lines[i].heading, "Direction") == 0 && memmem(lines[i].text.p, lines[i].text.n, "Alpha sends to Beta", 19) != NULL;
+		found += strcmp(lines[i].heading, "How often") == 0 && str_starts(lines[i].text, "Every day.");
 		found += strcmp(lines[i].heading, "Wait") == 0 && memmem(lines[i].text.p, lines[i].text.n, "3 days", 6) != NULL;
 		found += strcmp(lines[i].heading, "Fewest people") == 0 && memmem(lines[i].text.p, lines[i].text.n, "5 people", 8) != NULL;
 		found += strcmp(lines[i].heading, "At the end") == 0 && memmem(lines[i].text.p, lines[i].text.n, "keeps", 5) != NULL;
 		found += strcmp(lines[i].heading, "Passing on") == 0 && memmem(lines[i].text.p, lines[i].text.n, "may be passed on", 16) != NULL;
 	}
-	assert_int_equal(found, 5);
+	assert_int_equal(found, 6);
 }
 
 #define test(function) cmocka_unit_test_setup_teardown(function, begin, end)

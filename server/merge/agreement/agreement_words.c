@@ -35,7 +35,8 @@ static void say_flow(struct lines *l)
 		int from = t->flow[0] ? 0 : 1;
 		say(l, "Direction", str_fmt(l->a, "%.*s sends to %.*s; nothing goes the other way.", STR_ARG(t->names[from]), STR_ARG(t->names[!from])));
 	}
-	say(l, "How often", str_fmt(l->a, "Every %.*s. What came counts as lapsed when nothing new has arrived for %.*s.", STR_ARG(span_words(l->a, t->cadence)), STR_ARG(span_words(l->a, t->freshness))));
+	struct str each = t->cadence == CLOCK_DAY ? STR("day") : span_words(l->a, t->cadence);
+	say(l, "How often", str_fmt(l->a, "Every %.*s. What came counts as lapsed when nothing new has arrived for %.*s.", STR_ARG(each), STR_ARG(span_words(l->a, t->freshness))));
 }
 
 static void say_what(struct lines *l)
