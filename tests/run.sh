@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Runs the suites named, counts what they report and ends with "N passed, N failed, N skipped"; exit status 1 if anything failed.
-# Each program's output is kept in build/test/<suite>-<name>.log and shown when something in it failed.
+# A name with a slash in it is a program that is run by itself.
+# Each program's output is kept in build/test; what failed is shown where it ran, and named once more, a line each,
+# just before the total: whoever sees only the end of a long log still learns which tests those were.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 export COMMONHOLD_SHARED_DATA=${COMMONHOLD_SHARED_DATA:-$(cd .. && pwd)/shared/data}
@@ -9,6 +11,7 @@ export LSAN_OPTIONS=suppressions=$PWD/tests/lsan.supp:print_suppressions=0
 out=build/test
 mkdir -p "$out"
 passed=0 failed=0 skipped=0
+failures=()
 jobs=${TEST_JOBS:-$(nproc)}
 
 # Adds up one log: TAP lines (cmocka, node, prove) or a line "N passed, N failed, N skipped".
@@ -21,9 +24,10 @@ count() {
 		f=$(awk '/^# (fail|cancelled) /{ n += $3 } END { print n + 0 }' "$log")
 		s=$(awk '/^# skipped /{ n += $3 } END { print n + 0 }' "$log")
 	else
-		s=$(grep -cE '^ok .*# (SKIP|skip)' "$log")
-		p=$(($(grep -cE '^ok ' "$log") - s))
-		f=$(grep -cE '^not ok ' "$log")
+		# cmocka writes "not ok" before what it skips.
+		s=$(grep -cE '^(not )?ok .*# (SKIP|skip)' "$log")
+		p=$(grep -E '^ok ' "$log" | grep -cvE '# (SKIP|skip)')
+		f=$(grep -E '^not ok ' "$log" | grep -cvE '# (SKIP|skip)')
 	fi
 	if [ "$status" -ne 0 ] && [ "$f" -eq 0 ]; then
 		f=1
@@ -35,10 +39,31 @@ count() {
 	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
 	printf '%-34s %6d passed %4d failed %4d skipped\n' "$name" "$p" "$f" "$s"
 	if [ "$f" -ne 0 ]; then
-		echo "---- $log"
-		tail -n 60 "$log"
-		echo "----"
+		explain "$name" "$log" "$status"
 	fi
+}
+
+# Shows what failed in a log, and keeps a line of each for the end. A program that died without a verdict has its last lines shown.
+explain() {
+	local name=$1 log=$2 status=$3 found
+	mapfile -t found < <(awk -v root="$PWD" -f tests/failures.awk "$log")
+	echo "---- $log"
+	if [ "${#found[@]}" -ne 0 ]; then
+		awk -v full=1 -f tests/failures.awk "$log" | head -n 400
+		grep -m1 -A30 -E '==ERROR: |runtime error: ' "$log"
+	else
+		found=("ended with status $status: $(grep -m1 -E 'ERROR:|Error:|error:|ran no test' "$log" || tail -n 1 "$log")")
+		tail -n 60 "$log"
+	fi
+	echo "----"
+	failures+=("${found[@]/#/$name: }")
+}
+
+# The last lines before the total: at most twelve, each of at most 200 characters.
+name_failures() {
+	[ "${#failures[@]}" -eq 0 ] && return
+	printf '%s\n' "${failures[@]:0:12}" | LC_ALL=C.UTF-8 sed -E 's/^/FAILED /; s/^(.{200}).*/\1/'
+	[ "${#failures[@]}" -gt 12 ] && echo "FAILED $((${#failures[@]} - 12)) more"
 }
 
 # Runs a command as one test program of a suite.
@@ -51,11 +76,12 @@ run() {
 
 suite_architecture() {
 	run architecture tests/architecture.sh
+	run report tests/report.sh
 }
 
 suite_unit() {
 	make --no-print-directory -j"$jobs" BUILD=build/asan OPT="-O1 -g -fno-omit-frame-pointer" \
-		SAN="-fsanitize=address,undefined -fno-sanitize-recover=undefined" HARDEN="-fPIE" unit || { failed=$((failed + 1)); return; }
+		SAN="-fsanitize=address,undefined -fno-sanitize-recover=undefined" HARDEN="-fPIE" unit || { failed=$((failed + 1)) failures+=("unit: does not build"); return; }
 	export CMOCKA_MESSAGE_OUTPUT=TAP
 	local name
 	printf '%s\n' tests/unit/test_*.c | sed 's|tests/unit/||; s|\.c$||' |
@@ -92,7 +118,11 @@ suite_demo() {
 }
 
 for suite in "$@"; do
-	"suite_$suite"
+	case $suite in
+	*/*) run "$(basename "$suite")" "$suite" ;;
+	*) "suite_$suite" ;;
+	esac
 done
+name_failures
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ]
