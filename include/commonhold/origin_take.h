@@ -1,6 +1,6 @@
 /* origin_take.h - foreign records into the pool, many at once and all in the caller's one transaction, so that everybody sees all of them or none.
  *
- * What is there already is found by a filter over the pool's packed hashes and ids, read once as a stream; only what it cannot rule out is asked of the database. Everything is written as it comes,
+ * What is there already is found in memory, from the pool's packed hashes, words and ids, read once as a stream (server/pool/origin_known.h); only what that leaves open is asked of the database. Everything is written as it comes,
  * without the pool's lock. The numbers of rows are given beforehand, a group at a time, in transactions of their own that hold the lock for a moment (table pool_arriving): others contribute meanwhile,
  * under later numbers, and whoever reads the pool by numbers sees it end before the first that is on its way. At the end the lock is held while a few questions are asked, and until the caller commits.
  * Numbers of a transaction that did not come to its end are settled by whoever takes or packs next: the pool has no gaps.
@@ -42,7 +42,8 @@ struct foreign {
 	int64_t leaf;             /* in its home's log */
 	unsigned findings;        /* pii bits */
 	struct str content, facts;/* canonical JSON, in the open: never written as they are */
-	bool maybe_content, maybe_id; /* the filter cannot rule out that it is here */
+	bool maybe_content, maybe_id; /* only the database knows whether it is here */
+	int64_t stood;            /* the item of the same content that stood when all began; -1: none is known */
 	enum foreign_fate fate;
 	int64_t item_no;          /* of the row that it is, or is an origin of; -1: it is neither */
 	int64_t place;            /* among the rows of this transaction: its own, or that of the row it is an origin of; -1: that row stood before */
@@ -62,10 +63,10 @@ struct foreign_rules {
 CH_CHECK enum err foreign_prepare(struct arena *scratch, const struct foreign_rules *rules, const struct json *submission, struct foreign *f, struct error *e);
 
 struct origin_taking;
-/* Begins; `expected` records of these homes, at most ORIGIN_MAX. Inside, DB_WRITE, not under the pool's lock; one at a time in a co-op. Memory besides the call's arena: about 16 bytes a record and 6 an item of the pool. */
+/* Begins; `expected` records of these homes, at most ORIGIN_MAX. Inside, DB_WRITE, not under the pool's lock; one at a time in a co-op. Memory besides the call's arena: about 16 bytes a record, and 30 an item of the pool, or 12 of a large one. */
 struct foreign_home { struct str key_name, title; };
 CH_CHECK enum err origin_taking_begin(struct call *c, struct uuid coop, const struct foreign_home *homes, size_t n_homes, int64_t expected, struct origin_taking **out);
-/* Sets maybe_content and maybe_id. On any thread. */
+/* Sets maybe_content, maybe_id and stood. On any thread. */
 void origin_taking_look(const struct origin_taking *t, struct foreign *f);
 /* Sets the fate of each, in order; asks the database about those that may be known, and has numbers given to new rows. */
 CH_CHECK enum err origin_taking_ask(struct origin_taking *t, struct foreign *f, size_t n);

@@ -148,8 +148,9 @@ struct pool_segment {
 };
 typedef enum err (*pool_segment_fn)(void *arg, const struct pool_segment *s);
 /* Some columns of all segments in order, streamed by COPY BINARY; the others are NULL. What is not packed is read from the rows, so that the answer is that of the
- * transaction's snapshot. Words come with the bits of withdrawals in force (below). What is not asked for is not read: members and words alone stream six times as fast. Inside. */
-enum pool_column { POOL_IDS = 1, POOL_MEMBERS = 2, POOL_WORDS = 4, POOL_MORE = 8, POOL_HASHES = 16, POOL_SHARDS = 32, POOL_COLUMNS_ALL = 63 };
+ * transaction's snapshot. Words come with the bits of withdrawals in force (below). What is not asked for is not read: members and words alone stream six times as fast. POOL_AS_WRITTEN: words without those bits, as they stand in the
+ * rows. Inside. */
+enum pool_column { POOL_IDS = 1, POOL_MEMBERS = 2, POOL_WORDS = 4, POOL_MORE = 8, POOL_HASHES = 16, POOL_SHARDS = 32, POOL_COLUMNS_ALL = 63, POOL_AS_WRITTEN = 64 };
 CH_CHECK enum err pool_scan_columns(struct call *c, struct uuid coop, unsigned columns, pool_segment_fn fn, void *arg);
 /* The sealed contents of one shard key with ids from `first` to `last`, in order of id, with the language tag that stands beside them, streamed; inside. */
 typedef enum err (*pool_content_fn)(void *arg, const uint8_t id[16], struct str lang, struct str sealed);

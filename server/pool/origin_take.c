@@ -1,5 +1,6 @@
 #include "commonhold/origin_take.h"
 
+#include "server/pool/origin_known.h"
 #include "server/pool/pool_internal.h"
 
 #include "commonhold/db.h"
@@ -8,9 +9,7 @@
 #include <stdlib.h>
 
 #define SHARDS_MAX 4096       /* kinds, licences and months in one bundle */
-#define FILTER_BITS_MAX ((uint64_t)1 << 30)
 #define STAGED_MAX 65536      /* rows and origins that are put in their places together, in the order of their indexes */
-#define FILTER_FROM 4         /* the pool is read through when it has at most so many items for each expected record; else the database is asked about each */
 
 SQL(take_tables,
 	"CREATE TEMPORARY TABLE foreign_row (item_no bigint, id uuid, member_id uuid, member_no integer, shard integer, kind smallint, licence smallint, lang text, content_sha256 bytea, bytes integer, "
@@ -55,13 +54,16 @@ SQL(take_origins,
 SQL(take_mixed_up,
 	"SELECT EXISTS (SELECT FROM foreign_origin o JOIN contribution c ON c.coop_id = " HERE " AND c.item_no = o.item_no WHERE o.item_no >= $1 AND c.content_sha256 <> o.content_sha256)");
 SQL(take_clear, "TRUNCATE foreign_row, foreign_origin");
+/* Rows of this transaction whose content stands elsewhere by now. */
+SQL(take_twice,
+	"SELECT EXISTS (SELECT FROM contribution n WHERE n.coop_id = " HERE " AND n.item_no >= $1 AND n.item_no < $2 AND EXISTS (SELECT FROM contribution c "
+	"WHERE c.coop_id = " HERE " AND c.content_sha256 = n.content_sha256 AND c.item_no <> n.item_no AND pool_item_stands(c.word)))");
 SQL(take_gone,
 	"SELECT EXISTS (SELECT FROM item_origin o JOIN contribution c ON c.coop_id = " HERE " AND c.item_no = o.item_no WHERE o.coop_id = " HERE " AND o.xmin = pg_current_xact_id()::xid "
 	"AND NOT pool_item_stands(c.word) AND c.member_no <> o.member_no)");
 
 static const char arrived_copy[] =
 	"COPY (SELECT content_sha256 FROM contribution WHERE coop_id = $1 AND item_no >= $2 AND item_no < $3) TO STDOUT (FORMAT binary)";
-static const char origin_ids_copy[] = "COPY (SELECT id FROM item_origin WHERE coop_id = $1) TO STDOUT (FORMAT binary)";
 
 /* Contents of this transaction's rows: open addressing by a keyed hash, so that nobody can choose contents that share a tag. */
 struct placed { uint64_t *tag; uint32_t *place; size_t mask, n; unsigned char key[crypto_shorthash_KEYBYTES]; };
@@ -78,8 +80,8 @@ struct origin_taking {
 	size_t n_given, given_room;
 	size_t staged;        /* rows and origins that wait in the tables of the transaction's own */
 	bool twins_staged;    /* among them origins of its own rows */
-	uint64_t *filter;     /* NULL: everything may be known */
-	uint64_t filter_mask; /* of bits */
+	struct known *known;  /* what was there when it began */
+	bool asked_origins;   /* the database itself was asked for rows that something is an origin of */
 	struct placed placed;
 	const struct foreign_home *homes;
 	int64_t *numbers;     /* of the homes (origin_number) */
@@ -89,64 +91,13 @@ struct origin_taking {
 	int64_t rows, origins;
 };
 
-/* ---- The filter ---- */
-
-static uint64_t word_at(const uint8_t *p)
-{
-	uint64_t v;
-	memcpy(&v, p, sizeof(v));
-	return v;
-}
-
-/* Digests and random ids are as good as hashes; ids that somebody chose only cost a question more. */
-static void filter_add(struct origin_taking *t, const uint8_t *p)
-{
-	uint64_t a = word_at(p) & t->filter_mask, b = word_at(p + 8) & t->filter_mask;
-	t->filter[a >> 6] |= UINT64_C(1) << (a & 63);
-	t->filter[b >> 6] |= UINT64_C(1) << (b & 63);
-}
-
-static bool filter_has(const struct origin_taking *t, const uint8_t *p)
-{
-	uint64_t a = word_at(p) & t->filter_mask, b = word_at(p + 8) & t->filter_mask;
-	return (t->filter[a >> 6] >> (a & 63) & 1) && (t->filter[b >> 6] >> (b & 63) & 1);
-}
-
-static enum err filter_segment(void *arg, const struct pool_segment *s)
-{
-	for (size_t i = 0; i < s->n; i++) {
-		filter_add(arg, s->ids[i]);
-		filter_add(arg, s->hashes[i]);
-	}
-	return ERR_OK;
-}
-
-static enum err filter_origin(void *arg, const struct copy_field *f, int n)
-{
-	if (n == 1 && f[0].n == 16)
-		filter_add(arg, f[0].p);
-	return ERR_OK;
-}
-
-static enum err filter_make(struct origin_taking *t, int64_t expected)
-{
-	uint64_t bits = 1 << 16;
-	if (t->items_then > FILTER_FROM * expected)
-		return ERR_OK;
-	while (bits < FILTER_BITS_MAX && bits < (uint64_t)t->items_then * 48)
-		bits *= 2;
-	t->filter = calloc(bits / 64, sizeof(*t->filter));
-	if (!t->filter)
-		return fail(t->call, ERR_NO_MEMORY, "There is no memory to look for duplicates.");
-	t->filter_mask = bits - 1;
-	TRY(pool_scan_columns(t->call, t->coop, POOL_IDS | POOL_HASHES, filter_segment, t));
-	return db_copy_out(t->call, origin_ids_copy, (struct db_arg[]){ A_UUID(t->coop) }, 1, filter_origin, t);
-}
-
 void origin_taking_look(const struct origin_taking *t, struct foreign *f)
 {
-	f->maybe_content = !t->filter || filter_has(t, f->hash.b);
-	f->maybe_id = !t->filter || filter_has(t, f->id.b);
+	enum known_content known = known_content(t->known, f->hash, &f->stood);
+	f->maybe_content = known == KNOWN_ASK;
+	if (known != KNOWN_STANDS)
+		f->stood = -1;
+	f->maybe_id = known_id(t->known, f->id);
 }
 
 /* ---- Rows of this transaction ---- */
@@ -305,7 +256,7 @@ static enum err leftovers_settle(struct origin_taking *t)
 static void taking_free(void *arg)
 {
 	struct origin_taking *t = arg;
-	free(t->filter);
+	known_free(t->known);
 	free(t->given);
 	free(t->placed.tag);
 	free(t->placed.place);
@@ -366,7 +317,7 @@ enum err origin_taking_begin(struct call *c, struct uuid coop, const struct fore
 	TRY(db_query(c, take_head, &r, A_UUID(coop)));
 	t->items_then = r.n ? row_int(&r, 0, 0) : 0;
 	t->changes_then = r.n ? row_int(&r, 0, 1) : 0;
-	TRY(filter_make(t, expected));
+	TRY(known_make(c, coop, t->items_then, expected, &t->known));
 	*out = t;
 	return ERR_OK;
 }
@@ -466,6 +417,7 @@ static enum err ask_contents(struct origin_taking *t, const struct asking *a)
 		struct foreign *f = &a->f[a->which[row_int(&r, row, 0) - 1]];
 		f->fate = FOREIGN_ORIGIN;
 		f->item_no = row_int(&r, row, 1);
+		t->asked_origins = true;
 	}
 	return ERR_OK;
 }
@@ -482,6 +434,18 @@ static enum err ask_known(struct origin_taking *t, struct foreign *f, size_t n)
 		if (f[i].fate == FOREIGN_ROW && f[i].maybe_content)
 			contents.which[contents.n++] = (uint32_t)i;
 	return ask_contents(t, &contents);
+}
+
+/* Origins of what stood when all began. */
+static void join_standing(struct origin_taking *t, struct foreign *f, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (f[i].fate != FOREIGN_ROW || f[i].stood < 0)
+			continue;
+		f[i].fate = FOREIGN_ORIGIN;
+		f[i].item_no = f[i].stood;
+		known_mark(t->known, f[i].stood);
+	}
 }
 
 /* What nobody has yet is a row, or an origin of an earlier row of this transaction. */
@@ -511,6 +475,7 @@ enum err origin_taking_ask(struct origin_taking *t, struct foreign *f, size_t n)
 			f[i].fate = FOREIGN_ROW;
 	}
 	TRY(ask_known(t, f, n));
+	join_standing(t, f, n);
 	TRY(find_twins(t, f, n));
 	TRY(numbers_reserve(t, before));
 	for (size_t i = 0; i < n; i++)
@@ -721,12 +686,16 @@ enum err origin_taking_write(struct origin_taking *t, const struct foreign *f, s
 
 struct arrivals { struct origin_taking *taking; bool met; };
 
+static bool is_placed(const void *arg, struct sha256 hash)
+{
+	const struct placed *p = arg;
+	return p->tag[placed_find(p, tag_of(p, hash))] != 0;
+}
+
 static enum err arrived(void *arg, const struct copy_field *f, int n)
 {
 	struct arrivals *a = arg;
-	const struct placed *p = &a->taking->placed;
-	if (n == 1 && f[0].n == 32 && p->tag[placed_find(p, tag_of(p, sha256_load(copy_bytes(f[0]))))])
-		a->met = true;
+	a->met |= n == 1 && f[0].n == 32 && is_placed(&a->taking->placed, sha256_load(copy_bytes(f[0])));
 	return ERR_OK;
 }
 
@@ -736,11 +705,29 @@ static enum err look_between(struct origin_taking *t, int64_t from, int64_t to, 
 	return from < to ? db_copy_out(t->call, arrived_copy, (struct db_arg[]){ A_UUID(t->coop), A_I64(from), A_I64(to) }, 3, arrived, a) : ERR_OK;
 }
 
+/* Rows were changed meanwhile: whether one stands, or ceased to stand, so that a fate is wrong. */
+static enum err look_at_changes(struct origin_taking *t, struct arrivals *a)
+{
+	struct call *c = t->call;
+	struct rows r;
+	bool still = true, exact = known_is_exact(t->known);
+	if (exact)
+		TRY(known_still(c, t->coop, t->known, is_placed, &t->placed, &still));
+	a->met |= !still;
+	for (size_t i = 0; !exact && !a->met && i < t->n_given; i++) {
+		TRY(db_one(c, take_twice, &r, A_I64(t->given[i].first), A_I64(given_end(t, i))));
+		a->met = row_bool(&r, 0, 0);
+	}
+	if (a->met || !t->asked_origins)
+		return ERR_OK;
+	TRY(db_query0(c, take_gone, &r));
+	a->met = r.n && row_bool(&r, 0, 0);
+	return ERR_OK;
+}
+
 /* Whether everything that was found out without the lock still holds. */
 static enum err still_true(struct origin_taking *t, int64_t items, int64_t changes)
 {
-	struct call *c = t->call;
-	struct rows gone;
 	struct arrivals a = { .taking = t };
 	int64_t from = t->items_then;
 	for (size_t i = 0; i < t->n_given; i++) {
@@ -748,11 +735,9 @@ static enum err still_true(struct origin_taking *t, int64_t items, int64_t chang
 		from = given_end(t, i);
 	}
 	TRY(look_between(t, from, items, &a));
-	if (!a.met && t->origins && changes != t->changes_then) {
-		TRY(db_query0(c, take_gone, &gone));
-		a.met = gone.n && row_bool(&gone, 0, 0);
-	}
-	return a.met ? fail(c, ERR_RETRY, "The pool changed while the bundle was taken in.") : ERR_OK;
+	if (!a.met && changes != t->changes_then)
+		TRY(look_at_changes(t, &a));
+	return a.met ? fail(t->call, ERR_RETRY, "The pool changed while the bundle was taken in.") : ERR_OK;
 }
 
 enum err origin_taking_end(struct origin_taking *t, int64_t *first, int64_t *rows, int64_t *origins)

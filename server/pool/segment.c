@@ -181,7 +181,7 @@ static enum err tell(struct gathering *g)
 {
 	struct columns *k = g->at;
 	unsigned w = g->columns;
-	if (w & POOL_WORDS)
+	if (w & POOL_WORDS && !(w & POOL_AS_WRITTEN))
 		overlay_lay(g->over, (int64_t)k->no * POOL_SEGMENT, k->n, k->members, k->words);
 	struct pool_segment s = {
 		.no = k->no, .n = k->n, .ids = w & POOL_IDS ? (const uint8_t (*)[16])k->ids : NULL, .members = w & POOL_MEMBERS ? k->members : NULL,
@@ -243,7 +243,7 @@ enum err pool_scan_columns(struct call *c, struct uuid coop, unsigned columns, p
 	TRY(freshness_read(c, coop, row_int(&r, 0, 0), &f));
 	struct gathering g = {
 		.call = c, .at = ARENA_NEW(c->arena, struct columns), .full = tell, .fn = fn, .arg = arg, .columns = columns, .over = &over,
-		.read = columns | (columns & POOL_WORDS && overlay_needs_members(&over) ? POOL_MEMBERS : 0),
+		.read = columns | (columns & POOL_WORDS && !(columns & POOL_AS_WRITTEN) && overlay_needs_members(&over) ? POOL_MEMBERS : 0),
 	};
 	for (int from = 0, to; from < f.segments; from = to) {
 		to = run_end(&f, from, f.segments);

@@ -162,6 +162,44 @@ static void an_item_that_is_emptied_meanwhile_takes_no_origin(void **state)
 	error_clear(&c->error);
 }
 
+static void an_item_that_is_approved_meanwhile_takes_the_origin_at_the_next_try(void **state)
+{
+	struct coming k;
+	int64_t first, rows, origins;
+	(void)state;
+	coming_make(&k);
+	struct call *c = fixture_system();
+	world_contribute(&k.w, 3, "Both");
+	fixture_sql("UPDATE contribution SET word = word & ~1536::bigint"); /* waits for a moderator */
+	coming_begin(&k, c);
+	coming_take(&k, c, "Both");
+	fixture_sql("UPDATE contribution SET word = word | 512");
+	assert_err(c, ERR_RETRY, origin_taking_end(k.taking, &first, &rows, &origins));
+	error_clear(&c->error);
+	coming_begin(&k, c);
+	coming_take(&k, c, "Both");
+	coming_end(&k, c);
+	assert_int_equal(fixture_int("SELECT count(*) FROM item_origin"), 1);
+	assert_no_gaps(&k, 1, 0);
+}
+
+static void a_change_that_concerns_none_of_it_lets_it_through(void **state)
+{
+	struct coming k;
+	(void)state;
+	coming_make(&k);
+	struct call *c = fixture_system();
+	world_contribute(&k.w, 3, "Both");
+	world_contribute(&k.w, 3, "Another");
+	coming_begin(&k, c);
+	coming_take(&k, c, "Both");
+	coming_take(&k, c, "New");
+	fixture_sql("UPDATE contribution SET word = word | 4096 WHERE item_no = 1");
+	coming_end(&k, c);
+	assert_int_equal(fixture_int("SELECT count(*) FROM item_origin"), 1);
+	assert_no_gaps(&k, 3, 0);
+}
+
 /* ---- One that does not come to its end ---- */
 
 /* A process of its own that takes a record, and is killed before the next. */
@@ -226,6 +264,8 @@ int main(void)
 		fixture_test(nobody_sees_half_of_what_comes_in),
 		fixture_test(the_same_content_from_somebody_meanwhile_makes_it_begin_again),
 		fixture_test(an_item_that_is_emptied_meanwhile_takes_no_origin),
+		fixture_test(an_item_that_is_approved_meanwhile_takes_the_origin_at_the_next_try),
+		fixture_test(a_change_that_concerns_none_of_it_lets_it_through),
 		fixture_test(one_that_is_killed_leaves_nothing_and_the_next_try_completes),
 		fixture_test(what_others_add_after_one_that_was_killed_is_decided_on),
 	};

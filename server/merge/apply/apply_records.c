@@ -666,27 +666,38 @@ static enum err group_write(struct flow *f, struct group *g)
 	return origin_taking_write(f->taking, foreign, g->n);
 }
 
-/* The call's arena is rewound after each group: what lasts is elsewhere. */
+/* Writes a group that is sealed, or will be. */
+static enum err group_finish(struct flow *f, unsigned number)
+{
+	struct group *g = group_wait(f, number, STAGE_SEALED);
+	TRY(group_write(f, g));
+	group_over(f, g);
+	return ERR_OK;
+}
+
+/* A group is written after the next one was asked about: its sealing, and the making of those behind it, then go on while the database works. The call's arena is rewound after each group: what lasts
+ * is elsewhere. */
 static enum err flow_run(struct flow *f)
 {
 	struct applying *a = f->applying;
-	for (unsigned number = 0;; number++) {
+	bool last = false;
+	for (unsigned number = 0; !last; number++) {
 		struct group *g = group_wait(f, number, STAGE_MADE);
 		struct arena_mark mark = arena_mark(a->call->arena);
-		bool last = g->last;
+		last = g->last;
 		if (f->why.code != ERR_OK)
 			return apply_refuse_error(a, NULL, &f->why);
 		TRY(group_ask(f, g));
 		group_send(f, g);
 		if (a->call->job && number % EXTEND_EVERY == 0)
 			TRY(job_extend(a->call));
-		group_wait(f, number, STAGE_SEALED);
-		TRY(group_write(f, g));
-		group_over(f, g);
-		arena_rewind(a->call->arena, mark);
+		if (number)
+			TRY(group_finish(f, number - 1));
 		if (last)
-			return ERR_OK;
+			TRY(group_finish(f, number));
+		arena_rewind(a->call->arena, mark);
 	}
+	return ERR_OK;
 }
 
 enum err apply_records(struct applying *a, struct origin_taking *taking)
