@@ -381,7 +381,9 @@ enum err release_joint_hear(struct call *c, struct uuid coop, struct uuid id, co
 	TRY(release_joint_take(c, coop, id, &j));
 	if (word->at < j.heard_at)
 		return ERR_OK;
-	TRY(db_exec(c, joint_note_word, A_UUID(coop), A_UUID(id), A_Z(joint_state_name(word->state)), A_BYTES(word->set), A_BYTES(word->leaves), A_STR(word->ballot), A_STR(word->differs),
+	TRY(release_get(c, coop, j.release, &r));
+	struct str differs = joint_state_of(r.state) == JOINT_FROZEN ? STR_NONE : word->differs; /* said before it had heard that ours is the same */
+	TRY(db_exec(c, joint_note_word, A_UUID(coop), A_UUID(id), A_Z(joint_state_name(word->state)), A_BYTES(word->set), A_BYTES(word->leaves), A_STR(word->ballot), A_STR(differs),
 		A_STR(j.maker ? STR_NONE : word->version), A_STR(j.maker ? STR_NONE : word->url), A_BYTES(str_make(word->key, 32)), A_STR(word->keys), A_TIME(word->at),
 		A_BOOL(!sha256_eq(word->leaves_sha256, (struct sha256){ { 0 } }))));
 	TRY(heard_without(c, &j, word));

@@ -54,9 +54,10 @@ enum err joint_look(struct call *c, struct release *r, enum joint_step *out)
 	}
 	if (*out == JOINT_WAIT)
 		return release_queue(c, r, "release.freeze", clock_now() + CLOCK_DAY);
-	if (*out == JOINT_AGREE)
-		r->candidates_sha256 = sha256_load(str_sub(j.ours, 0, 32));
-	return ERR_OK;
+	if (*out != JOINT_AGREE)
+		return ERR_OK;
+	r->candidates_sha256 = sha256_load(str_sub(j.ours, 0, 32));
+	return joint_set_ours(c, &j, j.ours, j.our_leaves, STR_NONE);
 }
 
 enum err joint_compare(struct call *c, struct release *r, struct decided *d, bool *agreed)

@@ -14,7 +14,7 @@ static struct str bucket_of(struct str leaves, unsigned bucket)
 		from++;
 	for (to = from; to < n && (uint8_t)leaves.p[to * 32] == bucket; to++)
 		continue;
-	return str_sub(leaves, from * 32, to * 32);
+	return str_sub(leaves, from * 32, (to - from) * 32);
 }
 
 /* Whether these are all of that part. */
