@@ -77,10 +77,10 @@ async function aim(kind, target) {
 }
 
 const read = async (m) => (await here.admin.get(m.path)).body;
-const settled = (m, states = ["current", "refused", "dead"], seconds = 60) => until(`${m.kind} to be ${states}`, async () => {
+const settled = (m, states = ["current", "refused", "dead"]) => until(`${m.kind} to be ${states}`, async () => {
   const t = await read(m);
   return states.includes(t?.state) && t;
-}, seconds);
+});
 const gone = async (m) => {
   await here.admin.delete(`${m.path}?erase=false`);
   const ended = await here.admin.post(m.path.replace(/target$/, "state"), { state: "ended", reason: "No longer needed." });

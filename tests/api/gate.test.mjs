@@ -6,7 +6,7 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { published } from "./published.mjs";
+import { published, until } from "./published.mjs";
 import { Contract } from "./contract.mjs";
 import { Client, cluster } from "./server.mjs";
 
@@ -32,7 +32,7 @@ const status = async (client, url, options) => (await client.get(url, options)).
 test("members were told of their admission, the cut-off and the publication, and who votes of the ballot, each once", async () => {
   const release = `/coops/${here.slug}/releases/${here.release.id}`;
   const told = async (who) => (await who.get("/api/v1/me/notices?limit=200")).body.items.filter((n) => !n.kind.startsWith("release.") || n.url === release).map((n) => n.kind);
-  for (let i = 0; i < 100 && !(await told(here.member)).includes("release.published"); i++) await new Promise((resolve) => setTimeout(resolve, 100));
+  for (const who of [here.member, here.admin]) await until("the notices", async () => (await told(who)).includes("release.published"));
   const once = (kinds, wanted) => wanted.forEach((kind) => assert.equal(kinds.filter((k) => k === kind).length, 1, `${kind} in ${kinds}`));
   once(await told(here.member), ["membership.welcome", "release.announced", "release.published"]);
   once(await told(here.admin), ["release.announced", "ballot.opened", "ballot.closed", "release.published"]);

@@ -4,7 +4,6 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { agreementIs, allow, askMembers, beginTwo, closed, contribute, propose, untilHeard, vote, voteOn, voting } from "./partners.mjs";
 import { ok } from "./server.mjs";
-import { until } from "./world.mjs";
 
 let north, south, agreement, joint;
 
@@ -28,7 +27,7 @@ after(async () => {
 test("before anybody votes both sides read the same numbers", async () => {
   for (const world of [north, south]) ok(201, await world.admin.post(`${world.coop}/agreements/${agreement.sha256}/previews`));
   const runs = [];
-  for (const world of [north, south]) runs.push(ok(200, await until(() => world.member.get(`${world.coop}/agreements/${agreement.sha256}/dry-run`), (a) => a.status === 200, "the dry run")));
+  for (const world of [north, south]) runs.push(ok(200, await untilHeard([north, south], () => world.member.get(`${world.coop}/agreements/${agreement.sha256}/dry-run`), (a) => a.status === 200, "the dry run")));
   assert.equal(runs[0].sha256, runs[1].sha256);
   assert.equal(runs[0].document.duplicates, 1);
   assert.equal(runs[0].document.joint.outcomes.include, 3);

@@ -10,18 +10,10 @@ import https from "node:https";
 import http from "node:http";
 import http2 from "node:http2";
 import tls from "node:tls";
-import { start, root } from "./server.mjs";
+import { freePort, start, root, PATIENCE } from "./server.mjs";
 
 const nginx = ["/usr/sbin/nginx", "/usr/local/sbin/nginx"].find(existsSync);
 const skip = nginx ? false : "nginx is not installed";
-
-async function freePort() {
-  const probe = createServer();
-  await new Promise((resolve) => probe.listen(0, "127.0.0.1", resolve));
-  const { port } = probe.address();
-  await new Promise((resolve) => probe.close(resolve));
-  return port;
-}
 
 let server, proxy, folder, port, plain, ca, hasIpv6 = true;
 
@@ -78,7 +70,7 @@ before(async () => {
   assert.equal(checked.status, 0, checked.stderr);
   assert.doesNotMatch(checked.stderr, /\[warn\]/);
   proxy = spawn(nginx, ["-p", folder, "-c", join(folder, "nginx.conf"), "-g", "daemon off;"], { stdio: "ignore" });
-  for (let i = 0; i < 100; i++) {
+  for (const end = performance.now() + PATIENCE; performance.now() < end;) {
     if (await get("/healthz").then((a) => a.status === 200, () => false)) return;
     await new Promise((resolve) => setTimeout(resolve, 50));
   }

@@ -267,7 +267,7 @@ test("a database of the operator's own is used, on the host that answers", async
     const psql = (statement) => asPostgres([pg("psql"), "-h", "127.0.0.1", "-p", String(port), "-U", "postgres", "-d", "postgres", "-XAtqc", statement]);
     psql("CREATE ROLE commonhold LOGIN CREATEROLE");
     for (const name of ["coops", "coops_keys"]) psql(`CREATE DATABASE ${name} OWNER commonhold`);
-    const env = { COMMONHOLD_DATABASE_URL: `postgresql://commonhold@127.0.0.1:${dead},127.0.0.1:${port}/coops?connect_timeout=3` };
+    const env = { COMMONHOLD_DATABASE_URL: `postgresql://commonhold@127.0.0.1:${dead},127.0.0.1:${port}/coops?connect_timeout=30` };
     const world = await begin({ env });
     assert.equal(world.run(["migrate"]).status, 0);
     const ada = await world.person("Ada");
@@ -312,7 +312,7 @@ const commands = ["serve", "migrate", "demo", "import", "release", "verify", "ac
 const bare = (args, env = {}) => {
   const folder = mkdtempSync(join(tmpdir(), "ch-cli-"));
   try {
-    const done = spawnSync(binary, args, { env: { ...process.env, COMMONHOLD_DIR: join(folder, "var"), ...env }, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"], timeout: 20000 });
+    const done = spawnSync(binary, args, { env: { ...process.env, COMMONHOLD_DIR: join(folder, "var"), ...env }, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"], timeout: 240_000 });
     return { status: done.status, out: done.stdout, err: done.stderr, made: readdirSync(folder) };
   } finally {
     rmSync(folder, { recursive: true, force: true });

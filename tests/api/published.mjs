@@ -3,10 +3,10 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { start, person, charter, Client } from "./server.mjs";
+import { start, person, charter, Client, PATIENCE } from "./server.mjs";
 
-export async function until(what, look, seconds = 60) {
-  for (let i = 0; i < seconds * 10; i++) {
+export async function until(what, look) {
+  for (const end = performance.now() + PATIENCE; performance.now() < end;) {
     const found = await look();
     if (found) return found;
     await new Promise((resolve) => setTimeout(resolve, 100));

@@ -9,18 +9,42 @@ import { createServer } from "node:net";
 export const root = process.env.COMMONHOLD_ROOT ?? new URL("../..", import.meta.url).pathname;
 export const binary = process.env.COMMONHOLD_BINARY ?? join(root, "build/asan/commonhold");
 
+// How long anything is waited for that does come in the end: much longer than a busy machine needs, and none of it is spent where all goes well.
+export const PATIENCE = 240_000;
+
 // The body of an answer that has this status.
 export const ok = (status, answer) => {
   assert.equal(answer.status, status, answer.text);
   return answer.body;
 };
 
-export async function freePort() {
+// Ports that only this process gives out: a block below those that the kernel gives to whoever asks for any. A block's first port is held as long as the process lives, so that
+// two files that are tested at the same time never have the same block. A port between its being found and its being used, or while a server is stopped, is then nobody else's.
+const BLOCK = 64, FIRST = 12288, BLOCKS = (32768 - FIRST) / BLOCK;
+let block, given = 0;
+const listen = (port) => new Promise((resolve) => {
   const probe = createServer();
-  await new Promise((resolve) => probe.listen(0, "127.0.0.1", resolve));
-  const { port } = probe.address();
-  await new Promise((resolve) => probe.close(resolve));
-  return port;
+  probe.once("error", () => resolve(undefined));
+  probe.listen(port, "127.0.0.1", () => resolve(probe));
+});
+async function blockOfOurs() {
+  for (let i = 0; i < BLOCKS; i++) {
+    const first = FIRST + ((process.pid + i) % BLOCKS) * BLOCK, held = await listen(first);
+    if (!held) continue;
+    held.unref();
+    return first;
+  }
+  throw new Error("no block of ports is free");
+}
+export async function freePort() {
+  const first = await (block ??= blockOfOurs());
+  while (++given < BLOCK) {
+    const port = first + given, probe = await listen(port);
+    if (!probe) continue;
+    await new Promise((resolve) => probe.close(resolve));
+    return port;
+  }
+  throw new Error("no port is left in the block");
 }
 
 // Starts it and waits until it is ready. `clock` is where its clock starts; `env` adds settings; `dir` uses a folder that is there, `port` one that was used before.
@@ -34,6 +58,7 @@ export async function start({ clock, env = {}, dir, port: wanted } = {}) {
     COMMONHOLD_BASE_URL: `http://127.0.0.1:${port}`,
     COMMONHOLD_LOG: "warn",
     COMMONHOLD_RATE_LIMIT: "0",
+    COMMONHOLD_REQUEST_TIMEOUT_MS: "60000", // a test that stands still for a while, as on a busy machine, is no attacker who dawdles
     ...(clock ? { COMMONHOLD_CLOCK: clock } : {}),
     ...env,
   };
@@ -42,10 +67,10 @@ export async function start({ clock, env = {}, dir, port: wanted } = {}) {
   child.stderr.on("data", (chunk) => { log += chunk; });
   const exited = new Promise((resolve) => child.on("exit", (code, signal) => resolve({ code, signal })));
   const url = `http://127.0.0.1:${port}`;
-  for (let i = 0; ; i++) {
+  for (const end = performance.now() + PATIENCE; ;) {
     const ready = await fetch(`${url}/readyz`).then((r) => r.ok, () => false);
     if (ready) break;
-    if (child.exitCode !== null || i > 600) throw new Error(`the server did not start:\n${log}`);
+    if (child.exitCode !== null || performance.now() > end) throw new Error(`the server did not start:\n${log}`);
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
   return {

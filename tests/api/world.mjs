@@ -3,7 +3,7 @@ import { chmodSync, mkdtempSync, rmSync } from "node:fs";
 import { execFileSync, spawnSync } from "node:child_process";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { start, person, Client, binary } from "./server.mjs";
+import { start, person, Client, binary, PATIENCE } from "./server.mjs";
 
 export const postgres = (() => {
   const found = spawnSync("sh", ["-c", "ls -d /usr/lib/postgresql/*/bin | sort -V | tail -n 1"], { encoding: "utf8" }).stdout.trim();
@@ -81,10 +81,10 @@ export class World {
   }
 }
 
-// Asks until the answer is as wanted; for what a job does in its own time. A minute and a half is patience with a busy machine; none of it is spent where all goes well.
+// Asks until the answer is as wanted; for what a job does in its own time.
 export async function until(ask, wanted, what = "it") {
   let answer;
-  for (const end = performance.now() + 90_000; performance.now() < end;) {
+  for (const end = performance.now() + PATIENCE; performance.now() < end;) {
     answer = await ask();
     if (wanted(answer)) return answer;
     await new Promise((resolve) => setTimeout(resolve, 50));
