@@ -68,6 +68,8 @@ CH_CHECK enum err unmapped_note(struct call *c, struct uuid coop, const struct s
 /* The parts, inside the one transaction and in this order. */
 CH_CHECK enum err apply_tombstones_look(struct applying *a);   /* which ids they name: no lock is needed for that */
 CH_CHECK enum err apply_statements(struct applying *a);
+/* Words that came without a bundle, of distinct contributors, from people who stay with their source. Call, co-op and agreement.id (for contradictions) of `a` alone are used. */
+CH_CHECK enum err apply_words_of(struct applying *a, struct uuid source, const struct guest_words *words, size_t n);
 CH_CHECK enum err apply_records(struct applying *a, struct origin_taking *taking);
 CH_CHECK enum err apply_tombstones(struct applying *a);        /* takes the pool's lock */
 CH_CHECK enum err apply_passing(struct applying *a);           /* "out" and "back", to rows that are here by now; under the pool's lock */

@@ -1,11 +1,13 @@
 /* Forks: who is asked, who says yes, what goes along, and that the fork's log begins with its parent's. */
 #include "bundle_forge.h"
 #include "world.h"
+#include "server/merge/fork/fork_internal.h"
 
 #include "commonhold/delegation.h"
 #include "commonhold/fork.h"
 #include "commonhold/ledger.h"
 #include "commonhold/lineage.h"
+#include "commonhold/peer.h"
 
 #include <stdio.h>
 
@@ -416,9 +418,248 @@ static void a_file_that_is_listed_twice_stands_for_no_other(void **state)
 	assert_string_equal(c->error.reason, "fork_refused");
 }
 
+/* ---- What the parent's people say later ---- */
+
+static int64_t in_fork(const char *sql)
+{
+	char full[1200];
+	snprintf(full, sizeof(full), "%s AND x.coop_id = (SELECT id FROM coop WHERE slug = 'fork')", sql);
+	return fixture_int(full);
+}
+
+/* Guests of the fork who deny training now. */
+static int64_t deniers(void)
+{
+	return in_fork("SELECT count(DISTINCT x.guest_id) FROM guest_statement x WHERE x.effect = 'deny' AND 'train.gen' = ANY (x.uses)");
+}
+
+static void feed(struct parting *p, struct coop *fork)
+{
+	clock_set(clock_now() + CLOCK_DAY);
+	assert_ok(p->w.system, fork_feed(p->w.system, fork->id));
+}
+
+static void a_no_said_at_the_parent_is_heeded_by_the_fork_within_a_day_without_an_agreement(void **state)
+{
+	struct parting p;
+	(void)state;
+	part(&p, "words");
+	export(&p);
+	struct coop fork = found(&p, 3);
+	feed(&p, &fork);
+	assert_int_equal(deniers(), 1);
+	int64_t before = fixture_int("SELECT changes FROM guest_head");
+	feed(&p, &fork);
+	assert_int_equal(fixture_int("SELECT changes FROM guest_head"), (int)before);
+	world_say(&p.w, 3, "deny");
+	world_say(&p.w, 5, "deny"); /* who stayed is nobody there */
+	feed(&p, &fork);
+	assert_int_equal(deniers(), 2);
+	assert_int_equal(in_fork("SELECT count(*) FROM guest x WHERE true"), 2);
+	/* Only the person's own later word loosens it. */
+	world_say(&p.w, 3, "allow");
+	feed(&p, &fork);
+	assert_int_equal(deniers(), 1);
+}
+
+static struct fork_parent parent_of(struct parting *p, struct coop *fork)
+{
+	struct fork_parent out;
+	bool there;
+	assert_ok(p->w.system, fork_parent_of(p->w.system, fork->id, &out, &there));
+	assert_true(there);
+	return out;
+}
+
+static struct str told_after(struct parting *p, int64_t since)
+{
+	struct str envelope;
+	clock_set(clock_now() + CLOCK_HOUR);
+	assert_ok(p->w.system, fork_words_tell(p->w.system, p->w.coop, p->offer.id, since, &envelope));
+	return envelope;
+}
+
+static int64_t refused(const char *code)
+{
+	char sql[300];
+	snprintf(sql, sizeof(sql), "SELECT count(*) FROM refusal x WHERE x.what = 'words of the parent' AND x.code = '%s'", code);
+	return in_fork(sql);
+}
+
+/* An answer as the parent could sign it, with something else in it. */
+static struct str payload_of(struct str envelope)
+{
+	const struct json *json;
+	struct str payload;
+	struct call *c = forger.call;
+	assert_ok(c, json_parse(c->arena, envelope, &json, &c->error));
+	assert_true(str_unbase64(c->arena, json_member_text(json, "payload"), &payload));
+	return payload;
+}
+
+static struct str signed_again(struct str payload)
+{
+	struct sign_key key;
+	sender_key(&key);
+	return dsse_sign(forger.call->arena, &key, 1, STR(FORK_WORDS_TYPE), payload);
+}
+
+static void take(struct parting *p, struct coop *fork, int64_t since, struct str envelope)
+{
+	struct fork_parent parent = parent_of(p, fork);
+	int64_t next;
+	bool whole = true;
+	assert_ok(p->w.system, fork_words_take(p->w.system, &parent, since, envelope, &whole, &next));
+}
+
+static void words_that_are_forged_or_go_back_are_left_out_and_told_to_the_admins(void **state)
+{
+	struct parting p;
+	(void)state;
+	part(&p, "forged");
+	export(&p);
+	struct coop fork = found(&p, 3);
+	struct call *c = p.w.system;
+	forger.call = c;
+	forger.sender = p.w.coop;
+	struct str before = told_after(&p, 0);
+	take(&p, &fork, 0, before);
+	assert_int_equal(in_fork("SELECT x.upto FROM fork_heard x WHERE true"), 2);
+	world_say(&p.w, 3, "deny");
+	struct str after = told_after(&p, 2), payload = payload_of(after);
+
+	/* not by the parent's key; for another question; with words changed after they were signed; with a line from before as a new one */
+	struct sign_key stranger;
+	sign_key_new(&stranger);
+	take(&p, &fork, 2, dsse_sign(c->arena, &stranger, 1, STR(FORK_WORDS_TYPE), payload));
+	assert_int_equal(refused("signature"), 1);
+	take(&p, &fork, 1, after);
+	assert_int_equal(refused("not_for_us"), 1);
+	take(&p, &fork, 2, signed_again(replaced(payload, "\"deny\"", "\"allow\"")));
+	assert_int_equal(fixture_int("SELECT times FROM refusal WHERE code = 'signature'"), 2);
+	take(&p, &fork, 2, signed_again(replaced(replaced(payload_of(before), "\"since\":0", "\"since\":2"), "\"no\":1", "\"no\":3")));
+	assert_int_equal(refused("malformed"), 1);
+	assert_int_equal(deniers(), 1);
+	assert_int_equal(in_fork("SELECT x.upto FROM fork_heard x WHERE true"), 2);
+
+	take(&p, &fork, 2, after);
+	assert_int_equal(deniers(), 2);
+	assert_int_equal(refused("rollback"), 0);
+	take(&p, &fork, 0, before);
+	assert_int_equal(refused("rollback"), 1);
+	assert_int_equal(deniers(), 2);
+}
+
+/* The parent itself may not bring in people, nor old words under new numbers. */
+static void words_about_who_did_not_come_along_make_nobody_a_guest(void **state)
+{
+	struct parting p;
+	uint8_t contributor[16];
+	(void)state;
+	part(&p, "stranger");
+	export(&p);
+	struct coop fork = found(&p, 3);
+	struct call *c = p.w.system;
+	forger.call = c;
+	forger.sender = p.w.coop;
+	struct str before = told_after(&p, 0);
+	take(&p, &fork, 0, before);
+	world_say(&p.w, 3, "deny");
+	struct str payload = payload_of(told_after(&p, 2));
+	struct fork_sayer sayer = { .c = c, .home = parent_of(&p, &fork).name };
+	sender_key(&sayer.key);
+	assert_ok(c, db_begin_in(c, p.w.coop, DB_READ));
+	assert_ok(c, bundle_contributor(c, p.w.coop, p.w.id[5], contributor));
+	assert_ok(c, db_commit(c));
+	const struct json *said;
+	assert_ok(c, json_parse(c->arena, payload, &said, &c->error));
+	sayer.rev = json_int(json_get(said, "told"), -1);
+	struct guest_words words = { .consent_given = INSTANT_NEVER, .consent_expires = INSTANT_NEVER };
+	buf_init(&sayer.line, BUNDLE_LINE_MAX);
+	assert_ok(c, fork_said_line(&sayer, &words, contributor));
+	struct str whole = replaced(replaced(payload, "\"no\":3", "\"no\":4"), "\"upto\":3", "\"upto\":4");
+	whole = replaced(whole, "\"lines\":[", str_fmt(c->arena, "\"lines\":[{\"no\":3,\"words\":%.*s},", STR_ARG(buf_str(&sayer.line))).p);
+	buf_release(&sayer.line);
+	take(&p, &fork, 2, signed_again(whole));
+	assert_int_equal(refused("outside"), 1);
+	assert_int_equal(in_fork("SELECT count(*) FROM guest x WHERE true"), 2);
+	/* What is right in the same answer is heeded all the same, and what was left out is asked for again. */
+	assert_int_equal(deniers(), 2);
+	assert_int_equal(in_fork("SELECT x.upto FROM fork_heard x WHERE true"), 2);
+}
+
+static void memberships_and_consents_that_end_at_the_parent_end_at_the_fork(void **state)
+{
+	struct parting p;
+	struct member m;
+	struct keychain chain;
+	(void)state;
+	part(&p, "ends");
+	export(&p);
+	struct coop fork = found(&p, 3);
+	feed(&p, &fork);
+	/* Every consent came with its end, so that it ends where nothing more is heard of the parent. */
+	assert_int_equal(in_fork("SELECT count(*) FROM guest x WHERE x.consent IN ('given', 'renewed') AND x.consent_expires < 'infinity'"), 2);
+	assert_ok(by(&p.w, 4), member_leave(by(&p.w, 4), p.w.coop, &m));
+	feed(&p, &fork);
+	assert_int_equal(in_fork("SELECT count(*) FROM guest x WHERE x.standing = 'left'"), 1);
+	assert_ok(by(&p.w, 3), consent_withdraw(by(&p.w, 3), p.w.coop));
+	/* Whoever signs next is whom the parent has handed its key to. */
+	assert_ok(p.w.system, keychain_rotate(p.w.system, p.w.coop, &chain));
+	feed(&p, &fork);
+	assert_int_equal(in_fork("SELECT count(*) FROM guest x WHERE x.consent = 'withdrawn'"), 2);
+	assert_int_equal(in_fork("SELECT count(*) FROM refusal x WHERE true"), 0);
+}
+
+/* Whatever an admin of the fork thinks of the parent. */
+static void an_admin_who_wants_nothing_from_the_parent_still_has_its_peoples_no_heeded(void **state)
+{
+	struct parting p;
+	struct peer *peers;
+	size_t n;
+	(void)state;
+	part(&p, "refused");
+	export(&p);
+	struct coop fork = found(&p, 3);
+	assert_ok(by(&p.w, 3), peer_list(by(&p.w, 3), fork.id, &peers, &n));
+	assert_int_equal(n, 1);
+	assert_ok(by(&p.w, 3), peer_refuse(by(&p.w, 3), fork.id, peers[0].id, &peers[0]));
+	world_say(&p.w, 3, "deny");
+	feed(&p, &fork);
+	assert_int_equal(deniers(), 2);
+}
+
+static void nobody_but_the_fork_is_told(void **state)
+{
+	struct parting p;
+	uint8_t key[32];
+	(void)state;
+	part(&p, "asked");
+	export(&p);
+	struct coop fork = found(&p, 3);
+	struct call *c = p.w.system;
+	struct fork_parent parent = parent_of(&p, &fork);
+	assert_ok(c, db_begin_in(c, fork.id, DB_READ));
+	assert_ok(c, pairwise_key(c, fork.id, keychain_first(&parent.keys), STR(FORK_WORDS_LABEL), key));
+	assert_ok(c, db_commit(c));
+	instant now = clock_now();
+	struct sha256 proof = fork_words_proof(c->arena, key, p.offer.id, now, 0);
+	assert_ok(c, fork_words_asked(c, p.w.coop, p.offer.id, now, 0, &proof));
+	assert_err(c, ERR_NOT_FOUND, fork_words_asked(c, p.w.coop, p.offer.id, now, 1, &proof));
+	assert_err(c, ERR_NOT_FOUND, fork_words_asked(c, p.w.coop, p.offer.id, now + CLOCK_SECOND, 0, &proof));
+	clock_set(now + FORK_WORDS_PROOF_LIFE + CLOCK_SECOND);
+	assert_err(c, ERR_NOT_FOUND, fork_words_asked(c, p.w.coop, p.offer.id, now, 0, &proof));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		fixture_test(a_no_said_at_the_parent_is_heeded_by_the_fork_within_a_day_without_an_agreement),
+		fixture_test(words_that_are_forged_or_go_back_are_left_out_and_told_to_the_admins),
+		fixture_test(words_about_who_did_not_come_along_make_nobody_a_guest),
+		fixture_test(memberships_and_consents_that_end_at_the_parent_end_at_the_fork),
+		fixture_test(an_admin_who_wants_nothing_from_the_parent_still_has_its_peoples_no_heeded),
+		fixture_test(nobody_but_the_fork_is_told),
 		fixture_test(a_file_that_is_listed_twice_stands_for_no_other),
 		fixture_test(every_member_is_asked_and_silence_is_no),
 		fixture_test(a_yes_is_taken_back_until_the_export_and_not_given_after_the_close),

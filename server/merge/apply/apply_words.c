@@ -213,6 +213,17 @@ static enum err words_put(struct applying *a, struct words_group *g)
 	return ERR_OK;
 }
 
+enum err apply_words_of(struct applying *a, struct uuid source, const struct guest_words *words, size_t n)
+{
+	struct words_group *g = ARENA_NEW(a->call->arena, struct words_group);
+	for (size_t from = 0; from < n; from += WORDS_AT_ONCE) {
+		g->n = n - from < WORDS_AT_ONCE ? n - from : WORDS_AT_ONCE;
+		memcpy(g->words, words + from, g->n * sizeof(*words));
+		TRY(words_put_some(a, source, g));
+	}
+	return ERR_OK;
+}
+
 static enum err words_read(struct applying *a, const struct bundle_lines *at, struct str line, const struct bundle_said *said, struct guest_words *out)
 {
 	struct error e = { 0 };

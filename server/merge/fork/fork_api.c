@@ -112,6 +112,26 @@ static enum err recognise_fork(struct request *rq, struct response *rs)
 	return answer_offer(rq, rs, &offer);
 }
 
+static enum err tell_fork(struct request *rq, struct response *rs)
+{
+	struct call *c = rq->call;
+	struct uuid id;
+	instant at;
+	struct sha256 proof;
+	struct str envelope;
+	int64_t since = json_int(json_get(rq->json, "since"), 0);
+	TRY(request_param_uuid(rq, 1, &id));
+	if (!clock_parse(json_member_text(rq->json, "at"), &at))
+		return fail_field(c, "/at", "This is no instant.");
+	if (!sha256_parse(json_member_text(rq->json, "proof"), &proof))
+		return fail_field(c, "/proof", "A proof has 64 hexadecimal digits.");
+	TRY(fork_words_asked(c, rq->coop.id, id, at, since, &proof));
+	TRY(fork_words_tell(c, rq->coop.id, id, since, &envelope));
+	struct json_writer w = response_json(rs);
+	jw_raw(&w, envelope);
+	return ERR_OK;
+}
+
 static enum err claim_fork(struct request *rq, struct response *rs)
 {
 	int64_t items;
@@ -174,6 +194,8 @@ const struct route fork_routes[] = {
 	  "Says for oneself whether one goes along. A yes is answered with a claim, shown once, by which one shows the fork what is one's own." },
 	{ "POST", COOP "/forks/{fork}/founded", "fork_recognise", PERM_ADMIN, LIMIT_BODY_CHARTER, "fork_founded", "fork", 200, recognise_fork,
 	  "Notes that a fork stands, held against the lineage that it signed: given here, or asked of its instance.", ROUTE_EXPENSIVE },
+	{ "POST", COOP "/forks/{fork}/words", "fork_words", PERM_PUBLIC, LIMIT_BODY_SMALL, "fork_words", "dsse", 200, tell_fork,
+	  "What those who went along with a fork say now, for the fork alone, which proves itself: the lines that are new to it, each signed, in an envelope by the co-op's key." },
 	{ "POST", COOP "/claims", "fork_claim", PERM_ACTIVE, LIMIT_BODY_SMALL, "fork_claim", "fork_claimed", 200, claim_fork,
 	  "In a fork: shows with the claim that one was given at its parent that what came of one's own is one's own." },
 	{ "GET", COOP "/lineage", "lineage_read", PERM_OPTIONAL, 0, NULL, "lineage", 200, lineage_answer,

@@ -151,70 +151,6 @@ static enum err event(void *arg, struct str bytes)
 	return fork_folder_line(&x->items, "events", bytes);
 }
 
-/* Denials of those who are silent go along; what somebody else allowed for them does not. */
-static size_t denials_only(struct arena *a, const struct guest_words *words, const struct guest_word **out)
-{
-	struct guest_word *kept = ARENA_ARRAY(a, words->n_spoken + 1, struct guest_word);
-	size_t n = 0;
-	for (size_t i = 0; i < words->n_spoken; i++)
-		if (words->spoken_for[i].effect == POLICY_EFFECT_DENY)
-			kept[n++] = words->spoken_for[i];
-	*out = kept;
-	return n;
-}
-
-static void words_write(struct export *x, const struct guest_words *words, const struct mover *m, struct str sig)
-{
-	struct arena *a = x->c->arena;
-	struct json_writer w;
-	buf_clear(&x->line);
-	jw_init(&w, &x->line);
-	jw_object(&w);
-	jw_key(&w, "consent");
-	guest_consent_write(&w, a, words);
-	jw_kstr(&w, "contributor", str_hex(a, m->contributor, 16));
-	jw_kstr(&w, "home", x->coop.key_name);
-	jw_kstr(&w, "name", words->name);
-	jw_kint(&w, "rev", x->size);
-	jw_key(&w, "said");
-	guest_said_write(&w, a, words);
-	if (sig.p)
-		jw_kstr(&w, "sig", sig);
-	jw_key(&w, "spoken_for");
-	guest_spoken_write(&w, words);
-	jw_kz(&w, "standing", policy_standing_name(words->standing));
-	jw_end_object(&w);
-}
-
-/* A line of what one person said, signed by itself. */
-static enum err words_line(struct export *x, struct guest_words *words, const struct mover *m, struct buf *out)
-{
-	uint8_t signature[64];
-	struct arena_mark mark = arena_mark(x->c->arena);
-	words->home = x->coop.key_name;
-	words->rev = x->size;
-	memcpy(words->contributor, m->contributor, 16);
-	words->n_spoken = denials_only(x->c->arena, words, &words->spoken_for);
-	words_write(x, words, m, STR_NONE);
-	sign_bytes(&x->key, str_cat(x->c->arena, STR(BUNDLE_SAID_PREFIX), buf_str(&x->line)), signature);
-	words_write(x, words, m, str_base64(x->c->arena, signature, 64));
-	if (x->line.failed)
-		return fail(x->c, ERR_TOO_LARGE, "What member %lld said is too long to be handed over.", (long long)m->number);
-	buf_add_str(out, buf_str(&x->line));
-	buf_add_byte(out, '\n');
-	arena_rewind(x->c->arena, mark);
-	return ERR_OK;
-}
-
-/* Words on single items go along where the item does; those on items of people who stay name ids that are nothing there. */
-static bool told(void *arg, int64_t item_no, struct uuid item)
-{
-	(void)arg;
-	(void)item_no;
-	(void)item;
-	return true;
-}
-
 static enum err put_statements(struct export *x)
 {
 	struct call *c = x->c;
@@ -222,12 +158,22 @@ static enum err put_statements(struct export *x)
 	struct buf lines;
 	size_t n;
 	enum err e = ERR_OK;
-	struct guest_scope scope = { .uses = POLICY_USES_ALL, .purposes = POLICY_PURPOSES_ALL, .audience = POLICY_AUDIENCE_PUBLIC, .told = told };
+	struct guest_scope scope = fork_said_scope();
+	struct fork_sayer sayer = { .c = c, .key = x->key, .home = x->coop.key_name, .rev = x->size };
 	TRY(guest_words_of_members(c, x->offer.coop, &scope, &by_number, &n));
 	buf_init(&lines, (size_t)BUNDLE_FILE_MAX);
-	for (size_t i = 0; i < x->n_movers && e == ERR_OK; i++)
-		if ((size_t)x->movers[i].number < n)
-			e = words_line(x, &by_number[x->movers[i].number], &x->movers[i], &lines);
+	buf_init(&sayer.line, BUNDLE_LINE_MAX);
+	for (size_t i = 0; i < x->n_movers && e == ERR_OK; i++) {
+		struct arena_mark mark = arena_mark(c->arena);
+		if ((size_t)x->movers[i].number >= n)
+			continue;
+		e = fork_said_line(&sayer, &by_number[x->movers[i].number], x->movers[i].contributor);
+		buf_add_str(&lines, buf_str(&sayer.line));
+		buf_add_byte(&lines, '\n');
+		arena_rewind(c->arena, mark);
+	}
+	buf_release(&sayer.line);
+	secret_wipe(&sayer.key, sizeof(sayer.key));
 	if (e == ERR_OK && lines.failed)
 		e = fail(c, ERR_TOO_LARGE, "What the members said is too long to be handed over.");
 	if (e == ERR_OK && lines.n)

@@ -4,6 +4,8 @@
 
 #include "commonhold/coop.h"
 #include "commonhold/fork.h"
+#include "commonhold/guest.h"
+#include "commonhold/keychain.h"
 #include "commonhold/lineage.h"
 #include "commonhold/link.h"
 #include "commonhold/tar.h"
@@ -25,9 +27,61 @@ CH_CHECK enum err fork_lock(struct call *c, struct uuid coop);
 /* Leaf about an offer: {"offer":…} and more members, already written as ,"key":value; inside. */
 CH_CHECK enum err fork_leaf(struct call *c, struct uuid coop, const char *type, struct uuid offer, struct uuid by, struct str more);
 
-/* "fork.feed": without arguments queues one a co-op; with one, takes what is new in its parent's feed of tombstones. Outside a transaction. */
+/* ---- What the parent says of those who went along ---- */
+
+/* Signs lines of what people say. */
+struct fork_sayer {
+	struct call *c;
+	struct sign_key key;      /* of the co-op that says it */
+	struct str home;          /* its key name */
+	int64_t rev;              /* leaves of its log as of which it says so */
+	const struct agreement_terms *terms; /* in effect with the fork: what somebody else allows for a person counts that far; NULL: not at all */
+	struct buf line;          /* the one at hand; the caller's to release */
+};
+/* All that a fork is told about. */
+struct guest_scope fork_said_scope(void);
+/* Leaves of what is said for somebody the denials, and permissions as far as the terms go (NULL: none). */
+void fork_said_limit(struct arena *a, struct guest_words *words, const struct agreement_terms *terms);
+/* Writes the signed line into s->line. */
+CH_CHECK enum err fork_said_line(struct fork_sayer *s, struct guest_words *words, const uint8_t contributor[16]);
+/* Of what it says, whatever the revision. */
+CH_CHECK enum err fork_said_digest(struct fork_sayer *s, struct guest_words *words, const uint8_t contributor[16], struct sha256 *digest);
+
+#define FORK_WORDS_TYPE "application/vnd.commonhold.fork-words+json"
+#define FORK_WORDS_LABEL "commonhold/fork/words/1"
+#define FORK_WORDS_PAGE 500                /* lines in one answer, */
+#define FORK_WORDS_BYTES (1 * MIB)         /* and bytes from which it ends early */
+#define FORK_WORDS_MOST LIMIT_RESPONSE     /* of an answer */
+#define FORK_WORDS_PROOF_LIFE (5 * CLOCK_MINUTE) /* either way: clocks differ */
+/* What a fork asks with: HMAC-SHA-256 under the secret that only parent and fork can compute (pairwise_key). Pure. */
+struct sha256 fork_words_proof(struct arena *a, const uint8_t key[32], struct uuid offer, instant at, int64_t since);
+/* At the parent: whether it was the fork that asked. ERR_NOT_FOUND where it was not, or there is no such fork. A transaction of its own. */
+CH_CHECK enum err fork_words_asked(struct call *c, struct uuid coop, struct uuid offer, instant at, int64_t since, const struct sha256 *proof);
+/* At the parent: looks at what those who went along say now, signs what has changed, and gives the lines numbered after `since`, in an envelope of FORK_WORDS_TYPE by the co-op's key over canonical JSON
+ * {"as_of":INSTANT,"from":KEY NAME,"head":leaves of the log,"lines":[{"no":N,"words":LINE},…],"offer":ID,"since":N,"to":KEY NAME of the fork,"told":revision of the latest lines,"upto":number of the last
+ * line there is,"v":1}. Transactions of its own. */
+CH_CHECK enum err fork_words_tell(struct call *c, struct uuid coop, struct uuid offer, int64_t since, struct str *envelope);
+
+/* At the fork: who its parent is, and where and by which keys it is heard. */
+struct fork_parent {
+	struct uuid coop;         /* the fork */
+	struct str us;            /* its key name */
+	struct str name, url;     /* of the parent */
+	struct uuid offer;        /* by which its people came */
+	struct keychain keys;     /* as pinned in the lineage, and what was proved to continue it */
+	struct uuid here;         /* the parent where it lives on this instance; nil: elsewhere */
+	struct uuid peer;         /* as a partner; nil: it is none */
+};
+/* *there: the co-op is a fork. Whatever an admin thinks of the parent as a partner: what stops something is always heeded. A transaction of its own. */
+CH_CHECK enum err fork_parent_of(struct call *c, struct uuid coop, struct fork_parent *out, bool *there);
+/* "fork.feed": without arguments queues one a co-op; with one, takes what is new in its parent's feed of tombstones, and what its people say there. Outside a transaction. */
 CH_CHECK enum err fork_feed(struct call *c, struct uuid coop);
 CH_CHECK enum err fork_job_feed(struct call *c, const struct json *args);
+/* Takes such an envelope, answered to a question for what comes after `since`: what is not the parent's, goes back behind what was heard, or is about somebody who did not come along is left out and told to the admins
+ * (merge_refuse). *next: what to ask after; as `since` where there is no more. `whole`: nothing was left out so far; moves on what was heard. Own transactions. */
+CH_CHECK enum err fork_words_take(struct call *c, const struct fork_parent *p, int64_t since, struct str envelope, bool *whole, int64_t *next);
+/* Asks the parent for all that is new. Outside a transaction. */
+CH_CHECK enum err fork_words_hear(struct call *c, const struct fork_parent *p);
 
 /* ---- Lineage ---- */
 
