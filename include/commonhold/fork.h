@@ -37,10 +37,12 @@ const char *fork_state_word(unsigned state);
 const char *fork_state_sentence(unsigned state);
 
 #define FORK_TITLE_MAX 120     /* characters */
+#define FORK_PLACE_MAX 300     /* bytes of an instance's address */
 #define FORK_REASON_MAX 8000   /* characters */
 #define FORK_ASK_MIN (7 * CLOCK_DAY)   /* members are asked at least so long … */
 #define FORK_ASK_MAX (90 * CLOCK_DAY)  /* … and at most so long */
-#define FORKS_OPEN 3           /* offers that may stand open in a co-op at once */
+#define FORKS_OPEN 3           /* offers that may stand open in a co-op at once … */
+#define FORKS_A_MONTH 3        /* … and that one member makes within 30 days, also those that they took back: each is told to every member */
 
 /* What is offered. */
 struct fork_draft {

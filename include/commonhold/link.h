@@ -19,7 +19,8 @@
 #define LINK_CODE_LIFE (1 * CLOCK_HOUR) /* from being shown to being typed at the other co-op */
 #define LINK_WORD_LIFE (7 * CLOCK_DAY)  /* from then on until both have heard of it: messages may go as files */
 #define LINK_TRIES 3                    /* wrong proofs by the other co-op, from which a code is void */
-#define LINKS_OPEN 5                    /* codes that one member may have out at once */
+#define LINKS_OPEN 5                    /* codes that one member may have out at once … */
+#define LINKS_A_DAY 20                  /* … and that they are given within a day, also those that they took back: each is kept */
 
 /* X(name, word, sentence) */
 #define LINK_STATES(X) \

@@ -370,7 +370,7 @@ test("the whole account goes after its password, everything with it", async () =
   await page.getByLabel("Your password").fill(leaver.password);
   await page.getByLabel("I have understood that this cannot be undone.").check();
   await somebody.press("Delete my account and everything in it");
-  await until("the account to go", async () => (await leaver.get("/api/v1/me")).status === 401, 90);
+  await until("the account to go", async () => (await leaver.get("/api/v1/me")).status === 401);
   const again = await here.anyone().post("/api/v1/sessions", { email: leaver.email, password: leaver.password });
   assert.equal(again.status, 401);
   assert.deepEqual([...found, ...somebody.complaints], []);

@@ -3,6 +3,8 @@
 #include "world.h"
 #include "server/merge/fork/fork_internal.h"
 
+#include "commonhold/config.h"
+#include "commonhold/crypto.h"
 #include "commonhold/delegation.h"
 #include "commonhold/fork.h"
 #include "commonhold/ledger.h"
@@ -137,6 +139,25 @@ static void an_offer_is_asked_about_for_a_week_at_least_and_few_are_open_at_once
 	assert_err(by(&w, 5), ERR_FORBIDDEN, fork_offer_withdraw(by(&w, 5), w.coop, o.id, &o));
 	assert_ok(by(&w, 0), fork_offer_withdraw(by(&w, 0), w.coop, o.id, &o));
 	assert_int_equal(o.state, FORK_WITHDRAWN);
+	offer(&w, 3);
+}
+
+/* Each offer is told to everybody. */
+static void one_member_makes_few_offers_a_month_also_by_taking_them_back(void **state)
+{
+	struct world w;
+	struct fork_offer o;
+	(void)state;
+	world_make(&w, NULL);
+	struct fork_draft d = draft();
+	for (int i = 0; i < FORKS_A_MONTH; i++) {
+		o = offer(&w, 3);
+		assert_ok(by(&w, 3), fork_offer_withdraw(by(&w, 3), w.coop, o.id, &o));
+	}
+	assert_err(by(&w, 3), ERR_REFUSED, fork_offer_make(by(&w, 3), w.coop, &d, &o));
+	assert_string_equal(by(&w, 3)->error.reason, "forks_made");
+	offer(&w, 4);
+	clock_set(clock_now() + 31 * CLOCK_DAY);
 	offer(&w, 3);
 }
 
@@ -349,6 +370,53 @@ static void the_parent_shows_the_fork_once_the_fork_has_said_where_it_comes_from
 	assert_int_equal(n, 2);
 	assert_int_equal(nodes[1].depth, -1);
 	assert_str(nodes[1].name, str_z(p.w.system->arena, fork.key_name));
+}
+
+/* What is said to be an address is shown as a link, and asked later: anything else is refused, however well it is signed. */
+static const char *const no_addresses[] = { "javascript:alert(1)", "data:text/html,x", "ftp://fork.example.org", "https://a:b@fork.example.org", "//fork.example.org" };
+
+static void a_request_names_an_address_of_an_instance(void **state)
+{
+	struct parting p;
+	struct fork_request read;
+	struct sign_key key;
+	(void)state;
+	part(&p, "address");
+	struct arena *a = p.w.system->arena;
+	sign_key_new(&key);
+	for (size_t i = 0; i <= CH_LEN(no_addresses); i++) {
+		struct error e = { 0 };
+		struct str payload = str_fmt(a, "{\"at\":\"2026-01-01T00:00:00Z\",\"coop\":\"%.*s\",\"key\":\"%.*s\",\"name\":\"%.*s\",\"url\":\"%s\",\"v\":1}", STR_ARG(uuid_format(a, uuid_new())),
+			STR_ARG(str_hex(a, key.public_key, 32)), STR_ARG(coop_key_name(a, key.public_key)), i < CH_LEN(no_addresses) ? no_addresses[i] : "http://fork.example.org:8080");
+		enum err got = fork_request_read(a, dsse_sign(a, &key, 1, STR(FORK_REQUEST_TYPE), payload), &read, &e);
+		assert_int_equal(got, i < CH_LEN(no_addresses) ? ERR_INVALID : ERR_OK);
+	}
+}
+
+static void a_fork_that_names_no_address_of_an_instance_is_not_recognised(void **state)
+{
+	struct parting p;
+	struct sign_key key;
+	struct str lineage, payload;
+	(void)state;
+	part(&p, "nowhere");
+	export(&p);
+	struct coop fork = found(&p, 3);
+	struct call *c = p.w.system;
+	assert_ok(by(&p.w, 3), lineage_signed(by(&p.w, 3), fork.id, &lineage));
+	forger.call = c;
+	forger.sender = fork.id;
+	sender_key(&key);
+	assert_int_equal(dsse_verify(c->arena, lineage, (const uint8_t (*)[32])key.public_key, 1, 1, STR(LINEAGE_TYPE), &payload, &c->error), ERR_OK);
+	for (size_t i = 0; i < CH_LEN(no_addresses); i++) {
+		struct str forged = payload;
+		const char *was = config()->base_url;
+		while (strstr(str_z(c->arena, forged), was))
+			forged = replaced(forged, was, no_addresses[i]);
+		struct str text = dsse_sign(c->arena, &key, 1, STR(LINEAGE_TYPE), forged);
+		assert_err(by(&p.w, 0), ERR_REFUSED, fork_recognise(by(&p.w, 0), p.w.coop, p.offer.id, text, &p.offer));
+	}
+	assert_ok(by(&p.w, 0), fork_recognise(by(&p.w, 0), p.w.coop, p.offer.id, lineage, &p.offer));
 }
 
 static void an_export_that_was_touched_is_refused_and_nothing_is_founded(void **state)
@@ -666,6 +734,9 @@ int main(void)
 		fixture_test(nobody_says_yes_for_another_not_even_a_delegate_or_the_instance),
 		fixture_test(what_was_said_is_in_the_log_as_a_commitment_alone),
 		fixture_test(an_offer_is_asked_about_for_a_week_at_least_and_few_are_open_at_once),
+		fixture_test(one_member_makes_few_offers_a_month_also_by_taking_them_back),
+		fixture_test(a_request_names_an_address_of_an_instance),
+		fixture_test(a_fork_that_names_no_address_of_an_instance_is_not_recognised),
 		fixture_test(a_coop_that_was_founded_has_only_itself_as_lineage),
 		fixture_test(only_what_was_said_yes_to_goes_along),
 		fixture_test(an_export_is_for_one_key_alone_and_only_admins_make_it),

@@ -264,6 +264,23 @@ static void a_member_brings_few_codes_a_day(void **state)
 	assert_err(as(&t, 1), ERR_REFUSED, link_prove(as(&t, 1), t.m.other, t.peer_here, STR("abcd-abcd-abcd-abcd-abcd-abcz"), &brought));
 }
 
+static void a_member_is_given_few_codes_a_day_also_by_taking_them_back(void **state)
+{
+	struct two t;
+	struct link given;
+	struct str code;
+	(void)state;
+	two_make(&t);
+	for (int i = 0; i < LINKS_A_DAY; i++) {
+		assert_ok(as(&t, 1), link_offer(as(&t, 1), t.m.w.coop, t.peer_there, &given, &code));
+		assert_ok(as(&t, 1), link_end(as(&t, 1), t.m.w.coop, given.id, &given));
+	}
+	assert_err(as(&t, 1), ERR_REFUSED, link_offer(as(&t, 1), t.m.w.coop, t.peer_there, &given, &code));
+	assert_ok(as(&t, 2), link_offer(as(&t, 2), t.m.w.coop, t.peer_there, &given, &code));
+	clock_set(clock_now() + CLOCK_DAY + CLOCK_MINUTE);
+	assert_ok(as(&t, 1), link_offer(as(&t, 1), t.m.w.coop, t.peer_there, &given, &code));
+}
+
 static void nobody_links_for_another_and_a_stranger_hears_of_nothing(void **state)
 {
 	struct two t;
@@ -421,6 +438,7 @@ int main(void)
 		fixture_test(a_code_of_one_co_op_is_none_of_another_or_the_other_way_round),
 		fixture_test(a_word_that_is_late_counts_when_the_code_was_typed_in_time),
 		fixture_test(a_member_brings_few_codes_a_day),
+		fixture_test(a_member_is_given_few_codes_a_day_also_by_taking_them_back),
 		fixture_test(who_takes_a_code_back_before_the_answer_is_linked_at_neither),
 		fixture_test(a_code_that_was_never_given_or_is_over_proves_nothing),
 		fixture_test(nobody_links_for_another_and_a_stranger_hears_of_nothing),

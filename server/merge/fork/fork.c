@@ -10,7 +10,6 @@
 /* Offers to go on elsewhere, and what each member says to them. */
 
 #define TELL_CHUNK 2000 /* people told in one transaction */
-#define PLACE_MAX 300
 #define OFFERS_LISTED 200
 #define ANSWERS_MAX 100 /* words of one member on one offer */
 
@@ -31,6 +30,7 @@ SQL(fork_lock_take, "SELECT pg_advisory_xact_lock(hashtextextended('fork ' || $1
 SQL(offer_by_id, "SELECT " OFFER_COLUMNS OFFER_FROM "WHERE o.coop_id = $1 AND o.id = $2");
 SQL(offer_page, "SELECT " OFFER_COLUMNS OFFER_FROM "WHERE o.coop_id = $1 ORDER BY o.offered_at DESC, o.id LIMIT $2");
 SQL(offers_open, "SELECT count(*) FROM fork_offer WHERE coop_id = $1 AND state = 'open'");
+SQL(offers_made, "SELECT count(*) FROM fork_offer WHERE coop_id = $1 AND offered_by = $2 AND offered_at > commonhold_now() - interval '30 days'");
 SQL(offer_insert,
 	"INSERT INTO fork_offer (coop_id, id, title, place, reason, offered_by, offered_at, closes_at, state, state_at) "
 	"VALUES ($1, $2, $3, $4, $5, $6, commonhold_now(), $7, 'open', commonhold_now())");
@@ -136,7 +136,7 @@ static enum err draft_check(struct call *c, const struct fork_draft *draft)
 	struct str host;
 	TRY(call_check_text(c, "/title", draft->title.p ? draft->title : STR(""), 2, FORK_TITLE_MAX));
 	TRY(call_check_text(c, "/reason", draft->reason.p ? draft->reason : STR(""), 10, FORK_REASON_MAX));
-	TRY(call_check_text(c, "/place", draft->place.p ? draft->place : STR(""), 8, PLACE_MAX));
+	TRY(call_check_text(c, "/place", draft->place.p ? draft->place : STR(""), 8, FORK_PLACE_MAX));
 	if (fetch_url_check(c->arena, draft->place, true, true, &host, &c->error) != ERR_OK)
 		return fail_field(c, "/place", "This is no address of an instance: https://example.org.");
 	if (draft->closes_at < clock_now() + FORK_ASK_MIN || draft->closes_at > clock_now() + FORK_ASK_MAX)
@@ -165,6 +165,9 @@ enum err fork_offer_make(struct call *c, struct uuid coop, const struct fork_dra
 	TRY(db_one(c, offers_open, &r, A_UUID(coop)));
 	if (row_int(&r, 0, 0) >= FORKS_OPEN)
 		return fail_reason(c, ERR_REFUSED, "forks_open", "%d forks are offered already. Wait until one of them is decided.", FORKS_OPEN);
+	TRY(db_one(c, offers_made, &r, A_UUID(coop), A_UUID(me.id)));
+	if (row_int(&r, 0, 0) >= FORKS_A_MONTH)
+		return fail_reason(c, ERR_REFUSED, "forks_made", "You have offered %d forks within 30 days, and every member was told of each. Let somebody else offer it, or wait.", FORKS_A_MONTH);
 	TRY(db_exec(c, offer_insert, A_UUID(coop), A_UUID(id), A_STR(draft->title), A_STR(draft->place), A_STR(draft->reason), A_UUID(me.id), A_TIME(draft->closes_at)));
 	TRY(tell_members(c, coop, id));
 	TRY(job_queue(c, "fork.close", uuid_format(c->arena, id), job_args(c->arena, coop, "offer", id), draft->closes_at));

@@ -22,6 +22,8 @@ CH_CHECK bool code_read(struct str typed, const char *what, struct sha256 *hash)
 /* ---- Offers ---- */
 
 CH_CHECK enum err fork_offer_get(struct call *c, struct uuid coop, struct uuid id, struct fork_offer *out);
+/* Whether this can be the address of an instance: http(s), no credentials, not too long. Pure. */
+bool fork_url_ok(struct arena *a, struct str url);
 /* The lock under which offers change; inside, before the log's. */
 CH_CHECK enum err fork_lock(struct call *c, struct uuid coop);
 /* Leaf about an offer: {"offer":…} and more members, already written as ,"key":value; inside. */

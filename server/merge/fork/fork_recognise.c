@@ -66,7 +66,9 @@ static enum err lineage_hold(struct call *c, const struct fork_offer *offer, str
 			*url = nodes[i].url;
 		}
 	}
-	return ours && itself && url->n ? ERR_OK : fail_reason(c, ERR_REFUSED, "lineage", "The fork does not say that it comes from what was exported here.");
+	if (itself && !fork_url_ok(c->arena, *url))
+		return fail_reason(c, ERR_REFUSED, "lineage", "The fork names no address of its instance.");
+	return ours && itself ? ERR_OK : fail_reason(c, ERR_REFUSED, "lineage", "The fork does not say that it comes from what was exported here.");
 }
 
 enum err fork_recognise(struct call *c, struct uuid coop, struct uuid id, struct str lineage, struct fork_offer *out)

@@ -2,6 +2,7 @@
 
 #include "commonhold/config.h"
 #include "commonhold/db.h"
+#include "commonhold/fetch.h"
 #include "commonhold/ledger.h"
 
 /* The key of a fork is made where it is going to live, before anything is exported for it: canonical JSON {"at","coop","key","name","url","v":1} in a DSSE envelope by that key. */
@@ -49,6 +50,13 @@ enum err fork_request_make(struct call *c, struct fork_request *out)
 	return ERR_OK;
 }
 
+/* It is shown as a link to members, and asked for what the fork says of itself: whether it may be asked at all is decided then. */
+bool fork_url_ok(struct arena *a, struct str url)
+{
+	struct error e = { 0 };
+	return url.n > 0 && url.n <= FORK_PLACE_MAX && fetch_url_check(a, url, true, true, NULL, &e) == ERR_OK;
+}
+
 /* The key stands in what it signs: the envelope is opened without it, and then held against it. */
 static bool payload_of(struct arena *a, struct str text, const struct json **out)
 {
@@ -65,9 +73,11 @@ enum err fork_request_read(struct arena *a, struct str text, struct fork_request
 	struct str payload;
 	*out = (struct fork_request){ .text = text };
 	if (!payload_of(a, text, &said) || !str_unhex(json_member_text(said, "key"), out->public_key, 32) || !uuid_parse(json_member_text(said, "coop"), &out->coop)
-		|| json_member_text(said, "url").n < 8 || json_int(json_get(said, "v"), 0) != 1)
+		|| json_int(json_get(said, "v"), 0) != 1)
 		return error_set(e, ERR_INVALID, "This is no request for a fork, as `commonhold fork request` makes them.");
 	out->url = json_member_text(said, "url");
+	if (!fork_url_ok(a, out->url))
+		return error_set(e, ERR_INVALID, "The request names no address of an instance.");
 	out->key_name = coop_key_name(a, out->public_key);
 	if (!str_eq(json_member_text(said, "name"), out->key_name))
 		return error_set(e, ERR_INVALID, "The request names another co-op than its key does.");

@@ -46,6 +46,7 @@ SQL(link_close, "UPDATE link SET state = $3, state_at = commonhold_now(), proof 
 SQL(link_tried, "UPDATE link SET tries = tries + 1 WHERE coop_id = $1 AND id = $2 RETURNING tries");
 SQL(link_forget_old, "UPDATE link SET state = 'expired', state_at = expires_at, proof = NULL WHERE coop_id = $1 AND state IN ('offered', 'brought') AND expires_at < $2");
 SQL(codes_out, "SELECT count(*) FROM link WHERE coop_id = $1 AND member_id = $2 AND ours AND state = 'offered' AND expires_at > commonhold_now()");
+SQL(codes_given, "SELECT count(*) FROM link WHERE coop_id = $1 AND member_id = $2 AND ours AND made_at > commonhold_now() - interval '1 day'");
 SQL(codes_brought, "SELECT count(*) FROM link WHERE coop_id = $1 AND member_id = $2 AND NOT ours AND peer_id IS NOT NULL AND made_at > commonhold_now() - interval '1 day'");
 
 static const struct db_constraint constraints[] = {
@@ -287,6 +288,9 @@ enum err link_offer(struct call *c, struct uuid coop, struct uuid peer_id, struc
 	TRY(db_one(c, codes_out, &r, A_UUID(coop), A_UUID(me.id)));
 	if (row_int(&r, 0, 0) >= LINKS_OPEN)
 		return fail_reason(c, ERR_REFUSED, "links_open", "You have %d codes out that are still good. Use one of them, or wait.", LINKS_OPEN);
+	TRY(db_one(c, codes_given, &r, A_UUID(coop), A_UUID(me.id)));
+	if (row_int(&r, 0, 0) >= LINKS_A_DAY)
+		return fail_reason(c, ERR_REFUSED, "links_open", "You were given %d codes within a day. Wait until tomorrow.", LINKS_A_DAY);
 	*code = code_new(c->arena, "link", &secret);
 	struct link_code parts = code_between(&secret, us.key_name, peer.name);
 	TRY(code_keep(c, coop, id, &peer, me.id, &parts, true, clock_now() + LINK_CODE_LIFE));
