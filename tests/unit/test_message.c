@@ -1,7 +1,9 @@
 /* Messages between co-ops: taken once and from whoever signed them, everything else refused, seen, and leaving things as they were; carried in their order, or as files. */
 #include "pair.h"
 
+#include "commonhold/bundle.h"
 #include "commonhold/ledger.h"
+#include "commonhold/merge.h"
 #include "server/merge/agreement/agreement_internal.h"
 
 #define DAY CLOCK_DAY
@@ -193,13 +195,13 @@ static void proposals_that_are_tampered_with_or_looser_are_refused(void **state)
 	struct agreement_terms t;
 	struct str between = document;
 	for (int i = 0; i < 2; i++) { /* its name stands in `flow` and in `parties`, and the order must hold */
-		other[0] = g.us == 0 ? 'z' : 'a';
+		other[0] = g.us == 0 ? 'z' : '2';
 		between = replaced(c, between, str_z(c->arena, p.coop[0].key_name), other);
 	}
 	l.type = "agreement.proposed";
 	l.body = proposal(&p, between, theirs.document);
-	if (agreement_terms_parse(c->arena, between, &t, &c->error) == ERR_OK)
-		refused(&p, &l, "other_parties");
+	assert_ok(c, agreement_terms_parse(c->arena, between, &t, &c->error));
+	refused(&p, &l, "other_parties");
 	error_clear(&c->error);
 	l.body = proposal(&p, document, theirs.document);
 	bool again;
@@ -255,6 +257,155 @@ static void only_the_partners_own_assent_to_exactly_this_counts(void **state)
 	l.body = assent_by(&p, &g, &real, NULL, NULL);
 	assert_ok(c, message_take(c, p.coop[0].id, letter_write(&p, &l), &again));
 	assert_int_equal(pair_state(&p, 0, digest), AGREEMENT_IN_EFFECT);
+}
+
+/* What the first would never write itself, and a partner can write all the same. */
+static void a_proposal_is_held_against_the_partners_own_charter_too_and_against_the_time(void **state)
+{
+	struct pair p;
+	struct charter theirs;
+	(void)state;
+	pair_make_with(&p, PEOPLE_OPEN, PEOPLE_OPEN ",\"embargo\":\"P3D\",\"moderation\":{\"mode\":\"hold\"}");
+	struct call *c = p.system;
+	struct agreement g = pair_drafted(&p, 1, "{}", (struct uuid){ { 0 } });
+	assert_ok(c, charter_view(c, p.coop[1].id, 0, &theirs));
+	struct sign_key real = key_of(&p, 1);
+	struct str document = g.terms.document, ends = clock_format(c->arena, g.terms.ends);
+	struct letter l = { "agreement.proposed", proposal(&p, replaced(c, document, "\"embargo\":\"P3D\"", "\"embargo\":\"P0D\""), theirs.document), STR_NONE, STR_NONE, PAIR_START, &real };
+	refused(&p, &l, "looser");
+	l.body = proposal(&p, replaced(c, document, "\"moderation\":\"both\"", "\"moderation\":\"home\""), theirs.document);
+	refused(&p, &l, "looser");
+	/* it was written long ago, and is over */
+	struct str starts = clock_format(c->arena, g.terms.starts);
+	struct str over = replaced(c, document, str_fmt(c->arena, "\"ends\":\"%.*s\"", STR_ARG(ends)).p, "\"ends\":\"2025-12-01T00:00:00Z\"");
+	over = replaced(c, over, str_fmt(c->arena, "\"starts\":\"%.*s\"", STR_ARG(starts)).p, "\"starts\":\"2025-06-01T00:00:00Z\"");
+	l.body = proposal(&p, over, theirs.document);
+	refused(&p, &l, "over");
+	/* no more are open at once than admins can look at */
+	bool again;
+	char id[40];
+	struct str own = uuid_format(c->arena, g.terms.id);
+	for (int i = 0; i <= 10; i++) {
+		snprintf(id, sizeof(id), "00000000-0000-4000-8000-%012d", i);
+		l.body = proposal(&p, replaced(c, document, str_z(c->arena, own), id), theirs.document);
+		if (i < 10)
+			assert_ok(c, message_take(c, p.coop[0].id, letter_write(&p, &l), &again));
+		else
+			refused(&p, &l, "too_many_open");
+	}
+}
+
+/* Puts the agreements of the first down as being with somebody else than the second. */
+static void with_another(void)
+{
+	fixture_sql("INSERT INTO peer (coop_id, id, url, name, title, chain, fingerprint, state, met_at, state_at) SELECT coop_id, '00000000-0000-4000-8000-0000000000aa', '', 'ffffffffffffffff', 'Another', chain, "
+		"fingerprint, 'confirmed', met_at, state_at FROM peer WHERE coop_id = (SELECT id FROM coop WHERE slug = 'alpha'); "
+		"UPDATE agreement SET peer_id = '00000000-0000-4000-8000-0000000000aa' WHERE coop_id = (SELECT id FROM coop WHERE slug = 'alpha')");
+}
+
+static void nobody_says_anything_of_an_agreement_with_somebody_else(void **state)
+{
+	static const char *const said[] = { "agreement.suspended", "agreement.resumed", "agreement.assent", "agreement.ended" };
+	struct pair p;
+	struct charter theirs;
+	(void)state;
+	pair_make(&p);
+	struct sha256 digest = pair_agreed(&p, "{}");
+	struct call *c = p.system;
+	struct agreement g = pair_see(&p, 1, digest);
+	struct agreement next = pair_drafted(&p, 1, "{}", g.id);
+	struct sign_key real = key_of(&p, 1);
+	struct str hex = sha256_hex(c->arena, digest), other = sha256_hex(c->arena, sha256(STR("other")));
+	assert_ok(c, charter_view(c, p.coop[1].id, 0, &theirs));
+	/* a renewal that leaves out what stands */
+	struct letter l = { "agreement.renewal", proposal(&p, replaced(c, next.terms.document, str_z(c->arena, hex), str_z(c->arena, other)), theirs.document), STR_NONE, STR_NONE, clock_now(), &real };
+	refused(&p, &l, "revision");
+	with_another();
+	l.body = proposal(&p, next.terms.document, theirs.document);
+	refused(&p, &l, "other_parties");
+	for (size_t i = 0; i < CH_LEN(said); i++) {
+		l.type = said[i];
+		l.body = str_fmt(c->arena, "{\"agreement\":\"%.*s\",\"assent\":{},\"ends_at\":\"2026-02-01T00:00:00Z\",\"how\":\"notice\"}", STR_ARG(hex));
+		refused(&p, &l, "unknown_agreement");
+	}
+	assert_int_equal(pair_state(&p, 0, digest), AGREEMENT_IN_EFFECT);
+}
+
+static struct str assent_at(struct pair *p, const struct agreement *g)
+{
+	struct call *c = p->system;
+	const struct json *envelope, *said;
+	struct str payload;
+	assert_ok(c, json_parse(c->arena, g->assent_theirs, &envelope, &c->error));
+	assert_true(str_unbase64(c->arena, json_member_text(envelope, "payload"), &payload));
+	assert_ok(c, json_parse(c->arena, payload, &said, &c->error));
+	return json_member_text(said, "at");
+}
+
+static void an_assent_names_its_ballot_and_is_signed_by_the_key_of_its_time(void **state)
+{
+	struct pair p;
+	struct keychain chain;
+	(void)state;
+	pair_make(&p);
+	struct sha256 digest = pair_agreed(&p, "{}");
+	struct agreement g = pair_see(&p, 0, digest);
+	struct call *c = p.system;
+	struct sign_key old = key_of(&p, 1);
+	fixture_sql("UPDATE agreement_revision SET state = 'signed', assent_theirs = NULL, effect_at = NULL WHERE coop_id = (SELECT id FROM coop WHERE slug = 'alpha')");
+	struct letter l = { "agreement.assent", assent_by(&p, &g, &old, "\"ballot\":{\"id\":\"", "\"ballot\":{\"id\":\"x"), STR_NONE, STR_NONE, clock_now(), &old };
+	refused(&p, &l, "assent");
+	struct str at = assent_at(&p, &g);
+	assert_ok(c, keychain_rotate(c, p.coop[1].id, &chain));
+	clock_set(clock_now() + DAY);
+	struct sign_key now = key_of(&p, 1);
+	l.at = clock_now();
+	l.key = &now;
+	l.body = assent_by(&p, &g, &old, str_z(c->arena, at), str_z(c->arena, clock_format(c->arena, clock_now())));
+	refused(&p, &l, "assent");
+	bool again;
+	l.body = assent_by(&p, &g, &old, NULL, NULL); /* of its time, it counts */
+	assert_ok(c, message_take(c, p.coop[0].id, letter_write(&p, &l), &again));
+	assert_int_equal(pair_state(&p, 0, digest), AGREEMENT_IN_EFFECT);
+}
+
+/* The head of its log that a partner signs with its yes binds it like any other. */
+static void an_assent_with_another_log_than_is_known_is_a_yes_and_a_proof(void **state)
+{
+	struct pair p;
+	bool again;
+	(void)state;
+	pair_make(&p);
+	struct sha256 digest = pair_agreed(&p, "{}");
+	struct agreement g = pair_see(&p, 0, digest);
+	struct call *c = p.system;
+	struct sign_key key = key_of(&p, 1);
+	struct letter l = { "agreement.assent", assent_by(&p, &g, &key, NULL, NULL), STR_NONE, STR_NONE, clock_now(), &key };
+	int64_t size = 0;
+	fixture_sql("UPDATE agreement_revision SET state = 'signed', assent_theirs = NULL, effect_at = NULL WHERE coop_id = (SELECT id FROM coop WHERE slug = 'alpha')");
+	const struct json *envelope, *said;
+	struct str payload, note, line = STR("");
+	assert_ok(c, json_parse(c->arena, g.assent_theirs, &envelope, &c->error));
+	assert_true(str_unbase64(c->arena, json_member_text(envelope, "payload"), &payload));
+	assert_ok(c, json_parse(c->arena, payload, &said, &c->error));
+	struct str checkpoint = note = json_member_text(said, "checkpoint"), origin = STR("");
+	assert_true(str_split(&note, '\n', &origin) && str_split(&note, '\n', &line) && str_to_i64(line, 1, INT64_MAX, &size));
+	/* another log of the same length, that it has signed for this co-op before */
+	struct str before = checkpoint_sign(c->arena, origin, (uint64_t)size, sha256(STR("another")), &key), home = p.coop[1].key_name;
+	fixture_sql(str_fmt(c->arena, "INSERT INTO origin_log (coop_id, home, origin, size, root, checkpoint, checked_at) SELECT id, '%.*s', '%.*s', %lld, '\\x%.*s', $k$%.*s$k$, now() FROM coop WHERE slug = 'alpha'",
+		STR_ARG(home), STR_ARG(origin), (long long)size, STR_ARG(sha256_hex(c->arena, sha256(STR("another")))), STR_ARG(before)).p);
+	assert_ok(c, message_take(c, p.coop[0].id, letter_write(&p, &l), &again));
+	assert_int_equal(pair_state(&p, 0, digest), AGREEMENT_IN_EFFECT);
+	assert_int_equal(pair_count("merge_conflict WHERE kind = 'equivocation' AND detail::json ->> 'about' = 'log'"), 1);
+	assert_string_equal(fixture_text("SELECT proof::json ->> 'first' FROM merge_conflict"), str_z(c->arena, before));
+	assert_string_equal(fixture_text("SELECT proof::json ->> 'second' FROM merge_conflict"), str_z(c->arena, checkpoint));
+	assert_true(pair_count("notice WHERE kind = 'merge.conflict'") >= 1);
+	/* and nothing that it sends is taken until an admin has looked */
+	bool doubt = false;
+	assert_ok(c, db_begin_in(c, p.coop[0].id, DB_READ));
+	assert_ok(c, merge_in_doubt(c, p.coop[0].id, home, &doubt));
+	assert_ok(c, db_commit(c));
+	assert_true(doubt);
 }
 
 static void a_partner_cannot_lift_our_suspension_or_put_off_the_end(void **state)
@@ -563,7 +714,9 @@ int main(void)
 		fixture_test(strangers_forgers_and_replays_are_refused_and_seen), fixture_test(the_same_refusal_counts_up_and_tells_once_a_day),
 		fixture_test(types_that_are_made_up_count_as_one_refusal),
 		fixture_test(a_message_is_taken_once_however_often_it_comes), fixture_test(proposals_that_are_tampered_with_or_looser_are_refused),
-		fixture_test(only_the_partners_own_assent_to_exactly_this_counts), fixture_test(a_partner_cannot_lift_our_suspension_or_put_off_the_end),
+		fixture_test(only_the_partners_own_assent_to_exactly_this_counts), fixture_test(a_proposal_is_held_against_the_partners_own_charter_too_and_against_the_time),
+		fixture_test(nobody_says_anything_of_an_agreement_with_somebody_else), fixture_test(an_assent_names_its_ballot_and_is_signed_by_the_key_of_its_time),
+		fixture_test(an_assent_with_another_log_than_is_known_is_a_yes_and_a_proof), fixture_test(a_partner_cannot_lift_our_suspension_or_put_off_the_end),
 		fixture_test(a_key_that_is_replaced_on_the_way_stops_nothing_and_signs_nothing_more), fixture_test(messages_go_as_a_file_too), fixture_test(what_is_not_taken_yet_is_tried_again_in_its_order),
 		fixture_test(what_waits_is_signed_anew_after_a_rotation_and_taken_once), fixture_test(what_is_over_is_forgotten_after_a_while), fixture_test(what_is_refused_for_good_is_told_to_the_admins_who_sent_it),
 	};
