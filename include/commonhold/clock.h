@@ -39,6 +39,8 @@ struct str clock_format_or_none(struct arena *a, instant t);
 void clock_http_date(instant t, char out[48]);
 /* RFC 3339 date-time with any offset; false when it is anything else or out of the years 1970-9999. */
 CH_CHECK bool clock_parse(struct str s, instant *out);
+/* Only what clock_write writes, byte for byte; faster. */
+CH_CHECK bool clock_parse_written(struct str s, instant *out);
 
 /* The civil (proleptic Gregorian, UTC) date of an instant, and back. */
 struct civil { int year, month, day, hour, minute, second, micro, weekday /* 0 = Sunday */; };

@@ -59,6 +59,8 @@ bool json_equal(const struct json *a, const struct json *b);
  * that is not written as an integer within +-2^53 keeps the text that came in, when exact_numbers is set. Without it a number beyond
  * doubles (1e400) has no form: the buffer is then marked failed. */
 void json_canonical(struct buf *out, const struct json *v, bool exact_numbers);
+/* Whether a text is a document in that form to the byte, with exact numbers: what parsing it and writing it again would say, in one pass and without memory. */
+bool json_is_canonical(struct str text);
 
 /* Writing. A writer appends to a buf and puts the commas; strings are escaped; text that is not UTF-8 gets U+FFFD. */
 struct json_writer {

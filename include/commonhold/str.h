@@ -69,6 +69,8 @@ struct str str_join(struct arena *a, const struct str *parts, size_t n);
 /* Encodings. Decoders are strict (no white space, padding as said) and answer false on any other byte. */
 struct str str_hex(struct arena *a, const void *p, size_t n);
 CH_CHECK bool str_unhex(struct str hex, void *out, size_t n);
+/* The same, where A to F are no digits. */
+CH_CHECK bool str_unhex_lower(struct str hex, void *out, size_t n);
 struct str str_base64(struct arena *a, const void *p, size_t n);
 CH_CHECK bool str_unbase64(struct arena *a, struct str in, struct str *out);
 /* base64url without padding, as in JWT and DSSE-less tokens. */

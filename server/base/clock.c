@@ -230,6 +230,33 @@ bool clock_parse(struct str s, instant *out)
 	return true;
 }
 
+/* A number of two digits; 100 for what is none. */
+static int two_digits(const char *p)
+{
+	unsigned tens = (unsigned char)p[0] - (unsigned)'0', ones = (unsigned char)p[1] - (unsigned)'0';
+	return tens > 9 || ones > 9 ? 100 : (int)(tens * 10 + ones);
+}
+
+bool clock_parse_written(struct str s, instant *out)
+{
+	const char *p = s.p;
+	int micro[3] = { 0 };
+	if ((s.n != 20 && s.n != 27) || p[4] != '-' || p[7] != '-' || p[10] != 'T' || p[13] != ':' || p[16] != ':' || p[s.n - 1] != 'Z')
+		return false;
+	if (s.n == 27)
+		for (int i = 0; i < 3; i++)
+			micro[i] = two_digits(p + 20 + (ptrdiff_t)i * 2);
+	int century = two_digits(p), year = two_digits(p + 2);
+	struct civil c = { .year = century * 100 + year, .month = two_digits(p + 5), .day = two_digits(p + 8), .hour = two_digits(p + 11), .minute = two_digits(p + 14), .second = two_digits(p + 17),
+		.micro = (micro[0] * 100 + micro[1]) * 100 + micro[2] };
+	if (century > 99 || year > 99 || c.year < 1970 || c.month < 1 || c.month > 12 || c.day < 1 || c.day > month_days(c.year, c.month) || c.hour > 23 || c.minute > 59 || c.second > 59)
+		return false;
+	if (s.n == 27 && (p[19] != '.' || micro[0] > 99 || micro[1] > 99 || micro[2] > 99 || c.micro == 0))
+		return false;
+	*out = clock_of_civil(c);
+	return true;
+}
+
 /* One "<number><unit>" of a duration into its field; units must come in order, which `at` tracks. */
 static bool duration_part(struct str *s, const char *units, size_t *at, int64_t value[])
 {

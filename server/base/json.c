@@ -150,7 +150,7 @@ struct str json_pointer(struct arena *a, const struct json *v)
 }
 
 /* Bytes order text by code points; UTF-16 puts the supplementary planes (lead bytes F0 to F4) before U+E000..U+FFFF (EE and EF). */
-static int json_key_cmp(struct str a, struct str b)
+int json_key_cmp(struct str a, struct str b)
 {
 	size_t n = a.n < b.n ? a.n : b.n, i = 0;
 	while (i < n && a.p[i] == b.p[i])

@@ -5,6 +5,8 @@
 
 #include "commonhold/json.h"
 
+/* <0, 0, >0 as two names are ordered. */
+int json_key_cmp(struct str a, struct str b);
 /* Whether the members stand in canonical order, each once. */
 bool json_members_in_order(const struct json *object);
 /* Fills `out`, which has room for object->count pointers. */

@@ -240,6 +240,23 @@ bool str_unhex(struct str hex, void *out, size_t n)
 	return true;
 }
 
+bool str_unhex_lower(struct str hex, void *out, size_t n)
+{
+	uint8_t *b = out;
+	unsigned wrong = 0;
+	if (hex.n != n * 2)
+		return false;
+	/* without branches, so that many digits are read at once */
+	for (size_t i = 0; i < n; i++) {
+		unsigned c = (uint8_t)hex.p[i * 2], d = (uint8_t)hex.p[i * 2 + 1];
+		unsigned c9 = c - '0', ca = c - 'a', d9 = d - '0', da = d - 'a';
+		wrong |= (unsigned)(c9 > 9) & (unsigned)(ca > 5);
+		wrong |= (unsigned)(d9 > 9) & (unsigned)(da > 5);
+		b[i] = (uint8_t)((c9 > 9 ? ca + 10 : c9) << 4 | (d9 > 9 ? da + 10 : d9));
+	}
+	return !wrong;
+}
+
 static const char base64_alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 static const char base64url_alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 

@@ -1,4 +1,4 @@
-/* Any bytes: the parser refuses them or gives a tree whose canonical form is a fixed point, whose pointers lead back, and which equals itself read again. */
+/* Any bytes: the parser refuses them, and so does the scan for canonical text, or gives a tree whose canonical form is a fixed point, whose pointers lead back, and which equals itself read again. */
 #include "tests/fuzz/fuzz.h"
 #include "commonhold/json.h"
 
@@ -27,11 +27,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		json_canonical(&twice, v, false);
 		buf_clear(&twice);
 		json_canonical(&once, v, true);
+		FUZZ_CHECK(json_is_canonical(buf_str(&once)));
+		FUZZ_CHECK(json_is_canonical(text) == str_eq(buf_str(&once), text));
 		FUZZ_CHECK(json_parse(a, buf_str(&once), &again, &e) == ERR_OK);
 		json_canonical(&twice, again, true);
 		FUZZ_CHECK(str_eq(buf_str(&once), buf_str(&twice)));
 		FUZZ_CHECK(json_equal(v, again));
 		check_pointers(a, v);
+	} else {
+		FUZZ_CHECK(!json_is_canonical(text));
 	}
 	buf_release(&once);
 	buf_release(&twice);

@@ -95,6 +95,37 @@ static void rfc_3339_is_read_with_any_offset(void **state)
 	assert_false(clock_parse(STR("2026-01-01\0" "00:00:00Z"), &t));
 }
 
+/* Instants that are written, one to three of their bytes changed: what is read as written is what the other reader reads, and writing it gives the same text again. */
+static void what_is_read_as_written_is_written_the_same(void **state)
+{
+	uint64_t x = 1;
+	int kept = 0;
+	(void)state;
+	for (int i = 0; i < 400000; i++) {
+		char text[CLOCK_TEXT], again[CLOCK_TEXT];
+		static const char likely[] = "0123456789-:TZt.+ 2469";
+		x = x * UINT64_C(6364136223846793005) + 1442695040888963407u;
+		instant t = (instant)((x >> 1) % UINT64_C(253402300800000000)), a, b;
+		size_t n = clock_write(i % 2 ? t : t - t % CLOCK_SECOND, text);
+		for (int hits = i % 4; hits; hits--) {
+			x = x * UINT64_C(6364136223846793005) + 1442695040888963407u;
+			text[(x >> 40) % n] = likely[(x >> 20) % (sizeof(likely) - 1)];
+		}
+		n -= i % 101 == 0;
+		struct str s = str_make(text, n);
+		bool same = clock_parse(s, &a) && str_eq(s, str_make(again, clock_write(a, again))), read = clock_parse_written(s, &b);
+		if (same != read || (same && a != b))
+			fail_msg("%.*s", STR_ARG(s));
+		kept += same;
+	}
+	assert_true(kept > 100000);
+	instant t;
+	assert_false(clock_parse_written(STR_NONE, &t));
+	assert_false(clock_parse_written(STR("2026-01-01T00:00:60Z"), &t));
+	assert_false(clock_parse_written(STR("2026-01-01T00:00:00.000000Z"), &t));
+	assert_false(clock_parse_written(STR("1969-12-31T23:59:59Z"), &t));
+}
+
 static void http_dates_follow_rfc_9110(void **state)
 {
 	(void)state;
@@ -182,7 +213,7 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		TEST(civil_dates_are_right_across_leap_years), TEST(every_day_of_four_centuries_goes_there_and_back), TEST(rfc_3339_is_read_with_any_offset), TEST(http_dates_follow_rfc_9110),
+		TEST(civil_dates_are_right_across_leap_years), TEST(every_day_of_four_centuries_goes_there_and_back), TEST(rfc_3339_is_read_with_any_offset), TEST(what_is_read_as_written_is_written_the_same), TEST(http_dates_follow_rfc_9110),
 		TEST(durations_are_read_part_by_part), TEST(a_month_later_is_clamped_to_the_months_last_day), TEST(whole_seconds_are_whole_while_the_clock_runs),
 		TEST(a_test_moves_the_clock_by_a_year_in_an_instant),
 	};

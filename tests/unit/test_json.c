@@ -572,6 +572,87 @@ static void random_damage_never_breaks_the_parser(void **state)
 	}
 }
 
+/* What json_is_canonical must say. */
+static bool parsed_and_written_the_same(struct str text)
+{
+	const struct json *v;
+	struct error e = { 0 };
+	return json_parse(arena, text, &v, &e) == ERR_OK && str_eq(canonical(v, true), text);
+}
+
+static void scanned_as_parsed(struct str text)
+{
+	bool expected = parsed_and_written_the_same(text);
+	char *copy = malloc(text.n ? text.n : 1); /* nothing behind its end is read */
+	assert_non_null(copy);
+	if (text.n)
+		memcpy(copy, text.p, text.n);
+	bool said = json_is_canonical(str_make(copy, text.n));
+	free(copy);
+	if (said != expected)
+		fail_msg("%.*s is %scanonical", STR_ARG(text), expected ? "" : "not ");
+}
+
+static void a_scan_knows_canonical_text_as_the_parser_and_the_writer_do(void **state)
+{
+	static const char *const table[] = {
+		"", " ", "1", "-0", "-0.0", "0", "01", "1.", "1e", "1e5", "1E+05", "-", ".5", "1.50", "12345678901234567890123", "null", "nul", "nulll", "true", "false", "\"\"", "\"", "\"a", "\"\\/\"", "\"\\u0041\"",
+		"\"\\u000a\"", "\"\\u001f\"", "\"\\u001F\"", "\"\\u000b\"", "\"\\u0008\"", "\"\\u0000\"", "\"\\b\\f\\n\\r\\t\\\"\\\\\"", "\"\x7f\"", "\"\n\"", "\"\xc3\xb6\"", "\"\xc3\"", "\"\\ud83d\\ude00\"", "{}", "[]", "{ }", "[ ]",
+		"[1,2]", "[1, 2]", "[1,]", "[,1]", "[1", "[1}", "{\"a\":1,\"b\":2}", "{\"b\":1,\"a\":2}", "{\"a\":1,\"a\":2}", "{\"a\" :1}", "{\"a\":1}\n", "{\"a\":1}}", "{a:1}", "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "{\"\":1,\"a\":[{},[]]}",
+		"{\"\\n\":1,\"\\u0001\":2}", "{\"\\u0001\":2,\"\\n\":1}", "{\"\\n\":1,\" \":2}", "{\" \":1,\"\\n\":2}", "{\"a\\\"\":1,\"a#\":2}", "{\"a\\\\\":1,\"a]\":2}", "{\"a]\":1,\"a\\\\\":2}", "{\"a\":1,\"a\\n\":2}", "{\"a\\n\":1,\"a\":2}",
+		"{\"a\\n\":1,\"a\\n\":2}", "{\"\xf0\x9f\x98\x80\":1,\"\xef\xbf\xbd\":2}", "{\"\xef\xbf\xbd\":1,\"\xf0\x9f\x98\x80\":2}", "{\"\\n\xf0\x9f\x98\x80\":1,\"\\n\xef\xbf\xbd\":2}", "{\"\\n\xef\xbf\xbd\":1,\"\\n\xf0\x9f\x98\x80\":2}",
+	};
+	(void)state;
+	for (size_t i = 0; i < CH_LEN(table); i++)
+		scanned_as_parsed(str_of(table[i]));
+	random_seed();
+	for (int i = 0; i < 3000; i++) {
+		struct buf text;
+		const struct json *v;
+		struct error e;
+		buf_init(&text, MIB);
+		random_document(&text);
+		scanned_as_parsed(buf_str(&text));
+		assert_int_equal(json_parse(arena, buf_str(&text), &v, &e), ERR_OK);
+		struct str once = canonical(v, true);
+		assert_true(json_is_canonical(once));
+		char *damaged = malloc(once.n);
+		assert_non_null(damaged);
+		for (int hit = 0; hit < 8; hit++) {
+			static const char likely[] = "\"\\,:{}[]0-. nu1\n\xc3";
+			memcpy(damaged, once.p, once.n);
+			damaged[random_next() % once.n] = random_next() % 3 ? likely[random_next() % (sizeof(likely) - 1)] : (char)random_next();
+			scanned_as_parsed(str_make(damaged, once.n));
+			scanned_as_parsed(str_sub(once, 0, random_next() % once.n));
+		}
+		free(damaged);
+		buf_release(&text);
+		arena_reset(arena);
+	}
+}
+
+static void a_scan_keeps_the_parsers_limits(void **state)
+{
+	struct buf text;
+	(void)state;
+	for (int over = 0; over < 2; over++) {
+		buf_init(&text, 4 * MIB);
+		for (int i = 0; i < LIMIT_JSON_DEPTH + over; i++)
+			buf_add_byte(&text, '[');
+		for (int i = 0; i < LIMIT_JSON_DEPTH + over; i++)
+			buf_add_byte(&text, ']');
+		assert_int_equal(json_is_canonical(buf_str(&text)), !over);
+		scanned_as_parsed(buf_str(&text));
+		buf_clear(&text);
+		for (int i = 0; i < LIMIT_JSON_NODES - 1 + over; i++)
+			buf_add(&text, i ? ",1" : "[1", 2);
+		buf_add_byte(&text, ']');
+		assert_int_equal(json_is_canonical(buf_str(&text)), !over);
+		scanned_as_parsed(buf_str(&text));
+		buf_release(&text);
+	}
+}
+
 static void the_writer_puts_commas_and_escapes(void **state)
 {
 	(void)state;
@@ -658,6 +739,8 @@ int main(void)
 		TEST(the_spelling_of_a_double_is_shortest_and_reads_back), TEST(keys_sort_by_utf16_code_units), TEST(strings_are_escaped_as_little_as_possible),
 		TEST(the_published_vectors_of_rfc_8785_hold), TEST(what_is_written_reads_back_the_same), TEST(random_damage_never_breaks_the_parser),
 		TEST(the_writer_puts_commas_and_escapes), TEST(text_that_is_not_utf8_is_replaced), TEST(a_writer_that_nests_too_deeply_fails),
+		TEST(a_scan_knows_canonical_text_as_the_parser_and_the_writer_do),
+		TEST(a_scan_keeps_the_parsers_limits),
 		TEST(a_full_buffer_stops_the_canonical_writer),
 	};
 	return cmocka_run_group_tests_name("json", tests, NULL, NULL);

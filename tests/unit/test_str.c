@@ -150,6 +150,25 @@ static void hex_reads_both_cases_and_nothing_else(void **state)
 	assert_false(str_unhex(STR("00abff00"), out, 3));
 }
 
+static void lower_hex_is_read_digit_by_digit(void **state)
+{
+	(void)state;
+	for (int c = 0; c < 256 * 256; c++) {
+		char text[8] = "00ab19af";
+		uint8_t one[4], other[4];
+		int at = c % 4 * 2;
+		text[at] = (char)(c >> 8);
+		text[at + 1] = (char)c;
+		struct str s = str_make(text, 8);
+		bool upper = (text[at] >= 'A' && text[at] <= 'F') || (text[at + 1] >= 'A' && text[at + 1] <= 'F');
+		bool read = str_unhex_lower(s, one, 4);
+		assert_int_equal(read, str_unhex(s, other, 4) && !upper);
+		assert_true(!read || memcmp(one, other, 4) == 0);
+	}
+	uint8_t none[3];
+	assert_false(str_unhex_lower(STR("00abf"), none, 3));
+}
+
 static void addresses_are_decoded_strictly(void **state)
 {
 	(void)state;
@@ -264,7 +283,7 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(views_are_cut_within_their_bounds), TEST(a_word_is_found_among_words), TEST(order_is_by_bytes_and_prefixes_come_first), TEST(splitting_keeps_empty_parts), TEST(numbers_are_whole_and_in_range),
-		TEST(utf8_is_well_formed_and_without_nul), TEST(base64_follows_rfc_4648), TEST(base64_has_one_spelling_for_each_text), TEST(hex_reads_both_cases_and_nothing_else),
+		TEST(utf8_is_well_formed_and_without_nul), TEST(base64_follows_rfc_4648), TEST(base64_has_one_spelling_for_each_text), TEST(hex_reads_both_cases_and_nothing_else), TEST(lower_hex_is_read_digit_by_digit),
 		TEST(addresses_are_decoded_strictly), TEST(copies_end_in_nul_and_absence_stays_absence), TEST(nothing_crashes_when_memory_is_short),
 		TEST(a_buffer_never_passes_its_maximum_and_remembers), TEST(long_formats_fit_to_the_byte), TEST(beginnings_of_text_hold_no_half_characters),
 	};

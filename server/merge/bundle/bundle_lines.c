@@ -187,27 +187,25 @@ enum err bundle_lines_next(struct bundle_lines *l, struct str *line, struct erro
 /* A line that is taken apart from left to right. */
 struct cursor { const char *p, *end; bool right; };
 
-static void take(struct cursor *k, const char *literal)
+static void take_bytes(struct cursor *k, const char *literal, size_t n)
 {
-	size_t n = strlen(literal);
 	k->right = k->right && (size_t)(k->end - k->p) >= n && memcmp(k->p, literal, n) == 0;
 	if (k->right)
 		k->p += n;
 }
+#define take(k, literal) take_bytes((k), "" literal, sizeof(literal) - 1)
 
 /* Up to the next quote; nothing in it may need an escape. */
 static struct str take_text(struct cursor *k)
 {
-	const char *quote = k->right ? memchr(k->p, '"', (size_t)(k->end - k->p)) : NULL;
-	struct str s = STR("");
-	k->right = quote != NULL;
-	if (!quote)
-		return s;
-	s = str_make(k->p, (size_t)(quote - k->p));
-	for (size_t i = 0; i < s.n; i++)
-		k->right &= s.p[i] >= 0x20 && s.p[i] < 0x7f && s.p[i] != '\\';
-	k->p = quote + 1;
-	return s;
+	const char *from = k->p, *p = from;
+	while (k->right && p < k->end && *p >= 0x20 && *p < 0x7f && *p != '"' && *p != '\\')
+		p++;
+	k->right = k->right && p < k->end && *p == '"';
+	if (!k->right)
+		return STR("");
+	k->p = p + 1;
+	return str_make(from, (size_t)(p - from));
 }
 
 static int64_t take_number(struct cursor *k)
@@ -272,22 +270,19 @@ static struct str take_value(struct cursor *k, char open)
 	return str_make(from, (size_t)(end - from));
 }
 
+/* So many bytes in lower case, and the quote behind them. */
 static void take_hex(struct cursor *k, uint8_t *out, size_t n)
 {
-	struct str s = take_text(k);
-	k->right = k->right && s.n == n * 2 && str_unhex(s, out, n);
-	for (size_t i = 0; k->right && i < s.n; i++)
-		k->right = s.p[i] < 'A' || s.p[i] > 'F';
+	k->right = k->right && (size_t)(k->end - k->p) > n * 2 && str_unhex_lower(str_make(k->p, n * 2), out, n) && k->p[n * 2] == '"';
+	if (k->right)
+		k->p += n * 2 + 1;
 }
 
 /* An instant in the one form that it has in canonical documents. */
 static void take_instant(struct cursor *k, instant *out)
 {
-	char again[CLOCK_TEXT];
 	struct str s = take_text(k);
-	k->right = k->right && clock_parse(s, out);
-	if (k->right)
-		k->right = str_eq(s, str_make(again, clock_write(*out, again)));
+	k->right = k->right && clock_parse_written(s, out);
 }
 
 enum err bundle_record_read(struct arena *a, struct str line, struct bundle_record *out, struct error *e)
@@ -428,10 +423,8 @@ enum err bundle_label_read(struct arena *a, struct str line, struct bundle_label
 	out->label = json_member_text(o, "label");
 	bool right = o->count == 6u + (value ? 1u : 0u) && out->by_home.n == 16 && out->label.n > 0 && out->label.n <= 100 && str_unhex(json_member_text(o, "by"), out->by, 16) &&
 		rid_parse(out->rid, &home, &out->id) && str_eq(home, out->home) && clock_parse(json_member_text(o, "at"), &out->at);
+	right = right && json_is_canonical(line);
 	buf_init(&b, line.n * 2 + 64);
-	json_canonical(&b, o, true);
-	right = right && !b.failed && str_eq(buf_str(&b), line);
-	buf_clear(&b);
 	if (right && value) {
 		json_canonical(&b, value, true);
 		out->value = str_copy(a, buf_str(&b));
