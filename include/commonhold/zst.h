@@ -28,6 +28,8 @@ CH_CHECK enum err zst_writer_open(struct zst_writer **out, const char *path, int
 void zst_writer_add(struct zst_writer *w, const void *p, size_t n);
 /* Bytes given so far. */
 int64_t zst_writer_raw(const struct zst_writer *w);
+/* Says that nothing more will be added, without waiting for the rest to be compressed and flushed to the disk: zst_writer_close does. */
+void zst_writer_finish(struct zst_writer *w);
 /* Finishes, flushes to the disk and frees the writer; on an error the file is removed. */
 CH_CHECK enum err zst_writer_close(struct zst_writer *w, struct zst_result *out, struct error *e);
 /* Frees the writer and removes the file. NULL is allowed. */

@@ -1,4 +1,4 @@
-/* The Zstandard writer: the caller fills blocks, a thread hashes, compresses and writes them in the order in which they were filled. A ring of blocks goes round; one lock guards its counts. */
+/* The Zstandard writer: the caller fills and hashes blocks, a thread compresses and writes them in the order in which they were filled. A ring of blocks goes round; one lock guards its counts. */
 #include "commonhold/zst.h"
 #include "commonhold/file.h"
 
@@ -11,6 +11,7 @@
 
 #define BLOCK ((size_t)256 * 1024)
 #define BLOCKS 8
+#define WRITTEN_ON ((int64_t)8 << 20) /* the system begins to bring so much to the disk at a time, so that little is left to wait for at the end */
 
 struct zst_writer {
 	int fd;
@@ -21,9 +22,11 @@ struct zst_writer {
 	uint8_t *packed;
 	size_t packed_room;
 	int64_t raw;              /* bytes given */
+	int64_t written_on;       /* bytes of the file that are on their way to the disk */
 	bool filling;             /* the block to fill is known to be free */
 	unsigned fill, take;      /* counts of blocks handed over and done with; positions modulo BLOCKS */
-	bool ending;              /* no more blocks will come */
+	bool finished;            /* the caller gives no more … */
+	bool ending;              /* … and the thread knows it */
 	const char *failed;       /* first thing that went wrong, or NULL */
 	pthread_mutex_t lock;     /* guards the counts, ending and failed */
 	pthread_cond_t moved;     /* any of them changed */
@@ -50,6 +53,10 @@ static bool file_add(struct zst_writer *w, const uint8_t *p, size_t n)
 		writer_fail(w, strerrordesc_np(errno));
 		return false;
 	}
+	if (w->result.size - w->written_on >= WRITTEN_ON) {
+		(void)sync_file_range(w->fd, w->written_on, w->result.size - w->written_on, SYNC_FILE_RANGE_WRITE); /* fsync says what fails */
+		w->written_on = w->result.size;
+	}
 	return true;
 }
 
@@ -71,24 +78,37 @@ static bool pack(struct zst_writer *w, const uint8_t *p, size_t n, ZSTD_EndDirec
 	}
 }
 
-/* Waits for the next block; false at the end or after a failure. */
-static bool block_wait(struct zst_writer *w)
+/* What the next thing to do is. */
+enum next { NEXT_BLOCK, NEXT_END, NEXT_NOTHING /* it failed */ };
+
+static enum next block_wait(struct zst_writer *w)
 {
 	pthread_mutex_lock(&w->lock);
 	while (!w->failed && w->take == w->fill && !w->ending)
 		pthread_cond_wait(&w->moved, &w->lock);
-	bool more = !w->failed && w->take != w->fill;
+	enum next next = w->failed ? NEXT_NOTHING : w->take != w->fill ? NEXT_BLOCK : NEXT_END;
 	pthread_mutex_unlock(&w->lock);
-	return more;
+	return next;
+}
+
+/* The frame's end, and all of it on the disk. What compressing took is given back before that is waited for. */
+static void compress_end(struct zst_writer *w)
+{
+	bool good = pack(w, w->blocks, 0, ZSTD_e_end);
+	ZSTD_freeCCtx(w->z);
+	free(w->blocks);
+	w->z = NULL;
+	w->blocks = NULL;
+	if (good && fsync(w->fd) != 0)
+		writer_fail(w, strerrordesc_np(errno));
 }
 
 static void *compress_blocks(void *arg)
 {
 	struct zst_writer *w = arg;
-	while (block_wait(w)) {
+	enum next next;
+	while ((next = block_wait(w)) == NEXT_BLOCK) {
 		unsigned at = w->take % BLOCKS;
-		hasher_add(w->raw_hash, w->blocks + at * BLOCK, w->filled[at]);
-		w->result.raw_size += (int64_t)w->filled[at];
 		if (!pack(w, w->blocks + at * BLOCK, w->filled[at], ZSTD_e_continue))
 			return NULL;
 		pthread_mutex_lock(&w->lock);
@@ -97,8 +117,8 @@ static void *compress_blocks(void *arg)
 		pthread_cond_broadcast(&w->moved);
 		pthread_mutex_unlock(&w->lock);
 	}
-	if (!w->failed)
-		(void)pack(w, w->blocks, 0, ZSTD_e_end);
+	if (next == NEXT_END)
+		compress_end(w);
 	return NULL;
 }
 
@@ -115,6 +135,8 @@ static bool block_free(struct zst_writer *w)
 
 static void block_send(struct zst_writer *w)
 {
+	unsigned at = w->fill % BLOCKS;
+	hasher_add(w->raw_hash, w->blocks + at * BLOCK, w->filled[at]);
 	pthread_mutex_lock(&w->lock);
 	w->fill++;
 	w->filling = false;
@@ -146,14 +168,23 @@ int64_t zst_writer_raw(const struct zst_writer *w)
 	return w->raw;
 }
 
-static void thread_end(struct zst_writer *w)
+void zst_writer_finish(struct zst_writer *w)
 {
-	if (!w->started)
+	if (w->finished)
 		return;
+	w->finished = true;
+	if (block_free(w) && w->filled[w->fill % BLOCKS])
+		block_send(w);
 	pthread_mutex_lock(&w->lock);
 	w->ending = true;
 	pthread_cond_broadcast(&w->moved);
 	pthread_mutex_unlock(&w->lock);
+}
+
+static void thread_end(struct zst_writer *w)
+{
+	if (!w->started)
+		return;
 	pthread_join(w->thread, NULL);
 	w->started = false;
 }
@@ -213,16 +244,14 @@ enum err zst_writer_open(struct zst_writer **out, const char *path, int level, s
 
 enum err zst_writer_close(struct zst_writer *w, struct zst_result *out, struct error *e)
 {
-	if (block_free(w) && w->filled[w->fill % BLOCKS])
-		block_send(w);
+	zst_writer_finish(w);
 	thread_end(w);
-	if (!w->failed && fsync(w->fd) != 0)
-		writer_fail(w, strerrordesc_np(errno));
 	if (w->failed) {
 		error_set(e, ERR_IO, "The file %s could not be written: %s.", w->path, w->failed);
 		zst_writer_abort(w);
 		return ERR_IO;
 	}
+	w->result.raw_size = w->raw;
 	w->result.raw_sha256 = hasher_end(w->raw_hash);
 	w->result.sha256 = hasher_end(w->file_hash);
 	*out = w->result;

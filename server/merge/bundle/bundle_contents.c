@@ -25,13 +25,10 @@ static const char looked_up_copy[] =
 	"COPY (SELECT k.id, k.sealed FROM contribution c JOIN contribution_content k ON k.coop_id = c.coop_id AND k.shard = c.shard AND k.id = c.id "
 	"WHERE c.coop_id = $1 AND c.item_no = ANY ($2::bigint[])) TO STDOUT (FORMAT binary)";
 
-/* A content that waits for its item. */
-struct waiting { struct waiting *next; struct uuid id; size_t n; char sealed[]; };
-
 struct contents {
 	struct call *c;
 	struct uuid coop;
-	struct waiting **buckets;   /* by id */
+	struct bundle_content **buckets;   /* by id */
 	size_t held, came;          /* bytes that wait; contents that came with the last reading on */
 	bool full;                  /* the window was, so that some are not kept that came */
 	bool reading;               /* reading on is worth it in this stretch */
@@ -40,11 +37,11 @@ struct contents {
 	int64_t block, end, step;   /* of the table: next one, behind the last one, how many at a time */
 };
 
-static struct waiting **place_of(struct contents *w, struct uuid id)
+static struct bundle_content **place_of(struct contents *w, struct uuid id)
 {
 	uint32_t h;
 	memcpy(&h, id.b, sizeof(h));
-	struct waiting **at = &w->buckets[h % BUCKETS];
+	struct bundle_content **at = &w->buckets[h % BUCKETS];
 	while (*at && memcmp((*at)->id.b, id.b, 16) != 0)
 		at = &(*at)->next;
 	return at;
@@ -55,7 +52,7 @@ static void contents_end(void *arg)
 	struct contents *w = arg;
 	for (size_t i = 0; i < BUCKETS; i++) {
 		while (w->buckets[i]) {
-			struct waiting *gone = w->buckets[i];
+			struct bundle_content *gone = w->buckets[i];
 			w->buckets[i] = gone->next;
 			free(gone);
 		}
@@ -67,19 +64,25 @@ struct contents *bundle_contents_new(struct call *c, struct uuid coop)
 {
 	struct contents *w = ARENA_NEW(c->arena, struct contents);
 	*w = (struct contents){ .c = c, .coop = coop, .item = -1, .step = 1 };
-	w->buckets = ARENA_ARRAY(c->arena, BUCKETS, struct waiting *);
+	w->buckets = ARENA_ARRAY(c->arena, BUCKETS, struct bundle_content *);
 	arena_defer(c->arena, contents_end, w);
 	return w;
 }
 
+/* Takes it out of the window; NULL when it is not there. */
+static struct bundle_content *take(struct contents *w, struct uuid id)
+{
+	struct bundle_content **at = place_of(w, id), *taken = *at;
+	if (!taken)
+		return NULL;
+	*at = taken->next;
+	w->held -= taken->n;
+	return taken;
+}
+
 void bundle_contents_drop(struct contents *w, struct uuid id)
 {
-	struct waiting **at = place_of(w, id), *gone = *at;
-	if (!gone)
-		return;
-	*at = gone->next;
-	w->held -= gone->n;
-	free(gone);
+	free(take(w, id));
 }
 
 /* ---- Filling the window ---- */
@@ -87,14 +90,14 @@ void bundle_contents_drop(struct contents *w, struct uuid id)
 static enum err content_came(struct contents *w, const struct copy_field *f)
 {
 	struct uuid id = copy_uuid(f[0]);
-	struct waiting **at = place_of(w, id);
+	struct bundle_content **at = place_of(w, id);
 	size_t n = f[1].n > 0 ? (size_t)f[1].n : 0;
 	if (*at)
 		return ERR_OK;
-	struct waiting *one = malloc(sizeof(*one) + n);
+	struct bundle_content *one = malloc(sizeof(*one) + n);
 	if (!one)
 		return fail(w->c, ERR_NO_MEMORY, "%s", err_text(ERR_NO_MEMORY));
-	*one = (struct waiting){ .id = id, .n = n };
+	*one = (struct bundle_content){ .id = id, .n = n };
 	memcpy(one->sealed, f[1].p, n);
 	*at = one;
 	w->held += n;
@@ -188,15 +191,12 @@ enum err bundle_contents_ahead(struct contents *w, int64_t first, int64_t behind
 	return ERR_OK;
 }
 
-enum err bundle_contents_of(struct contents *w, const struct bundle_wanted *items, size_t n, struct str *out)
+enum err bundle_contents_take(struct contents *w, const struct bundle_wanted *items, size_t n, struct bundle_content **out)
 {
-	struct waiting *there = *place_of(w, items->id);
-	if (!there) {
+	*out = take(w, items->id);
+	if (!*out) {
 		TRY(look_up(w, items, n));
-		there = *place_of(w, items->id);
+		*out = take(w, items->id);
 	}
-	if (!there)
-		return fail(w->c, ERR_CORRUPT, "A contribution's content is gone, but not its row.");
-	*out = str_make(there->sealed, there->n);
 	return ERR_OK;
 }

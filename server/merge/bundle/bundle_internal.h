@@ -4,6 +4,8 @@
 
 #include "commonhold/bundle.h"
 
+#include <pthread.h>
+
 /* Refuses, with a reason of BUNDLE_REASONS and a sentence; ERR_REFUSED. */
 enum err bundle_refuse(struct error *e, enum bundle_reason r, const char *fmt, ...) CH_PRINTF(3, 4);
 /* A small file of an open bundle as a whole; NUL-terminated. */
@@ -57,10 +59,11 @@ CH_CHECK enum err bundle_fetch_later(struct call *c, struct uuid coop, struct uu
 /* ---- bundle_files.c: the files of a bundle that is being written ---- */
 
 #define BUNDLE_NAME 40 /* bytes of a path that is written here, with its NUL */
-/* A bundle's folder as it grows. Nothing of it is allocated while it does, so that its writers may rewind the call's arena. */
+/* A bundle's folder as it grows. Nothing of it is allocated while it does, so that its writers may rewind the call's arena. Streams may be written by several threads, each by one. */
 struct bundle_writer {
 	struct call *c;
 	struct str dir;                 /* staging folder */
+	pthread_mutex_t lock;           /* guards the finished files */
 	struct bundle_file *files;      /* finished ones */
 	size_t n_files;
 	char (*names)[BUNDLE_NAME];     /* of them */
@@ -72,7 +75,11 @@ struct bundle_stream {
 	const char *stem;               /* "records": a numbered part; "labels": a single compressed file; "tombstones.jsonl": a plain one */
 	bool numbered, plain;
 	int no;                         /* of the file that is being written */
+	struct error *error;            /* where what goes wrong is said: the call's, unless another thread writes the part */
 	struct zst_writer *zst;
+	struct zst_writer *closing;     /* the file before, which is still on its way to the disk … */
+	char closing_path[BUNDLE_NAME]; /* … and what stands about it in the manifest */
+	int64_t closing_lines;
 	int fd;                         /* of a plain one */
 	struct hasher *hasher;          /* of a plain one */
 	struct buf held;                /* of a plain one: not yet written */
@@ -82,7 +89,7 @@ struct bundle_stream {
 /* Makes an empty folder in place of what was there. */
 CH_CHECK enum err bundle_writer_begin(struct call *c, struct str dir, struct bundle_writer *out);
 void bundle_stream_begin(struct bundle_writer *w, struct bundle_stream *s, const char *stem, bool numbered, bool plain);
-/* Adds a line without its "\n". */
+/* Adds a line without its "\n". Needs nothing of the call: any one thread may do it. */
 CH_CHECK enum err bundle_stream_line(struct bundle_stream *s, const char *p, size_t n);
 /* Finishes the part; without a line there is no file. */
 CH_CHECK enum err bundle_stream_end(struct bundle_stream *s);

@@ -85,12 +85,15 @@ enum err bundle_people_keys(struct writing *k)
 	if (n == 0)
 		return ERR_OK;
 	TRY(keyring_get(c, k->coop, ids, n, keys, there));
+	size_t gone = 0;
 	for (size_t i = 0; i < n; i++) {
 		k->people[numbers[i]].key = keys[i];
 		k->people[numbers[i]].keyed = there[i];
+		if (!there[i])
+			numbers[gone++] = numbers[i];
 	}
 	secret_wipe(keys, n * sizeof(*keys));
-	return ERR_OK;
+	return bundle_gone_people(k, numbers, gone);
 }
 
 /* ---- What they said ---- */

@@ -5,6 +5,7 @@
 #include "bundle_internal.h"
 
 #include "commonhold/agreement.h"
+#include "commonhold/db.h"
 #include "commonhold/guest.h"
 #include "commonhold/release_scope.h"
 
@@ -63,7 +64,7 @@ CH_CHECK enum err bundle_contributor_secret(struct call *c, struct uuid coop, ui
 void bundle_contributor_of(const uint8_t secret[32], struct uuid member, uint8_t out[16]);
 CH_CHECK enum err bundle_people_load(struct writing *k);
 void bundle_hex_of(const uint8_t *from, size_t n, char *to);
-/* Keys and pseudonyms of those who have something in it. */
+/* Keys of those who have something in it; those who were erased meanwhile go out of it. Before anything is written. */
 CH_CHECK enum err bundle_people_keys(struct writing *k);
 void bundle_people_wipe(struct writing *k);
 /* statements.jsonl: changed words, and what goes out or comes back. */
@@ -85,10 +86,32 @@ struct bundle_wanted { int64_t item; struct uuid id; int64_t bytes /* of the con
 struct contents *bundle_contents_new(struct call *c, struct uuid coop);
 /* Reads ahead what items in [first, behind) will ask for, as long as that is worth it; call it with ascending items. */
 CH_CHECK enum err bundle_contents_ahead(struct contents *w, int64_t first, int64_t behind, const struct bundle_wanted *items, size_t n);
-/* The content of the first of these items, which stays until it is dropped; the others are those that come next. */
-CH_CHECK enum err bundle_contents_of(struct contents *w, const struct bundle_wanted *items, size_t n, struct str *out);
-/* An item has passed, whether its content went out or not. */
+/* A content as it lies in the pool. */
+struct bundle_content { struct bundle_content *next; struct uuid id; size_t n; char sealed[]; };
+/* The content of the first of these items, which the caller then owns and frees; NULL: there is none. The others are those that come next. */
+CH_CHECK enum err bundle_contents_take(struct contents *w, const struct bundle_wanted *items, size_t n, struct bundle_content **out);
+/* An item has passed whose content did not go out. */
 void bundle_contents_drop(struct contents *w, struct uuid id);
+
+/* bundle_pour.c: records opened, put into lines and written by a thread of their own, in the order in which they are handed over. */
+struct pour;
+/* Columns of a row that is handed over. */
+enum bundle_column { RECORD_ITEM_NO, RECORD_ID, RECORD_MEMBER_NO, RECORD_KIND, RECORD_LICENCE, RECORD_LANG, RECORD_SUBMITTED, RECORD_LEAF, RECORD_SALT, RECORD_HASH, RECORD_FACTS, RECORD_SEALED_FACTS,
+	RECORD_BYTES, RECORD_SEALED, RECORD_FIELDS };
+/* Starts the thread, which alone may write to the stream until the end. */
+CH_CHECK enum err bundle_pour_begin(struct writing *k, struct bundle_stream *to, struct pour **out);
+/* Copies the row and the path (absent: none); takes the content and frees it, also on a failure. Without one (NULL) it is a field of the row. What went wrong with a row may be said with a later one. */
+CH_CHECK enum err bundle_pour_row(struct pour *p, const struct copy_field *f, const struct person *who, struct str path, struct bundle_content *content);
+/* Waits for what was handed over, unless that does not matter any more since something has failed (`said`); passes on the first failure. */
+CH_CHECK enum err bundle_pour_end(struct pour *p, enum err said);
+
+/* bundle_gone.c: what was to go out and cannot be read. An item whose content is not there: left out where it was erased, ERR_CORRUPT that names it otherwise. */
+CH_CHECK enum err bundle_gone_item(struct writing *k, int64_t item, struct uuid id);
+/* Takes everything of those people out of the scope who were erased; nothing of the others, whose items bundle_gone_key refuses by name. */
+CH_CHECK enum err bundle_gone_people(struct writing *k, const uint32_t *numbers, size_t n);
+enum err bundle_gone_key(struct writing *k, struct uuid person);
+/* Says that a contribution is damaged, and how to go on; ERR_CORRUPT. */
+enum err bundle_damaged(struct error *e, struct uuid id, const char *what);
 
 /* bundle_records.c */
 /* "{3,17,…}" */

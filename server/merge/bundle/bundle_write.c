@@ -309,7 +309,8 @@ static enum err prepare(struct writing *k, struct uuid agreement)
 	TRY(release_scope_decide(c, k->coop, &scope, second, &k->scoped));
 	TRY(bundle_onward_limit(k));
 	TRY(sent_read(k));
-	return nothing_new_while_blocked(k);
+	TRY(nothing_new_while_blocked(k));
+	return bundle_people_keys(k);
 }
 
 static enum err write_parts(struct writing *k)
