@@ -359,18 +359,24 @@ static void a_chain_that_forks_off_the_pinned_one_is_refused(void **state)
 /* ---- Tombstones ---- */
 
 /* A line of the sender's list about a record of its own, as it would stand at this place. */
-static struct str tombstone(struct tombstone_chain *chain, const struct sign_key *key)
+static struct str tombstone_of(struct tombstone_chain *chain, const struct sign_key *key, instant t)
 {
 	struct call *c = m.w.system;
 	uint8_t signature[64];
-	struct str head = str_fmt(c->arena, "{\"effective\":\"2026-01-01T09:00:00Z\",\"idx\":%lld,\"kind\":\"erase\",\"prev\":\"%.*s\",\"purge_by\":\"2026-01-08T09:00:00Z\",\"reason_code\":\"consent_withdrawn\","
-		"\"releases\":[],\"rid\":[\"%.*s\"]", (long long)chain->upto + 1, STR_ARG(sha256_hex(c->arena, chain->digest)), STR_ARG(rid_format(c->arena, m.name, uuid_new())));
-	struct str tail = STR(",\"t\":\"2026-01-01T09:00:00Z\"}");
+	struct str at = clock_format(c->arena, t), by = clock_format(c->arena, t + 7 * CLOCK_DAY);
+	struct str head = str_fmt(c->arena, "{\"effective\":\"%.*s\",\"idx\":%lld,\"kind\":\"erase\",\"prev\":\"%.*s\",\"purge_by\":\"%.*s\",\"reason_code\":\"consent_withdrawn\","
+		"\"releases\":[],\"rid\":[\"%.*s\"]", STR_ARG(at), (long long)chain->upto + 1, STR_ARG(sha256_hex(c->arena, chain->digest)), STR_ARG(by), STR_ARG(rid_format(c->arena, m.name, uuid_new())));
+	struct str tail = str_fmt(c->arena, ",\"t\":\"%.*s\"}", STR_ARG(at));
 	sign_bytes(key, str_cat(c->arena, STR("commonhold/tombstone/1\n"), head, tail), signature);
 	struct str line = str_cat(c->arena, head, STR(",\"sig\":\""), str_base64(c->arena, signature, 64), STR("\""), tail);
 	chain->digest = sha256(line);
 	chain->upto++;
 	return str_cat(c->arena, line, STR("\n"));
+}
+
+static struct str tombstone(struct tombstone_chain *chain, const struct sign_key *key)
+{
+	return tombstone_of(chain, key, WORLD_START);
 }
 
 static void put_tombstones(struct str dir, struct str text, int64_t lines, int64_t from)
@@ -433,6 +439,28 @@ static void a_list_of_tombstones_that_is_not_the_senders_or_leaves_something_out
 	assert_int_equal(fixture_int("SELECT count(*) FROM onward_word"), 1);
 }
 
+/* Whoever has stolen a key that was handed over takes nothing back with it; what it signed in its time stands. */
+static void a_key_that_was_handed_over_takes_nothing_back(void **state)
+{
+	(void)state;
+	make();
+	struct call *c = m.w.system;
+	struct sign_key old;
+	struct keychain keys;
+	sender_key(&old);
+	world_contribute(&m.w, 0, "first");
+	clock_set(WORLD_START + 2 * CLOCK_HOUR);
+	assert_ok(c, keychain_rotate(c, m.w.coop, &keys));
+	clock_set(WORLD_START + CLOCK_DAY);
+	struct str dir = written(false).dir;
+	struct tombstone_chain late = tombstone_chain_start(opened(dir)->origin), early = late;
+	put_tombstones(dir, tombstone_of(&late, &old, WORLD_START + 20 * CLOCK_HOUR), 1, 0);
+	refused(dir, "a tombstone by a key that was handed over before", "tombstones");
+	put_tombstones(dir, tombstone_of(&early, &old, WORLD_START), 1, 0);
+	assert_ok(c, take(dir));
+	assert_int_equal(fixture_int("SELECT count(*) FROM onward_word"), 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -442,6 +470,7 @@ int main(void)
 		fixture_test(a_log_that_goes_on_as_another_is_refused),
 		fixture_test(a_stolen_old_key_signs_no_bundle_even_if_it_signs_all_of_it),
 		fixture_test(a_chain_that_forks_off_the_pinned_one_is_refused),
+		fixture_test(a_key_that_was_handed_over_takes_nothing_back),
 		fixture_test(a_list_of_tombstones_that_is_not_the_senders_or_leaves_something_out_is_refused),
 	};
 	return fixture_run(tests, CH_LEN(tests));

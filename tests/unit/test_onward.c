@@ -464,6 +464,36 @@ static struct str swap(struct arena *a, struct str body, struct str from, struct
 	return body;
 }
 
+/* A receipt of whoever, by whatever key, about A's first tombstone. */
+static struct str receipt(struct chain *ch, int by_whom, const struct sign_key *key, struct str keys, instant at, struct str last)
+{
+	struct call *c = ch->w.system;
+	struct json_writer w;
+	struct buf b;
+	struct str said = str_fmt(c->arena, "{\"at\":\"%.*s\",\"by\":\"%.*s\",\"feed\":\"%.*s\",\"idx\":[[0,0]],\"last\":\"%.*s\",\"method\":\"deleted\",\"onward\":[]}", STR_ARG(clock_format(c->arena, at)),
+		STR_ARG(ch->name[by_whom]), STR_ARG(ch->name[A]), STR_ARG(last));
+	buf_init(&b, MIB);
+	jw_init(&w, &b);
+	jw_object(&w);
+	jw_kstr(&w, "by", ch->name[by_whom]);
+	jw_key(&w, "keys");
+	jw_raw(&w, keys);
+	jw_kstr(&w, "receipt", dsse_sign(c->arena, key, 1, STR(ONWARD_RECEIPT_TYPE), said));
+	jw_end_object(&w);
+	return buf_take(c->arena, &b);
+}
+
+static struct keychain keys_of(struct chain *ch, int who, struct sign_key *key)
+{
+	struct call *c = ch->w.system;
+	struct keychain keys;
+	assert_ok(c, db_begin_in(c, ch->coop[who], DB_READ));
+	assert_ok(c, ledger_key(c, ch->coop[who], key));
+	assert_ok(c, keychain_of(c, ch->coop[who], &keys));
+	assert_ok(c, db_commit(c));
+	return keys;
+}
+
 static void forged_words_and_receipts_are_refused(void **state)
 {
 	struct chain chain, *ch = &chain;
@@ -492,25 +522,48 @@ static void forged_words_and_receipts_are_refused(void **state)
 	assert_int_equal(count_in(ch, A, "onward_receipt WHERE true"), 2);
 	/* Of a feed that never was: signed all the same. */
 	struct sign_key key;
-	struct keychain keys;
-	assert_ok(c, db_begin_in(c, ch->coop[B], DB_WRITE));
-	assert_ok(c, ledger_key(c, ch->coop[B], &key));
-	assert_ok(c, keychain_of(c, ch->coop[B], &keys));
-	assert_ok(c, db_commit(c));
-	struct str said = str_fmt(c->arena, "{\"at\":\"%.*s\",\"by\":\"%.*s\",\"feed\":\"%.*s\",\"idx\":[[0,0]],\"last\":\"%.*s\",\"method\":\"deleted\",\"onward\":[]}", STR_ARG(clock_format(c->arena, clock_now())),
-		STR_ARG(ch->name[B]), STR_ARG(ch->name[A]), STR_ARG(sha256_hex(c->arena, sha256(STR("another line")))));
-	struct json_writer w;
-	struct buf b;
-	buf_init(&b, MIB);
-	jw_init(&w, &b);
-	jw_object(&w);
-	jw_kstr(&w, "by", ch->name[B]);
-	jw_key(&w, "keys");
-	jw_raw(&w, keys.text);
-	jw_kstr(&w, "receipt", dsse_sign(c->arena, &key, 1, STR(ONWARD_RECEIPT_TYPE), said));
-	jw_end_object(&w);
-	assert_err(c, ERR_REFUSED, take_message(ch, A, B, "receipt", buf_take(c->arena, &b)));
+	struct keychain keys = keys_of(ch, B, &key);
+	assert_err(c, ERR_REFUSED, take_message(ch, A, B, "receipt", receipt(ch, B, &key, keys.text, clock_now(), sha256_hex(c->arena, sha256(STR("another line"))))));
 	assert_string_equal(c->error.reason, "wrong_feed");
+	assert_string_equal(confirmed(ch, A, e.id, B), "deleted");
+}
+
+static void a_receipt_counts_by_the_key_of_whom_it_names_and_of_its_time(void **state)
+{
+	struct chain chain, *ch = &chain;
+	struct sign_key own, theirs, stranger, new_key;
+	struct keychain forked, single;
+	(void)state;
+	chain_make(ch);
+	struct call *c = ch->w.system;
+	struct uuid item = everywhere(ch, A, "wanted");
+	struct erasure e = ask_at(ch, A, ERASURE_ERASE, &item, 1, INSTANT_NONE);
+	run(no_messages, clock_now() + CLOCK_SECOND);
+	struct str last = str_of(fixture_text(text("SELECT encode(digest, 'hex') FROM tombstone WHERE coop_id = '%s'", U(ch->coop[A]))));
+	struct keychain ours = keys_of(ch, A, &own), there = keys_of(ch, B, &theirs);
+	sign_key_new(&stranger);
+	assert_err(c, ERR_REFUSED, take_message(ch, A, B, "receipt", receipt(ch, B, &stranger, there.text, clock_now(), last)));
+	assert_string_equal(c->error.reason, "receipt_forged");
+	assert_err(c, ERR_REFUSED, take_message(ch, A, B, "receipt", receipt(ch, A, &own, ours.text, clock_now(), last))); /* nobody confirms our deletions for us */
+	assert_string_equal(c->error.reason, "receipt_malformed");
+	assert_err(c, ERR_REFUSED, take_message(ch, A, B, "receipt", receipt(ch, B, &theirs, ours.text, clock_now(), last))); /* another's keys */
+	assert_string_equal(c->error.reason, "receipt_forged");
+	assert_err(c, ERR_REFUSED, take_message(ch, A, B, "receipt", receipt(ch, B, &theirs, there.text, clock_now() + CLOCK_DAY, last)));
+	assert_string_equal(c->error.reason, "receipt_forged");
+	/* keys that fork off those that are known, and a key that was handed over */
+	clock_set(clock_now() + CLOCK_HOUR);
+	assert_ok(c, keychain_rotate(c, ch->coop[B], &there));
+	single = keychain_single(c->arena, theirs.public_key);
+	assert_ok(c, keychain_extend(c->arena, &single, &theirs, &stranger, there.keys[1].from, there.keys[1].size, &forked, &c->error));
+	assert_err(c, ERR_REFUSED, take_message(ch, A, B, "receipt", receipt(ch, B, &stranger, forked.text, clock_now(), last)));
+	assert_string_equal(c->error.reason, "receipt_forged");
+	clock_set(clock_now() + CLOCK_DAY);
+	assert_err(c, ERR_REFUSED, take_message(ch, A, B, "receipt", receipt(ch, B, &theirs, there.text, clock_now(), last)));
+	assert_string_equal(c->error.reason, "receipt_forged");
+	assert_int_equal(count_in(ch, A, "onward_receipt WHERE true"), 0);
+	assert_string_equal(confirmed(ch, A, e.id, B), "");
+	(void)keys_of(ch, B, &new_key);
+	assert_ok(c, take_message(ch, A, B, "receipt", receipt(ch, B, &new_key, there.text, clock_now(), last)));
 	assert_string_equal(confirmed(ch, A, e.id, B), "deleted");
 }
 
@@ -789,6 +842,7 @@ int main(void)
 		fixture_test(every_kind_means_there_what_it_means_at_home), fixture_test(an_embargo_that_its_home_ends_early_ends_everywhere),
 		fixture_test(order_and_repetition_change_nothing),
 		fixture_test(nobody_but_the_home_or_the_giver_takes_an_item_away),
+		fixture_test(a_receipt_counts_by_the_key_of_whom_it_names_and_of_its_time),
 		fixture_test(forged_words_and_receipts_are_refused),
 		fixture_test(what_a_partner_makes_us_keep_is_bounded),
 		fixture_test(a_list_that_says_two_things_at_one_place_is_kept_as_the_proof),

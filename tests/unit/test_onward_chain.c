@@ -151,6 +151,103 @@ static void what_a_partner_forges_of_its_homes_is_refused_and_changes_nothing(vo
 	assert_true(counts(ch, C, items[0]) && counts(ch, C, items[1]));
 }
 
+/* The document of an agreement and what one side has signed about it, as they stand in a manifest: other ones in the place of those that let B pass A's records on. */
+static void put_agreement(struct chain *ch, struct str dir, struct str manifest, struct uuid agreement, int signer)
+{
+	const char *document = text("%s", fixture_text(text("SELECT document FROM agreement_revision WHERE agreement_id = '%s' AND coop_id = '%s'", U(agreement), U(ch->coop[signer]))));
+	struct str assent = str_of(fixture_text(text("SELECT assent_ours FROM agreement_revision WHERE agreement_id = '%s' AND coop_id = '%s'", U(agreement), U(ch->coop[signer]))));
+	struct call *c = ch->w.system;
+	const struct json *parsed;
+	struct buf b;
+	assert_ok(c, json_parse(c->arena, assent, &parsed, &c->error));
+	buf_init(&b, MIB);
+	json_canonical(&b, parsed, false);
+	struct str with = str_fmt(c->arena, "{\"agreement\":%s,\"assent\":%.*s", document, STR_ARG(buf_str(&b)));
+	buf_release(&b);
+	sign_again(dir, replaced(manifest, between(manifest, "{\"agreement\":{", ",\"checkpoint\""), str_z(c->arena, with)));
+}
+
+/* A's own signature under something else than the agreement by which B may pass on what A gives it, now. */
+static void only_an_agreement_of_these_two_that_counts_now_lets_anything_on(void **state)
+{
+	static const char *const drafts[] = { "{\"onward\":true}", "{\"onward\":true,\"flow\":\"receive\"}", "{\"onward\":true,\"starts\":\"2026-11-01T00:00:00Z\"}", "{}" };
+	struct chain chain, *ch = &chain;
+	struct uuid items[2], real;
+	struct sha256 digest;
+	(void)state;
+	struct str dir = forged_begin(ch, items), manifest = read_text(path_in(dir, "bundle.json"));
+	struct call *c = ch->w.system;
+	real = ch->agreement[A][B];
+	for (size_t i = 0; i < CH_LEN(drafts); i++) {
+		struct uuid other = merge_world_agree(c, by(&ch->w, 0), ch->coop[A], ch->coop[i == 0 ? C : B], drafts[i], &digest);
+		put_agreement(ch, dir, manifest, other, A);
+		assert_refused(ch, dir, "outside");
+	}
+	/* B's signature is not A's, and A's under another agreement is not under this one */
+	put_agreement(ch, dir, manifest, real, B);
+	assert_refused(ch, dir, "signature");
+	struct sign_key key;
+	assert_ok(c, db_begin_in(c, ch->coop[A], DB_READ));
+	assert_ok(c, ledger_key(c, ch->coop[A], &key));
+	assert_ok(c, db_commit(c));
+	struct str hex = str_of(fixture_text(text("SELECT encode(digest, 'hex') FROM agreement_revision WHERE agreement_id = '%s' LIMIT 1", U(real)))), at = clock_format(c->arena, clock_now());
+	struct str forged = dsse_sign(c->arena, &key, 1, STR("application/vnd.commonhold.assent+json"), str_fmt(c->arena, "{\"agreement\":\"%.*s\",\"at\":\"%.*s\",\"coop\":\"%.*s\",\"v\":1}", STR_ARG(hex),
+		STR_ARG(at), STR_ARG(ch->name[B])));
+	sign_again(dir, replaced(manifest, between(manifest, "\"assent\":{", ",\"checkpoint\""), text("\"assent\":%.*s", STR_ARG(forged))));
+	assert_refused(ch, dir, "signature");
+	sign_again(dir, manifest);
+	assert_int_equal(bundle_given(ch, B, C, (struct bundle_report){ .dir = dir, .seq = 1 }).rows, 2);
+}
+
+/* Two chains of keys can have the same first key: which one is A's, C knows. */
+static void a_home_whose_keys_fork_off_those_that_are_known_is_refused(void **state)
+{
+	struct chain chain, *ch = &chain;
+	struct uuid items[2];
+	struct sign_key first, thief;
+	struct keychain keys, single, forked;
+	(void)state;
+	struct str dir = forged_begin(ch, items);
+	struct call *c = ch->w.system;
+	agree(ch, A, C, "{}");
+	assert_ok(c, db_begin_in(c, ch->coop[A], DB_READ));
+	assert_ok(c, ledger_key(c, ch->coop[A], &first));
+	assert_ok(c, db_commit(c));
+	struct str manifest = read_text(path_in(dir, "bundle.json"));
+	assert_ok(c, keychain_rotate(c, ch->coop[A], &keys));
+	sign_key_new(&thief);
+	single = keychain_single(c->arena, first.public_key);
+	assert_ok(c, keychain_extend(c->arena, &single, &first, &thief, keys.keys[1].from, keys.keys[1].size, &forked, &c->error));
+	sign_again(dir, replaced(manifest, str_z(c->arena, single.text), str_z(c->arena, forked.text)));
+	assert_refused(ch, dir, "keys");
+	sign_again(dir, manifest);
+	assert_int_equal(bundle_given(ch, B, C, (struct bundle_report){ .dir = dir, .seq = 1 }).rows, 2);
+}
+
+/* What was found in items is looked at by people there, and let through. */
+static void looked_at(void)
+{
+	fixture_sql(text("UPDATE contribution SET word = word & ~%lld::bigint | %lld::bigint", (long long)(3ll << POLICY_ITEM_MODERATION_SHIFT | POLICY_ITEM_PII),
+		(long long)POLICY_MODERATION_APPROVED << POLICY_ITEM_MODERATION_SHIFT));
+}
+
+/* Duties unite along the way: whoever takes it looks at it where any of the agreements says so. */
+static void what_is_looked_at_under_the_agreement_before_is_looked_at_farther_on(void **state)
+{
+	struct chain chain, *ch = &chain;
+	(void)state;
+	chain_make_with(ch, "{\"onward\":true,\"moderation\":\"both\"}", "{\"onward\":true,\"moderation\":\"home\"}");
+	say_at(ch, A, "allow");
+	say_at(ch, B, "allow");
+	struct uuid item = contribute_at(ch, A, "from A, of jane.roe@example.org"), own = contribute_at(ch, B, "from B, of john.doe@example.org");
+	looked_at();
+	bundle(ch, A, B);
+	looked_at();
+	bundle(ch, B, C);
+	assert_int_equal(at_c(ch, text("contribution WHERE id = '%s' AND word & %lld = 0", U(own), (long long)POLICY_ITEM_PII)), 1);
+	assert_int_equal(at_c(ch, text("contribution WHERE id = '%s' AND word & %lld <> 0", U(item), (long long)POLICY_ITEM_PII)), 1);
+}
+
 static void what_a_partner_forges_of_words_and_records_is_refused_and_changes_nothing(void **state)
 {
 	struct chain chain, *ch = &chain;
@@ -613,6 +710,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		fixture_test(what_a_home_lets_its_partner_pass_on_arrives_farther_on_with_its_words_and_proof),
 		fixture_test(what_a_partner_forges_of_its_homes_is_refused_and_changes_nothing),
+		fixture_test(only_an_agreement_of_these_two_that_counts_now_lets_anything_on),
+		fixture_test(a_home_whose_keys_fork_off_those_that_are_known_is_refused),
+		fixture_test(what_is_looked_at_under_the_agreement_before_is_looked_at_farther_on),
 		fixture_test(what_a_partner_forges_of_words_and_records_is_refused_and_changes_nothing),
 		fixture_test(a_record_newer_than_the_head_that_is_shown_and_an_older_head_are_refused),
 		fixture_test(without_onward_at_either_side_nothing_goes_on),
