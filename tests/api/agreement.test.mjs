@@ -69,6 +69,8 @@ test("both vote on the same digest, sign, and it is in effect at both", async ()
 test("a suspension reaches the partner at once, and only who made it lifts it", async () => {
   ok(200, await south.admin.post(`${south.coop}/agreements/${agreement.sha256}/suspend`, { reason: "A question came up." }));
   assert.deepEqual((await becomes(north, "suspended")).body.suspended_by, ["partner"]);
+  const { note } = ok(200, await north.member.get(`${north.coop}/agreements/${agreement.sha256}/history`)).items.findLast((e) => e.state === "suspended");
+  assert.equal(note, "The partner suspended it, and says why: A question came up.");
   assert.equal((await north.admin.post(`${north.coop}/agreements/${agreement.sha256}/resume`)).status, 409);
   ok(200, await south.admin.post(`${south.coop}/agreements/${agreement.sha256}/resume`));
   await becomes(north, "in_effect");

@@ -226,6 +226,9 @@ static void either_suspends_at_once_and_only_they_lift_it(void **state)
 	g = pair_see(&p, 1, digest);
 	assert_int_equal(g.state, AGREEMENT_SUSPENDED);
 	assert_true(g.suspended_there && !g.suspended_here);
+	/* their members read why, in the words of who did it */
+	const struct str why = WHY;
+	assert_int_equal(fixture_int(str_z(p.call[1]->arena, str_fmt(p.call[1]->arena, "SELECT count(*) FROM agreement_event WHERE state = 'suspended' AND by = 'partner' AND note LIKE '%%says why: %.*s'", STR_ARG(why)))), 1);
 	assert_int_equal(pair_source(&p, 1, id).state, GUEST_SOURCE_SUSPENDED);
 	assert_err(p.call[1], ERR_STATE, agreement_resume(p.call[1], p.coop[1].id, id, &g));
 	assert_ok(p.call[1], agreement_suspend(p.call[1], p.coop[1].id, id, WHY, &g));

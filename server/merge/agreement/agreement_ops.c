@@ -188,6 +188,18 @@ static enum err open_current(struct call *c, struct uuid coop, struct uuid id, s
 	return ERR_OK;
 }
 
+/* The partner reads why, as our own members do. */
+static enum err send_suspended(struct call *c, const struct agreement *g, struct str reason)
+{
+	struct buf b;
+	struct json_writer w;
+	buf_init(&b, LIMIT_BODY_SMALL);
+	jw_init(&w, &b);
+	jw_str(&w, reason);
+	struct str quoted = buf_take(c->arena, &b);
+	return agreement_send(c, g, "agreement.suspended", str_fmt(c->arena, ",\"by\":\"admin\",\"reason\":%.*s", STR_ARG(quoted)));
+}
+
 enum err agreement_suspend(struct call *c, struct uuid coop, struct uuid id, struct str reason, struct agreement *out)
 {
 	TRY(check_reason(c, reason));
@@ -197,13 +209,13 @@ enum err agreement_suspend(struct call *c, struct uuid coop, struct uuid id, str
 	out->suspended_here = true;
 	if (out->state == AGREEMENT_IN_EFFECT) {
 		TRY(agreement_tell(c, out, false, "agreement.suspended", str_fmt(c->arena, "The agreement with %.*s rests", STR_ARG(out->partner_title)), reason));
-		TRY(agreement_send(c, out, "agreement.suspended", STR(",\"by\":\"admin\"")));
+		TRY(send_suspended(c, out, reason));
 		TRY(agreement_move(c, out, AGREEMENT_SUSPENDED, "admin", reason));
 	} else {
 		TRY(agreement_store(c, out));
 		TRY(agreement_note(c, out, "admin", reason));
 		TRY(agreement_write_source(c, out));
-		TRY(agreement_send(c, out, "agreement.suspended", STR(",\"by\":\"admin\"")));
+		TRY(send_suspended(c, out, reason));
 	}
 	return db_commit(c);
 }

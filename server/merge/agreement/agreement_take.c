@@ -217,6 +217,17 @@ static enum err require_live(struct call *c, const struct agreement *g)
 	return AGREEMENT_BIT(g->state) & AGREEMENT_LIVE ? ERR_OK : fail_reason(c, ERR_REFUSED, "not_in_effect", "That agreement is %s here.", agreement_state_name(g->state));
 }
 
+/* Why the partner's admin suspended it, in their words where they gave any that can be shown. A suspension counts without. */
+static struct str suspended_why(struct call *c, const struct message *m)
+{
+	struct str reason = json_member_text(m->body, "reason");
+	if (str_is(json_member_text(m->body, "by"), "charter"))
+		return STR("It no longer fits the partner’s charter.");
+	bool said = reason.n && call_check_text(c, "/reason", reason, 1, LIMIT_TEXT_NOTE) == ERR_OK;
+	error_clear(&c->error);
+	return said ? str_fmt(c->arena, "The partner suspended it, and says why: %.*s", STR_ARG(reason)) : STR("The partner suspended it.");
+}
+
 enum err agreement_take_suspended(struct call *c, struct uuid coop, const struct message *m)
 {
 	struct agreement g;
@@ -224,8 +235,7 @@ enum err agreement_take_suspended(struct call *c, struct uuid coop, const struct
 	if (agreement_over(g.state) || g.suspended_there)
 		return ERR_OK;
 	TRY(require_live(c, &g));
-	bool by_charter = str_is(json_member_text(m->body, "by"), "charter");
-	struct str why = by_charter ? STR("It no longer fits the partner’s charter.") : STR("The partner suspended it.");
+	struct str why = suspended_why(c, m);
 	g.suspended_there = true;
 	if (g.state == AGREEMENT_IN_EFFECT) {
 		TRY(agreement_tell(c, &g, false, "agreement.suspended", str_fmt(c->arena, "The agreement with %.*s rests", STR_ARG(g.partner_title)), why));
