@@ -10,7 +10,7 @@
 #include <stdio.h>
 
 /* What was asked for. */
-struct bundle_work { const char *what, *coop, *agreement, *path; bool whole; };
+struct bundle_work { const char *what, *coop, *agreement, *path; bool whole, json; };
 
 static enum err find_coop(struct call *c, const struct bundle_work *w, struct coop *out)
 {
@@ -73,8 +73,14 @@ static enum err import_one(struct call *c, const struct bundle_work *w, struct u
 {
 	struct merge_report r;
 	TRY(bundle_take(c, coop, w->path, &r));
-	struct str json = merge_report_json(c->arena, &r);
-	printf("%.*s\n", STR_ARG(json));
+	if (w->json)
+		printf("%.*s\n", STR_ARG(merge_report_json(c->arena, &r)));
+	else if (r.repeated)
+		printf("This bundle was taken in before: nothing was done.\n");
+	else
+		printf("Taken in: %lld records (%lld new here, %lld of contents that stand here already, %lld known, %lld erased, %lld kept aside), %lld words of contributors, %lld tombstones, "
+			"%lld no longer passed on, %lld passed on again.\n", (long long)r.records, (long long)r.rows, (long long)r.origins, (long long)r.known, (long long)r.erased, (long long)r.quarantined,
+			(long long)r.statements, (long long)r.tombstones, (long long)r.out, (long long)r.back);
 	return ERR_OK;
 }
 
@@ -92,16 +98,16 @@ static int bundle_usage(FILE *to)
 	fprintf(to,
 		"usage: commonhold bundle export --coop CO-OP [--agreement DIGEST] [--whole] FILE.tar\n"
 		"       commonhold bundle check --coop CO-OP FILE.tar\n"
-		"       commonhold bundle import --coop CO-OP FILE.tar\n\n"
+		"       commonhold bundle import --coop CO-OP [--json] FILE.tar\n\n"
 		"Carries what an agreement lets pass between two co-ops as a file: what the co-op sends next (--whole: all of it again), whether what came is right, and taking it in.\n"
-		"FILE.tar may be a folder where one is read. What is refused changes nothing, and the admins see why.\n");
+		"FILE.tar may be a folder where one is read. What is refused changes nothing, and the admins see why. --json: what import did, for programs.\n");
 	return to == stdout ? 0 : 2;
 }
 
 int bundle_main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "coop", required_argument, NULL, 'c' }, { "agreement", required_argument, NULL, 'g' }, { "whole", no_argument, NULL, 'w' }, { "help", no_argument, NULL, 'h' }, { 0 },
+		{ "coop", required_argument, NULL, 'c' }, { "agreement", required_argument, NULL, 'g' }, { "whole", no_argument, NULL, 'w' }, { "json", no_argument, NULL, 'j' }, { "help", no_argument, NULL, 'h' }, { 0 },
 	};
 	struct bundle_work w = { 0 };
 	for (int o; (o = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
@@ -109,6 +115,7 @@ int bundle_main(int argc, char **argv)
 		case 'c': w.coop = optarg; break;
 		case 'g': w.agreement = optarg; break;
 		case 'w': w.whole = true; break;
+		case 'j': w.json = true; break;
 		case 'h': return bundle_usage(stdout);
 		default: return bundle_usage(stderr);
 		}
