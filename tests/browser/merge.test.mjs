@@ -129,7 +129,17 @@ test("both charters stand side by side: numbers, what would be taken, what is th
 
 test("a draft begins with the strictest, says beside its fields what no charter allows, and is proposed", async () => {
   const { ada } = north, { page } = ada;
-  await ada.go(`${north.peer}/draft`);
+  await ada.go(`${north.peer}/diff`);
+  await look(page, `${north.peer}/diff of an admin`, found);
+  for (const width of [390, 1280]) {
+    await page.setViewportSize({ width, height: 900 });
+    const below = await page.evaluate(() => {
+      const button = [...document.querySelectorAll("main .actions")].find((e) => /Draft an agreement/.test(e.textContent)), next = (button.closest("form") ?? button).nextElementSibling;
+      return next.getBoundingClientRect().top - button.getBoundingClientRect().bottom;
+    });
+    assert.ok(below >= 16, `${below} pixels below the button at ${width}`);
+  }
+  await ada.follow("Draft an agreement");
   assert.equal(await page.getByLabel("Days before it may be released").inputValue(), "2", "the longer wait of both");
   await ada.fill("Days before it may be released", "1");
   await page.getByLabel("Last day").fill("2029-01-01");

@@ -3,7 +3,8 @@
 import { test, before, after } from "node:test";
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
-import { readFileSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ok } from "../api/server.mjs";
 import { until } from "../api/world.mjs";
@@ -135,6 +136,66 @@ test("a record of their schema stands beside the same in our words", async () =>
   await north.max.go(`${north.home}/items/${north.kept.id}`, 403);
 });
 
+// The South says one thing, is set back to what it was before, and says another: what an instance does that was restored from a backup, or that lies.
+async function twoHistories() {
+  const clock = "2026-01-19T11:10:00Z", before = `${south.dir}-before`, first = `${south.dir}-first`, files = [join(north.dir, "one.tar"), join(north.dir, "two.tar")];
+  const swap = async (from, to, then) => {
+    await south.pause();
+    renameSync(south.dir, to);
+    renameSync(from, south.dir);
+    await south.at(then);
+  };
+  const says = async (text, file) => {
+    await give(south, text, "What happened?");
+    const made = south.run(["bundle", "export", "--coop", south.slug, "--agreement", digest, file], { at: "2026-01-19T11:15:00Z" }); // the server's clock has run on
+    assert.match(made.out, /: 1 records, /, made.err);
+  };
+  await until(async () => Number(south.sql("SELECT count(*) FROM job WHERE state = 'running' OR (state = 'waiting' AND due < '2026-01-19T11:05:00Z')")[0][0]), (n) => n === 0, "the South to be quiet");
+  await south.pause();
+  execFileSync("cp", ["-a", south.dir, before]);
+  await south.at(clock);
+  await says("This is what happened.", files[0]);
+  await swap(before, first, clock);
+  await says("It was not like that.", files[1]);
+  await swap(first, before, "2026-01-19T11:20:00Z");
+  rmSync(before, { recursive: true });
+  await north.at("2026-01-19T11:20:00Z");
+  return files;
+}
+
+test("two bundles that cannot both be true: the second is refused, the proof is both signed heads, and it is decided with a reason", async () => {
+  for (const world of [north, south]) cutOff(world);
+  await moved("2026-01-19T11:00:00Z");
+  const [one, two] = await twoHistories();
+  const { ada } = north;
+  assert.match(await takes(ada, north.home, "Their bundle", one, "Take the bundle in"), /Taken in\. Contributions: 1, of which new here 1/);
+  await takes(ada, north.home, "Their bundle", two, "Take the bundle in");
+  assert.equal(await ada.page.locator("[role=alert]").count(), 1, "what contradicts the first is refused on the page");
+  await ada.go(`${north.home}/conflicts`);
+  await ada.reads("has signed two states of its log that cannot both be true", "From South words");
+  await look(ada.page, `${north.home}/conflicts with two histories`, found);
+  await ada.follow("A rewritten log");
+  await ada.open("The proof");
+  const proof = JSON.parse(north.sql("SELECT proof FROM merge_conflict WHERE kind = 'equivocation'")[0].join("|"));
+  const [a, b] = [proof.first, proof.second].map((note) => note.split("\n"));
+  assert.deepEqual([a[0], a[1], a[2] === b[2]], [b[0], b[1], false], "one log, one size, two roots");
+  await ada.reads(a[2], b[2]);
+  await look(ada.page, `${north.home}/conflicts/two histories`, found);
+  await ada.tick("Keep it out");
+  await ada.page.getByLabel("Why", { exact: true }).fill("   ");
+  await ada.press("Decide");
+  assert.equal(await ada.page.locator("#reason-wrong").innerText(), "Say why.");
+  assert.ok(await ada.page.getByLabel("Keep it out").isChecked(), "what was chosen is still there");
+  await ada.fill("Why", "Their log was rewritten.");
+  await ada.press("Decide");
+  assert.doesNotMatch(await ada.text(), /has signed two states/);
+  await ada.follow("Also those that were decided");
+  await ada.follow("A rewritten log");
+  await ada.reads("Their log was rewritten.", "Keep it out");
+  await north.max.go(`${north.home}/conflicts`, 403);
+  joined(south, north);
+});
+
 test("messages that wait go over as a file", async () => {
   joined(north, south);
   cutOff(south);
@@ -148,7 +209,7 @@ test("messages that wait go over as a file", async () => {
   const file = await saved(ada, () => ada.page.getByRole("link", { name: "Messages that wait" }).click(), join(south.dir, "messages.ndjson"));
   assert.match(await takes(north.ada, north.home, "Their messages", file, "Take the messages"), /Taken: \d+\. There before: \d+\. Refused: 0\./);
   await north.ada.go(`${north.home}/agreements/${digest}`);
-  await north.ada.reads("suspended", "The partner suspended it.", "only they can lift that");
+  await north.ada.reads("suspended", "The partner suspended it, and says why: A question came up.", "only they can lift that");
   await look(north.ada.page, `${north.home}/agreements/suspended`, found);
   joined(south, north);
   await ada.go(`${south.home}/agreements/${digest}`);

@@ -46,29 +46,11 @@ after(async () => {
   assert.deepEqual(complaints, []);
 });
 
-test("a conflict waits with its sentence and its proof, is decided with a reason, and leaves the queue", async () => {
+test("where nothing waits, the page of conflicts says so", async () => {
   await ada.go(`${at}/peers`);
   await ada.follow("Conflicts");
   await ada.reads("Nothing waits.", "Near duplicates", "The texts were not compared yet.");
-  world.sql(`INSERT INTO merge_conflict (coop_id, id, kind, home, rid, mark, detail, proof, found_at) SELECT id, gen_random_uuid(), 'equivocation', key_name, 'r-1', sha256('a'), '{"about":"record"}', '{"first":"signed-one","second":"signed-two"}', '${start}' FROM coop WHERE slug = 'elder-words'`);
-  await ada.go(`${at}/conflicts`);
-  await ada.reads("has signed two things that cannot both be true");
   await look(ada.page, `${at}/conflicts`, found);
-  await ada.follow("Two signed versions");
-  await ada.open("The proof");
-  await ada.reads("signed-one", "signed-two", "record");
-  await look(ada.page, `${at}/conflicts/one`, found);
-  await ada.tick("Keep it out");
-  await ada.page.getByLabel("Why", { exact: true }).fill("   ");
-  await ada.press("Decide");
-  assert.equal(await ada.page.locator("#reason-wrong").innerText(), "Say why.");
-  assert.ok(await ada.page.getByLabel("Keep it out").isChecked(), "what was chosen is still there");
-  await ada.fill("Why", "Their log was rewritten.");
-  await ada.press("Decide");
-  await ada.reads("Nothing waits.");
-  await ada.follow("Also those that were decided");
-  await ada.follow("Two signed versions");
-  await ada.reads("Their log was rewritten.", "Keep it out");
   await max.go(`${at}/conflicts`, 403);
 });
 
