@@ -29,14 +29,14 @@ function finish() {
 		if (full) {
 			print block (unsaid ? notes : "")
 		} else {
-			if (unsaid && said != "") {
-				error = said
+			if (unsaid && (signal != "" || said != "")) {
+				error = (signal == "" ? "" : "ended by " signal (said == "" ? "" : ": ")) said
 			}
 			print (where == "" ? "" : where " ") name (error == "" ? "" : ": " error)
 		}
 		forget()
 	}
-	name = where = error = kind = block = ""
+	name = where = error = kind = signal = block = ""
 	kept = multi = 0
 }
 
@@ -110,6 +110,11 @@ name == "" {
 /^ *failureType: / {
 	kind = $2
 	gsub(/'/, "", kind)
+	next
+}
+/^ *signal: 'SIG/ {
+	signal = $2
+	gsub(/'/, "", signal)
 	next
 }
 /^ *error: / {

@@ -70,6 +70,14 @@ not ok 3 - broken.test.mjs
   exitCode: 1
   error: 'test failed'
   ...
+# Subtest: stopped.test.mjs
+not ok 4 - stopped.test.mjs
+  ---
+  location: '/elsewhere/stopped.test.mjs:1:1'
+  exitCode: ~
+  signal: 'SIGTERM'
+  error: 'test failed'
+  ...
 # Subtest: slow
 not ok 4 - slow
   ---
@@ -85,7 +93,7 @@ ok 5 - fine
 1..5
 # tests 7
 # pass 2
-# fail 3
+# fail 4
 # cancelled 1
 # skipped 0
 # todo 1
@@ -116,8 +124,9 @@ node=$(report made-up-node)
 verdict "node's failed tests are named before the total, parents of failed ones are not" \
 "FAILED made-up-node: /elsewhere/door.test.mjs:12 a door > that is closed: Expected values to be strictly equal: 200 !== 403
 FAILED made-up-node: /elsewhere/broken.test.mjs:1 broken.test.mjs: Error [ERR_MODULE_NOT_FOUND]: Cannot find module 'nope'
+FAILED made-up-node: /elsewhere/stopped.test.mjs:1 stopped.test.mjs: ended by SIGTERM
 FAILED made-up-node: /elsewhere/slow.test.mjs:3 slow: test timed out after 50ms
-2 passed, 4 failed, 0 skipped" "$(tail -n 4 <<<"$node")"
+2 passed, 5 failed, 0 skipped" "$(tail -n 5 <<<"$node")"
 verdict "where it ran, a failed test's own lines are shown, those of tests that passed are not" "1 1 1 0 0" \
 	"$(for line in '(file:///elsewhere/door.test.mjs:14:9)' 'at finalizeResolution' 'not ok 4 - slow' 'that is open' 'of course'; do
 		grep -cF -- "$line" <<<"$node"

@@ -14,7 +14,7 @@ export const launch = () => chromium.launch({
 export async function sit(browser, here, { script = true, width = 1280, ...options } = {}) {
   const context = await browser.newContext({ viewport: { width, height: 900 }, javaScriptEnabled: script, acceptDownloads: true, reducedMotion: "reduce", ...options });
   const page = await context.newPage();
-  page.setDefaultTimeout(30000);
+  page.setDefaultTimeout(90000); // a busy machine takes its time
   const somebody = { context, page, complaints: [] };
   page.on("console", (m) => { if (m.type() === "error" && !/status of 4\d\d/.test(m.text())) somebody.complaints.push(`${page.url()}: ${m.text()}`); });
   page.on("pageerror", (e) => somebody.complaints.push(`${page.url()}: ${e}`));
