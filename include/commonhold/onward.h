@@ -45,6 +45,8 @@ CH_CHECK enum err onward_take(struct call *c, struct uuid coop, struct str via, 
 CH_CHECK enum err onward_line_read(struct arena *a, struct str line, const struct keychain *keys, struct onward_line *out, struct error *e);
 /* Carries out what was said about items that are here by now: after records have come in (merge_apply), in the same transaction. *withdrawn may be NULL. Inside; takes the pool's lock. */
 CH_CHECK enum err onward_settle(struct call *c, struct uuid coop, int64_t *withdrawn);
+/* Whether any home ever erased anything, so that it is worth asking. Inside. */
+CH_CHECK enum err onward_any_erased(struct call *c, struct uuid coop, bool *yes);
 /* Which of a home's ids were erased or corrected there, so that no record may come in under them: gone[i]. Inside. */
 CH_CHECK enum err onward_erased(struct call *c, struct uuid coop, struct str home, const struct uuid *ids, size_t n, bool *gone);
 
@@ -71,6 +73,8 @@ CH_CHECK enum err onward_source_put(struct call *c, const struct agreement *with
 CH_CHECK enum err onward_sources_follow(struct call *c, const struct agreement *with);
 /* Notes that a partner has shown a head of a home's log, and the home's keys. Inside. */
 CH_CHECK enum err onward_head_seen(struct call *c, struct uuid coop, struct str via, const struct bundle_home *home);
+/* Whether a way is noted of anything of this home: whatever came from itself has none. Inside. */
+CH_CHECK enum err onward_ways_any(struct call *c, struct uuid coop, struct str home, bool *yes);
 /* Notes by which way records came: `via` is the home itself or a partner. What is known to have come from its home alone so far keeps that way beside a new one; for a home's own nothing is written
  * unless somebody else passed the record on. *several: there may be other ways. Before the records are written. Inside. */
 CH_CHECK enum err onward_ways_note(struct call *c, struct uuid coop, struct str via, const struct str *homes, const struct uuid *ids, size_t n, bool *several);

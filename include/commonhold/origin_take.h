@@ -74,6 +74,8 @@ CH_CHECK enum err origin_taking_ask(struct origin_taking *t, struct foreign *f, 
 void foreign_seal(struct arena *a, const struct seal_key *key, struct uuid coop, struct foreign *f);
 /* Writes contents, rows and origins, for nobody to see yet; those with other fates are passed over. Own arrays come from the call's arena, which the caller may rewind afterwards. */
 CH_CHECK enum err origin_taking_write(struct origin_taking *t, const struct foreign *f, size_t n);
+/* Puts everything that was given so far into its place, so that nothing is left to write when the lock is taken: before whatever takes it. */
+CH_CHECK enum err origin_taking_put(struct origin_taking *t);
 /* Takes the pool's lock and ends what origin_taking_begin began. ERR_RETRY when something that came into the pool, or left it, in the meantime makes a fate wrong: then the whole transaction is to be rolled
  * back and done again. *first is the number of the first row; where others contributed meanwhile, the rest need not follow it. */
 CH_CHECK enum err origin_taking_end(struct origin_taking *t, int64_t *first, int64_t *rows, int64_t *origins);

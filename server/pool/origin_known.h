@@ -1,6 +1,6 @@
 /* origin_known.h - what a pool had when foreign records began to come in: read once as a stream, so that hardly any of them costs a question to the database.
  *
- * Which contents stand is held exactly, by 95 bits of a keyed hash of theirs, as long as that fits into KNOWN_BYTES_MAX; in a larger pool by a filter, which rules out most. Which ids there are is held
+ * Which contents stand is held exactly (content_table.h), as long as that fits into KNOWN_BYTES_MAX; in a larger pool by a filter, which rules out most. Which ids there are is held
  * by a filter. Nothing of it changes after known_make but the marks, so it may be looked into on any thread.
  *
  * It must never make anybody hold a content to stand that does not: what stands is looked at again at the end, where the pool changed (known_still).

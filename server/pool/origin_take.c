@@ -1,22 +1,17 @@
 #include "commonhold/origin_take.h"
 
+#include "server/pool/content_table.h"
 #include "server/pool/origin_known.h"
+#include "server/pool/origin_wait.h"
 #include "server/pool/pool_internal.h"
 
 #include "commonhold/db.h"
 
-#include <sodium.h>
 #include <stdlib.h>
 
 #define SHARDS_MAX 4096       /* kinds, licences and months in one bundle */
-#define STAGED_MAX 65536      /* rows and origins that are put in their places together, in the order of their indexes */
+#define PLACED_AT_FIRST ((int64_t)2000000) /* contents that there is room for without growing */
 
-SQL(take_tables,
-	"CREATE TEMPORARY TABLE foreign_row (item_no bigint, id uuid, member_id uuid, member_no integer, shard integer, kind smallint, licence smallint, lang text, content_sha256 bytea, bytes integer, "
-	"submitted_at timestamptz, word bigint, more bigint, leaf bigint, salt bytea, findings smallint, sealed_facts bytea) ON COMMIT DROP");
-SQL(take_tables_origin,
-	"CREATE TEMPORARY TABLE foreign_origin (item_no bigint, content_sha256 bytea, origin smallint, id uuid, member_no integer, member_id uuid, licence smallint, lang text, "
-	"word bigint, more bigint, leaf bigint, salt bytea, findings smallint, sealed_facts bytea, at timestamptz) ON COMMIT DROP");
 /* Held as long as the rows are on their way: numbers without it are nobody's any more (pool_settle_arriving). */
 SQL(take_arriving, "SELECT pg_advisory_xact_lock(hashtextextended('arriving ' || $1::text, 0))");
 /* The tables grow under way: a plan that was made while they were empty would go through all their rows for each id. */
@@ -44,16 +39,6 @@ SQL(take_shard, "SELECT no FROM shard_key WHERE coop_id = $1 AND kind = $2 AND l
 SQL(take_shard_add,
 	"INSERT INTO shard_key (coop_id, no, kind, licence, month) SELECT $1, coalesce(max(no) + 1, 0), $2, $3, $4 FROM shard_key WHERE coop_id = $1 ON CONFLICT DO NOTHING");
 SQL(take_contents, "INSERT INTO contribution_content (coop_id, shard, id, lang, sealed) SELECT $1, unnest($2)::integer, unnest($3), unnest($4), unnest($5)");
-SQL(take_rows,
-	"INSERT INTO contribution (coop_id, id, item_no, member_id, member_no, shard, kind, licence, lang, content_sha256, bytes, submitted_at, word, more, leaf, salt, findings, sealed_facts) "
-	"SELECT $1, id, item_no, member_id, member_no, shard, kind, licence, lang, content_sha256, bytes, submitted_at, word, more, leaf, salt, findings, sealed_facts FROM foreign_row ORDER BY content_sha256");
-SQL(take_origins,
-	"INSERT INTO item_origin (coop_id, item_no, origin, id, member_no, member_id, licence, lang, word, more, leaf, salt, findings, sealed_facts, at) "
-	"SELECT $1, item_no, origin, id, member_no, member_id, licence, lang, word, more, leaf, salt, findings, sealed_facts, at FROM foreign_origin ORDER BY id");
-/* A content is found among this transaction's rows by a tag alone: whether it is the same. */
-SQL(take_mixed_up,
-	"SELECT EXISTS (SELECT FROM foreign_origin o JOIN contribution c ON c.coop_id = " HERE " AND c.item_no = o.item_no WHERE o.item_no >= $1 AND c.content_sha256 <> o.content_sha256)");
-SQL(take_clear, "TRUNCATE foreign_row, foreign_origin");
 /* Rows of this transaction whose content stands elsewhere by now. */
 SQL(take_twice,
 	"SELECT EXISTS (SELECT FROM contribution n WHERE n.coop_id = " HERE " AND n.item_no >= $1 AND n.item_no < $2 AND EXISTS (SELECT FROM contribution c "
@@ -65,9 +50,6 @@ SQL(take_gone,
 static const char arrived_copy[] =
 	"COPY (SELECT content_sha256 FROM contribution WHERE coop_id = $1 AND item_no >= $2 AND item_no < $3) TO STDOUT (FORMAT binary)";
 
-/* Contents of this transaction's rows: open addressing by a keyed hash, so that nobody can choose contents that share a tag. */
-struct placed { uint64_t *tag; uint32_t *place; size_t mask, n; unsigned char key[crypto_shorthash_KEYBYTES]; };
-
 /* Numbers that were given to rows of this transaction: from `first` on, for those from `place` up to the next range's. */
 struct given { int64_t first, place; };
 
@@ -78,11 +60,10 @@ struct origin_taking {
 	int64_t changes_then; /* changes of rows by then */
 	struct given *given;  /* ranges that adjoin are one */
 	size_t n_given, given_room;
-	size_t staged;        /* rows and origins that wait in the tables of the transaction's own */
-	bool twins_staged;    /* among them origins of its own rows */
+	struct waiting *waiting; /* rows and origins on their way into their tables */
 	struct known *known;  /* what was there when it began */
 	bool asked_origins;   /* the database itself was asked for rows that something is an origin of */
-	struct placed placed;
+	struct content_table placed; /* contents of this transaction's rows: their places */
 	const struct foreign_home *homes;
 	int64_t *numbers;     /* of the homes (origin_number) */
 	size_t n_homes;
@@ -102,59 +83,13 @@ void origin_taking_look(const struct origin_taking *t, struct foreign *f)
 
 /* ---- Rows of this transaction ---- */
 
-static uint64_t tag_of(const struct placed *p, struct sha256 hash)
-{
-	uint64_t tag;
-	crypto_shorthash((unsigned char *)&tag, hash.b, sizeof(hash.b), p->key);
-	return tag + (tag == 0);
-}
-
-static size_t placed_find(const struct placed *p, uint64_t tag)
-{
-	size_t at = (size_t)tag & p->mask;
-	while (p->tag[at] && p->tag[at] != tag)
-		at = (at + 1) & p->mask;
-	return at;
-}
-
-static bool placed_size(struct placed *p, size_t places)
-{
-	struct placed bigger = *p;
-	bigger.tag = calloc(places, sizeof(*bigger.tag));
-	bigger.place = calloc(places, sizeof(*bigger.place));
-	bigger.mask = places - 1;
-	if (!bigger.tag || !bigger.place) {
-		free(bigger.tag);
-		free(bigger.place);
-		return false;
-	}
-	for (size_t i = 0; p->tag && i <= p->mask; i++) {
-		if (p->tag[i]) {
-			size_t at = placed_find(&bigger, p->tag[i]);
-			bigger.tag[at] = p->tag[i];
-			bigger.place[at] = p->place[i];
-		}
-	}
-	free(p->tag);
-	free(p->place);
-	*p = bigger;
-	return true;
-}
-
 /* The place of the row with this content, which is `place` itself when there is none yet. */
 static enum err placed_add(struct origin_taking *t, struct sha256 hash, uint32_t place, uint32_t *out)
 {
-	struct placed *p = &t->placed;
-	if (p->n * 4 >= (p->mask + 1) * 3 && !placed_size(p, (p->mask + 1) * 2))
+	const struct content_place *p = content_table_put(&t->placed, hash.b, place);
+	if (!p)
 		return fail(t->call, ERR_NO_MEMORY, "There is no memory to look for duplicates.");
-	uint64_t tag = tag_of(p, hash);
-	size_t at = placed_find(p, tag);
-	if (!p->tag[at]) {
-		p->tag[at] = tag;
-		p->place[at] = place;
-		p->n++;
-	}
-	*out = p->place[at];
+	*out = p->number;
 	return ERR_OK;
 }
 
@@ -258,8 +193,8 @@ static void taking_free(void *arg)
 	struct origin_taking *t = arg;
 	known_free(t->known);
 	free(t->given);
-	free(t->placed.tag);
-	free(t->placed.place);
+	content_table_free(&t->placed);
+	waiting_free(t->waiting);
 	free(t);
 }
 
@@ -293,7 +228,6 @@ static enum err homes_number(struct origin_taking *t)
 enum err origin_taking_begin(struct call *c, struct uuid coop, const struct foreign_home *homes, size_t n_homes, int64_t expected, struct origin_taking **out)
 {
 	struct rows r;
-	size_t places = 1024;
 	struct origin_taking *t = calloc(1, sizeof(*t));
 	if (!t)
 		return fail(c, ERR_NO_MEMORY, "There is no memory to take records.");
@@ -303,17 +237,13 @@ enum err origin_taking_begin(struct call *c, struct uuid coop, const struct fore
 	t->coop = coop;
 	t->homes = homes;
 	t->n_homes = n_homes;
-	random_bytes(t->placed.key, sizeof(t->placed.key));
-	while ((int64_t)places * 3 < expected * 4 && places < (size_t)1 << 22)
-		places *= 2;
-	if (!placed_size(&t->placed, places))
+	t->waiting = waiting_new();
+	if (!t->waiting || !content_table_init(&t->placed, (size_t)(expected < PLACED_AT_FIRST ? expected : PLACED_AT_FIRST)))
 		return fail(c, ERR_NO_MEMORY, "There is no memory to look for duplicates.");
 	TRY(leftovers_settle(t));
 	TRY(homes_number(t));
 	TRY(db_exec(c, take_arriving, A_UUID(coop)));
 	TRY(db_queue0(c, take_plans));
-	TRY(db_queue0(c, take_tables));
-	TRY(db_queue0(c, take_tables_origin));
 	TRY(db_query(c, take_head, &r, A_UUID(coop)));
 	t->items_then = r.n ? row_int(&r, 0, 0) : 0;
 	t->changes_then = r.n ? row_int(&r, 0, 1) : 0;
@@ -561,125 +491,23 @@ static enum err write_contents(struct origin_taking *t, const struct foreign *f,
 	return rows ? db_queue(c, take_contents, A_UUID(t->coop), A_I64S(shards, rows), A_UUIDS(ids, rows), A_TEXTS(langs, rows), A_BYTEAS(sealed, rows)) : ERR_OK;
 }
 
-static uint64_t more_of(const struct origin_taking *t, const struct foreign *f)
+static enum err wait_with(struct origin_taking *t, const struct foreign *f, int shard)
 {
-	return f->more | (uint64_t)t->numbers[f->home] << POLICY_MORE_ORIGIN_SHIFT;
-}
-
-static void copy_row(struct copy_in *s, const struct origin_taking *t, const struct foreign *f, int64_t shard)
-{
-	copy_in_row(s, 17);
-	copy_in_i64(s, f->item_no);
-	copy_in_uuid(s, f->id);
-	copy_in_uuid(s, f->member);
-	copy_in_int4(s, (int32_t)f->member_no);
-	copy_in_int4(s, (int32_t)shard);
-	copy_in_int2(s, (int16_t)f->kind);
-	copy_in_int2(s, (int16_t)f->licence);
-	copy_in_str(s, f->lang);
-	copy_in_str(s, str_make(f->hash.b, 32));
-	copy_in_int4(s, (int32_t)f->bytes);
-	copy_in_time(s, f->at);
-	copy_in_i64(s, (int64_t)f->word);
-	copy_in_i64(s, (int64_t)more_of(t, f));
-	copy_in_i64(s, f->leaf);
-	copy_in_str(s, str_make(f->salt, 32));
-	copy_in_int2(s, (int16_t)f->findings);
-	copy_in_str(s, f->sealed_facts);
-}
-
-static void copy_origin(struct copy_in *s, const struct origin_taking *t, const struct foreign *f)
-{
-	copy_in_row(s, 15);
-	copy_in_i64(s, f->item_no);
-	copy_in_str(s, str_make(f->hash.b, 32));
-	copy_in_int2(s, (int16_t)t->numbers[f->home]);
-	copy_in_uuid(s, f->id);
-	copy_in_int4(s, (int32_t)f->member_no);
-	copy_in_uuid(s, f->member);
-	copy_in_int2(s, (int16_t)f->licence);
-	copy_in_str(s, f->lang);
-	copy_in_i64(s, (int64_t)f->word);
-	copy_in_i64(s, (int64_t)more_of(t, f));
-	copy_in_i64(s, f->leaf);
-	copy_in_str(s, str_make(f->salt, 32));
-	copy_in_int2(s, (int16_t)f->findings);
-	copy_in_str(s, f->sealed_facts);
-	copy_in_time(s, f->at);
-}
-
-static enum err stage_rows(struct origin_taking *t, const struct foreign *f, size_t n, const int64_t *shards)
-{
-	struct copy_in *s;
-	size_t row = 0;
-	TRY(db_copy_in_begin(t->call,
-		"COPY foreign_row (item_no, id, member_id, member_no, shard, kind, licence, lang, content_sha256, bytes, submitted_at, word, more, leaf, salt, findings, sealed_facts) "
-		"FROM STDIN (FORMAT binary)", &s));
-	for (size_t i = 0; i < n; i++) {
-		if (f[i].fate != FOREIGN_ROW)
-			continue;
-		copy_row(s, t, &f[i], shards[row++]);
-		TRY(copy_in_flush(s));
-	}
-	return db_copy_in_end(s, NULL);
-}
-
-static enum err stage_origins(struct origin_taking *t, const struct foreign *f, size_t n)
-{
-	struct copy_in *s;
-	TRY(db_copy_in_begin(t->call,
-		"COPY foreign_origin (item_no, content_sha256, origin, id, member_no, member_id, licence, lang, word, more, leaf, salt, findings, sealed_facts, at) "
-		"FROM STDIN (FORMAT binary)", &s));
-	for (size_t i = 0; i < n; i++) {
-		if (f[i].fate != FOREIGN_ORIGIN)
-			continue;
-		t->twins_staged |= f[i].place >= 0;
-		copy_origin(s, t, &f[i]);
-		TRY(copy_in_flush(s));
-	}
-	return db_copy_in_end(s, NULL);
-}
-
-static enum err same_contents(struct origin_taking *t)
-{
-	struct rows r;
-	if (!t->twins_staged)
-		return ERR_OK;
-	TRY(db_one(t->call, take_mixed_up, &r, A_I64(t->items_then)));
-	return row_bool(&r, 0, 0) ? fail(t->call, ERR_RETRY, "Two contents were taken for one.") : ERR_OK;
-}
-
-/* What waits goes into its place, where nobody sees it before the transaction ends. */
-static enum err staged_place(struct origin_taking *t)
-{
-	struct call *c = t->call;
-	if (t->staged == 0)
-		return ERR_OK;
-	TRY(db_queue(c, take_rows, A_UUID(t->coop)));
-	TRY(db_queue(c, take_origins, A_UUID(t->coop)));
-	TRY(same_contents(t));
-	t->staged = 0;
-	t->twins_staged = false;
-	return db_queue0(c, take_clear);
+	return waiting_add(t->waiting, t->call, f, (struct waiting_at){ .item_no = f->item_no, .origin = (unsigned)t->numbers[f->home], .shard = shard });
 }
 
 enum err origin_taking_write(struct origin_taking *t, const struct foreign *f, size_t n)
 {
-	size_t rows = 0, origins = 0;
+	size_t row = 0;
 	int64_t *shards = ARENA_ARRAY(t->call->arena, n, int64_t);
+	TRY(write_contents(t, f, n, shards));
 	for (size_t i = 0; i < n; i++) {
-		rows += f[i].fate == FOREIGN_ROW;
-		origins += f[i].fate == FOREIGN_ORIGIN;
+		if (f[i].fate != FOREIGN_ROW && f[i].fate != FOREIGN_ORIGIN)
+			continue;
+		t->origins += f[i].fate == FOREIGN_ORIGIN;
+		TRY(wait_with(t, &f[i], f[i].fate == FOREIGN_ROW ? (int)shards[row++] : 0));
 	}
-	t->origins += (int64_t)origins;
-	t->staged += rows + origins;
-	if (rows) {
-		TRY(write_contents(t, f, n, shards));
-		TRY(stage_rows(t, f, n, shards));
-	}
-	if (origins)
-		TRY(stage_origins(t, f, n));
-	return t->staged >= STAGED_MAX ? staged_place(t) : ERR_OK;
+	return waiting_put_some(t->waiting, t->call, t->coop);
 }
 
 /* ---- Under the lock ---- */
@@ -688,8 +516,7 @@ struct arrivals { struct origin_taking *taking; bool met; };
 
 static bool is_placed(const void *arg, struct sha256 hash)
 {
-	const struct placed *p = arg;
-	return p->tag[placed_find(p, tag_of(p, hash))] != 0;
+	return content_table_find(arg, hash.b) != NULL;
 }
 
 static enum err arrived(void *arg, const struct copy_field *f, int n)
@@ -740,11 +567,17 @@ static enum err still_true(struct origin_taking *t, int64_t items, int64_t chang
 	return a.met ? fail(t->call, ERR_RETRY, "The pool changed while the bundle was taken in.") : ERR_OK;
 }
 
+enum err origin_taking_put(struct origin_taking *t)
+{
+	TRY(waiting_put_all(t->waiting, t->call, t->coop));
+	return db_wait(t->call);
+}
+
 enum err origin_taking_end(struct origin_taking *t, int64_t *first, int64_t *rows, int64_t *origins)
 {
 	struct call *c = t->call;
 	struct rows r;
-	TRY(staged_place(t));
+	TRY(waiting_put_all(t->waiting, c, t->coop));
 	TRY(pool_lock(c, t->coop));
 	TRY(db_one(c, take_head, &r, A_UUID(t->coop)));
 	*first = t->n_given ? t->given[0].first : row_int(&r, 0, 0);

@@ -32,6 +32,7 @@ SQL(guests_of_home,
 	"SELECT g.id, g.number, g.contributor, s.home FROM guest g JOIN guest_source s ON s.coop_id = g.coop_id AND s.agreement_id = g.agreement_id "
 	"WHERE g.coop_id = $1 AND g.home = $2 AND g.contributor = ANY ($3)");
 
+SQL(any_held_back, "SELECT EXISTS (SELECT FROM merge_passing WHERE coop_id = $1 AND by_home = $2 AND out)");
 SQL(held_back, "SELECT p.id, p.home FROM merge_passing p WHERE p.coop_id = $1 AND p.id = ANY ($2) AND p.out AND p.by_home = $3");
 
 enum stage { STAGE_FREE, STAGE_MAKE, STAGE_MADE, STAGE_SEAL, STAGE_SEALED };
@@ -68,6 +69,7 @@ struct flow {
 	unsigned threads, next_worker;
 	struct known_guest *guests;          /* the caller's alone */
 	size_t guest_mask, n_guests;
+	struct { bool erased, held_back, ways; } any; /* whether there is anything of the kind, when the records begin: else no group asks about it */
 };
 
 /* ---- Workers ---- */
@@ -418,8 +420,9 @@ static enum err give_guests(struct flow *f, struct group *g, int64_t before)
 }
 
 /* Records that their homes have erased, by word of this bundle or of any before. */
-static enum err leave_erased(struct applying *a, struct group *g)
+static enum err leave_erased(struct flow *f, struct group *g)
 {
+	struct applying *a = f->applying;
 	struct call *c = a->call;
 	struct uuid *ids = ARENA_ARRAY(c->arena, g->n, struct uuid);
 	uint32_t *at = ARENA_ARRAY(c->arena, g->n, uint32_t);
@@ -434,7 +437,8 @@ static enum err leave_erased(struct applying *a, struct group *g)
 		}
 		if (n == 0)
 			continue;
-		TRY(onward_erased(c, a->coop, a->homes[home].key_name, ids, n, gone));
+		if (f->any.erased)
+			TRY(onward_erased(c, a->coop, a->homes[home].key_name, ids, n, gone));
 		for (size_t k = 0; k < n; k++) {
 			if (!gone[k] && !apply_is_gone(a, ids[k]))
 				continue;
@@ -575,10 +579,12 @@ static enum err hold_back(struct flow *f, struct group *g)
 	struct rows r;
 	struct uuid *ids = ARENA_ARRAY(c->arena, g->n, struct uuid);
 	for (size_t i = 0; i < g->n; i++)
-		ids[i] = g->made[i].foreign.id;
-	for (size_t i = 0; i < g->n; i++)
 		if (guest_place(f, (unsigned)g->made[i].home, g->made[i].record.contributor)->elsewhere)
 			g->made[i].foreign.word |= POLICY_ITEM_RESTRICTED;
+	if (!f->any.held_back)
+		return ERR_OK;
+	for (size_t i = 0; i < g->n; i++)
+		ids[i] = g->made[i].foreign.id;
 	TRY(db_query(c, held_back, &r, A_UUID(a->coop), A_UUIDS(ids, g->n), A_STR(a->bundle->from)));
 	for (int row = 0; row < r.n; row++)
 		for (size_t i = 0; i < g->n; i++)
@@ -588,8 +594,9 @@ static enum err hold_back(struct flow *f, struct group *g)
 }
 
 /* By which way they came. Of those that may have come by another, too, it is looked at again whether they count. */
-static enum err note_ways(struct applying *a, const struct group *g)
+static enum err note_ways(struct flow *f, const struct group *g)
 {
+	struct applying *a = f->applying;
 	struct call *c = a->call;
 	struct str *homes = ARENA_ARRAY(c->arena, g->n, struct str);
 	struct uuid *ids = ARENA_ARRAY(c->arena, g->n, struct uuid);
@@ -602,6 +609,8 @@ static enum err note_ways(struct applying *a, const struct group *g)
 			ids[n++] = g->made[i].record.id;
 		}
 		bool several = false;
+		if (own && !f->any.ways)
+			continue;
 		TRY(onward_ways_note(c, a->coop, a->bundle->from, homes, ids, n, &several));
 		for (size_t i = 0; several && i < n; i++)
 			if (!touched_add(&a->touched, homes[i], ids[i]))
@@ -639,8 +648,8 @@ static enum err group_ask(struct flow *f, struct group *g)
 	TRY(refuse_wrong(a, g, before));
 	TRY(guests_learn(f, g));
 	TRY(give_guests(f, g, before));
-	TRY(note_ways(a, g)); /* before anything is noted of these lines: what was known before came another way */
-	TRY(leave_erased(a, g));
+	TRY(note_ways(f, g)); /* before anything is noted of these lines: what was known before came another way */
+	TRY(leave_erased(f, g));
 	TRY(leave_suppressed(a, g));
 	TRY(hold_back(f, g));
 	struct foreign *foreign = ARENA_ARRAY(a->call->arena, g->n, struct foreign);
@@ -664,6 +673,19 @@ static enum err group_write(struct flow *f, struct group *g)
 	for (size_t i = 0; i < g->n; i++)
 		foreign[i] = g->made[i].foreign;
 	return origin_taking_write(f->taking, foreign, g->n);
+}
+
+/* One bundle is taken in at a time, and only bundles say what is passed on by which way. What a home erases while its records come in is carried out on them at the end (onward_settle), as it would be
+ * when they were here before. */
+static enum err ask_for_any(struct flow *f)
+{
+	struct applying *a = f->applying;
+	struct rows r;
+	TRY(onward_any_erased(a->call, a->coop, &f->any.erased));
+	TRY(onward_ways_any(a->call, a->coop, a->bundle->from, &f->any.ways));
+	TRY(db_one(a->call, any_held_back, &r, A_UUID(a->coop), A_STR(a->bundle->from)));
+	f->any.held_back = row_bool(&r, 0, 0);
+	return ERR_OK;
 }
 
 /* Writes a group that is sealed, or will be. */
@@ -715,7 +737,11 @@ enum err apply_records(struct applying *a, struct origin_taking *taking)
 	if (err == ERR_OK && !flow_start(f))
 		err = fail(c, ERR_NO_MEMORY, "There are no threads for a bundle.");
 	if (err == ERR_OK)
+		err = ask_for_any(f);
+	if (err == ERR_OK)
 		err = flow_run(f);
+	if (err == ERR_OK)
+		err = origin_taking_put(taking);
 	flow_free(f);
 	return err;
 }

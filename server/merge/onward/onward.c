@@ -36,6 +36,7 @@ SQL(words_set, "UPDATE onward_word w SET erasure_id = $2, answered_at = NULL FRO
 SQL(words_erased,
 	"SELECT DISTINCT u.no::integer FROM unnest($3::uuid[]) WITH ORDINALITY AS u(id, no) JOIN onward_word w ON w.coop_id = $1 AND w.home = $2 AND w.id = u.id "
 	"WHERE w.counts AND w.kind IN ('erase', 'correct')");
+SQL(words_any_erased, "SELECT EXISTS (SELECT FROM onward_word WHERE coop_id = $1 AND counts AND kind IN ('erase', 'correct'))");
 SQL(words_unanswered, "SELECT EXISTS (SELECT FROM onward_word WHERE coop_id = $1 AND answered_at IS NULL)");
 SQL(erasure_set_idx, "UPDATE erasure SET first_idx = $3, last_idx = $4 WHERE coop_id = $1 AND id = $2");
 SQL(embargoed_origins,
@@ -166,6 +167,14 @@ enum err onward_take(struct call *c, struct uuid coop, struct str via, struct st
 		TRY(onward_queue_derived(c, coop));
 	TRY(db_one(c, words_unanswered, &r, A_UUID(coop)));
 	return row_bool(&r, 0, 0) ? onward_queue_receipts(c, coop) : ERR_OK;
+}
+
+enum err onward_any_erased(struct call *c, struct uuid coop, bool *yes)
+{
+	struct rows r;
+	TRY(db_one(c, words_any_erased, &r, A_UUID(coop)));
+	*yes = row_bool(&r, 0, 0);
+	return ERR_OK;
 }
 
 enum err onward_erased(struct call *c, struct uuid coop, struct str home, const struct uuid *ids, size_t n, bool *gone)

@@ -122,9 +122,16 @@ enum err onward_head_seen(struct call *c, struct uuid coop, struct str via, cons
 
 /* ---- Ways ---- */
 
-enum err onward_ways_note(struct call *c, struct uuid coop, struct str via, const struct str *homes, const struct uuid *ids, size_t n, bool *several)
+enum err onward_ways_any(struct call *c, struct uuid coop, struct str home, bool *yes)
 {
 	struct rows r;
+	TRY(db_one(c, ways_of_home, &r, A_UUID(coop), A_STR(home)));
+	*yes = row_bool(&r, 0, 0);
+	return ERR_OK;
+}
+
+enum err onward_ways_note(struct call *c, struct uuid coop, struct str via, const struct str *homes, const struct uuid *ids, size_t n, bool *several)
+{
 	bool own = n && str_eq(homes[0], via);
 	*several = n && !own;
 	if (n == 0)
@@ -133,7 +140,6 @@ enum err onward_ways_note(struct call *c, struct uuid coop, struct str via, cons
 		TRY(db_exec(c, ways_before, A_UUID(coop), A_TEXTS(homes, n), A_UUIDS(ids, n)));
 		return db_exec(c, ways_put, A_UUID(coop), A_TEXTS(homes, n), A_UUIDS(ids, n), A_STR(via));
 	}
-	TRY(db_one(c, ways_of_home, &r, A_UUID(coop), A_STR(via)));
-	*several = row_bool(&r, 0, 0);
+	TRY(onward_ways_any(c, coop, via, several));
 	return *several ? db_exec(c, ways_own, A_UUID(coop), A_TEXTS(homes, n), A_UUIDS(ids, n), A_STR(via)) : ERR_OK;
 }
