@@ -60,6 +60,7 @@ struct origin_taking {
 	int64_t changes_then; /* changes of rows by then */
 	struct given *given;  /* ranges that adjoin are one */
 	size_t n_given, given_room;
+	struct pool_packer *packer;
 	struct waiting *waiting; /* rows and origins on their way into their tables */
 	struct known *known;  /* what was there when it began */
 	bool asked_origins;   /* the database itself was asked for rows that something is an origin of */
@@ -195,6 +196,7 @@ static void taking_free(void *arg)
 	free(t->given);
 	content_table_free(&t->placed);
 	waiting_free(t->waiting);
+	pool_packer_free(t->packer);
 	free(t);
 }
 
@@ -238,7 +240,8 @@ enum err origin_taking_begin(struct call *c, struct uuid coop, const struct fore
 	t->homes = homes;
 	t->n_homes = n_homes;
 	t->waiting = waiting_new();
-	if (!t->waiting || !content_table_init(&t->placed, (size_t)(expected < PLACED_AT_FIRST ? expected : PLACED_AT_FIRST)))
+	t->packer = pool_packer_new();
+	if (!t->waiting || !t->packer || !content_table_init(&t->placed, (size_t)(expected < PLACED_AT_FIRST ? expected : PLACED_AT_FIRST)))
 		return fail(c, ERR_NO_MEMORY, "There is no memory to look for duplicates.");
 	TRY(leftovers_settle(t));
 	TRY(homes_number(t));
@@ -491,6 +494,13 @@ static enum err write_contents(struct origin_taking *t, const struct foreign *f,
 	return rows ? db_queue(c, take_contents, A_UUID(t->coop), A_I64S(shards, rows), A_UUIDS(ids, rows), A_TEXTS(langs, rows), A_BYTEAS(sealed, rows)) : ERR_OK;
 }
 
+static enum err pack(struct origin_taking *t, const struct foreign *f, int shard)
+{
+	const struct pool_packed item = { .item_no = f->item_no, .id = f->id, .hash = f->hash, .word = f->word, .more = f->more | (uint64_t)t->numbers[f->home] << POLICY_MORE_ORIGIN_SHIFT,
+		.member = f->member_no, .shard = (uint32_t)shard };
+	return pool_packer_add(t->packer, t->call, t->coop, &item);
+}
+
 static enum err wait_with(struct origin_taking *t, const struct foreign *f, int shard)
 {
 	return waiting_add(t->waiting, t->call, f, (struct waiting_at){ .item_no = f->item_no, .origin = (unsigned)t->numbers[f->home], .shard = shard });
@@ -499,13 +509,18 @@ static enum err wait_with(struct origin_taking *t, const struct foreign *f, int 
 enum err origin_taking_write(struct origin_taking *t, const struct foreign *f, size_t n)
 {
 	size_t row = 0;
+	int shard = 0;
 	int64_t *shards = ARENA_ARRAY(t->call->arena, n, int64_t);
 	TRY(write_contents(t, f, n, shards));
 	for (size_t i = 0; i < n; i++) {
 		if (f[i].fate != FOREIGN_ROW && f[i].fate != FOREIGN_ORIGIN)
 			continue;
 		t->origins += f[i].fate == FOREIGN_ORIGIN;
-		TRY(wait_with(t, &f[i], f[i].fate == FOREIGN_ROW ? (int)shards[row++] : 0));
+		if (f[i].fate == FOREIGN_ROW) {
+			shard = (int)shards[row++];
+			TRY(pack(t, &f[i], shard));
+		}
+		TRY(wait_with(t, &f[i], shard));
 	}
 	return waiting_put_some(t->waiting, t->call, t->coop);
 }

@@ -14,6 +14,15 @@
 
 struct rows;
 
+/* Packs rows into segments while they are written, in ascending order of their numbers, so that nobody has to read them again for it. Only whole segments: what is at the ends, or has numbers of others
+ * between, pool_pack packs. */
+struct pool_packer;
+struct pool_packed { int64_t item_no; struct uuid id; struct sha256 hash; uint64_t word, more; uint32_t member, shard; };
+struct pool_packer *pool_packer_new(void); /* NULL: no memory */
+void pool_packer_free(struct pool_packer *p);
+/* Queued. In the transaction that writes the row, and before anything changes it; under numbers that the pool does not reach yet for others. */
+CH_CHECK enum err pool_packer_add(struct pool_packer *p, struct call *c, struct uuid coop, const struct pool_packed *item);
+
 #define ITEM_MODERATION(word) ((unsigned)((word) >> POLICY_ITEM_MODERATION_SHIFT & 3))
 /* The word of contribution `c` with what withdrawals in force lay over it. While there are none the function is not called. */
 #define ITEM_WORD \

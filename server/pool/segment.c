@@ -5,6 +5,8 @@
  */
 #include "server/pool/overlay.h"
 
+#include <stdlib.h>
+
 #define PACK_AT_ONCE 8 /* segments in memory while packing: 2.4 MB */
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "packed columns are little-endian");
 
@@ -138,7 +140,7 @@ static enum err segments_put(struct call *c, struct uuid coop, struct columns *k
 		bytes[4][i] = str_make(k[i].hashes, items * 32);
 		bytes[5][i] = str_make(k[i].shards, items * 4);
 	}
-	return db_exec(c, segment_put, A_UUID(coop), A_I64S(numbers[0], n), A_I64S(numbers[1], n), A_I64S(numbers[2], n), A_BYTEAS(bytes[0], n), A_BYTEAS(bytes[1], n),
+	return db_queue(c, segment_put, A_UUID(coop), A_I64S(numbers[0], n), A_I64S(numbers[1], n), A_I64S(numbers[2], n), A_BYTEAS(bytes[0], n), A_BYTEAS(bytes[1], n),
 		A_BYTEAS(bytes[2], n), A_BYTEAS(bytes[3], n), A_BYTEAS(bytes[4], n), A_BYTEAS(bytes[5], n));
 }
 
@@ -173,6 +175,46 @@ enum err pool_pack(struct call *c, struct uuid coop, int64_t *packed)
 			TRY(pack_run(c, coop, &f, from, to, packed));
 	}
 	return ERR_OK;
+}
+
+/* ---- Packing what is being written ---- */
+
+struct pool_packer { struct columns at; int64_t next; /* the item that would follow; -1: none does before a segment begins */ };
+
+struct pool_packer *pool_packer_new(void)
+{
+	struct pool_packer *p = malloc(sizeof(*p));
+	if (p)
+		p->next = -1;
+	return p;
+}
+
+void pool_packer_free(struct pool_packer *p)
+{
+	free(p);
+}
+
+enum err pool_packer_add(struct pool_packer *p, struct call *c, struct uuid coop, const struct pool_packed *item)
+{
+	struct columns *k = &p->at;
+	if (item->item_no % POOL_SEGMENT == 0) {
+		k->no = (int)(item->item_no / POOL_SEGMENT);
+		k->n = 0;
+	} else if (item->item_no != p->next) {
+		p->next = -1;
+		return ERR_OK;
+	}
+	p->next = item->item_no + 1;
+	memcpy(k->ids[k->n], item->id.b, 16);
+	memcpy(k->hashes[k->n], item->hash.b, 32);
+	k->members[k->n] = item->member;
+	k->words[k->n] = item->word;
+	k->more[k->n] = item->more;
+	k->shards[k->n++] = item->shard;
+	if (k->n < POOL_SEGMENT)
+		return ERR_OK;
+	p->next = -1;
+	return segments_put(c, coop, k, 1);
 }
 
 /* ---- Scanning ---- */

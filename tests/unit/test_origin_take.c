@@ -200,6 +200,45 @@ static void a_change_that_concerns_none_of_it_lets_it_through(void **state)
 	assert_no_gaps(&k, 3, 0);
 }
 
+/* A whole segment comes in, with parts of others before and behind it. */
+static void what_comes_in_is_packed_as_it_would_be_from_its_rows(void **state)
+{
+	enum { GROUP = 1500, GROUPS = 7 };
+	static const char digest[] = "SELECT md5(string_agg(md5(ids || members || words || mores || hashes || shards) || items || upto, ',' ORDER BY no)) FROM pool_segment WHERE no = 1";
+	struct coming k;
+	int64_t packed;
+	char as_it_came[40];
+	(void)state;
+	coming_make(&k);
+	struct call *c = fixture_system();
+	world_contribute(&k.w, 3, "Before");
+	coming_begin(&k, c);
+	for (int g = 0; g < GROUPS; g++) {
+		struct arena_mark mark = arena_mark(c->arena);
+		struct foreign *f = ARENA_ARRAY(c->arena, GROUP, struct foreign);
+		for (int i = 0; i < GROUP; i++) {
+			f[i] = foreign_make(&k, c, str_fmt(c->arena, "Number %d of %d", i, g).p);
+			f[i].more |= (uint64_t)i;
+			origin_taking_look(k.taking, &f[i]);
+		}
+		assert_ok(c, origin_taking_ask(k.taking, f, GROUP));
+		for (int i = 0; i < GROUP; i++)
+			foreign_seal(c->arena, &k.key, k.w.coop, &f[i]);
+		assert_ok(c, origin_taking_write(k.taking, f, GROUP));
+		arena_rewind(c->arena, mark);
+	}
+	coming_end(&k, c);
+	assert_int_equal(fixture_int("SELECT count(*) FROM pool_segment WHERE no = 1 AND NOT dirty AND items = 4096"), 1);
+	snprintf(as_it_came, sizeof(as_it_came), "%s", fixture_text(digest));
+	fixture_sql("UPDATE pool_segment SET dirty = true");
+	assert_ok(c, db_begin_in(c, k.w.coop, DB_WRITE));
+	assert_ok(c, pool_pack(c, k.w.coop, &packed));
+	assert_ok(c, db_commit(c));
+	assert_int_equal(packed, 3);
+	assert_string_equal(fixture_text(digest), as_it_came);
+	assert_no_gaps(&k, 1 + GROUP * GROUPS, 0);
+}
+
 /* ---- One that does not come to its end ---- */
 
 /* A process of its own that takes a record, and is killed before the next. */
@@ -266,6 +305,7 @@ int main(void)
 		fixture_test(an_item_that_is_emptied_meanwhile_takes_no_origin),
 		fixture_test(an_item_that_is_approved_meanwhile_takes_the_origin_at_the_next_try),
 		fixture_test(a_change_that_concerns_none_of_it_lets_it_through),
+		fixture_test(what_comes_in_is_packed_as_it_would_be_from_its_rows),
 		fixture_test(one_that_is_killed_leaves_nothing_and_the_next_try_completes),
 		fixture_test(what_others_add_after_one_that_was_killed_is_decided_on),
 	};
