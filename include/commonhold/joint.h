@@ -34,7 +34,8 @@ struct joint {
 /* Admin of the maker: proposes one under an agreement in effect. `cutoff` INSTANT_NONE: as soon as both charters' leads allow. ERR_REFUSED with the reason "not_maker", "no_joint_releases",
  * "charter_changed"; ERR_INVALID at /cutoff when that is sooner than the longer lead. */
 CH_CHECK enum err joint_propose(struct call *c, struct uuid coop, struct uuid agreement, instant cutoff, struct joint *out);
-/* Admin of the maker, while the two sets differ: goes on with what both have. What only one has is left out on both sides and listed. ERR_STATE otherwise. */
+/* Admin of the maker, while the two sets differ: goes on with what both have. What only one has is left out on both sides and listed. ERR_STATE otherwise; ERR_REFUSED
+ * "joint_too_different" where that is more than JOINT_WITHOUT_MAX leaves, with what to do. */
 CH_CHECK enum err joint_narrow(struct call *c, struct uuid coop, struct uuid id, struct joint *out);
 /* Admin of either: ends it before it is published, withdraws it after; the other follows. */
 CH_CHECK enum err joint_withdraw(struct call *c, struct uuid coop, struct uuid id, struct str reason, struct joint *out);

@@ -37,6 +37,8 @@
 #define JOINT_WITHOUT_MAX 4096                   /* leaves that are left out for being in one set alone */
 /* Other numbers for the two before; tests make the others get what is small. */
 void joint_tell_at_most(size_t leaves, size_t manifest);
+/* And for this one. */
+void joint_leave_out_at_most(size_t leaves);
 
 #define JOINT_BUCKETS 256
 /* A set of items that both co-ops can come to by themselves. */

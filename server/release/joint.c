@@ -139,6 +139,9 @@ enum err release_joint_narrow(struct call *c, const struct release_joint *j)
 	bool both = j->ours.n == JOINT_SET_BYTES && j->theirs.n == JOINT_SET_BYTES;
 	if (!j->maker || r.state != RELEASE_SCHEDULED || !both || memcmp(j->ours.p, j->theirs.p, 32) == 0)
 		return fail(c, ERR_STATE, "Only the co-op that makes a joint release can go on with what both have, while the two sets are known to differ.");
+	struct joint_apart apart = joint_apart(c->arena, j, j->ours, j->our_leaves);
+	if (apart.found == JOINT_APART_TOO_MANY)
+		return fail_reason(c, ERR_REFUSED, "joint_too_different", "%s", str_z(c->arena, joint_too_many(c->arena, j, &apart)));
 	TRY(db_exec(c, joint_note_narrows, A_UUID(j->coop), A_UUID(j->id)));
 	return release_queue(c, &r, "release.freeze", clock_now());
 }

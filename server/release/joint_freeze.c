@@ -70,8 +70,12 @@ enum err joint_compare(struct call *c, struct release *r, struct decided *d, boo
 	TRY(joint_difference(c, d, &j, &set, &differs));
 	struct str ours = joint_set_bytes(c->arena, &set), leaves = joint_leaves_of_difference(c->arena, &j, &set);
 	struct str without = STR_NONE, left_out;
-	if (j.narrows && differs.p && !joint_apart(c->arena, &j, ours, leaves, &without))
-		without = STR_NONE; /* not all of it is known yet, or it is too much */
+	if (j.narrows && differs.p) {
+		struct joint_apart apart = joint_apart(c->arena, &j, ours, leaves);
+		without = apart.without;
+		if (apart.found == JOINT_APART_TOO_MANY)
+			differs = str_fmt(c->arena, "%.*s %.*s", STR_ARG(joint_too_many(c->arena, &j, &apart)), STR_ARG(differs));
+	}
 	TRY(joint_left_out(c, d, &left_out));
 	TRY(joint_set_without(c, &j, without, left_out));
 	bool news = without.p || !str_eq(ours, j.ours) || !str_eq(leaves, j.our_leaves) || !leaves.p != !j.our_leaves.p;

@@ -27,8 +27,15 @@ CH_CHECK enum err decide_trial(struct call *c, struct uuid coop, const struct re
 CH_CHECK enum err joint_leave_out(struct call *c, struct decided *d);
 /* Which items these are and what else keeps them back, in words; absent: none. Inside. */
 CH_CHECK enum err joint_left_out(struct call *c, struct decided *d, struct str *out);
-/* joint_narrow.c: what only one of the two sets has, with what was left out before; false: not all of it is known, or it is too much. */
-bool joint_apart(struct arena *a, const struct release_joint *j, struct str ours, struct str our_leaves, struct str *without);
+/* joint_narrow.c: what only one of the two sets has. */
+struct joint_apart {
+	enum { JOINT_APART_UNKNOWN, JOINT_APART_KNOWN, JOINT_APART_TOO_MANY } found; /* not all of it is known yet; it is; it is more than may be left out */
+	size_t n;             /* leaves that one alone has, unless unknown */
+	struct str without;   /* these with what was left out before, ascending, where known */
+};
+struct joint_apart joint_apart(struct arena *a, const struct release_joint *j, struct str ours, struct str our_leaves);
+/* That it is too many, and what to do. */
+struct str joint_too_many(struct arena *a, const struct release_joint *j, const struct joint_apart *apart);
 /* The set of what was decided to be in; of a redaction with the origins that its base names (`kept`; NULL or not known: those that stand now). */
 CH_CHECK enum err joint_set_of(struct call *c, struct decided *d, const struct release_joint *j, const struct kept *kept, struct joint_set *out);
 /* Whether a leaf is among sorted ones. */

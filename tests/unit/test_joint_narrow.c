@@ -121,6 +121,43 @@ static void a_text_that_one_keeps_to_itself_is_left_out_by_both(void **state)
 	assert_int_equal(fixture_int("SELECT sum(items) FROM release_reason WHERE reason = 'PARTNER_DIFFERS' AND stage = 'frozen'"), 6);
 }
 
+/* More than may be left out: refused at once where that is known, said to the admins where it comes out later, and it goes on once fewer differ. */
+static void too_many_differences_say_so_and_what_to_do(void **state)
+{
+	struct two_pools p;
+	struct joint y;
+	(void)state;
+	pools_found(&p, "{\"joint\":\"us\"}");
+	world_say(&p.side[0], 1, "allow");
+	world_say(&p.side[1], 4, "allow");
+	pools_give(&p.side[0], 1, 0, 0);
+	for (int text = 1; text < 9; text++)
+		pools_give(&p.side[1], 4, text, 0);
+	clock_set(clock_now() + CLOCK_MINUTE);
+	pools_carry(&p, 0);
+	struct joint x = both_decided(&p);
+	struct call *c = by(&p.side[0], 0);
+	joint_leave_out_at_most(7);
+	assert_err(c, ERR_REFUSED, joint_narrow(c, p.side[0].coop, x.j.id, &y));
+	assert_str(str_of(c->error.reason), "joint_too_different");
+	assert_true(holds(str_of(c->error.message), "differ in 8 items, and at most 7 can be left out"));
+	assert_true(holds(str_of(c->error.message), "let each export a bundle"));
+	joint_leave_out_at_most(JOINT_WITHOUT_MAX);
+	assert_ok(c, joint_narrow(c, p.side[0].coop, x.j.id, &y));
+	joint_leave_out_at_most(7);
+	pools_run();
+	x = see(&p, 0, x.j.id);
+	joint_leave_out_at_most(JOINT_WITHOUT_MAX);
+	assert_state(&x, RELEASE_SCHEDULED);
+	assert_true(holds(x.j.differs, "differ in 8 items, and at most 7 can be left out"));
+	pools_carry(&p, 1);
+	clock_set(clock_now() + SOON);
+	pools_run();
+	x = see(&p, 0, x.j.id);
+	assert_state(&x, RELEASE_NOTICE);
+	assert_int_equal(x.release.included, 9);
+}
+
 /* ---- at random ---- */
 
 /* What one side has of a text at the cut-off, as it sees it. */
@@ -306,7 +343,7 @@ static void whatever_the_pools_are_both_come_to_the_same_set(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		fixture_test(differences_in_many_parts_are_left_out), fixture_test(a_text_that_one_keeps_to_itself_is_left_out_by_both), fixture_test(whatever_the_pools_are_both_come_to_the_same_set),
+		fixture_test(differences_in_many_parts_are_left_out), fixture_test(a_text_that_one_keeps_to_itself_is_left_out_by_both), fixture_test(too_many_differences_say_so_and_what_to_do), fixture_test(whatever_the_pools_are_both_come_to_the_same_set),
 	};
 	return fixture_run(tests, CH_LEN(tests));
 }
