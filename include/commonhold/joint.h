@@ -8,7 +8,7 @@
  *   publish    DSSE with both signatures; the partner lists it. Either can withdraw it
  *
  * Two messages carry all of it: "joint.proposed" {"charter","document"}, and "joint.state", which always says the whole of what there is to say, so that the last word is enough:
- * {"ballot","differs","joint","leaves","leaves_sha256","manifest","manifest_sha256","set","signature","state","url","version","why","without"}.
+ * {"ballot","differs","final","joint","leaves","leaves_sha256","manifest","manifest_sha256","set","signature","state","url","version","why","without"}.
  *
  * What is too long for a message is told by its digest alone; the other gets it at GET /coops/{coop}/merge/agreements/{agreement}/joint-releases/{joint}/{manifest|leaves}, where it proves itself as
  * for bundles (job "joint.fetch").
@@ -37,7 +37,7 @@ CH_CHECK enum err joint_propose(struct call *c, struct uuid coop, struct uuid ag
 /* Admin of the maker, while the two sets differ: goes on with what both have. What only one has is left out on both sides and listed. ERR_STATE otherwise; ERR_REFUSED
  * "joint_too_different" where that is more than JOINT_WITHOUT_MAX leaves, with what to do. */
 CH_CHECK enum err joint_narrow(struct call *c, struct uuid coop, struct uuid id, struct joint *out);
-/* Admin of either: ends it before it is published, withdraws it after; the other follows. */
+/* Admin of either: ends it before it is published, withdraws it after, with the redactions that took its place; the other follows. */
 CH_CHECK enum err joint_withdraw(struct call *c, struct uuid coop, struct uuid id, struct str reason, struct joint *out);
 CH_CHECK enum err joint_read(struct call *c, struct uuid coop, struct uuid id, struct joint *out);
 /* Newest first, at most LIMIT_PAGE. */

@@ -20,6 +20,9 @@
  * home's word since, and signs. What was erased does not wait for it: after JOINT_REDACTION_WAITS the redaction is published with the maker's signature alone, says so, and the partner's is put
  * beside it as partner.dsse.json when it comes.
  *
+ * Who withdraws it withdraws what was made of it, too: the release or the redaction that stands, and one under way. Nothing is published in its place, and the partner signs nothing more of it. That is
+ * told as `final`; a release that gives way to a redaction is withdrawn without it.
+ *
  * Leaves and manifests that are too long for a message are told by their digest, and the other gets them (joint.h).
  *
  * This half never sends anything and never decides for the other co-op; what must be told queues the job "joint.tell".
@@ -123,6 +126,7 @@ struct release_joint {
 	struct str manifest;           /* to be signed by the partner; absent: none yet */
 	struct sha256 manifest_sha256; /* of it; zeros */
 	struct str signature;          /* the partner's, 64 bytes; absent: none */
+	bool ended;                    /* one of the two withdrew it for good: nothing of it is published any more, nor made of it */
 	instant heard_at;              /* INSTANT_NONE: nothing was heard */
 	instant published_at;          /* INSTANT_NONE until then */
 };
@@ -150,6 +154,7 @@ struct joint_word {
 	struct str keys;               /* and its keys.json */
 	struct str version, url;       /* absent */
 	struct str why;                /* of an end; absent */
+	bool final;                    /* withdrawn for good, by one of the two; not until a redaction takes its place */
 };
 CH_CHECK enum err release_joint_hear(struct call *c, struct uuid coop, struct uuid id, const struct joint_word *word);
 /* What there is to say now. Inside. */
@@ -162,7 +167,7 @@ CH_CHECK enum err release_joint_papers(struct call *c, struct uuid coop, struct 
 CH_CHECK enum err release_joint_seal(struct call *c, struct uuid coop, struct uuid id);
 /* The maker goes on with what both sets have; ERR_STATE unless both are known and differ. Inside. */
 CH_CHECK enum err release_joint_narrow(struct call *c, const struct release_joint *j);
-/* Ends ours: cancelled before it is published, withdrawn after. Inside. */
-CH_CHECK enum err release_joint_end(struct call *c, const struct release_joint *j, struct str why);
+/* Ends ours: cancelled before it is published, withdrawn after, with all that was made of it where that is `final`. Inside. */
+CH_CHECK enum err release_joint_end(struct call *c, const struct release_joint *j, struct str why, bool final);
 
 #endif

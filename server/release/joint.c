@@ -6,7 +6,7 @@
 
 #define JOINT_COLUMNS \
 	"joint_id, release_id, agreement_id, maker, partner, partner_key, partner_keys, document, document_sha256, partner_charter, ours, theirs, their_leaves, differs, partner_state, " \
-	"partner_ballot, partner_version, partner_url, manifest, manifest_sha256, signature, published_at, heard_at, our_leaves, narrows, without, left_out"
+	"partner_ballot, partner_version, partner_url, manifest, manifest_sha256, signature, published_at, heard_at, our_leaves, narrows, without, left_out, ended_at IS NOT NULL"
 
 SQL(joint_by_id, "SELECT " JOINT_COLUMNS " FROM release_joint WHERE coop_id = $1 AND joint_id = $2");
 SQL(joint_for_update, "SELECT " JOINT_COLUMNS " FROM release_joint WHERE coop_id = $1 AND joint_id = $2 FOR UPDATE");
@@ -27,6 +27,8 @@ SQL(joint_note_word,
 SQL(joint_note_manifest, "UPDATE release_joint SET manifest = $3, manifest_sha256 = $4, signature = NULL, differs = NULL WHERE coop_id = $1 AND joint_id = $2");
 SQL(joint_note_signature, "UPDATE release_joint SET signature = $3, differs = NULL WHERE coop_id = $1 AND joint_id = $2");
 SQL(joint_note_leaves, "UPDATE release_joint SET their_leaves = $3 WHERE coop_id = $1 AND joint_id = $2");
+SQL(joint_note_ended, "UPDATE release_joint SET ended_at = coalesce(ended_at, commonhold_now()) WHERE coop_id = $1 AND joint_id = $2");
+SQL(joint_made, "SELECT id FROM release WHERE coop_id = $1 AND joint_id = $2 AND state IN ('published', 'superseded', 'withdrawn', 'redacting') ORDER BY leaf");
 SQL(joint_redacting, "SELECT 1 FROM release WHERE coop_id = $1 AND joint_id = $2 AND state = 'redacting'");
 SQL(joint_again, "SELECT id FROM release WHERE coop_id = $1 AND joint_id = $2 AND state = 'published' AND redacts_id IS NOT NULL ORDER BY leaf DESC LIMIT 1");
 SQL(release_set_failure, "UPDATE release SET failure = $3 WHERE coop_id = $1 AND id = $2");
@@ -80,7 +82,7 @@ static enum err joint_row(struct call *c, struct uuid coop, const struct rows *r
 		.partner_keys = row_str(r, i, 6), .document = row_str(r, i, 7), .document_sha256 = sha256_load(row_bytes(r, i, 8)), .partner_charter = row_str(r, i, 9),
 		.ours = row_bytes(r, i, 10), .theirs = row_bytes(r, i, 11), .their_leaves = row_bytes(r, i, 12), .differs = row_str(r, i, 13), .partner_ballot = row_str(r, i, 15),
 		.partner_version = row_str(r, i, 16), .partner_url = row_str(r, i, 17), .manifest = row_str(r, i, 18), .manifest_sha256 = sha256_load(row_bytes(r, i, 19)),
-		.signature = row_bytes(r, i, 20), .published_at = row_time(r, i, 21), .heard_at = row_time(r, i, 22), .our_leaves = row_bytes(r, i, 23), .narrows = row_bool(r, i, 24), .without = row_bytes(r, i, 25), .left_out = row_str(r, i, 26),
+		.signature = row_bytes(r, i, 20), .published_at = row_time(r, i, 21), .heard_at = row_time(r, i, 22), .our_leaves = row_bytes(r, i, 23), .narrows = row_bool(r, i, 24), .without = row_bytes(r, i, 25), .left_out = row_str(r, i, 26), .ended = row_bool(r, i, 27),
 	};
 	struct str key = row_bytes(r, i, 5);
 	if (key.n != 32 || !joint_state_parse(row_str(r, i, 14), &out->partner_state))
@@ -201,7 +203,7 @@ enum err release_joint_word(struct call *c, const struct release_joint *j, struc
 {
 	struct release r;
 	TRY(standing(c, j, &r));
-	*out = (struct joint_word){ .state = joint_state_of(r.state), .set = j->ours, .version = r.version };
+	*out = (struct joint_word){ .state = joint_state_of(r.state), .set = j->ours, .version = r.version, .final = j->ended };
 	if (j->our_leaves.n <= leaves_told * sizeof(struct sha256))
 		out->leaves = j->our_leaves;
 	else
@@ -228,15 +230,49 @@ enum err release_joint_word(struct call *c, const struct release_joint *j, struc
 
 /* ---- hearing ---- */
 
-enum err release_joint_end(struct call *c, const struct release_joint *j, struct str why)
+/* One release of those that were made of it: out of sight, and nothing is made of it any more. */
+static enum err end_made(struct call *c, struct uuid coop, struct uuid release, struct str why)
 {
 	struct release r;
+	TRY(release_take(c, coop, release, &r));
+	if (r.state == RELEASE_REDACTING)
+		TRY(release_move(c, &r, RELEASE_CANCELLED, STR_NONE));
+	else if (r.state != RELEASE_WITHDRAWN)
+		TRY(release_withdraw(c, coop, release, why, -1, -1));
+	return db_exec(c, release_set_failure, A_UUID(coop), A_UUID(release), A_STR(why)); /* one with a failure is no base of a redaction */
+}
+
+/* Withdrawn for good: the maker's release, the redactions that took its place, and one under way. */
+static enum err end_published(struct call *c, const struct release_joint *j, struct release *r, struct str why)
+{
+	struct rows made;
+	TRY(db_exec(c, joint_note_ended, A_UUID(j->coop), A_UUID(j->id)));
+	TRY(release_queue(c, r, "joint.tell", clock_now()));
+	if (!j->maker) {
+		TRY(db_exec(c, release_set_failure, A_UUID(r->coop), A_UUID(r->id), A_STR(why)));
+		return r->state == RELEASE_JOINED ? release_move(c, r, RELEASE_LEFT, STR_NONE) : ERR_OK;
+	}
+	TRY(db_query(c, joint_made, &made, A_UUID(j->coop), A_UUID(j->id)));
+	for (int i = 0; i < made.n; i++)
+		TRY(end_made(c, j->coop, row_uuid(&made, i, 0), why));
+	return ERR_OK;
+}
+
+enum err release_joint_end(struct call *c, const struct release_joint *j, struct str why, bool final)
+{
+	struct release r;
+	TRY(ledger_lock(c, j->coop));
 	TRY(release_take(c, j->coop, j->release, &r));
+	enum joint_state here = joint_state_of(r.state);
 	bool balloting = r.state == RELEASE_NOTICE || r.state == RELEASE_OPEN;
-	switch (joint_state_of(r.state)) {
+	if (j->ended)
+		return ERR_OK;
+	if (final && (here == JOINT_PUBLISHED || here == JOINT_WITHDRAWN))
+		return end_published(c, j, &r, why);
+	switch (here) {
 	case JOINT_PUBLISHED:
 		if (r.state != RELEASE_JOINED)
-			return release_withdraw(c, r.coop, r.id, why, -1, -1);
+			return ERR_OK; /* the partner only follows what was withdrawn here */
 		TRY(db_exec(c, release_set_failure, A_UUID(r.coop), A_UUID(r.id), A_STR(why)));
 		return release_move(c, &r, RELEASE_LEFT, STR_NONE);
 	case JOINT_PROPOSED:
@@ -255,6 +291,8 @@ static enum err heard_published(struct call *c, const struct release_joint *j)
 {
 	struct release r;
 	TRY(release_take(c, j->coop, j->release, &r));
+	if (j->ended)
+		return ERR_OK; /* withdrawn here meanwhile, of which the other hears */
 	if (j->maker || (r.state != RELEASE_BUILDING && r.state != RELEASE_LEFT))
 		return ERR_OK;
 	if (r.state == RELEASE_BUILDING && !j->signature.p)
@@ -292,7 +330,7 @@ static enum err heard_set(struct call *c, const struct release_joint *j, const s
 		return release_queue(c, &r, "release.freeze", clock_now() > r.cutoff_at ? clock_now() : r.cutoff_at);
 	bool voting = joint_state_of(r.state) == JOINT_FROZEN;
 	if (voting && word->state <= JOINT_FROZEN && !sha256_eq(digest, r.candidates_sha256))
-		return release_joint_end(c, j, STR("The other co-op's pool has changed since both were frozen, so that the votes would be about different sets. It can be proposed again."));
+		return release_joint_end(c, j, STR("The other co-op's pool has changed since both were frozen, so that the votes would be about different sets. It can be proposed again."), false);
 	return ERR_OK;
 }
 
@@ -403,7 +441,7 @@ enum err release_joint_hear(struct call *c, struct uuid coop, struct uuid id, co
 	case JOINT_FAILED:
 	case JOINT_CANCELLED:
 	case JOINT_WITHDRAWN:
-		return release_joint_end(c, &j, words_of_end(c, word));
+		return release_joint_end(c, &j, words_of_end(c, word), word->final);
 	default:
 		return ERR_OK;
 	}

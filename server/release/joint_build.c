@@ -254,7 +254,7 @@ enum err release_joint_sign(struct call *c, struct uuid coop, struct uuid id)
 	TRY(release_joint_take(c, coop, id, &j));
 	TRY(release_get(c, coop, j.release, &r));
 	bool may = r.state == RELEASE_BUILDING || r.state == RELEASE_JOINED || r.state == RELEASE_LEFT;
-	if (j.maker || !may || !j.manifest.p || j.signature.p)
+	if (j.maker || j.ended || !may || !j.manifest.p || j.signature.p)
 		return db_commit(c);
 	TRY(ledger_key(c, coop, &key));
 	enum err e = sign(c, &r, &j, &key);

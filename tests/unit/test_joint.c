@@ -488,6 +488,68 @@ static void a_redaction_has_the_rows_of_its_base_as_they_were(void **state)
 	assert_false(holds(shard_lines(&b, again.id, "cc-by-4.0"), "a story that both have"));
 }
 
+static int64_t releases_in(struct both *b, const char *states)
+{
+	struct str coop = uuid_format(b->c->arena, b->first.coop);
+	return fixture_int(str_fmt(b->c->arena, "SELECT count(*) FROM release WHERE coop_id = '%.*s' AND state IN (%s)", STR_ARG(coop), states).p);
+}
+
+/* What was made of it goes with it, nothing is made of it afterwards, and what the other said before does not bring it back. */
+static void who_withdraws_it_withdraws_its_redactions(void **state)
+{
+	for (int who = 0; who < 2; who++) {
+		struct both b;
+		struct joint y;
+		if (who) {
+			fixture_teardown(state);
+			fixture_setup(state);
+		}
+		both_make(&b, DRAFT);
+		struct uuid gone = say_and_give(&b.first, 3, "a story that is erased"), later = say_and_give(&b.first, 3, "a story that is erased later");
+		pools(&b);
+		struct joint x = proposed(&b);
+		until(x.release.cutoff_at);
+		decide(&b, x.j.id, "for", "for");
+		erase(&b, &b.first, gone);
+		run();
+		assert_states(&b, x.j.id, RELEASE_WITHDRAWN, RELEASE_JOINED);
+		assert_int_equal(releases_in(&b, "'published'"), 1);
+		struct world *w = who ? &b.second : &b.first;
+		assert_ok(by(w, 0), joint_withdraw(by(w, 0), w->coop, x.j.id, STR("something in it was wrong"), &y));
+		run();
+		assert_states(&b, x.j.id, RELEASE_WITHDRAWN, RELEASE_LEFT);
+		assert_int_equal(releases_in(&b, "'published'"), 0);
+		erase(&b, &b.first, later);
+		until(clock_now() + 2 * CLOCK_HOUR);
+		until(clock_now() + 2 * CLOCK_DAY);
+		assert_states(&b, x.j.id, RELEASE_WITHDRAWN, RELEASE_LEFT);
+		assert_int_equal(releases_in(&b, "'published', 'redacting'"), 0);
+	}
+}
+
+/* A redaction that waits for the partner's signature when the partner withdraws it: never published, and never signed. */
+static void a_withdrawal_stops_a_redaction_under_way(void **state)
+{
+	(void)state;
+	struct both b;
+	struct joint y;
+	both_make(&b, DRAFT);
+	struct uuid gone = say_and_give(&b.first, 3, "a story that is erased");
+	pools(&b);
+	struct joint x = proposed(&b);
+	until(x.release.cutoff_at);
+	decide(&b, x.j.id, "for", "for");
+	erase(&b, &b.first, gone);
+	run_without(message_jobs);
+	assert_int_equal(releases_in(&b, "'redacting'"), 1);
+	assert_ok(by(&b.second, 0), joint_withdraw(by(&b.second, 0), b.second.coop, x.j.id, STR("something in it was wrong"), &y));
+	run();
+	until(clock_now() + 2 * CLOCK_HOUR);
+	assert_int_equal(releases_in(&b, "'published', 'redacting'"), 0);
+	assert_int_equal(fixture_int("SELECT count(*) FROM log_leaf WHERE type = 'release.signed'"), 1);
+	assert_states(&b, x.j.id, RELEASE_WITHDRAWN, RELEASE_LEFT);
+}
+
 /* A manifest of thousands of shards, and the leaves of a million items: told by their digests, got, and held against these. */
 static void what_is_too_long_for_a_message_is_got_by_its_digest(void **state)
 {
@@ -694,7 +756,8 @@ int main(void)
 		fixture_test(two_pools_two_votes_two_signatures), fixture_test(pools_that_differ_are_not_voted_on_and_the_difference_has_a_place), fixture_test(a_lasting_difference_of_a_few_does_not_end_it), fixture_test(a_no_of_either_ends_it_in_both),
 		fixture_test(a_withdrawal_at_the_partner_reaches_what_is_built), fixture_test(either_can_withdraw_it_after_it_is_published),
 		fixture_test(what_was_erased_is_redacted_by_the_maker_and_the_partner_follows), fixture_test(a_redaction_does_not_wait_for_a_partner_that_does_not_answer),
-		fixture_test(the_partner_signs_no_redaction_that_holds_what_is_erased_there), fixture_test(what_is_too_long_for_a_message_is_got_by_its_digest), fixture_test(a_redaction_has_the_rows_of_its_base_as_they_were), fixture_test(a_suspended_agreement_ends_what_is_not_published), fixture_test(only_the_maker_named_in_the_agreement_proposes), fixture_test(without_the_second_signature_it_does_not_verify),
+		fixture_test(the_partner_signs_no_redaction_that_holds_what_is_erased_there), fixture_test(what_is_too_long_for_a_message_is_got_by_its_digest), fixture_test(a_redaction_has_the_rows_of_its_base_as_they_were), fixture_test(who_withdraws_it_withdraws_its_redactions), fixture_test(a_withdrawal_stops_a_redaction_under_way),
+		fixture_test(a_suspended_agreement_ends_what_is_not_published), fixture_test(only_the_maker_named_in_the_agreement_proposes), fixture_test(without_the_second_signature_it_does_not_verify),
 		fixture_test(a_release_of_few_people_needs_the_people_of_both), fixture_test(the_same_content_in_both_is_one_row_of_two_origins),
 		fixture_test(the_same_content_under_two_licences_goes_to_the_shard_of_the_one_that_fits_both), fixture_test(an_adaptation_comes_out_under_one_licence), fixture_test(the_dry_run_is_the_same_on_both_sides_and_ones_own_is_ones_own),
 	};

@@ -225,14 +225,26 @@ static void the_drafter_says_who_sends_and_who_makes_joint_releases(void **state
 {
 	(void)state;
 	struct charter a = usual("A"), b = usual("B");
-	struct agreement_terms t = terms_of(draft_of(&a, &b, "{\"flow\":\"send\",\"joint\":\"them\"}", ERR_OK));
+	struct agreement_terms t = terms_of(draft_of(&a, &b, "{\"flow\":\"send\"}", ERR_OK));
 	assert_false(t.flow[0]);
 	assert_true(t.flow[1]);
-	assert_str(t.joint, "aaaaaaaaaaaaaaaa");
-	t = terms_of(draft_of(&a, &b, "{\"flow\":\"receive\",\"joint\":\"us\"}", ERR_OK));
+	t = terms_of(draft_of(&a, &b, "{\"flow\":\"receive\"}", ERR_OK));
 	assert_true(t.flow[0]);
 	assert_false(t.flow[1]);
-	assert_str(t.joint, "bbbbbbbbbbbbbbbb");
+	assert_str(terms_of(draft_of(&a, &b, "{\"joint\":\"them\"}", ERR_OK)).joint, "aaaaaaaaaaaaaaaa");
+	assert_str(terms_of(draft_of(&a, &b, "{\"flow\":\"both\",\"joint\":\"us\"}", ERR_OK)).joint, "bbbbbbbbbbbbbbbb");
+}
+
+/* Who receives nothing has not what the other has, and could never come to the same set. */
+static void joint_releases_need_both_to_send_and_to_receive(void **state)
+{
+	static const char *const drafts[] = { "{\"flow\":\"send\",\"joint\":\"us\"}", "{\"flow\":\"receive\",\"joint\":\"us\"}", "{\"flow\":\"send\",\"joint\":\"them\"}", "{\"flow\":\"receive\",\"joint\":\"them\"}" };
+	(void)state;
+	struct charter a = usual("A"), b = usual("B");
+	for (size_t i = 0; i < CH_LEN(drafts); i++) {
+		draft_of(&a, &b, drafts[i], ERR_INVALID);
+		assert_str(error.faults->pointer, "/joint");
+	}
 }
 
 static void nothing_is_looser_than_either_charter(void **state)
@@ -337,7 +349,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		test(equal_charters_differ_in_nothing_but_their_names), test(the_stricter_of_both_is_taken), test(the_diff_is_the_same_from_either_side),
 		test(charters_with_nothing_in_common_block), test(a_no_of_either_stands_for_the_silent_of_both), test(an_empty_draft_takes_the_widest_that_both_allow),
-		test(the_digest_is_that_of_the_canonical_bytes), test(the_drafter_says_who_sends_and_who_makes_joint_releases), test(nothing_is_looser_than_either_charter),
+		test(the_digest_is_that_of_the_canonical_bytes), test(the_drafter_says_who_sends_and_who_makes_joint_releases), test(joint_releases_need_both_to_send_and_to_receive), test(nothing_is_looser_than_either_charter),
 		test(a_draft_does_not_contradict_itself), test(blocked_charters_make_no_agreement), test(a_document_that_was_tampered_with_is_not_read),
 		test(words_say_what_matters_and_nothing_is_left_out_for_people),
 	};

@@ -1,4 +1,5 @@
 #include "agreement_internal.h"
+#include "terms_internal.h"
 
 #include "commonhold/ballot.h"
 #include "commonhold/bundle.h"
@@ -59,6 +60,8 @@ static enum err check_charters(struct call *c, struct uuid coop, const struct ag
 		return fail_reason(c, ERR_REFUSED, "looser", "One of the co-ops looks closer at contributions than the other: each must look at what it takes.");
 	if (t->joint.p && !diff.joint)
 		return fail_reason(c, ERR_REFUSED, "looser", "The charters leave nothing that a joint release could be for.");
+	if (t->joint.p && !(t->flow[0] && t->flow[1]))
+		return fail_reason(c, ERR_REFUSED, "one_way_joint", AGREEMENT_JOINT_ONE_WAY);
 	return ERR_OK;
 }
 

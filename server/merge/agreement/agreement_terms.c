@@ -420,6 +420,8 @@ enum err agreement_terms_check(struct arena *a, const struct json *draft, const 
 		fault(a, e, "/moderation", "One of the co-ops looks closer at contributions than the other: each must look at what it takes.");
 	if (t.joint.p && !diff.joint)
 		fault(a, e, "/joint", "The charters leave nothing that a joint release could be for.");
+	if (t.joint.p && !(t.flow[0] && t.flow[1]))
+		fault(a, e, "/joint", AGREEMENT_JOINT_ONE_WAY);
 	if (e->code != ERR_OK)
 		return error_set(e, ERR_INVALID, "This agreement cannot be made as it stands.");
 	buf_init(&b, AGREEMENT_DOCUMENT_MAX);

@@ -21,4 +21,7 @@ uint64_t terms_licences_of(const struct charter *c);
 /* Those purposes that are no narrower than any of `wider`. */
 uint32_t terms_purposes_outside(uint32_t purposes, uint32_t wider);
 
+/* A set that only one of the two can come to is nothing that both can vote on. */
+#define AGREEMENT_JOINT_ONE_WAY "For joint releases both must send and both receive: each decides the same pool and votes on the same set, which it can only do when it has what the other has."
+
 #endif

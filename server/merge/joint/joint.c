@@ -221,7 +221,7 @@ static bool word_read(struct call *c, const struct message *m, struct joint_word
 	const struct json *b = m->body, *ballot = json_get(b, "ballot");
 	struct str digest = json_member_text(b, "manifest_sha256"), leaves = json_member_text(b, "leaves_sha256");
 	*out = (struct joint_word){ .at = m->at, .manifest = json_member_text(b, "manifest"), .differs = json_member_text(b, "differs"), .version = json_member_text(b, "version"),
-		.url = json_member_text(b, "url"), .why = json_member_text(b, "why") };
+		.url = json_member_text(b, "url"), .why = json_member_text(b, "why"), .final = json_bool(json_get(b, "final"), false) };
 	memcpy(out->key, m->key, sizeof(out->key));
 	if (json_is(ballot, JSON_OBJECT))
 		out->ballot = canonical_of(c->arena, ballot);
@@ -289,6 +289,8 @@ static struct str word_json(struct call *c, const struct joint *joint, const str
 		jw_raw(&w, word->ballot);
 	}
 	write_text(&w, "differs", word->differs.p ? str_utf8_head(word->differs, 1900) : STR_NONE);
+	if (word->final)
+		jw_kbool(&w, "final", true);
 	jw_kstr(&w, "joint", uuid_format(a, joint->j.id));
 	write_bytes(&w, a, "leaves", word->leaves);
 	write_digest(&w, a, "leaves_sha256", word->leaves_sha256);
@@ -331,7 +333,7 @@ enum err joint_withdraw(struct call *c, struct uuid coop, struct uuid id, struct
 	TRY(member_require_admin(c, coop));
 	TRY(call_check_text(c, "/reason", reason, 1, 500));
 	TRY(release_joint_take(c, coop, id, &j));
-	TRY(release_joint_end(c, &j, reason));
+	TRY(release_joint_end(c, &j, reason, true));
 	TRY(joint_get(c, coop, id, out));
 	return db_commit(c);
 }
@@ -362,7 +364,7 @@ static enum err end_unpublished(struct call *c, struct uuid coop, struct uuid ag
 			continue;
 		TRY(release_get(c, coop, rows[i].release, &r));
 		if (joint_state_of(r.state) <= JOINT_PASSED)
-			TRY(release_joint_end(c, &rows[i], STR("The agreement that it was to be made under is not in effect any more.")));
+			TRY(release_joint_end(c, &rows[i], STR("The agreement that it was to be made under is not in effect any more."), false));
 	}
 	return db_commit(c);
 }

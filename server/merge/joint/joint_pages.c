@@ -46,7 +46,7 @@ static void joint_write(struct json_writer *w, struct request *rq, const struct 
 	jw_kstr(w, "why", x->release.failure.p ? x->release.failure : x->release.withdrawn_why);
 	jw_kstr(w, "version", x->version);
 	jw_kstr(w, "url", x->url);
-	jw_kbool(w, "may_withdraw", rq->coop.is_admin && !is_over(x->release.state));
+	jw_kbool(w, "may_withdraw", rq->coop.is_admin && (x->release.state == RELEASE_WITHDRAWN || x->release.state == RELEASE_LEFT ? !x->j.ended : !is_over(x->release.state)));
 	jw_end_object(w);
 }
 
