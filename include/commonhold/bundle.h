@@ -219,7 +219,7 @@ enum bundle_reason {
 const char *bundle_reason_code(enum bundle_reason r);
 
 /* Checks everything: manifest, signatures, keys, sequence, sizes and digests of all files, the whole slice of the log against base, head and what is known, tombstones, every statement's signature,
- * every record's commitment, and that every line is in its form and within the agreement. On the caller's thread. Constant memory but for one line of each. What is wrong is ERR_REFUSED with a sentence that
+ * every record's commitment, and that every line is in its form and within the agreement. Records are looked at by a few threads, with the same verdict whatever their number. Constant memory. What is wrong is ERR_REFUSED with a sentence that
  * names the place, and a reason. b->repeated is set, and nothing else looked at, where this very bundle was taken before. Pure of the database. */
 CH_CHECK enum err bundle_check(struct arena *a, struct bundle *b, const struct bundle_expected *expected, struct error *e);
 

@@ -92,5 +92,7 @@ const struct json_schema *contribution_schema(const struct contribution_schemas 
 /* Checks a submission against contribution.json and its kind's schema (faults with pointers in e), then derives everything. */
 CH_CHECK enum err contribution_canonical(struct arena *a, const struct contribution_schemas *s, const struct json *submitted, struct contribution_draft *out,
 	struct error *e);
+/* The same without content, hash and circumstances, for who has the content's canonical bytes already. */
+CH_CHECK enum err contribution_columns(struct arena *a, const struct contribution_schemas *s, const struct json *submitted, struct contribution_draft *out, struct error *e);
 
 #endif

@@ -59,7 +59,7 @@ struct foreign_rules {
 	unsigned findings_from;   /* so many findings */
 };
 /* Checks a record against the schemas of contributions and makes its columns: hash, kind, licence, bytes, word, more, findings. id, home, member_no, lang, at, content are set. Faults go to `e`.
- * `submission`: the record as somebody here would submit it. Pure; `scratch` may be reset afterwards. */
+ * `submission`: the record as somebody here would submit it, its content parsed from `content`. Pure; `scratch` may be reset afterwards. */
 CH_CHECK enum err foreign_prepare(struct arena *scratch, const struct foreign_rules *rules, const struct json *submission, struct foreign *f, struct error *e);
 
 struct origin_taking;
@@ -71,7 +71,8 @@ void origin_taking_look(const struct origin_taking *t, struct foreign *f);
 /* Sets the fate of each, in order; asks the database about those that may be known, and has numbers given to new rows. */
 CH_CHECK enum err origin_taking_ask(struct origin_taking *t, struct foreign *f, size_t n);
 /* Seals what its fate needs: content and facts for a row, facts for an origin. Pure, on any thread. */
-void foreign_seal(struct arena *a, const struct seal_key *key, struct uuid coop, struct foreign *f);
+struct seal_nonces;
+void foreign_seal(struct arena *a, struct seal_nonces *nonces, const struct seal_key *key, struct uuid coop, struct foreign *f);
 /* Writes contents, rows and origins, for nobody to see yet; those with other fates are passed over. Own arrays come from the call's arena, which the caller may rewind afterwards. */
 CH_CHECK enum err origin_taking_write(struct origin_taking *t, const struct foreign *f, size_t n);
 /* Puts everything that was given so far into its place, so that nothing is left to write when the lock is taken: before whatever takes it. */

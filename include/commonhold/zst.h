@@ -39,6 +39,7 @@ void zst_writer_abort(struct zst_writer *w);
 struct zst_limits {
 	int64_t raw_max;   /* bytes that may come out */
 	int64_t ratio_max; /* bytes that may come out for one that went in, once ZST_RATIO_FROM have come out */
+	bool known;        /* the file's digest is known to be that of a file that was read before: what comes out is not hashed again, and raw_sha256 is left zero */
 };
 #define ZST_RATIO_FROM (1 << 20)
 

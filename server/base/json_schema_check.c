@@ -75,6 +75,13 @@ static bool accepts_type(unsigned types, const struct json *v)
 	return (types & TYPE_BIT(v->type)) || ((types & TYPE_INTEGER) && v->type == JSON_NUMBER && number_is_integer_text(v->text));
 }
 
+/* A fault that nobody is told of needs no words, which cost more than finding it. */
+static bool fails_quietly(struct frame *f)
+{
+	f->failed |= f->quiet;
+	return f->quiet;
+}
+
 static void fault_type(struct check *c, struct frame *f)
 {
 	static const struct { unsigned bit; const char *name; } names[] = {
@@ -83,6 +90,8 @@ static void fault_type(struct check *c, struct frame *f)
 	};
 	char text[160] = "";
 	size_t n = 0;
+	if (fails_quietly(f))
+		return;
 	for (size_t i = 0; i < CH_LEN(names); i++)
 		if (f->rule->types & names[i].bit)
 			n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s", n ? " or " : "", names[i].name);
@@ -93,6 +102,8 @@ static void fault_type(struct check *c, struct frame *f)
 static void fault_enum(struct check *c, struct frame *f)
 {
 	struct buf text;
+	if (fails_quietly(f))
+		return;
 	buf_init(&text, 4000);
 	json_each(value, f->rule->value) {
 		size_t before = text.n;
@@ -116,6 +127,8 @@ static void fault_const(struct check *c, struct frame *f)
 {
 	struct buf text;
 	char value[401];
+	if (fails_quietly(f))
+		return;
 	buf_init(&text, sizeof(value) - 1);
 	json_canonical(&text, f->rule->value, true);
 	snprintf(value, sizeof(value), "%.*s", text.failed ? 0 : (int)text.n, buf_str(&text).p);

@@ -122,14 +122,16 @@ enum err zst_reader_read(struct zst_reader *r, void *to, size_t n, size_t *got, 
 	}
 	if (out.pos == 0 && n && (r->in_frame || !r->any))
 		return error_set(e, ERR_CORRUPT, "The compressed data ends too early.");
-	hasher_add(r->raw_hash, to, out.pos);
+	if (!r->limits.known)
+		hasher_add(r->raw_hash, to, out.pos);
 	*got = out.pos;
 	return ERR_OK;
 }
 
 void zst_reader_result(struct zst_reader *r, struct zst_result *out)
 {
-	r->result.raw_sha256 = hasher_end(r->raw_hash);
+	if (!r->limits.known)
+		r->result.raw_sha256 = hasher_end(r->raw_hash);
 	r->result.sha256 = hasher_end(r->file_hash);
 	*out = r->result;
 }

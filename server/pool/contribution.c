@@ -10,6 +10,7 @@ static const char *const schema_files[] = {
 
 struct contribution_schemas {
 	const struct json_schema *compiled[CH_LEN(schema_files)]; /* same order; NULL until compiled */
+	const struct json_schema *contribution;                   /* of contribution.json */
 };
 
 const struct json_schema *contribution_schema(const struct contribution_schemas *s, struct str file)
@@ -34,6 +35,7 @@ enum err contribution_schemas_load(struct arena *a, const struct contribution_sc
 		TRY(json_parse(a, text, &document, e));
 		TRY(json_schema_compile(a, document, resolve, s, &s->compiled[i], e));
 	}
+	s->contribution = contribution_schema(s, STR("contribution.json"));
 	*out = s;
 	return ERR_OK;
 }
@@ -147,28 +149,33 @@ static void read_circumstances(struct arena *a, const struct json *submitted, st
 		d->created = INSTANT_NONE;
 }
 
-enum err contribution_canonical(struct arena *a, const struct contribution_schemas *s, const struct json *submitted, struct contribution_draft *out,
-	struct error *e)
+enum err contribution_columns(struct arena *a, const struct contribution_schemas *s, const struct json *submitted, struct contribution_draft *out, struct error *e)
 {
-	TRY(json_schema_check(a, contribution_schema(s, STR("contribution.json")), submitted, e));
+	TRY(json_schema_check(a, s->contribution, submitted, e));
 	const struct json *content = json_get(submitted, "content");
 	int kind = contribution_kind_find(json_member_text(submitted, "kind"));
 	if (kind < 0 || !content)
 		return error_set(e, ERR_INTERNAL, "The schema let a contribution without kind or content pass.");
-	*out = (struct contribution_draft){ .kind = (enum policy_kind)kind };
+	*out = (struct contribution_draft){ .kind = (enum policy_kind)kind, .text_bytes = text_bytes(content) };
+	if (out->kind == POLICY_KIND_RECORD) {
+		out->record_schema = json_member_text(content, "schema");
+		out->record_data = json_get(content, "data");
+	}
+	read_circumstances(a, submitted, out);
+	return ERR_OK;
+}
+
+enum err contribution_canonical(struct arena *a, const struct contribution_schemas *s, const struct json *submitted, struct contribution_draft *out,
+	struct error *e)
+{
+	TRY(contribution_columns(a, s, submitted, out, e));
 	struct buf *bytes = arena_buf(a, 4 * KIB), *rest = arena_buf(a, 500);
-	json_canonical(bytes, content, true);
+	json_canonical(bytes, json_get(submitted, "content"), true);
 	write_circumstances(rest, submitted);
 	if (bytes->failed || rest->failed)
 		return error_set(e, ERR_TOO_LARGE, "A contribution may have at most %zu KiB.", LIMIT_BODY_ITEM / KIB);
 	out->content = buf_str(bytes);
 	out->hash = sha256(out->content);
 	out->circumstances = buf_str(rest);
-	out->text_bytes = text_bytes(content);
-	if (out->kind == POLICY_KIND_RECORD) {
-		out->record_schema = json_member_text(content, "schema");
-		out->record_data = json_get(content, "data");
-	}
-	read_circumstances(a, submitted, out);
 	return ERR_OK;
 }

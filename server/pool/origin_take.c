@@ -6,6 +6,7 @@
 #include "server/pool/pool_internal.h"
 
 #include "commonhold/db.h"
+#include "commonhold/seal_many.h"
 
 #include <stdlib.h>
 
@@ -272,11 +273,13 @@ enum err foreign_prepare(struct arena *scratch, const struct foreign_rules *rule
 	struct contribution_draft d;
 	struct pii_report report = { 0 };
 	TRY(pool_schemas(&known, e));
-	TRY(contribution_canonical(scratch, known, submission, &d, e));
+	TRY(contribution_columns(scratch, known, submission, &d, e));
+	if (f->content.n > LIMIT_BODY_ITEM || f->facts.n > LIMIT_BODY_ITEM)
+		return error_set(e, ERR_TOO_LARGE, "A contribution may have at most %zu KiB.", LIMIT_BODY_ITEM / KIB);
 	unsigned licence = policy_licence_find(d.licence.p, d.licence.n);
 	if (licence == POLICY_LICENCE_UNKNOWN)
 		return error_set(e, ERR_INVALID, "Its licence is not known here.");
-	if (!str_eq(d.content, f->content))
+	if (!json_is_canonical(f->content))
 		return error_set(e, ERR_INVALID, "Its content is not in canonical form.");
 	if (rules->moderates)
 		pii_scan_tree(json_get(submission, "content"), &report);
@@ -285,10 +288,10 @@ enum err foreign_prepare(struct arena *scratch, const struct foreign_rules *rule
 		.member = f->member_no, .kind = (uint8_t)d.kind, .licence = (uint8_t)licence, .moderation = (uint8_t)moderation_of(rules, found), .created = f->at,
 		.flags = item_sensitive_flags(d.sensitive) | POLICY_ITEM_ATTRIBUTED | (rules->moderates && rules->findings_hold && found >= rules->findings_from ? POLICY_ITEM_PII : 0u),
 	};
-	f->hash = d.hash;
+	f->hash = sha256(f->content);
 	f->kind = d.kind;
 	f->licence = licence;
-	f->bytes = d.content.n;
+	f->bytes = f->content.n;
 	f->word = policy_item_pack(&packed);
 	f->more = item_more(&d);
 	f->findings = report.mask;
@@ -419,16 +422,16 @@ enum err origin_taking_ask(struct origin_taking *t, struct foreign *f, size_t n)
 
 /* ---- Sealing ---- */
 
-void foreign_seal(struct arena *a, const struct seal_key *key, struct uuid coop, struct foreign *f)
+void foreign_seal(struct arena *a, struct seal_nonces *nonces, const struct seal_key *key, struct uuid coop, struct foreign *f)
 {
 	uint8_t context[32], facts_context[48];
 	if (f->fate != FOREIGN_ROW && f->fate != FOREIGN_ORIGIN)
 		return;
 	if (f->fate == FOREIGN_ROW) {
 		pool_seal_context(coop, f->id.b, context);
-		f->sealed = seal(a, key, str_make(context, sizeof(context)), f->content);
+		f->sealed = seal_next(a, nonces, key, str_make(context, sizeof(context)), f->content);
 	}
-	f->sealed_facts = seal(a, key, pool_facts_context(coop, f->id, facts_context), f->facts);
+	f->sealed_facts = seal_next(a, nonces, key, pool_facts_context(coop, f->id, facts_context), f->facts);
 }
 
 /* ---- Writing ---- */

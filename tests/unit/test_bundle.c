@@ -1,6 +1,7 @@
 /* Bundles: written by one co-op, read and checked by another; and everything that must be refused. */
 #include "bundle_forge.h"
 #include "merge_world.h"
+#include "server/merge/bundle/bundle_internal.h"
 
 #include "commonhold/bundle.h"
 #include "commonhold/config.h"
@@ -667,9 +668,100 @@ static void what_is_no_bundle_is_refused_whatever_it_is(void **state)
 	}
 }
 
+/* ---- Threads ---- */
+
+/* The damage that a line is done: each gives another reason, at another step of the check. */
+static struct str damaged(struct str line, int how)
+{
+	switch (how) {
+	case 0: return replaced(line, "\"leaf\":", "\"leaf\":9");
+	case 1: {
+		struct str other = str_copy(forger.call->arena, line);
+		char *digit = (char *)(uintptr_t)memmem(other.p, other.n, ",\"salt\":\"", 9) + 9;
+		*digit = *digit == 'a' ? 'b' : 'a';
+		return other;
+	}
+	case 2: return replaced(line, "\"facts\":{", "\"facts\":{ ");
+	case 3: return replaced(line, "\"kind\":\"example\"", "\"kind\":\"exemple\"");
+	case 4: return replaced(line, "{\"at\":\"2", "{\"at\":\"3");
+	case 5: return memmem(line.p, line.n, "\"path\":[\"", 9) ? replaced(line, "\"path\":[\"", "\"path\":[\"AAAA") : replaced(line, "\"content\":{", "\"content\":{ ");
+	default: return line;
+	}
+}
+
+/* One thread and one line at a time is the check in order; with more of either the first line that is wrong is the same, and so is what is said of it. */
+static void the_verdict_is_the_same_whatever_the_number_of_threads(void **state)
+{
+	static const struct { unsigned workers; size_t lines; } ways[] = { { 1, 1 }, { 1, 1000 }, { 2, 3 }, { 4, 1 }, { 4, 5 }, { 4, 1000 } };
+	enum { MAX = 64 };
+	struct str lines[MAX], line, raw, rest;
+	size_t n = 0;
+	int verdicts = 0;
+	(void)state;
+	make();
+	struct call *c = m.w.system;
+	for (int i = 0; i < 16; i++)
+		world_contribute(&m.w, 3, str_fmt(c->arena, "earlier %d", i).p);
+	passed(true);
+	world_say(&m.w, 3, "allow");
+	for (int i = 0; i < 24; i++)
+		world_contribute(&m.w, i % 3, str_fmt(c->arena, "later %d", i).p);
+	struct str dir = written(false).dir;
+	rest = raw = unpacked(read_text(path_in(dir, "records-00000.jsonl.zst")));
+	assert_non_null(memmem(raw.p, raw.n, "\"path\":[\"", 9));
+	while (str_split(&rest, '\n', &line) && line.n && n < MAX)
+		lines[n++] = line;
+	assert_int_equal(n, 40);
+	srand(11);
+	for (int round = 0; round < 60; round++) {
+		struct arena_mark mark = arena_mark(c->arena);
+		struct buf text;
+		char said[sizeof(c->error.message)] = "", reason[sizeof(c->error.reason)] = "";
+		enum err first_said = ERR_OK;
+		int hits = round ? rand() % 4 : 0;
+		size_t first = n, cut = round % 7 == 6 ? (size_t)rand() % n : n;
+		buf_init(&text, MIB);
+		int how[MAX];
+		for (size_t i = 0; i < n; i++)
+			how[i] = -1;
+		while (hits-- > 0)
+			how[(size_t)rand() % n] = rand() % 6;
+		for (size_t i = 0; i < cut; i++) {
+			first = first == n && how[i] >= 0 ? i : first;
+			buf_add_str(&text, damaged(lines[i], how[i]));
+			buf_add_byte(&text, '\n');
+		}
+		swap_part(dir, "records-00000.jsonl.zst", buf_str(&text), (int64_t)n);
+		buf_release(&text);
+		for (size_t w = 0; w < CH_LEN(ways); w++) {
+			bundle_check_workers_use(ways[w].workers, ways[w].lines);
+			enum err err = taken(dir);
+			if (w == 0) {
+				first_said = err;
+				memcpy(said, c->error.message, sizeof(said));
+				memcpy(reason, c->error.reason, sizeof(reason));
+			}
+			if (err != first_said || (err != ERR_OK && (strcmp(said, c->error.message) != 0 || strcmp(reason, c->error.reason) != 0)))
+				fail_msg("seed 11, round %d, %u threads: %d %s %s; one thread: %d %s %s", round, ways[w].workers, err, c->error.reason, c->error.message, first_said, reason, said);
+		}
+		assert_int_equal(first_said == ERR_OK, first == n && cut == n);
+		verdicts += first_said != ERR_OK;
+		if (first < n && how[first] != 3) {
+			struct str rid = str_of(strstr(str_z(c->arena, lines[first]), "\"rid\":\"") + 7);
+			const char *name = str_z(c->arena, str_sub(rid, 0, (size_t)str_index(rid, '"')));
+			if (!strstr(said, name))
+				fail_msg("seed 11, round %d: the first that is wrong (%d) is %s, and it is said: %s", round, how[first], name, said);
+		}
+		arena_rewind(c->arena, mark);
+	}
+	bundle_check_workers_use(0, 0);
+	assert_true(verdicts > 20);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		fixture_test(the_verdict_is_the_same_whatever_the_number_of_threads),
 		fixture_test(what_people_allow_goes_over_with_their_words),
 		fixture_test(a_record_says_what_its_contribution_was),
 		fixture_test(a_second_bundle_says_only_what_changed),

@@ -1,6 +1,7 @@
 /* crypto.h against published vectors, the stock minisign, and what an attacker would try with tokens. */
 #include "server/base/openssl.h"
 #include "commonhold/crypto.h"
+#include "commonhold/seal_many.h"
 #include "commonhold/json.h"
 #include "commonhold/limits.h"
 
@@ -9,6 +10,7 @@
 #include <fcntl.h>
 #include <jwt.h>
 #include <pthread.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -262,6 +264,30 @@ static void sealing_binds_key_and_context(void **state)
 	}
 	assert_true(unseal(arena, &k, STR(""), seal(arena, &k, STR(""), STR("")), &plain));
 	assert_int_equal(plain.n, 0);
+}
+
+/* Drawn many at a time, nonces are as good as one by one: none comes twice, and what is sealed is what libsodium's own XChaCha20-Poly1305 makes. */
+static void texts_sealed_in_a_row_each_have_their_own_nonce(void **state)
+{
+	enum { N = 3 * SEAL_NONCES + 5 };
+	struct seal_nonces nonces = { .left = 0 };
+	struct str sealed[N], plain;
+	struct seal_key k;
+	uint8_t text[900], opened[900];
+	(void)state;
+	random_bytes(&k, sizeof(k));
+	random_bytes(text, sizeof(text));
+	for (size_t i = 0; i < N; i++) {
+		size_t n = i * 37 % sizeof(text);
+		sealed[i] = seal_next(arena, &nonces, &k, STR("row 1"), str_make(text, n));
+		assert_int_equal(sealed[i].n, n + SEAL_OVERHEAD);
+		assert_true(unseal(arena, &k, STR("row 1"), sealed[i], &plain) && plain.n == n && memcmp(plain.p, text, n) == 0);
+		const uint8_t *p = (const uint8_t *)sealed[i].p;
+		assert_int_equal(crypto_aead_xchacha20poly1305_ietf_decrypt(opened, NULL, NULL, p + 24, sealed[i].n - 24, (const uint8_t *)"row 1", 5, p, k.b), 0);
+		assert_memory_equal(opened, text, n);
+		for (size_t j = 0; j < i; j++)
+			assert_memory_not_equal(sealed[j].p, sealed[i].p, 24);
+	}
 }
 
 /* Long texts are opened by other code than short ones. */
@@ -646,6 +672,7 @@ int main(void)
 		cmocka_unit_test(dsse_signs_the_pre_authentication_encoding),
 		cmocka_unit_test(dsse_counts_each_key_once),
 		cmocka_unit_test(sealing_binds_key_and_context),
+		cmocka_unit_test(texts_sealed_in_a_row_each_have_their_own_nonce),
 		cmocka_unit_test(texts_of_every_length_open_and_nothing_else_does),
 		cmocka_unit_test(a_password_verifies_and_others_do_not),
 		cmocka_unit_test(secret_tokens_are_random_and_stored_as_hashes),

@@ -6,6 +6,7 @@
 #include "commonhold/keyring.h"
 #include "commonhold/origin.h"
 #include "commonhold/origin_take.h"
+#include "commonhold/seal_many.h"
 #include "server/release/release_internal.h"
 
 #include <dirent.h>
@@ -41,7 +42,8 @@ static struct uuid foreign_item(struct world *w, const struct guest *g, const ch
 	assert_ok(c, origin_taking_begin(c, w->coop, &home, 1, 1, &t));
 	origin_taking_look(t, &f);
 	assert_ok(c, origin_taking_ask(t, &f, 1));
-	foreign_seal(c->arena, &key, w->coop, &f);
+	struct seal_nonces nonces = { .left = 0 };
+	foreign_seal(c->arena, &nonces, &key, w->coop, &f);
 	assert_ok(c, origin_taking_write(t, &f, 1));
 	assert_ok(c, origin_taking_end(t, &first, &rows, &origins));
 	assert_ok(c, db_commit(c));

@@ -4,6 +4,7 @@
 #include "commonhold/keyring.h"
 #include "commonhold/origin_take.h"
 #include "commonhold/release.h"
+#include "commonhold/seal_many.h"
 
 #include <signal.h>
 #include <sys/wait.h>
@@ -54,7 +55,8 @@ static void coming_take(struct coming *k, struct call *c, const char *text)
 	struct foreign f = foreign_make(k, c, text);
 	origin_taking_look(k->taking, &f);
 	assert_ok(c, origin_taking_ask(k->taking, &f, 1));
-	foreign_seal(c->arena, &k->key, k->w.coop, &f);
+	struct seal_nonces nonces = { .left = 0 };
+	foreign_seal(c->arena, &nonces, &k->key, k->w.coop, &f);
 	assert_ok(c, origin_taking_write(k->taking, &f, 1));
 }
 
@@ -222,8 +224,9 @@ static void what_comes_in_is_packed_as_it_would_be_from_its_rows(void **state)
 			origin_taking_look(k.taking, &f[i]);
 		}
 		assert_ok(c, origin_taking_ask(k.taking, f, GROUP));
+		struct seal_nonces nonces = { .left = 0 };
 		for (int i = 0; i < GROUP; i++)
-			foreign_seal(c->arena, &k.key, k.w.coop, &f[i]);
+			foreign_seal(c->arena, &nonces, &k.key, k.w.coop, &f[i]);
 		assert_ok(c, origin_taking_write(k.taking, f, GROUP));
 		arena_rewind(c->arena, mark);
 	}

@@ -3,21 +3,20 @@
  *
  *   free -> filled with lines -> made ready -> (asked) -> sealed -> written, and free again
  *
- * A fixed number of groups exists, so memory is the same whatever the size of the bundle. A group belongs to one side at a time; what is shared is under the lock. Lines come out of the bundle in
- * order, read by whichever worker has nothing better to do.
+ * The groups go round on a belt (belt.h), so memory is the same whatever the size of the bundle, and lines come out of it in order.
  */
 #include "server/merge/merge_internal.h"
 
+#include "commonhold/belt.h"
 #include "commonhold/contribution.h"
 #include "commonhold/job.h"
 #include "commonhold/keyring.h"
 #include "commonhold/ledger.h"
 #include "commonhold/onward.h"
+#include "commonhold/seal_many.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 
-#define GROUPS 4
 #define WORKERS 2
 #define GROUP_LINES 2048
 #define GROUP_BYTES ((size_t)6 * MIB)    /* of lines, from which a group is closed early */
@@ -35,7 +34,7 @@ SQL(guests_of_home,
 SQL(any_held_back, "SELECT EXISTS (SELECT FROM merge_passing WHERE coop_id = $1 AND by_home = $2 AND out)");
 SQL(held_back, "SELECT p.id, p.home FROM merge_passing p WHERE p.coop_id = $1 AND p.id = ANY ($2) AND p.out AND p.by_home = $3");
 
-enum stage { STAGE_FREE, STAGE_MAKE, STAGE_MADE, STAGE_SEAL, STAGE_SEALED };
+enum round { ROUND_MAKE, ROUND_SEAL };
 
 struct group {
 	struct buf text;
@@ -43,10 +42,7 @@ struct group {
 	size_t n;                            /* lines */
 	struct record_made made[GROUP_LINES];
 	const struct seal_key *key[GROUP_LINES]; /* of the contributor */
-	enum stage stage;
-	size_t taken, done;                  /* lines taken and finished in this stage */
 	struct arena *arena[WORKERS];
-	bool last;                           /* no more lines follow */
 };
 
 /* Guests whose records came by: open addressing by contributor and home. */
@@ -57,16 +53,8 @@ struct flow {
 	struct origin_taking *taking;
 	struct bundle_lines *lines;
 	struct arena *lines_arena;           /* of the reader and its errors */
-	struct group group[GROUPS];
-	pthread_mutex_t lock;
-	pthread_cond_t work, changed;
-	unsigned filled;                     /* groups given lines, ever */
-	unsigned written;                    /* and finished with */
-	bool filling;                        /* a worker reads lines */
-	bool ended, stop;
-	struct error why;                    /* reading failed with this */
-	pthread_t thread[WORKERS];
-	unsigned threads, next_worker;
+	struct group group[BELT_GROUPS];
+	struct belt *belt;
 	struct known_guest *guests;          /* the caller's alone */
 	size_t guest_mask, n_guests;
 	struct { bool erased, held_back, ways; } any; /* whether there is anything of the kind, when the records begin: else no group asks about it */
@@ -82,16 +70,18 @@ static bool line_dropped(const struct flow *f, struct str line)
 	return bundle_record_read(f->lines_arena, line, &r, &e) == ERR_OK && apply_drops(f->applying, r.home);
 }
 
-/* Lines into a free group, until it is full or they end. Not under the lock. */
-static enum err group_fill(struct flow *f, struct group *g, struct error *e)
+/* Lines into a free group, until it is full or they end. */
+static enum err group_fill(void *arg, unsigned place, size_t *n, bool *last, struct error *e)
 {
+	struct flow *f = arg;
+	struct group *g = &f->group[place];
 	g->n = 0;
 	buf_clear(&g->text);
 	while (g->n < GROUP_LINES && g->text.n < GROUP_BYTES) {
 		struct str line;
 		TRY(bundle_lines_next(f->lines, &line, e));
 		if (!line.p) {
-			g->last = true;
+			*last = true;
 			break;
 		}
 		if (f->applying->n_dropped && line_dropped(f, line))
@@ -102,6 +92,7 @@ static enum err group_fill(struct flow *f, struct group *g, struct error *e)
 			return error_set(e, ERR_NO_MEMORY, "There is no memory for the lines of a bundle.");
 	}
 	g->offset[g->n] = g->text.n;
+	*n = g->n;
 	return ERR_OK;
 }
 
@@ -131,97 +122,25 @@ static void line_make(struct flow *f, struct group *g, unsigned worker, size_t i
 	arena_guard(scratch, NULL);
 }
 
-static void line_seal(struct flow *f, struct group *g, unsigned worker, size_t i)
+static void line_seal(struct flow *f, struct group *g, unsigned worker, size_t i, struct seal_nonces *nonces)
 {
 	if (g->key[i])
-		foreign_seal(g->arena[worker], g->key[i], f->applying->coop, &g->made[i].foreign);
+		foreign_seal(g->arena[worker], nonces, g->key[i], f->applying->coop, &g->made[i].foreign);
 }
 
-/* The oldest group with lines that nobody took. Under the lock. */
-static struct group *next_chunk(struct flow *f, size_t *from, size_t *to)
+static void group_work(void *arg, unsigned place, unsigned worker, unsigned round, size_t from, size_t to, struct arena *scratch)
 {
-	for (unsigned i = f->written; i != f->filled; i++) {
-		struct group *g = &f->group[i % GROUPS];
-		if ((g->stage != STAGE_MAKE && g->stage != STAGE_SEAL) || g->taken == g->n)
-			continue;
-		*from = g->taken;
-		*to = g->taken = g->n - g->taken > CHUNK ? g->taken + CHUNK : g->n;
-		return g;
-	}
-	return NULL;
-}
-
-static void work_on(struct flow *f, struct group *g, unsigned worker, size_t from, size_t to, struct arena *scratch)
-{
-	bool make = g->stage == STAGE_MAKE;
+	struct flow *f = arg;
+	struct group *g = &f->group[place];
+	struct seal_nonces nonces = { .left = 0 };
 	for (size_t i = from; i < to; i++) {
-		if (make) {
+		if (round == ROUND_MAKE) {
 			line_make(f, g, worker, i, scratch);
 			arena_reset(scratch);
 		} else {
-			line_seal(f, g, worker, i);
+			line_seal(f, g, worker, i, &nonces);
 		}
 	}
-}
-
-/* Under the lock. */
-static void stage_over(struct flow *f, struct group *g)
-{
-	g->stage = g->stage == STAGE_MAKE ? STAGE_MADE : STAGE_SEALED;
-	g->taken = g->done = 0;
-	pthread_cond_broadcast(&f->changed);
-}
-
-/* Under the lock, which is let go while lines are read. */
-static void fill_next(struct flow *f)
-{
-	struct group *g = &f->group[f->filled % GROUPS];
-	f->filling = true;
-	pthread_mutex_unlock(&f->lock);
-	struct error e = { 0 };
-	enum err err = group_fill(f, g, &e);
-	pthread_mutex_lock(&f->lock);
-	f->filling = false;
-	if (err != ERR_OK)
-		f->why = e;
-	f->ended = err != ERR_OK || g->last;
-	g->stage = STAGE_MAKE;
-	g->taken = g->done = 0;
-	f->filled++;
-	if (g->n == 0 || err != ERR_OK) {
-		g->n = 0;
-		stage_over(f, g);
-	}
-	pthread_cond_broadcast(&f->work);
-}
-
-static void *worker_run(void *arg)
-{
-	struct flow *f = arg;
-	struct arena *scratch = arena_new(SCRATCH_ARENA);
-	if (scratch)
-		arena_keep(scratch, ARENA_KEPT);
-	pthread_mutex_lock(&f->lock);
-	unsigned worker = f->next_worker++;
-	while (!f->stop) {
-		size_t from, to;
-		struct group *g = next_chunk(f, &from, &to);
-		if (g && scratch) {
-			pthread_mutex_unlock(&f->lock);
-			work_on(f, g, worker, from, to, scratch);
-			pthread_mutex_lock(&f->lock);
-			g->done += to - from;
-			if (g->done == g->n)
-				stage_over(f, g);
-		} else if (scratch && !f->ended && !f->filling && f->filled - f->written < GROUPS) {
-			fill_next(f);
-		} else {
-			pthread_cond_wait(&f->work, &f->lock);
-		}
-	}
-	pthread_mutex_unlock(&f->lock);
-	arena_free(scratch);
-	return NULL;
 }
 
 /* ---- The caller's side ---- */
@@ -229,13 +148,8 @@ static void *worker_run(void *arg)
 static void flow_free(void *arg)
 {
 	struct flow *f = arg;
-	pthread_mutex_lock(&f->lock);
-	f->stop = true;
-	pthread_cond_broadcast(&f->work);
-	pthread_mutex_unlock(&f->lock);
-	for (; f->threads; f->threads--)
-		pthread_join(f->thread[f->threads - 1], NULL);
-	for (unsigned i = 0; i < GROUPS; i++) {
+	belt_stop(f->belt);
+	for (unsigned i = 0; i < BELT_GROUPS; i++) {
 		buf_release(&f->group[i].text);
 		for (unsigned w = 0; w < WORKERS; w++)
 			arena_free(f->group[i].arena[w]);
@@ -243,9 +157,6 @@ static void flow_free(void *arg)
 	arena_free(f->lines_arena);
 	secret_wipe(f->guests, f->guests ? (f->guest_mask + 1) * sizeof(*f->guests) : 0);
 	free(f->guests);
-	pthread_cond_destroy(&f->work);
-	pthread_cond_destroy(&f->changed);
-	pthread_mutex_destroy(&f->lock);
 	free(f);
 }
 
@@ -253,7 +164,7 @@ static bool flow_init(struct flow *f)
 {
 	bool ok = (f->guests = calloc(GUESTS_AT_FIRST, sizeof(*f->guests))) != NULL;
 	f->guest_mask = GUESTS_AT_FIRST - 1;
-	for (unsigned i = 0; i < GROUPS; i++) {
+	for (unsigned i = 0; i < BELT_GROUPS; i++) {
 		buf_init(&f->group[i].text, GROUP_BYTES + BUNDLE_LINE_MAX + KIB);
 		for (unsigned w = 0; w < WORKERS; w++) {
 			ok = ok && (f->group[i].arena[w] = arena_new(GROUP_ARENA)) != NULL;
@@ -262,51 +173,6 @@ static bool flow_init(struct flow *f)
 		}
 	}
 	return ok && (f->lines_arena = arena_new(32 * MIB)) != NULL;
-}
-
-static bool flow_start(struct flow *f)
-{
-	pthread_attr_t attr;
-	bool ok = pthread_attr_init(&attr) == 0;
-	ok = ok && pthread_attr_setstacksize(&attr, LIMIT_WORKER_STACK) == 0;
-	for (; ok && f->threads < WORKERS; f->threads++)
-		if (pthread_create(&f->thread[f->threads], &attr, worker_run, f) != 0)
-			break;
-	pthread_attr_destroy(&attr);
-	return f->threads > 0;
-}
-
-/* Waits until a group has come to a stage. */
-static struct group *group_wait(struct flow *f, unsigned number, enum stage stage)
-{
-	struct group *g = &f->group[number % GROUPS];
-	pthread_mutex_lock(&f->lock);
-	while (f->filled <= number || g->stage != stage)
-		pthread_cond_wait(&f->changed, &f->lock);
-	pthread_mutex_unlock(&f->lock);
-	return g;
-}
-
-static void group_send(struct flow *f, struct group *g)
-{
-	pthread_mutex_lock(&f->lock);
-	g->stage = STAGE_SEAL;
-	g->taken = g->done = 0;
-	if (g->n == 0)
-		stage_over(f, g);
-	pthread_cond_broadcast(&f->work);
-	pthread_mutex_unlock(&f->lock);
-}
-
-static void group_over(struct flow *f, struct group *g)
-{
-	for (unsigned w = 0; w < WORKERS; w++)
-		arena_reset(g->arena[w]);
-	pthread_mutex_lock(&f->lock);
-	g->stage = STAGE_FREE;
-	f->written++;
-	pthread_cond_broadcast(&f->work);
-	pthread_mutex_unlock(&f->lock);
 }
 
 /* ---- Guests ---- */
@@ -691,9 +557,11 @@ static enum err ask_for_any(struct flow *f)
 /* Writes a group that is sealed, or will be. */
 static enum err group_finish(struct flow *f, unsigned number)
 {
-	struct group *g = group_wait(f, number, STAGE_SEALED);
+	struct group *g = &f->group[belt_take(f->belt, number).place];
 	TRY(group_write(f, g));
-	group_over(f, g);
+	for (unsigned w = 0; w < WORKERS; w++)
+		arena_reset(g->arena[w]);
+	belt_done(f->belt);
 	return ERR_OK;
 }
 
@@ -704,13 +572,13 @@ static enum err flow_run(struct flow *f)
 	struct applying *a = f->applying;
 	bool last = false;
 	for (unsigned number = 0; !last; number++) {
-		struct group *g = group_wait(f, number, STAGE_MADE);
+		struct belt_group taken = belt_take(f->belt, number);
 		struct arena_mark mark = arena_mark(a->call->arena);
-		last = g->last;
-		if (f->why.code != ERR_OK)
-			return apply_refuse_error(a, NULL, &f->why);
-		TRY(group_ask(f, g));
-		group_send(f, g);
+		last = taken.last;
+		if (taken.error)
+			return apply_refuse_error(a, NULL, taken.error);
+		TRY(group_ask(f, &f->group[taken.place]));
+		belt_again(f->belt, number);
 		if (a->call->job && number % EXTEND_EVERY == 0)
 			TRY(job_extend(a->call));
 		if (number)
@@ -730,12 +598,10 @@ enum err apply_records(struct applying *a, struct origin_taking *taking)
 		return fail(c, ERR_NO_MEMORY, "There is no memory for a bundle.");
 	f->applying = a;
 	f->taking = taking;
-	pthread_mutex_init(&f->lock, NULL);
-	pthread_cond_init(&f->work, NULL);
-	pthread_cond_init(&f->changed, NULL);
+	const struct belt_work work = { .arg = f, .workers = WORKERS, .chunk = CHUNK, .scratch = SCRATCH_ARENA, .fill = group_fill, .work = group_work };
 	enum err err = flow_init(f) ? bundle_lines_open(f->lines_arena, a->bundle, BUNDLE_RECORDS, &f->lines, &c->error) : fail(c, ERR_NO_MEMORY, "There is no memory for a bundle.");
-	if (err == ERR_OK && !flow_start(f))
-		err = fail(c, ERR_NO_MEMORY, "There are no threads for a bundle.");
+	if (err == ERR_OK)
+		err = belt_start(&work, &f->belt, &c->error);
 	if (err == ERR_OK)
 		err = ask_for_any(f);
 	if (err == ERR_OK)

@@ -1,12 +1,16 @@
-/* Checking a bundle: everything that can be known without the database, in one pass over its files. The first thing that is wrong ends it. */
+/* Checking a bundle: everything that can be known without the database, in one pass over its files. The first thing that is wrong ends it, in the order of the files, however many threads look. */
 #include "bundle_internal.h"
 
+#include "commonhold/belt.h"
 #include "commonhold/guest.h"
 #include "commonhold/json.h"
 #include "commonhold/terms.h"
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #define SCRATCH (128 * MIB) /* of one line, parsed: the parser ends at 200,000 values */
 #define EARLIEST INT64_C(946684800000000) /* 2000-01-01: nobody contributed anything before */
@@ -21,6 +25,11 @@ struct checking {
 	struct bundle_counts seen;   /* lines so far */
 	struct error *e;
 };
+
+static enum err too_much_memory(struct error *e)
+{
+	return bundle_refuse(e, BUNDLE_REASON_TOO_LARGE, "One of its lines needs more memory than a line may.");
+}
 
 /* ---- Who, what, and in which order ---- */
 
@@ -177,20 +186,19 @@ static enum err events_end(struct events *v)
 /* ---- Records ---- */
 
 /* Whether an entry of a log is the leaf that commits to a record: the end of its canonical form, which nothing but these members can be. */
-static bool entry_commits(struct str entry, const struct bundle_record *r)
+static bool entry_commits(struct str entry, struct str rid, struct sha256 commitment)
 {
 	static const char tail[] = "\"},\"t\":\"contribution.made\"}", middle[] = "\",\"rid\":\"", head[] = ",\"data\":{\"c\":\"";
 	char c[64], *to = c;
-	struct sha256 commitment = ledger_commitment(r->salt, sha256(r->content));
 	for (size_t i = 0; i < 32; i++) {
 		*to++ = "0123456789abcdef"[commitment.b[i] >> 4];
 		*to++ = "0123456789abcdef"[commitment.b[i] & 15];
 	}
-	size_t after = sizeof(middle) - 1 + r->rid.n + sizeof(tail) - 1, before = sizeof(head) - 1 + 64;
+	size_t after = sizeof(middle) - 1 + rid.n + sizeof(tail) - 1, before = sizeof(head) - 1 + 64;
 	if (entry.n < after + before)
 		return false;
 	const char *p = entry.p + entry.n - after;
-	if (memcmp(p, middle, sizeof(middle) - 1) != 0 || memcmp(p + sizeof(middle) - 1, r->rid.p, r->rid.n) != 0 || memcmp(entry.p + entry.n - sizeof(tail) + 1, tail, sizeof(tail) - 1) != 0)
+	if (memcmp(p, middle, sizeof(middle) - 1) != 0 || memcmp(p + sizeof(middle) - 1, rid.p, rid.n) != 0 || memcmp(entry.p + entry.n - sizeof(tail) + 1, tail, sizeof(tail) - 1) != 0)
 		return false;
 	/* a commitment to a preference string may stand in between: ","p":"<64 digits> */
 	if (p - entry.p >= (ptrdiff_t)(before + 7 + 64) && memcmp(p - 64 - 7, "\",\"p\":\"", 7) == 0)
@@ -207,7 +215,7 @@ static const struct bundle_home *home_of(const struct bundle *b, struct str home
 }
 
 /* By the path that the record carries: the entry, then hashes. */
-static enum err check_path(struct checking *k, const struct bundle_record *r)
+static enum err check_path(struct checking *k, const struct bundle_record *r, struct sha256 commitment)
 {
 	const struct json *list;
 	struct error why = { 0 };
@@ -231,20 +239,7 @@ static enum err check_path(struct checking *k, const struct bundle_record *r)
 			memcpy(path[n++].b, bytes.p, 32);
 	}
 	int64_t size = own ? k->b->head_size : home->size;
-	if (!entry_commits(entry, r) || !merkle_inclusion_ok(merkle_leaf(entry), (uint64_t)r->leaf, (uint64_t)size, path, n, own ? k->b->head_root : home->root))
-		return bundle_refuse(k->e, BUNDLE_REASON_COMMITMENT, "It is %.*s.", STR_ARG(r->rid));
-	return ERR_OK;
-}
-
-/* By the events of the bundle, which come in the same order. */
-static enum err check_among_events(struct checking *k, struct events *v, const struct bundle_record *r)
-{
-	struct str entry = STR("");
-	if (!str_eq(r->home, k->b->from) || r->leaf < (int64_t)k->b->log.size)
-		return bundle_refuse(k->e, BUNDLE_REASON_COMMITMENT, "%.*s lacks its path.", STR_ARG(r->rid));
-	while (entry.p && (int64_t)k->b->log.size <= r->leaf)
-		TRY(next_event(v, &entry));
-	if (!entry.p || !entry_commits(entry, r))
+	if (!entry_commits(entry, r->rid, commitment) || !merkle_inclusion_ok(merkle_leaf(entry), (uint64_t)r->leaf, (uint64_t)size, path, n, own ? k->b->head_root : home->root))
 		return bundle_refuse(k->e, BUNDLE_REASON_COMMITMENT, "It is %.*s.", STR_ARG(r->rid));
 	return ERR_OK;
 }
@@ -274,28 +269,210 @@ static enum err check_within(struct checking *k, const struct bundle_record *r)
 	return what ? bundle_refuse(k->e, BUNDLE_REASON_OUTSIDE, "%.*s %s that the agreement does not let through.", STR_ARG(r->rid), what) : ERR_OK;
 }
 
+/* ---- Records on several threads ----
+ *
+ * Workers read lines, and look at each by itself; the caller's thread, line by line and in order, holds them against the log, whose leaves it takes in. A line's own fault is said where one thread would
+ * have come to it: what is refused, and why, does not depend on the threads. */
+
+#define GROUP_LINES 1024
+#define GROUP_BYTES ((size_t)2 * MIB) /* of lines, from which a group is closed early */
+#define CHUNK 32                      /* lines that a worker takes at a time */
+
+/* What the log is asked about a line. Texts lie in the group's. */
+struct line_seen {
+	struct str rid, home;
+	int64_t leaf;
+	struct sha256 commitment;
+	bool has_path;           /* its own path was followed: the events say nothing of it */
+};
+
+struct group {
+	struct buf text;
+	size_t offset[GROUP_LINES + 1];
+	struct line_seen line[GROUP_LINES];
+	pthread_mutex_t lock;    /* of what follows */
+	size_t wrong_at;         /* first line with a fault of its own; GROUP_LINES: none was found */
+	bool wrong_after_log;    /* which comes behind what the log says of that line */
+	struct error wrong;
+};
+
+struct flow {
+	const struct checking *k;
+	struct bundle_lines *lines;
+	struct group group[BELT_GROUPS];
+};
+
+/* By the events of the bundle, which come in the same order. */
+static enum err check_among_events(struct checking *k, struct events *v, const struct line_seen *r)
+{
+	struct str entry = STR("");
+	if (!str_eq(r->home, k->b->from) || r->leaf < (int64_t)k->b->log.size)
+		return bundle_refuse(k->e, BUNDLE_REASON_COMMITMENT, "%.*s lacks its path.", STR_ARG(r->rid));
+	while (entry.p && (int64_t)k->b->log.size <= r->leaf)
+		TRY(next_event(v, &entry));
+	if (!entry.p || !entry_commits(entry, r->rid, r->commitment))
+		return bundle_refuse(k->e, BUNDLE_REASON_COMMITMENT, "It is %.*s.", STR_ARG(r->rid));
+	return ERR_OK;
+}
+
+static struct { unsigned workers; size_t lines; } asked; /* by a test; 0: as usual */
+
+void bundle_check_workers_use(unsigned n_workers, size_t lines)
+{
+	asked.workers = n_workers;
+	asked.lines = lines;
+}
+
+/* Lines into a group, until it is full or they end. */
+static enum err group_fill(void *arg, unsigned place, size_t *n, bool *last, struct error *e)
+{
+	struct flow *f = arg;
+	struct group *g = &f->group[place];
+	size_t most = asked.lines && asked.lines < GROUP_LINES ? asked.lines : GROUP_LINES;
+	buf_clear(&g->text);
+	g->wrong_at = GROUP_LINES;
+	while (*n < most && g->text.n < GROUP_BYTES) {
+		struct str line;
+		TRY(bundle_lines_next(f->lines, &line, e));
+		if (!line.p) {
+			*last = true;
+			break;
+		}
+		g->offset[*n] = g->text.n;
+		buf_add(&g->text, line.p, line.n);
+		if (g->text.failed)
+			return error_set(e, ERR_NO_MEMORY, "%s", err_text(ERR_NO_MEMORY));
+		g->offset[++*n] = g->text.n;
+	}
+	return ERR_OK;
+}
+
+/* What can be said of a line without the log. *after_log: its fault comes behind what that says. */
+static enum err line_look(struct checking *k, struct str line, struct line_seen *seen, bool *after_log)
+{
+	struct bundle_record r;
+	*after_log = false;
+	TRY(bundle_record_read(k->scratch, line, &r, k->e));
+	TRY(check_within(k, &r));
+	*seen = (struct line_seen){ .rid = r.rid, .home = r.home, .leaf = r.leaf, .commitment = ledger_commitment(r.salt, sha256(r.content)), .has_path = r.path.p != NULL };
+	if (r.path.p)
+		TRY(check_path(k, &r, seen->commitment));
+	*after_log = true;
+	if (!is_canonical_object(r.content) || !is_canonical_object(r.facts))
+		return bundle_refuse(k->e, BUNDLE_REASON_MALFORMED, "The content of %.*s is not canonical JSON.", STR_ARG(r.rid));
+	return ERR_OK;
+}
+
+static void group_wrong(struct group *g, size_t at, bool after_log, const struct error *e)
+{
+	pthread_mutex_lock(&g->lock);
+	if (at < g->wrong_at) {
+		g->wrong_at = at;
+		g->wrong_after_log = after_log;
+		g->wrong = *e;
+	}
+	pthread_mutex_unlock(&g->lock);
+}
+
+static void group_work(void *arg, unsigned place, unsigned worker, unsigned round, size_t from, size_t to, struct arena *scratch)
+{
+	struct flow *f = arg;
+	struct group *g = &f->group[place];
+	(void)worker;
+	(void)round;
+	for (volatile size_t i = from; i < to; i++) {
+		jmp_buf full;
+		struct error e = { 0 };
+		struct checking mine = { .b = f->k->b, .x = f->k->x, .scratch = scratch, .e = &e };
+		bool after_log = false;
+		arena_reset(scratch);
+		if (setjmp(full) != 0) {
+			too_much_memory(&e);
+			group_wrong(g, i, false, &e);
+			arena_guard(scratch, NULL);
+			return;
+		}
+		arena_guard(scratch, &full);
+		enum err said = line_look(&mine, str_sub(buf_str(&g->text), g->offset[i], g->offset[i + 1] - g->offset[i]), &g->line[i], &after_log);
+		arena_guard(scratch, NULL);
+		if (said != ERR_OK) {
+			group_wrong(g, i, after_log, &e);
+			return; /* nobody looks behind a line that is wrong */
+		}
+	}
+}
+
+/* The lines of a group in order, as if no thread had looked at them before. */
+static enum err group_fold(struct checking *k, struct events *v, const struct group *g, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		bool wrong = i == g->wrong_at;
+		k->seen.records++;
+		if (!(wrong && !g->wrong_after_log) && !g->line[i].has_path)
+			TRY(check_among_events(k, v, &g->line[i]));
+		if (wrong) {
+			*k->e = g->wrong;
+			return g->wrong.code;
+		}
+	}
+	return ERR_OK;
+}
+
+static enum err groups_fold(struct checking *k, struct events *v, struct flow *f, struct belt *belt)
+{
+	for (unsigned number = 0;; number++) {
+		struct belt_group taken = belt_take(belt, number);
+		TRY(group_fold(k, v, &f->group[taken.place], taken.n));
+		if (taken.error) {
+			*k->e = *taken.error;
+			return taken.error->code;
+		}
+		if (taken.last)
+			return ERR_OK;
+		belt_done(belt);
+	}
+}
+
+static unsigned workers(void)
+{
+	long n = sysconf(_SC_NPROCESSORS_ONLN);
+	return asked.workers ? asked.workers : n < 1 ? 1 : n > BELT_WORKERS_MAX ? BELT_WORKERS_MAX : (unsigned)n;
+}
+
+static void flow_free(void *arg)
+{
+	struct flow *f = arg;
+	for (size_t i = 0; i < BELT_GROUPS; i++) {
+		buf_release(&f->group[i].text);
+		pthread_mutex_destroy(&f->group[i].lock);
+	}
+	free(f);
+}
+
 static enum err check_records(struct checking *k)
 {
-	struct bundle_lines *lines;
+	struct belt *belt;
 	struct events events = { .k = k };
-	struct bundle_record r;
-	struct str line;
-	enum err said = ERR_OK;
-	TRY(bundle_lines_open(k->a, k->b, BUNDLE_RECORDS, &lines, k->e));
-	TRY(bundle_lines_open(k->a, k->b, BUNDLE_EVENTS, &events.lines, k->e));
-	while (said == ERR_OK && (said = bundle_lines_next(lines, &line, k->e)) == ERR_OK && line.p) {
-		arena_reset(k->scratch);
-		k->seen.records++;
-		said = bundle_record_read(k->scratch, line, &r, k->e);
-		if (said == ERR_OK)
-			said = check_within(k, &r);
-		if (said == ERR_OK)
-			said = r.path.p ? check_path(k, &r) : check_among_events(k, &events, &r);
-		if (said == ERR_OK && (!is_canonical_object(r.content) || !is_canonical_object(r.facts)))
-			said = bundle_refuse(k->e, BUNDLE_REASON_MALFORMED, "The content of %.*s is not canonical JSON.", STR_ARG(r.rid));
+	struct flow *f = calloc(1, sizeof(*f));
+	if (!f)
+		return error_set(k->e, ERR_NO_MEMORY, "%s", err_text(ERR_NO_MEMORY));
+	f->k = k;
+	for (size_t i = 0; i < BELT_GROUPS; i++) {
+		buf_init(&f->group[i].text, GROUP_BYTES + BUNDLE_LINE_MAX + KIB);
+		pthread_mutex_init(&f->group[i].lock, NULL);
 	}
-	TRY(said);
-	return events_end(&events);
+	const struct belt_work work = { .arg = f, .workers = workers(), .chunk = CHUNK, .scratch = SCRATCH, .fill = group_fill, .work = group_work };
+	enum err said = bundle_lines_open(k->a, k->b, BUNDLE_RECORDS, &f->lines, k->e);
+	if (said == ERR_OK)
+		said = bundle_lines_open(k->a, k->b, BUNDLE_EVENTS, &events.lines, k->e);
+	if (said == ERR_OK)
+		said = belt_start(&work, &belt, k->e);
+	if (said == ERR_OK) {
+		said = groups_fold(k, &events, f, belt);
+		belt_stop(belt);
+	}
+	flow_free(f);
+	return said == ERR_OK ? events_end(&events) : said;
 }
 
 /* ---- Statements, labels, tombstones ---- */
@@ -452,7 +629,7 @@ enum err bundle_check(struct arena *a, struct bundle *b, const struct bundle_exp
 		return error_set(e, ERR_NO_MEMORY, "%s", err_text(ERR_NO_MEMORY));
 	if (setjmp(full) != 0) {
 		arena_free(k.scratch);
-		return bundle_refuse(e, BUNDLE_REASON_TOO_LARGE, "One of its lines needs more memory than a line may.");
+		return too_much_memory(e);
 	}
 	arena_guard(k.scratch, &full);
 	enum err said = check_all(&k);

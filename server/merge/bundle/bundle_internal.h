@@ -20,6 +20,8 @@ int64_t bundle_note_size(struct str note);
 bool bundle_assent_is(struct arena *a, const struct keychain *keys, struct str envelope, struct str coop, struct sha256 agreement);
 /* Checks an entry of `homes`, and sets what bundle_check sets of it. Pure. */
 CH_CHECK enum err bundle_home_check(struct arena *a, const struct bundle *b, const struct bundle_expected *x, struct bundle_home *h, struct error *e);
+/* For tests: how many threads look at records, and how many of them at a time; 0: as usual. */
+void bundle_check_workers_use(unsigned workers, size_t lines);
 /* Which part a path belongs to by its name. */
 enum bundle_section bundle_part_of(struct str path);
 /* Behind the JSON value that begins at `p`, by its brackets and quotes alone; NULL where there is no end to it. Whether it is JSON is for a parser to say. */

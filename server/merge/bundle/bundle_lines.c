@@ -85,7 +85,7 @@ static enum err file_begin(struct bundle_lines *l, struct error *e)
 	l->used = 0;
 	if (!str_ends(f->path, ".zst"))
 		return ERR_OK;
-	struct zst_limits limits = { f->raw_size, BUNDLE_RATIO_MAX };
+	struct zst_limits limits = { f->raw_size, BUNDLE_RATIO_MAX, l->b->checked };
 	return zst_reader_open(&l->zst, fd, l->at, f->size, limits, e);
 }
 
@@ -137,14 +137,16 @@ static enum err text_fill(struct bundle_lines *l, struct error *e)
 	return ERR_OK;
 }
 
-/* At the end of a file: it was what the manifest says. */
+/* At the end of a file: it was what the manifest says. Of one that was checked before, the digest of its packed bytes says that it is the same, and so that what came out of it is. */
 static enum err file_end(struct bundle_lines *l, struct error *e)
 {
 	const struct bundle_file *f = &l->b->files[l->file];
 	struct zst_result r = { .size = f->size - l->left, .raw_size = f->size - l->left };
 	if (l->zst)
 		zst_reader_result(l->zst, &r);
-	else
+	if (l->zst && l->b->checked)
+		r.raw_sha256 = f->raw_sha256;
+	else if (!l->zst)
 		r.sha256 = r.raw_sha256 = hasher_end(l->hasher);
 	bool right = l->text.n == l->used && r.size == f->size && r.raw_size == f->raw_size && sha256_eq(r.sha256, f->sha256) && sha256_eq(r.raw_sha256, f->raw_sha256) && l->line == f->lines;
 	file_close(l);
