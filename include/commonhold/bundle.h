@@ -304,8 +304,8 @@ struct bundle_how {
 	const char *tar;                /* also pack it into this file, which must not exist; NULL: not */
 };
 /* Writes the next bundle of an agreement: what the co-op's own engine lets through for the agreement's uses, purposes and audience, and what changed in that since the last
- * one. Two threads; memory in proportion to the number of members, and a bit an item. ERR_STATE while the agreement does not let us send. Outside a
- * transaction. */
+ * one. The caller's thread asks the database, one opens and writes the records' lines, one compresses each of the two files that grow; memory in proportion to the number of members, and a bit an item.
+ * What was erased meanwhile is left out; what is damaged is ERR_CORRUPT, said by its id and with how to go on. ERR_STATE while the agreement does not let us send. Outside a transaction. */
 CH_CHECK enum err bundle_write(struct call *c, struct uuid coop, struct uuid agreement, const struct bundle_how *how, struct bundle_report *out);
 /* What partners call a member of this co-op. Inside. */
 CH_CHECK enum err bundle_contributor(struct call *c, struct uuid coop, struct uuid member, uint8_t out[16]);

@@ -22,13 +22,13 @@ struct zst_result {
 };
 
 struct zst_writer;
-/* Creates the file (it must not exist) and the thread. Memory: about 4 MiB and the compressor's own. */
+/* Creates the file (it must not exist) and the thread. Memory: about 1 MiB and the compressor's own. */
 CH_CHECK enum err zst_writer_open(struct zst_writer **out, const char *path, int level, struct error *e);
 /* Adds bytes; waits while the compressor is more than a few blocks behind. Errors are kept and said by zst_writer_close. */
 void zst_writer_add(struct zst_writer *w, const void *p, size_t n);
 /* Bytes given so far. */
 int64_t zst_writer_raw(const struct zst_writer *w);
-/* Says that nothing more will be added, without waiting for the rest to be compressed and flushed to the disk: zst_writer_close does. */
+/* Says that nothing more will be added: waits until the rest is compressed and the compressor's memory given back, but not until the file is on the disk, as zst_writer_close does. */
 void zst_writer_finish(struct zst_writer *w);
 /* Finishes, flushes to the disk and frees the writer; on an error the file is removed. */
 CH_CHECK enum err zst_writer_close(struct zst_writer *w, struct zst_result *out, struct error *e);

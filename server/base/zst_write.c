@@ -10,7 +10,7 @@
 #include <zstd.h>
 
 #define BLOCK ((size_t)256 * 1024)
-#define BLOCKS 8
+#define BLOCKS 4
 #define WRITTEN_ON ((int64_t)8 << 20) /* the system begins to bring so much to the disk at a time, so that little is left to wait for at the end */
 
 struct zst_writer {
@@ -26,9 +26,10 @@ struct zst_writer {
 	bool filling;             /* the block to fill is known to be free */
 	unsigned fill, take;      /* counts of blocks handed over and done with; positions modulo BLOCKS */
 	bool finished;            /* the caller gives no more … */
-	bool ending;              /* … and the thread knows it */
+	bool ending;              /* … and the thread knows it … */
+	bool packed_all;          /* … and has compressed the rest and given back what that took */
 	const char *failed;       /* first thing that went wrong, or NULL */
-	pthread_mutex_t lock;     /* guards the counts, ending and failed */
+	pthread_mutex_t lock;     /* guards the counts, ending, packed_all and failed */
 	pthread_cond_t moved;     /* any of them changed */
 	pthread_t thread;
 	bool started;             /* the thread runs */
@@ -99,6 +100,10 @@ static void compress_end(struct zst_writer *w)
 	free(w->blocks);
 	w->z = NULL;
 	w->blocks = NULL;
+	pthread_mutex_lock(&w->lock);
+	w->packed_all = true;
+	pthread_cond_broadcast(&w->moved);
+	pthread_mutex_unlock(&w->lock);
 	if (good && fsync(w->fd) != 0)
 		writer_fail(w, strerrordesc_np(errno));
 }
@@ -178,6 +183,8 @@ void zst_writer_finish(struct zst_writer *w)
 	pthread_mutex_lock(&w->lock);
 	w->ending = true;
 	pthread_cond_broadcast(&w->moved);
+	while (!w->failed && !w->packed_all)
+		pthread_cond_wait(&w->moved, &w->lock);
 	pthread_mutex_unlock(&w->lock);
 }
 

@@ -1,7 +1,8 @@
 /* What carrying a pool to a partner costs: a million records of 1 KB, each run against its peer.
  *
  *   export_s                a whole bundle: decided, opened, put into lines, compressed, with the log's slice, every digest and the signatures
- *   copy_zstd_s             psql -c 'COPY (SELECT line FROM bench_peer) TO STDOUT' | zstd of the same lines, plain, at the same level
+ *   copy_zstd_s             psql -c 'COPY (SELECT line FROM bench_peer) TO STDOUT' | zstd of the same lines, plain, at the same level with one worker thread (-T1), which is what each of our files has;
+ *                           its file is not brought to the disk (fsync), ours are
  *   export_ratio_to_copy    the one by the other
  *   export_rss_mb           most memory that a process had resident which did this one export and nothing else (VmHWM)
  *   export_cpu_s            processor time of that process, PostgreSQL's not counted

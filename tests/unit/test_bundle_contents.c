@@ -152,7 +152,7 @@ static void is_named(struct str what)
 	db_rollback(c);
 	if (!strstr(c->error.message, str_z(c->arena, what)))
 		fail_msg("%s", c->error.message);
-	assert_true(c->error.hint[0]);
+	assert_true(c->error.detail[0]);
 	struct str dir = bundle_dir(c->arena, m.w.coop, m.agreement, 1);
 	assert_int_not_equal(access(dir.p, F_OK), 0);
 	assert_int_not_equal(access(str_fmt(c->arena, "%.*s.part", STR_ARG(dir)).p, F_OK), 0);

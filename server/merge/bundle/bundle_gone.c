@@ -4,6 +4,8 @@
 
 #include "commonhold/db.h"
 
+#include <stdio.h>
+
 SQL(item_marked, "SELECT EXISTS (SELECT FROM erased_item WHERE coop_id = $1 AND item_id = $2)");
 SQL(members_marked, "SELECT member_id FROM erased_member WHERE coop_id = $1 AND member_id = ANY ($2::uuid[])");
 static const char items_of[] = "COPY (SELECT item_no FROM contribution WHERE coop_id = $1 AND member_no = $2) TO STDOUT (FORMAT binary)";
@@ -14,11 +16,19 @@ static void item_stays(struct writing *k, int64_t item)
 		k->scoped.in[item / 8] &= (uint8_t)~(1u << (item % 8));
 }
 
-enum err bundle_damaged(struct error *e, struct uuid id, const char *what)
+/* The detail is what the log of a failed job and the command line say as well. */
+static enum err damage(struct error *e, struct uuid id, const char *what, const char *why, const char *mend)
 {
 	char name[UUID_TEXT + 1] = { 0 };
 	uuid_write(id, name);
-	return error_hint(e, ERR_CORRUPT, "Bring it back from a backup; or let its contributor delete it, or the whole membership: bundles then go on without it.", "The contribution %s is damaged: %s", name, what);
+	error_set(e, ERR_CORRUPT, "The %s %s %s", what, name, why);
+	snprintf(e->detail, sizeof(e->detail), "%s", mend);
+	return ERR_CORRUPT;
+}
+
+enum err bundle_damaged(struct error *e, struct uuid id, const char *why)
+{
+	return damage(e, id, "contribution", why, "Bring it back from a backup; or let its contributor delete it, or the membership: bundles then go on without it.");
 }
 
 enum err bundle_gone_item(struct writing *k, int64_t item, struct uuid id)
@@ -26,17 +36,15 @@ enum err bundle_gone_item(struct writing *k, int64_t item, struct uuid id)
 	struct rows r;
 	TRY(db_keys_query(k->c, item_marked, &r, A_UUID(k->coop), A_UUID(id)));
 	if (!row_bool(&r, 0, 0))
-		return bundle_damaged(&k->c->error, id, "its content is gone, and it was not erased.");
+		return bundle_damaged(&k->c->error, id, "has no content, though it was not erased.");
 	item_stays(k, item);
 	return ERR_OK;
 }
 
 enum err bundle_gone_key(struct writing *k, struct uuid person)
 {
-	char name[UUID_TEXT + 1] = { 0 };
-	uuid_write(person, name);
-	return error_hint(&k->c->error, ERR_CORRUPT, "Bring the database of keys back from a backup; or have the membership deleted: bundles then go on without what it gave.",
-		"The key of the contributor %s is gone, and they were not erased.", name);
+	return damage(&k->c->error, person, "contributor", "has no key any more, though they were not erased.",
+		"Bring the database of keys back from a backup; or have the membership deleted: bundles then go on without what it gave.");
 }
 
 static enum err row_stays(void *arg, const struct copy_field *f, int n)

@@ -10,8 +10,8 @@
 #include <stdlib.h>
 
 #define GROUPS 4
-#define GROUP_ROWS 512
-#define GROUP_BYTES (512 * KIB) /* a group is handed over when it holds so much */
+#define GROUP_ROWS 256
+#define GROUP_BYTES (256 * KIB) /* a group is handed over when it holds so much */
 
 /* A record as it was given: what is of no fixed size lies in its group, one after the other. */
 struct given {
@@ -133,15 +133,15 @@ static enum err record_open(struct pour *p, const struct given *r, const struct 
 	uint8_t context[32], facts_context[48];
 	pool_seal_context(p->k->coop, r->id.b, context);
 	if (!open_into(&p->plain, &r->who->key, str_make(context, sizeof(context)), s->sealed))
-		return bundle_damaged(e, r->id, "its content cannot be opened with its contributor's key.");
+		return bundle_damaged(e, r->id, "has a content that its contributor's key does not open.");
 	struct sha256 hash = sha256(buf_str(&p->plain));
 	if (s->hash.n != 32 || memcmp(hash.b, s->hash.p, 32) != 0 || s->salt.n != 32)
-		return bundle_damaged(e, r->id, "its content does not match its hash.");
+		return bundle_damaged(e, r->id, "has a content that does not match its hash.");
 	if (!r->facts_sealed) {
 		buf_clear(&p->facts);
 		buf_add_str(&p->facts, s->facts);
 	} else if (!open_into(&p->facts, &r->who->key, pool_facts_context(p->k->coop, r->id, facts_context), s->facts)) {
-		return bundle_damaged(e, r->id, "its circumstances cannot be opened with its contributor's key.");
+		return bundle_damaged(e, r->id, "has circumstances that its contributor's key does not open.");
 	}
 	return ERR_OK;
 }
@@ -198,7 +198,7 @@ static enum err group_write(struct pour *p, const struct group *g)
 		struct parts s = parts_of(g, r);
 		TRY(record_open(p, r, &s));
 		if (!record_line(p, r, &s))
-			return bundle_damaged(&p->error, r->id, "its circumstances are not JSON, or it is larger than a record may be.");
+			return bundle_damaged(&p->error, r->id, "is larger than a record may be, or its circumstances are damaged.");
 		TRY(bundle_stream_line(p->out, p->line.p, p->line.n));
 	}
 	return ERR_OK;

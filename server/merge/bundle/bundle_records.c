@@ -78,7 +78,7 @@ static enum err row_goes(struct pouring *p, const struct copy_field *f, bool *go
 	if (!*goes)
 		return ERR_OK;
 	if (number >= k->n_people)
-		return bundle_damaged(&k->c->error, copy_uuid(f[RECORD_ID]), "it has no contributor.");
+		return bundle_damaged(&k->c->error, copy_uuid(f[RECORD_ID]), "has no contributor.");
 	if (!k->people[number].keyed)
 		return bundle_gone_key(k, k->people[number].id);
 	if (p->paths)

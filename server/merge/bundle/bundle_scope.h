@@ -111,7 +111,7 @@ CH_CHECK enum err bundle_gone_item(struct writing *k, int64_t item, struct uuid 
 CH_CHECK enum err bundle_gone_people(struct writing *k, const uint32_t *numbers, size_t n);
 enum err bundle_gone_key(struct writing *k, struct uuid person);
 /* Says that a contribution is damaged, and how to go on; ERR_CORRUPT. */
-enum err bundle_damaged(struct error *e, struct uuid id, const char *what);
+enum err bundle_damaged(struct error *e, struct uuid id, const char *why);
 
 /* bundle_records.c */
 /* "{3,17,…}" */
