@@ -1,9 +1,11 @@
 // Two live instances try an agreement out without content, and then make a release together: the same numbers, the same digest, two votes, two signatures.
 import { test, before, after } from "node:test";
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { agreementIs, allow, askMembers, beginTwo, closed, contribute, propose, untilHeard, vote, voteOn, voting } from "./partners.mjs";
 import { ok } from "./server.mjs";
+import { until } from "./world.mjs";
 
 let north, south, agreement, joint;
 
@@ -45,6 +47,26 @@ test("the pools are merged under the agreement that both voted for", async () =>
   for (const world of [north, south]) await untilHeard([north, south], async () => ({ n: Number(world.sql("SELECT count(*) FROM contribution")[0][0]) }), (a) => a.n === 3, `${world.slug}: the other's story`);
 });
 
+// What is too long for a message is told by its digest, asked for over HTTP with a proof of who asks, and held against that digest.
+async function papersAreGot() {
+  const sha256 = (hex) => createHash("sha256").update(Buffer.from(hex, "hex")).digest("hex");
+  const leaves = "0a".repeat(64), of = `joint_id = '${joint.id}'`;
+  const fetchThem = (digest) => south.sql(`INSERT INTO job (id, kind, key, args, state, due, queued_at) VALUES (gen_random_uuid(), 'joint.fetch', '${digest}',
+    '{"coop":"' || (SELECT id FROM coop) || '","joint":"${joint.id}","manifest":"","leaves":"${digest}"}', 'waiting', '2020-01-01', '2020-01-01')`);
+  const got = () => ({ leaves: south.sql(`SELECT coalesce(encode(their_leaves, 'hex'), 'none') FROM release_joint WHERE ${of}`)[0][0] });
+  const before = got().leaves;
+  north.sql(`UPDATE release_joint SET our_leaves = '\\x${leaves}' WHERE ${of}`);
+  assert.equal((await fetch(`${north.url}/api/v1/coops/${north.key}/merge/agreements/${agreement.sha256}/joint-releases/${joint.id}/leaves`)).status, 401, "nobody else is given any");
+  fetchThem(sha256("0b".repeat(32)));
+  await until(async () => ({ said: String(south.sql("SELECT coalesce(max(last_error), '-') FROM job WHERE kind = 'joint.fetch'")) }), (a) => /is not what it told/.test(a.said), "what is not what was told is refused");
+  assert.equal(got().leaves, before);
+  south.sql("DELETE FROM job WHERE kind = 'joint.fetch'");
+  fetchThem(sha256(leaves));
+  await until(async () => got(), (a) => a.leaves === leaves, "the leaves");
+  south.sql(`UPDATE release_joint SET their_leaves = NULL WHERE ${of}`);
+  north.sql(`UPDATE release_joint SET our_leaves = NULL WHERE ${of}`);
+}
+
 test("a joint release is frozen alike, voted on in both, built by one and signed by both", async () => {
   joint = ok(201, await north.admin.post(`${north.coop}/joint-releases`, { agreement: agreement.document.id }));
   await untilHeard([north, south], () => see(south), (a) => a.status === 200, "the proposal");
@@ -58,6 +80,7 @@ test("a joint release is frozen alike, voted on in both, built by one and signed
   const sides = [(await becomes(north, "notice")).body, (await becomes(south, "notice")).body];
   assert.equal(sides[0].candidates_sha256, sides[1].candidates_sha256);
   assert.notEqual(sides[0].ballot, sides[1].ballot);
+  await papersAreGot();
   await both(days(joint.cutoff_at, 7, 30));
   await vote(north, sides[0].ballot, [north.admin]);
   await vote(south, sides[1].ballot, [south.admin]);
