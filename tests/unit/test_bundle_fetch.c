@@ -15,7 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum doing { HONEST, LIST_ENDLESS, LIST_REDIRECTED, LIST_LIES, FILE_ENDLESS, FILE_REDIRECTED, FILE_TRICKLES, HEAD_TRICKLES };
+enum doing { HONEST, LIST_ENDLESS, LIST_REDIRECTED, LIST_LIES, SIGNS_NOTHING, FILE_ENDLESS, FILE_REDIRECTED, FILE_TRICKLES, HEAD_TRICKLES };
 
 /* The partner's instance. */
 static struct {
@@ -109,6 +109,8 @@ static void file(int fd, long seq, const char *name)
 		redirect(fd);
 	else if (large && partner.fault == FILE_TRICKLES)
 		trickle(fd, false);
+	else if (partner.fault == SIGNS_NOTHING && strcmp(name, "bundle.json") == 0)
+		whole(fd, " ", 1);
 	else
 		whole(fd, bytes, n > 0 ? (size_t)n : 0);
 }
@@ -285,6 +287,48 @@ static void a_number_that_leads_to_another_bundle_is_not_asked_for_again_and_aga
 	end();
 }
 
+static void nothing_large_is_asked_for_before_it_is_known_who_signed_it(void **state)
+{
+	(void)state;
+	make();
+	write_next(1, "first");
+	partner.fault = SIGNS_NOTHING;
+	assert_ok(m.w.system, get());
+	assert_int_equal(partner.files, 2); /* bundle.json and its signature */
+	assert_int_equal(refused("signature"), 1);
+	assert_int_equal(on_disk(1), 0);
+	assert_int_equal(applied(), 0);
+	/* and a peer that nobody has confirmed is not asked at all */
+	partner.fault = HONEST;
+	int asked = partner.asked;
+	fixture_sql("UPDATE peer SET state = 'suspect'");
+	assert_ok(m.w.system, get());
+	assert_int_equal(partner.asked, asked);
+	fixture_sql("UPDATE peer SET state = 'confirmed'");
+	assert_ok(m.w.system, get());
+	assert_int_equal(applied(), 1);
+	end();
+}
+
+/* One folder of what is under way: ever other numbers that are never finished fill no disk. */
+static void what_was_begun_of_another_number_goes(void **state)
+{
+	(void)state;
+	make();
+	write_next(1, "first");
+	write_next(2, "second");
+	struct bundle_fetch_limits l = quick();
+	bundle_fetch_limits_use(&l);
+	partner.fault = FILE_TRICKLES;
+	assert_int_equal(get(), ERR_TIMEOUT);
+	assert_true(on_disk(1) > 0);
+	partner.dir[1][0] = '\0';
+	assert_int_equal(get(), ERR_TIMEOUT);
+	assert_int_equal(on_disk(1), 0);
+	assert_true(on_disk(2) > 0);
+	end();
+}
+
 static void a_bundle_that_is_too_much_is_not_begun(void **state)
 {
 	(void)state;
@@ -317,8 +361,10 @@ static void a_partner_that_trickles_is_left_and_what_came_is_kept(void **state)
 	bundle_fetch_limits_use(&l);
 	partner.fault = HEAD_TRICKLES;
 	assert_int_equal(get(), ERR_TIMEOUT);
+	assert_int_equal(refused("too_slow"), 1); /* the admins see it */
 	partner.fault = FILE_TRICKLES;
 	assert_int_equal(get(), ERR_TIMEOUT);
+	assert_int_equal(refused("too_slow"), 1);
 	assert_int_equal(applied(), 0);
 	/* fast enough for a second, and too long in all: the run is over and goes on another time */
 	l.least_speed = 1;
@@ -358,6 +404,8 @@ int main(void)
 		fixture_test(what_an_honest_partner_has_is_got_and_applied),
 		fixture_test(endless_answers_and_redirects_end_at_once_and_are_seen),
 		fixture_test(a_number_that_leads_to_another_bundle_is_not_asked_for_again_and_again),
+		fixture_test(nothing_large_is_asked_for_before_it_is_known_who_signed_it),
+		fixture_test(what_was_begun_of_another_number_goes),
 		fixture_test(a_bundle_that_is_too_much_is_not_begun),
 		fixture_test(a_partner_that_trickles_is_left_and_what_came_is_kept),
 		fixture_test(so_many_bundles_are_got_in_one_run_and_the_rest_in_the_next),

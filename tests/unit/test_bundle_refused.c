@@ -459,6 +459,7 @@ static void a_key_that_was_handed_over_takes_nothing_back(void **state)
 	put_tombstones(dir, tombstone_of(&early, &old, WORLD_START), 1, 0);
 	assert_ok(c, take(dir));
 	assert_int_equal(fixture_int("SELECT count(*) FROM onward_word"), 1);
+	assert_int_equal(fixture_int("SELECT count(*) FROM job WHERE kind = 'onward.derived'"), 1); /* what was copied from it may be here, though it is not */
 }
 
 int main(void)

@@ -298,6 +298,8 @@ enum err bundle_fetch_job(struct call *c, const struct json *args)
 	if (!go || (uuid_is_nil(f->peer.here) && f->peer.url.n == 0))
 		return ERR_OK;
 	enum err said = uuid_is_nil(f->peer.here) ? over_http(f) : fetch_here(f);
+	if (said == ERR_TIMEOUT) /* tried again, and seen all the same */
+		merge_refuse_error(c, f->coop, f->peer.id, STR("fetching bundles"));
 	if (said != ERR_REFUSED && said != ERR_INVALID && said != ERR_TOO_LARGE && said != ERR_TOO_MANY)
 		return said;
 	if (partner_at_fault(&c->error)) {

@@ -160,6 +160,8 @@ enum err preview_fetch_job(struct call *c, const struct json *args)
 		return ERR_OK;
 	}
 	enum err e = fetch_and_take(c, a, &x, &g, p);
+	if (e == ERR_TIMEOUT) /* tried again, and seen all the same */
+		merge_refuse_error(c, x.coop, g.peer, STR("preview"));
 	if (e == ERR_OK || !(merge_is_refusal(e) || partner_at_fault(&c->error)))
 		return e;
 	db_rollback(c);
