@@ -57,3 +57,46 @@ COMMENT ON COLUMN fork_heard.head IS 'Leaves of the parent''s log, as it said la
 COMMENT ON COLUMN fork_heard.as_of IS 'When the parent said so';
 COMMENT ON COLUMN fork_heard.heard_at IS 'When that was taken';
 CALL commonhold_wall_in('fork_heard');
+
+CREATE TABLE lineage_look (
+	coop_id         uuid NOT NULL REFERENCES coop,
+	name            text NOT NULL,
+	kin             text NOT NULL,
+	title           text NOT NULL,
+	url             text NOT NULL,
+	size            bigint NOT NULL,
+	root            bytea NOT NULL,
+	claimed_by      text,
+	state           text NOT NULL,
+	keys            text,
+	signed          text,
+	names_us        boolean NOT NULL DEFAULT false,
+	verified_since  timestamptz,
+	verified_at     timestamptz,
+	looked_at       timestamptz,
+	why             text,
+	PRIMARY KEY (coop_id, name),
+	CONSTRAINT kin_is_known CHECK (kin IN ('forebear', 'parent', 'sibling', 'fork')),
+	CONSTRAINT lineage_look_state_is_known CHECK (state IN ('claimed', 'verified', 'refused')),
+	CONSTRAINT what_is_verified_says_since_when CHECK (state <> 'verified' OR num_nonnulls(keys, signed, verified_since, verified_at) = 4),
+	CONSTRAINT what_is_refused_says_why CHECK (state <> 'refused' OR why IS NOT NULL),
+	CONSTRAINT lineage_look_root_is_sha256 CHECK (length(root) = 32)
+);
+COMMENT ON TABLE lineage_look IS 'What the relatives of a co-op show of themselves, looked at daily and held against what is known of them.';
+COMMENT ON COLUMN lineage_look.coop_id IS 'Whose relatives';
+COMMENT ON COLUMN lineage_look.name IS 'Key name of the relative';
+COMMENT ON COLUMN lineage_look.kin IS 'forebear (a parent''s parent), parent, sibling (another fork of the parent), fork';
+COMMENT ON COLUMN lineage_look.title IS 'What it is called, as was said when it was forked off';
+COMMENT ON COLUMN lineage_look.url IS 'Address of its instance, as was said then; empty: not known';
+COMMENT ON COLUMN lineage_look.size IS 'Leaves shared with its child or parent';
+COMMENT ON COLUMN lineage_look.root IS 'Root over them';
+COMMENT ON COLUMN lineage_look.claimed_by IS 'Key name of who says that there is such a relative; NULL: proved here, by a signed export or a signed lineage';
+COMMENT ON COLUMN lineage_look.state IS 'claimed: it has not said so itself; verified: its keys and the lineage that it signs agree with what is known; refused: what it shows contradicts that';
+COMMENT ON COLUMN lineage_look.keys IS 'Longest chain of keys that was proved, keys.json';
+COMMENT ON COLUMN lineage_look.signed IS 'Its latest lineage that agrees, as it signed it';
+COMMENT ON COLUMN lineage_look.names_us IS 'It names this co-op as its fork, or as its parent';
+COMMENT ON COLUMN lineage_look.verified_since IS 'Since when every look that was answered agreed';
+COMMENT ON COLUMN lineage_look.verified_at IS 'The last that did';
+COMMENT ON COLUMN lineage_look.looked_at IS 'The last look, answered or not; NULL: none yet';
+COMMENT ON COLUMN lineage_look.why IS 'What the last look found wrong; NULL: nothing';
+CALL commonhold_wall_in('lineage_look');

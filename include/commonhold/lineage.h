@@ -38,4 +38,32 @@ CH_CHECK bool lineage_prefix_ok(const struct lineage_node *parent, int64_t size,
 struct lineage_charter { struct str name; int version; struct sha256 digest; instant adopted_at; struct str document; };
 CH_CHECK enum err lineage_charters(struct call *c, struct uuid coop, struct lineage_charter **out, size_t *n);
 
+/* ---- What the relatives show of themselves ---- */
+
+enum lineage_kin_is { KIN_FOREBEAR, KIN_PARENT, KIN_SIBLING, KIN_FORK };
+/* claimed: said of it, and it has not said so itself; verified: its keys and the lineage that it signs agree with what is known; refused: they contradict it. */
+enum lineage_kin_state { KIN_CLAIMED, KIN_VERIFIED, KIN_REFUSED };
+struct lineage_kin {
+	struct str name, title, url;   /* key name; what it was called, and where it was; url may be empty */
+	enum lineage_kin_is kin;
+	enum lineage_kin_state state;
+	int64_t size;                  /* leaves shared with its child (a fork, a sibling: with its parent) */
+	struct sha256 root;            /* over them */
+	struct str claimed_by;         /* key name of who says that there is such a one; absent: proved by what this co-op holds */
+	struct str keys;               /* longest chain that was proved; absent: none */
+	struct str signed_text;        /* its latest lineage that agreed, as it signed it; absent: none */
+	bool names_us;                 /* it says itself that it is this co-op's parent, or fork */
+	instant since, verified_at;    /* since when every answer has agreed, and the last that did; INSTANT_NONE: none did */
+	instant looked_at;             /* last look; INSTANT_NONE: none yet */
+	struct str why;                /* what was wrong with it; absent: nothing */
+};
+const char *lineage_kin_word(unsigned kin);
+const char *lineage_kin_state_word(unsigned state);
+/* All but forebears' own relatives; inside, and as an operation of its own. */
+CH_CHECK enum err lineage_kin_get(struct call *c, struct uuid coop, struct lineage_kin **out, size_t *n);
+CH_CHECK enum err lineage_kin_read(struct call *c, struct uuid coop, struct lineage_kin **out, size_t *n);
+/* Looks at each: asks its instance for its keys and for the lineage that it signs, and holds them against what is known. What contradicts is noted, and told to the admins; what was proved before stays. Daily (the job
+ * "fork.feed"); asks other machines, so outside a transaction. */
+CH_CHECK enum err lineage_look(struct call *c, struct uuid coop);
+
 #endif

@@ -719,6 +719,82 @@ static void nobody_but_the_fork_is_told(void **state)
 	assert_err(c, ERR_NOT_FOUND, fork_words_asked(c, p.w.coop, p.offer.id, now, 0, &proof));
 }
 
+/* ---- Relatives ---- */
+
+static struct lineage_kin kin_of(struct call *c, struct uuid coop, enum lineage_kin_is is)
+{
+	struct lineage_kin *all;
+	size_t n;
+	assert_ok(c, lineage_look(c, coop));
+	assert_ok(c, lineage_kin_read(c, coop, &all, &n));
+	for (size_t i = 0; i < n; i++)
+		if (all[i].kin == is)
+			return all[i];
+	fail_msg("no such relative among %zu", n);
+	return (struct lineage_kin){ .why = STR_NONE };
+}
+
+static void relatives_are_verified_by_what_they_sign_themselves(void **state)
+{
+	struct parting p;
+	struct str lineage;
+	struct keychain chain;
+	(void)state;
+	part(&p, "kin");
+	export(&p);
+	struct coop fork = found(&p, 3);
+	struct call *c = p.w.system;
+	struct lineage_kin parent = kin_of(c, fork.id, KIN_PARENT);
+	assert_int_equal(parent.state, KIN_VERIFIED);
+	assert_false(parent.names_us); /* nobody has told it yet that the fork stands */
+	instant since = parent.since;
+	assert_ok(by(&p.w, 3), lineage_signed(by(&p.w, 3), fork.id, &lineage));
+	assert_ok(by(&p.w, 0), fork_recognise(by(&p.w, 0), p.w.coop, p.offer.id, lineage, &p.offer));
+	assert_ok(c, keychain_rotate(c, p.w.coop, &chain));
+	clock_set(clock_now() + CLOCK_DAY);
+	parent = kin_of(c, fork.id, KIN_PARENT);
+	assert_int_equal(parent.state, KIN_VERIFIED);
+	assert_true(parent.names_us && parent.since == since && parent.verified_at == clock_now());
+	assert_true(str_eq(parent.keys, chain.text));
+	struct lineage_kin child = kin_of(c, p.w.coop, KIN_FORK);
+	assert_int_equal(child.state, KIN_VERIFIED);
+	assert_true(child.names_us);
+	assert_int_equal(fixture_int("SELECT count(*) FROM refusal"), 0);
+}
+
+static void a_lineage_or_a_key_that_is_not_what_it_was_is_refused_and_told_to_the_admins(void **state)
+{
+	struct parting p;
+	struct str lineage;
+	(void)state;
+	part(&p, "changed");
+	export(&p);
+	struct coop fork = found(&p, 3);
+	struct call *c = p.w.system;
+	assert_ok(by(&p.w, 3), lineage_signed(by(&p.w, 3), fork.id, &lineage));
+	assert_ok(by(&p.w, 0), fork_recognise(by(&p.w, 0), p.w.coop, p.offer.id, lineage, &p.offer));
+	assert_int_equal(kin_of(c, fork.id, KIN_PARENT).state, KIN_VERIFIED);
+	/* The parent forgets the fork that it named. */
+	fixture_sql("UPDATE fork_offer SET state = 'exported'");
+	struct lineage_kin parent = kin_of(c, fork.id, KIN_PARENT);
+	assert_int_equal(parent.state, KIN_REFUSED);
+	assert_true(parent.why.n > 0 && parent.since == INSTANT_NONE);
+	assert_int_equal(in_fork("SELECT count(*) FROM refusal x WHERE x.code = 'lineage_changed'"), 1);
+	fixture_sql("UPDATE fork_offer SET state = 'founded', root = sha256('other')");
+	assert_int_equal(kin_of(c, fork.id, KIN_PARENT).state, KIN_REFUSED);
+	/* What it said first again, from now on. */
+	fixture_sql("UPDATE fork_offer SET root = (SELECT root FROM lineage)");
+	clock_set(clock_now() + CLOCK_DAY);
+	parent = kin_of(c, fork.id, KIN_PARENT);
+	assert_int_equal(parent.state, KIN_VERIFIED);
+	assert_true(parent.since == clock_now());
+	/* Keys that were proved before are not unlearned. */
+	assert_int_equal(kin_of(c, p.w.coop, KIN_FORK).state, KIN_VERIFIED);
+	fixture_sql("UPDATE lineage_look a SET keys = b.keys FROM lineage_look b WHERE a.kin = 'parent' AND b.kin = 'fork'");
+	assert_int_equal(kin_of(c, fork.id, KIN_PARENT).state, KIN_REFUSED);
+	assert_int_equal(in_fork("SELECT count(*) FROM refusal x WHERE x.code = 'lineage_keys'"), 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -728,6 +804,8 @@ int main(void)
 		fixture_test(memberships_and_consents_that_end_at_the_parent_end_at_the_fork),
 		fixture_test(an_admin_who_wants_nothing_from_the_parent_still_has_its_peoples_no_heeded),
 		fixture_test(nobody_but_the_fork_is_told),
+		fixture_test(relatives_are_verified_by_what_they_sign_themselves),
+		fixture_test(a_lineage_or_a_key_that_is_not_what_it_was_is_refused_and_told_to_the_admins),
 		fixture_test(a_file_that_is_listed_twice_stands_for_no_other),
 		fixture_test(every_member_is_asked_and_silence_is_no),
 		fixture_test(a_yes_is_taken_back_until_the_export_and_not_given_after_the_close),

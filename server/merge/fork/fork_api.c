@@ -162,6 +162,35 @@ static enum err lineage_signed_answer(struct request *rq, struct response *rs)
 	return ERR_OK;
 }
 
+static enum err list_kin(struct request *rq, struct response *rs)
+{
+	struct arena *a = rq->call->arena;
+	struct lineage_kin *kin;
+	size_t n;
+	TRY(lineage_kin_read(rq->call, rq->coop.id, &kin, &n));
+	struct json_writer w = response_list(rs);
+	for (size_t i = 0; i < n; i++) {
+		const struct lineage_kin *k = &kin[i];
+		jw_object(&w);
+		jw_kstr(&w, "name", k->name);
+		jw_kz(&w, "kin", lineage_kin_word(k->kin));
+		jw_kstr(&w, "title", k->title);
+		jw_kstr(&w, "url", k->url.n ? k->url : STR_NONE);
+		jw_kint(&w, "size", k->size);
+		jw_kstr(&w, "root", sha256_hex(a, k->root));
+		jw_kstr(&w, "claimed_by", k->claimed_by);
+		jw_kz(&w, "state", lineage_kin_state_word(k->state));
+		jw_kbool(&w, "names_us", k->names_us);
+		jw_kstr(&w, "since", k->since == INSTANT_NONE ? STR_NONE : clock_format(a, k->since));
+		jw_kstr(&w, "verified_at", k->verified_at == INSTANT_NONE ? STR_NONE : clock_format(a, k->verified_at));
+		jw_kstr(&w, "looked_at", k->looked_at == INSTANT_NONE ? STR_NONE : clock_format(a, k->looked_at));
+		jw_kstr(&w, "why", k->why);
+		jw_end_object(&w);
+	}
+	response_list_end(&w);
+	return ERR_OK;
+}
+
 static enum err list_charters(struct request *rq, struct response *rs)
 {
 	struct arena *a = rq->call->arena;
@@ -201,6 +230,8 @@ const struct route fork_routes[] = {
 	{ "GET", COOP "/lineage", "lineage_read", PERM_OPTIONAL, 0, NULL, "lineage", 200, lineage_answer,
 	  "Where the co-op comes from, with the checkpoints that its parents signed over the leaves that its log begins with, and which forks of it stand." },
 	{ "GET", COOP "/lineage/signed", "lineage_signed", PERM_OPTIONAL, 0, NULL, "dsse", 200, lineage_signed_answer, "The same, signed by the co-op." },
+	{ "GET", COOP "/lineage/kin", "lineage_kin", PERM_OPTIONAL, 0, NULL, "lineage_kin_list", 200, list_kin,
+	  "Its relatives, as daily looks at what they sign themselves found them: what is verified and since when, what is only claimed, what was refused and why." },
 	{ "GET", COOP "/lineage/charters", "lineage_charters", PERM_OPTIONAL, 0, NULL, "lineage_charter_list", 200, list_charters, "The charters that its parents had, each as their log names it." },
 	ROUTE_TABLE_END
 };

@@ -16,7 +16,7 @@
 #define FEED_PAGES 200             /* in one run; the next one goes on */
 
 SQL(feed_coops, "SELECT id FROM coop ORDER BY id");
-SQL(feed_parent, "SELECT l.name, l.url, l.keys, l.manifest::jsonb #>> '{offer,id}', k.key_name FROM lineage l JOIN coop k ON k.id = l.coop_id WHERE l.coop_id = $1 AND l.depth = 1");
+SQL(feed_parent, "SELECT l.name, l.url, coalesce((SELECT s.keys FROM lineage_look s WHERE s.coop_id = l.coop_id AND s.name = l.name), l.keys), l.manifest::jsonb #>> '{offer,id}', k.key_name FROM lineage l JOIN coop k ON k.id = l.coop_id WHERE l.coop_id = $1 AND l.depth = 1");
 SQL(feed_since, "SELECT coalesce(max(w.idx), -1) FROM onward_word w WHERE w.coop_id = $1 AND w.feed = $2");
 
 struct feed {
@@ -177,6 +177,7 @@ enum err fork_job_feed(struct call *c, const struct json *args)
 	struct rows r;
 	if (json_get(args, "coop")) {
 		TRY(job_args_read(c, args, "fork", &coop, &same));
+		TRY(lineage_look(c, coop));
 		return fork_feed(c, coop);
 	}
 	TRY(db_begin(c, DB_WRITE));

@@ -94,6 +94,47 @@ static void partners_write(struct json_writer *w, struct arena *a, const struct 
 	jw_end_array(w);
 }
 
+/* What daily looks found of a relative, as a sentence. */
+static struct str found_words(struct arena *a, const struct lineage_kin *k)
+{
+	static const char *const proved[] = { [KIN_FOREBEAR] = "its signed checkpoint is in our log’s history", [KIN_PARENT] = "its signed checkpoint is in our log’s history", [KIN_FORK] = "it signed its request and its lineage" };
+	if (k->state == KIN_VERIFIED && !k->why.n)
+		return str_fmt(a, "Its keys and the lineage that it signs agree with ours, at every look since %.*s; last on %.*s.%s", STR_ARG(words_day(a, k->since)), STR_ARG(words_day(a, k->verified_at)),
+			k->kin == KIN_PARENT ? k->names_us ? " It names us as its fork." : " It does not name us as its fork yet." : "");
+	if (k->state == KIN_VERIFIED)
+		return str_fmt(a, "Agreed at every look that was answered since %.*s; last on %.*s. The latest look got no answer: %.*s", STR_ARG(words_day(a, k->since)), STR_ARG(words_day(a, k->verified_at)), STR_ARG(k->why));
+	if (k->state == KIN_REFUSED)
+		return str_fmt(a, "Refused: %.*s", STR_ARG(k->why));
+	struct str by = k->kin == KIN_SIBLING ? STR("Our parent says that it is a fork of it") : str_fmt(a, "When it was forked, %s", proved[k->kin]);
+	return k->why.n ? str_fmt(a, "%.*s. It has not answered itself yet: %.*s", STR_ARG(by), STR_ARG(k->why)) : str_fmt(a, "%.*s. It was not looked at yet.", STR_ARG(by));
+}
+
+/* What each shows of itself, held against what is known. */
+static enum err kin_write(struct json_writer *w, struct request *rq)
+{
+	static const char *const badges[] = { [KIN_CLAIMED] = "hold", [KIN_VERIFIED] = "include", [KIN_REFUSED] = "exclude" };
+	static const char *const kins[] = { [KIN_FOREBEAR] = "forebear", [KIN_PARENT] = "parent", [KIN_SIBLING] = "sibling: another fork of the parent", [KIN_FORK] = "fork of it" };
+	static const char *const states[] = { [KIN_CLAIMED] = "only claimed", [KIN_VERIFIED] = "verified", [KIN_REFUSED] = "refused" };
+	struct arena *a = rq->call->arena;
+	struct lineage_kin *kin;
+	size_t n;
+	TRY(lineage_kin_read(rq->call, rq->coop.id, &kin, &n));
+	jw_kbool(w, "any_kin", n > 0);
+	jw_key(w, "relatives");
+	jw_array(w);
+	for (size_t i = 0; i < n; i++) {
+		jw_object(w);
+		jw_kstr(w, "called", kin[i].title.n ? kin[i].title : kin[i].name);
+		jw_kz(w, "kin", kins[kin[i].kin]);
+		jw_kz(w, "badge", badges[kin[i].state]);
+		jw_kz(w, "state_words", states[kin[i].state]);
+		jw_kstr(w, "found", found_words(a, &kin[i]));
+		jw_end_object(w);
+	}
+	jw_end_array(w);
+	return ERR_OK;
+}
+
 static enum err lineage_data(struct json_writer *w, struct request *rq)
 {
 	struct arena *a = rq->call->arena;
@@ -108,6 +149,7 @@ static enum err lineage_data(struct json_writer *w, struct request *rq)
 	jw_kbool(w, "alone", n < 2);
 	jw_kstr(w, "picture", picture(a, nodes, n, &partners));
 	nodes_write(w, a, nodes, n, &partners);
+	TRY(kin_write(w, rq));
 	partners_write(w, a, &partners);
 	return ERR_OK;
 }
