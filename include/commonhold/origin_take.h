@@ -80,6 +80,8 @@ CH_CHECK enum err origin_taking_put(struct origin_taking *t);
 /* Takes the pool's lock and ends what origin_taking_begin began. ERR_RETRY when something that came into the pool, or left it, in the meantime makes a fate wrong: then the whole transaction is to be rolled
  * back and done again. *first is the number of the first row; where others contributed meanwhile, the rest need not follow it. */
 CH_CHECK enum err origin_taking_end(struct origin_taking *t, int64_t *first, int64_t *rows, int64_t *origins);
+/* What is rolled back leaves the database as it was, but for numbers that nobody uses: a kind, licence and month that were new keep theirs (shard_key), since processes remember it, with nothing filed under it
+ * until the next record that needs it; nothing counts, shows or releases by such numbers. */
 /* Settles the numbers of a transaction that was rolled back; origin_taking_begin and pool_pack do so too. Does nothing while one is at work. Own transaction. */
 CH_CHECK enum err origin_taking_settle(struct call *c, struct uuid coop);
 

@@ -244,6 +244,13 @@ static void what_comes_in_is_packed_as_it_would_be_from_its_rows(void **state)
 
 /* ---- One that does not come to its end ---- */
 
+static int64_t count_of(const char *table)
+{
+	char sql[100];
+	snprintf(sql, sizeof(sql), "SELECT count(*) FROM %s", table);
+	return fixture_int(sql);
+}
+
 /* A process of its own that takes a record, and is killed before the next. */
 static void killed_between_two(struct coming *k)
 {
@@ -286,6 +293,39 @@ static void one_that_is_killed_leaves_nothing_and_the_next_try_completes(void **
 	assert_no_gaps(&k, 2, 0);
 }
 
+/* What is left of one that was refused late is a number for a kind, licence and month, under which nothing is filed: nobody sees it, nothing is counted by it, and the next that needs one takes it. */
+static void one_that_is_rolled_back_leaves_at_most_a_number_that_the_next_one_takes(void **state)
+{
+	static const char *const everywhere[] = { "contribution", "contribution_content", "item_origin", "log_leaf", "pool_arriving" };
+	struct coming k;
+	int64_t before[CH_LEN(everywhere)];
+	(void)state;
+	coming_make(&k);
+	struct call *c = fixture_system();
+	world_contribute(&k.w, 3, "Before");
+	for (size_t i = 0; i < CH_LEN(everywhere); i++)
+		before[i] = count_of(everywhere[i]);
+	int64_t shards = fixture_int("SELECT count(*) FROM shard_key");
+	clock_set(clock_now() + 62 * CLOCK_DAY); /* of a month that the pool has nothing of */
+	for (int tries = 0; tries < 2; tries++) {
+		coming_begin(&k, c);
+		coming_take(&k, c, "Of a month of its own");
+		db_rollback(c);
+	}
+	assert_ok(c, origin_taking_settle(c, k.w.coop));
+	for (size_t i = 0; i < CH_LEN(everywhere); i++)
+		assert_int_equal(count_of(everywhere[i]), before[i]);
+	assert_int_equal(fixture_int("SELECT contributions FROM coop_count"), 1);
+	assert_int_equal(candidates(&k), 1);
+	assert_in_range(fixture_int("SELECT count(*) FROM shard_key"), shards, shards + 1);
+	coming_begin(&k, c);
+	coming_take(&k, c, "Of a month of its own");
+	coming_end(&k, c);
+	assert_no_gaps(&k, 2, 0);
+	assert_int_equal(fixture_int("SELECT count(*) FROM shard_key"), shards + 1);
+	assert_int_equal(fixture_int("SELECT count(*) FROM shard_key s WHERE NOT EXISTS (SELECT FROM contribution c WHERE c.coop_id = s.coop_id AND c.shard = s.no)"), 0);
+}
+
 static void what_others_add_after_one_that_was_killed_is_decided_on(void **state)
 {
 	struct coming k;
@@ -310,6 +350,7 @@ int main(void)
 		fixture_test(a_change_that_concerns_none_of_it_lets_it_through),
 		fixture_test(what_comes_in_is_packed_as_it_would_be_from_its_rows),
 		fixture_test(one_that_is_killed_leaves_nothing_and_the_next_try_completes),
+		fixture_test(one_that_is_rolled_back_leaves_at_most_a_number_that_the_next_one_takes),
 		fixture_test(what_others_add_after_one_that_was_killed_is_decided_on),
 	};
 	return fixture_run(tests, CH_LEN(tests));

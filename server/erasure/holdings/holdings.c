@@ -73,6 +73,7 @@ static const struct holding table[] = {
 	/* Forks, and accounts in other co-ops. */
 	{ "fork_offer", "offered_by title reason place", "forks that one offered", TALLY, FOR_EVER_NUMBER, "forks.jsonl", NULL, HOLDING_KEPT, "members answered these very words; they are the co-op's" },
 	{ "fork_answer", "member_id yes claim said_at salt", "whether one goes along with a fork", PROOF, FOR_EVER_NUMBER, "forks.jsonl", NULL, NUMBER },
+	{ "fork_word", "member_no line", "what one says, as it is told to a fork that one went along with", PROOF, FOR_EVER_NUMBER, NULL, "the same words as one's own statements, consents and membership", NUMBER },
 	{ "fork_moved", "member_id member_no items moved_at", "how many of one's items went along with a fork", PROOF, FOR_EVER_NUMBER, "forks.jsonl", NULL, NUMBER },
 	{ "fork_claim", "member_id contributor claimed_at", "that what came from a parent is one's own", PROOF, FOR_EVER_NUMBER, "forks.jsonl", NULL, NUMBER },
 	{ "link", "member_id contributor home state made_at", "accounts in other co-ops that one proved to be one's own", CONSENT, "until it is ended; " FOR_EVER_NUMBER, "forks.jsonl", NULL, NUMBER },

@@ -16,6 +16,27 @@ static const char *const state_badges[LINK_STATE_COUNT] = { [LINK_OFFERED] = "ho
 static const char *const state_words[LINK_STATE_COUNT] = { [LINK_OFFERED] = "code is out", [LINK_BROUGHT] = "waiting for the other co-op", [LINK_STANDING] = "linked", [LINK_ENDED] = "ended",
 	[LINK_EXPIRED] = "ran out", [LINK_DECLINED] = "declined" };
 
+/* Where the home of something that came here is, and a deletion is asked for. */
+static void homes_write(struct json_writer *w, struct arena *a, const struct holds *holds, size_t n)
+{
+	bool any = false;
+	jw_key(w, "homes");
+	jw_array(w);
+	for (size_t i = 0; i < n; i++) {
+		const struct holds *h = &holds[i];
+		if (h->how != HOLDS_GUEST)
+			continue;
+		bool linked = str_starts(h->url.n ? h->url : STR(""), "https://") || str_starts(h->url.n ? h->url : STR(""), "http://");
+		any = true;
+		jw_object(w);
+		jw_kstr(w, "called", h->title.n ? h->title : h->name);
+		jw_kstr(w, "ask", linked ? str_fmt(a, "%.*s/coops/%.*s/deletions/new", STR_ARG(h->url), STR_ARG(h->name)) : STR_NONE);
+		jw_end_object(w);
+	}
+	jw_end_array(w);
+	jw_kbool(w, "any_homes", any);
+}
+
 static enum err holds_rows(struct json_writer *w, struct request *rq)
 {
 	struct arena *a = rq->call->arena;
@@ -41,6 +62,7 @@ static enum err holds_rows(struct json_writer *w, struct request *rq)
 		jw_end_object(w);
 	}
 	jw_end_array(w);
+	homes_write(w, a, holds, n);
 	jw_kbool(w, "any_holds", n > 0);
 	jw_kstr(w, "picture", n ? chart_bars(a, "Items of yours by where they are", bars, n) : STR_NONE);
 	return ERR_OK;
