@@ -63,7 +63,8 @@ struct foreign_rules {
 CH_CHECK enum err foreign_prepare(struct arena *scratch, const struct foreign_rules *rules, const struct json *submission, struct foreign *f, struct error *e);
 
 struct origin_taking;
-/* Begins; `expected` records of these homes, at most ORIGIN_MAX. Inside, DB_WRITE, not under the pool's lock; one at a time in a co-op. Memory besides the call's arena: about 16 bytes a record, and 30 an item of the pool, or 12 of a large one. */
+/* Begins; `expected` records of these homes, at most ORIGIN_MAX. Inside, DB_WRITE, not under the pool's lock; one at a time in a co-op. Memory besides the call's arena: about 22 bytes a record, 30 an item of the pool (12 of one of
+ * more than two million), and 25 MB for what waits to be put in its place. */
 struct foreign_home { struct str key_name, title; };
 CH_CHECK enum err origin_taking_begin(struct call *c, struct uuid coop, const struct foreign_home *homes, size_t n_homes, int64_t expected, struct origin_taking **out);
 /* Sets maybe_content, maybe_id and stood. On any thread. */

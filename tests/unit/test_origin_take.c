@@ -129,6 +129,28 @@ static void nobody_sees_half_of_what_comes_in(void **state)
 	assert_no_gaps(&k, 3, 0);
 }
 
+SQL(rows_and_origins, "SELECT (SELECT count(*) FROM contribution), (SELECT count(*) FROM item_origin)");
+
+static void all_is_in_its_place_before_the_lock_is_taken(void **state)
+{
+	struct coming k;
+	struct rows r;
+	(void)state;
+	coming_make(&k);
+	struct call *c = fixture_system();
+	world_contribute(&k.w, 3, "Both");
+	coming_begin(&k, c);
+	coming_take(&k, c, "Both");
+	coming_take(&k, c, "New");
+	assert_ok(c, origin_taking_put(k.taking));
+	assert_ok(c, db_query0(c, rows_and_origins, &r));
+	assert_int_equal(row_int(&r, 0, 0), 2);
+	assert_int_equal(row_int(&r, 0, 1), 1);
+	world_contribute(&k.w, 3, "Meanwhile"); /* would fail after the lock's five seconds */
+	coming_end(&k, c);
+	assert_no_gaps(&k, 3, 0);
+}
+
 static void the_same_content_from_somebody_meanwhile_makes_it_begin_again(void **state)
 {
 	struct coming k;
@@ -344,6 +366,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		fixture_test(others_contribute_while_a_bundle_comes_in),
 		fixture_test(nobody_sees_half_of_what_comes_in),
+		fixture_test(all_is_in_its_place_before_the_lock_is_taken),
 		fixture_test(the_same_content_from_somebody_meanwhile_makes_it_begin_again),
 		fixture_test(an_item_that_is_emptied_meanwhile_takes_no_origin),
 		fixture_test(an_item_that_is_approved_meanwhile_takes_the_origin_at_the_next_try),
