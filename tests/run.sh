@@ -14,6 +14,12 @@ passed=0 failed=0 skipped=0
 failures=()
 jobs=${TEST_JOBS:-$(nproc)}
 
+# Tests make and drop databases by the thousand, each a thousand files: in memory where there is plenty, which halves the time.
+if [ -z "${TMPDIR:-}" ] && [ "$(df -k --output=avail /dev/shm 2>/dev/null | tail -n 1)" -gt 6000000 ] 2>/dev/null && scratch=$(mktemp -d /dev/shm/ch-XXXXXX); then
+	export TMPDIR=$scratch
+	trap 'rm -rf "$scratch"' EXIT
+fi
+
 # Adds up one log: TAP lines (cmocka, node, prove) or a line "N passed, N failed, N skipped".
 count() {
 	local name=$1 log=$2 status=$3 p f s
