@@ -594,6 +594,76 @@ static void a_suspended_agreement_ends_what_is_not_published(void **state)
 	assert_states(&b, x.j.id, RELEASE_CANCELLED, RELEASE_CANCELLED);
 }
 
+/* What the partner says of joint releases, as it could say it; inside, as messages are taken. */
+static enum err hears(struct both *b, struct world *w, struct uuid peer, struct str from, bool state, struct str body)
+{
+	struct call *c = b->c;
+	struct message msg = { .id = uuid_new(), .peer = peer, .from = from, .at = clock_now() };
+	assert_ok(c, json_parse(c->arena, body, &msg.body, &c->error));
+	assert_ok(c, db_begin_in(c, w->coop, DB_WRITE));
+	enum err said = state ? joint_take_state(c, w->coop, &msg) : joint_take_proposed(c, w->coop, &msg);
+	if (said == ERR_OK)
+		said = db_commit(c);
+	else
+		db_rollback(c);
+	c->coop = (struct uuid){ { 0 } };
+	return said;
+}
+
+static struct str with(struct both *b, struct str text, const char *what, const char *instead)
+{
+	const char *at = memmem(text.p, text.n, what, strlen(what));
+	if (!at)
+		fail_msg("%s is not in it", what);
+	return str_cat(b->c->arena, str_make(text.p, (size_t)(at - text.p)), str_of(instead), str_make(at + strlen(what), text.n - (size_t)(at - text.p) - strlen(what)));
+}
+
+static struct uuid peer_of(struct both *b, struct world *w)
+{
+	struct uuid id;
+	assert_true(uuid_parse(str_of(fixture_text(str_fmt(b->c->arena, "SELECT id FROM peer WHERE coop_id = '%.*s'", STR_ARG(uuid_format(b->c->arena, w->coop))).p)), &id));
+	return id;
+}
+
+#define refused_as(code, expression) \
+	do { \
+		if ((expression) == ERR_OK || strcmp(b.c->error.reason, code) != 0) \
+			fail_msg("%s expected, but %s %s", code, b.c->error.reason, b.c->error.message); \
+		error_clear(&b.c->error); \
+	} while (0)
+
+/* The second writes down what both charters and the agreement come to by itself, and takes up nothing else. */
+static void what_the_partner_says_of_a_joint_release_is_held_against_what_both_agreed_on(void **state)
+{
+	(void)state;
+	struct both b;
+	both_make(&b, DRAFT);
+	pools(&b);
+	struct joint x = proposed(&b);
+	struct arena *a = b.c->arena;
+	struct str body = str_copy(a, str_of(fixture_text("SELECT body FROM message_out WHERE type = 'joint.proposed'"))), cutoff = clock_format(a, x.release.cutoff_at), id = uuid_format(a, x.j.id);
+	struct uuid there = peer_of(&b, &b.second), here = peer_of(&b, &b.first);
+	struct str fresh = with(&b, body, str_z(a, id), "00000000-0000-4000-8000-000000000001"), from = b.m.name;
+	int64_t before = fixture_int("SELECT count(*) FROM release_joint");
+	refused_as("joint_document", hears(&b, &b.second, there, from, false, with(&b, fresh, "\"embargo\":0", "\"embargo\":1")));
+	refused_as("joint_cutoff", hears(&b, &b.second, there, from, false, with(&b, fresh, str_z(a, cutoff), "2025-12-01T00:00:00Z")));
+	refused_as("not_maker", hears(&b, &b.first, here, b.m.other_name, false, fresh));
+	refused_as("joint_document", hears(&b, &b.second, uuid_new(), from, false, fresh)); /* somebody with whom this is not agreed */
+	fixture_sql("UPDATE agreement_revision SET state = 'suspended', suspended_there = true");
+	refused_as("agreement_not_in_effect", hears(&b, &b.second, there, from, false, fresh));
+	fixture_sql("UPDATE agreement_revision SET state = 'in_effect', suspended_there = false");
+	assert_int_equal(fixture_int("SELECT count(*) FROM release_joint"), before);
+	/* nobody but the partner ends it, or says where it is */
+	struct str ends = str_fmt(a, "{\"joint\":\"%.*s\",\"state\":\"cancelled\"}", STR_ARG(id));
+	refused_as("joint_state", hears(&b, &b.second, there, STR("aaaaaaaaaaaaaaaa"), true, ends));
+	struct str leads = str_fmt(a, "{\"joint\":\"%.*s\",\"state\":\"proposed\",\"url\":\"https://elsewhere.example/coops/test/releases/1.0.0\",\"version\":\"1.0.0\"}", STR_ARG(id));
+	assert_ok(b.c, hears(&b, &b.second, there, from, true, leads));
+	assert_null(see(&b, &b.second, x.j.id).url.p);
+	assert_states(&b, x.j.id, RELEASE_SCHEDULED, RELEASE_SCHEDULED);
+	assert_ok(b.c, hears(&b, &b.second, there, from, false, with(&b, fresh, str_z(a, cutoff), str_z(a, clock_format(a, x.release.cutoff_at + CLOCK_HOUR)))));
+	assert_int_equal(fixture_int("SELECT count(*) FROM release_joint"), before + 1);
+}
+
 static void only_the_maker_named_in_the_agreement_proposes(void **state)
 {
 	(void)state;
@@ -757,7 +827,7 @@ int main(void)
 		fixture_test(a_withdrawal_at_the_partner_reaches_what_is_built), fixture_test(either_can_withdraw_it_after_it_is_published),
 		fixture_test(what_was_erased_is_redacted_by_the_maker_and_the_partner_follows), fixture_test(a_redaction_does_not_wait_for_a_partner_that_does_not_answer),
 		fixture_test(the_partner_signs_no_redaction_that_holds_what_is_erased_there), fixture_test(what_is_too_long_for_a_message_is_got_by_its_digest), fixture_test(a_redaction_has_the_rows_of_its_base_as_they_were), fixture_test(who_withdraws_it_withdraws_its_redactions), fixture_test(a_withdrawal_stops_a_redaction_under_way),
-		fixture_test(a_suspended_agreement_ends_what_is_not_published), fixture_test(only_the_maker_named_in_the_agreement_proposes), fixture_test(without_the_second_signature_it_does_not_verify),
+		fixture_test(a_suspended_agreement_ends_what_is_not_published), fixture_test(what_the_partner_says_of_a_joint_release_is_held_against_what_both_agreed_on), fixture_test(only_the_maker_named_in_the_agreement_proposes), fixture_test(without_the_second_signature_it_does_not_verify),
 		fixture_test(a_release_of_few_people_needs_the_people_of_both), fixture_test(the_same_content_in_both_is_one_row_of_two_origins),
 		fixture_test(the_same_content_under_two_licences_goes_to_the_shard_of_the_one_that_fits_both), fixture_test(an_adaptation_comes_out_under_one_licence), fixture_test(the_dry_run_is_the_same_on_both_sides_and_ones_own_is_ones_own),
 	};
