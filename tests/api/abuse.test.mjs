@@ -197,6 +197,7 @@ const bodies = () => ({
   fork_offer: { title: "Another", place: "https://new.example.org", reason: "To meet in person.", closes_at: "2026-03-11T00:00:00Z" },
   fork_answer: { yes: true },
   fork_recognise: { lineage: {} },
+  fork_words: { at: "2026-03-01T00:00:00Z", proof: "0".repeat(64), since: 0 },
   fork_claim: { claim: "abcd-abcd-abcd-abcd-abcd-abcd" },
   link_offer: { peer: randomUUID() },
   link_prove: { peer: randomUUID(), code: "abcd-abcd-abcd-abcd-abcd-abcd" },

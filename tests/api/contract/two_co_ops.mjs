@@ -1,8 +1,30 @@
 // A fork of the co-op on the same instance, from the offer to its lineage at the parent; and one person's accounts in both, linked. Two live instances are in merge_prompts.test.mjs.
 import { test } from "node:test";
 import assert from "node:assert/strict";
+import { createHash, createHmac, createPrivateKey, createPublicKey, diffieHellman, randomUUID } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { Signer } from "../signer.mjs";
+
+const sha256 = (bytes) => createHash("sha256").update(bytes).digest();
+const hmac = (key, ...parts) => parts.reduce((h, p) => h.update(p), createHmac("sha256", key)).digest();
+const nameOf = (key) => [...sha256(key).subarray(0, 10)].map((b) => b.toString(2).padStart(8, "0")).join("").match(/.{5}/g).map((five) => "abcdefghijklmnopqrstuvwxyz234567"[parseInt(five, 2)]).join("");
+
+// The secret that two co-ops share, by definitions of its own: X25519 of their Ed25519 keys (RFC 7748, 4.1), then HKDF with the label and both keys.
+function shared(signer, theirs, label) {
+  const p = 2n ** 255n - 19n, mod = (x) => ((x % p) + p) % p;
+  const power = (base, e) => { let out = 1n; for (let b = base; e > 0n; e >>= 1n, b = mod(b * b)) if (e & 1n) out = mod(out * b); return out; };
+  const little = Buffer.from(theirs).reverse();
+  const y = BigInt(`0x${little.toString("hex")}`) & (2n ** 255n - 1n), u = mod((1n + y) * power(mod(1n - y), p - 2n));
+  const point = Buffer.from(u.toString(16).padStart(64, "0"), "hex").reverse();
+  const seed = Buffer.from(signer.privateKey.export({ format: "jwk" }).d, "base64url"), scalar = createHash("sha512").update(seed).digest().subarray(0, 32);
+  const agreed = diffieHellman({
+    privateKey: createPrivateKey({ key: Buffer.concat([Buffer.from("302e020100300506032b656e04220420", "hex"), scalar]), format: "der", type: "pkcs8" }),
+    publicKey: createPublicKey({ key: Buffer.concat([Buffer.from("302a300506032b656e032100", "hex"), point]), format: "der", type: "spki" }),
+  });
+  const keys = [signer.publicKey, theirs].sort(Buffer.compare);
+  return hmac(hmac("commonhold/pairwise/1", agreed), ...keys, label, Buffer.from([1]));
+}
 
 export default function (here) {
   const { anyone, coop, ok, until } = here;
@@ -48,8 +70,19 @@ export default function (here) {
     assert.ok(head > size);
     assert.equal(ok(200, await anyone().get(`${fork}/lineage/charters`)).items.length, exported.charters);
     ok(200, await anyone().get(`${fork}/lineage/signed`));
+    ok(200, await anyone().get(`${fork}/lineage/kin`));
     const founded = ok(200, await ada.post(`${coop}/forks/${offer.id}/founded`, {}));
     assert.deepEqual([founded.state, founded.root], ["founded", root]);
+    // A fork whose key is known here asks what its people say; nobody without that key is told.
+    const signer = new Signer(), theirs = Buffer.from(ok(200, await anyone().get(`${coop}/keys.json`)).keys[0].key, "hex");
+    const at = new Date(founded.state_at).toISOString().replace(/\.\d+Z/, "Z"), name = nameOf(signer.publicKey);
+    const request = signer.envelope("application/vnd.commonhold.fork-request+json", { at, coop: randomUUID(), key: signer.publicKey.toString("hex"), name, url: world.url, v: 1 });
+    world.sql(`UPDATE fork_offer SET request = '${JSON.stringify(request)}' WHERE id = '${offer.id}'`);
+    const ask = (proof) => anyone().post(`${coop}/forks/${offer.id}/words`, { at, proof, since: 0 });
+    const words = ok(200, await ask(hmac(shared(signer, theirs, "commonhold/fork/words/1"), `words\n${offer.id}\n${at}\n0`).toString("hex")));
+    const told = JSON.parse(Buffer.from(words.payload, "base64"));
+    assert.deepEqual([told.from, told.upto, told.lines.length], [parent.key_name, exported.members, exported.members]);
+    assert.equal((await ask("0".repeat(64))).status, 404);
     assert.equal(ok(200, await anyone().get(`${coop}/lineage`)).nodes.at(-1).depth, -1);
     assert.equal(ok(200, await ada.post(`${fork}/claims`, { claim })).items, exported.items);
     assert.equal((await ada.post(`${fork}/claims`, { claim: (claim[0] === "b" ? "c" : "b") + claim.slice(1) })).status, 404);
