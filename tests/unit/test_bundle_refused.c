@@ -237,6 +237,58 @@ static void what_says_the_wrong_thing_is_refused_whole_and_seen(void **state)
 	assert_ok(c, take(dir));
 }
 
+/* Who says yes later has records older than the slice of the log that comes: each is proved by its own path. */
+static void an_older_record_is_the_one_that_its_path_leads_to(void **state)
+{
+	(void)state;
+	make();
+	struct call *c = m.w.system;
+	world_contribute(&m.w, 0, "first");
+	world_contribute(&m.w, 4, "waits for a yes");
+	world_contribute(&m.w, 4, "waits as well");
+	assert_ok(c, take(written(false).dir));
+	world_say(&m.w, 4, "allow");
+	struct str dir = written(false).dir, manifest = manifest_of(dir), packed = read_text(path_in(dir, "records-00000.jsonl.zst")), raw = unpacked(packed), rest, second;
+	struct str first = first_line(raw, &rest);
+	const char *path = memmem(first.p, first.n, ",\"path\":[", 9), *end = path ? memmem(path, first.n - (size_t)(path - first.p), "]", 1) : NULL;
+	assert_non_null(end);
+	second = first_line(rest, &rest);
+	const char *other = memmem(second.p, second.n, ",\"path\":[", 9), *other_end = other ? memmem(other, second.n - (size_t)(other - second.p), "]", 1) : NULL;
+	assert_non_null(other_end);
+	struct str one = str_copy(c->arena, str_make(path, (size_t)(end + 1 - path))), two = str_copy(c->arena, str_make(other, (size_t)(other_end + 1 - other)));
+	swap_part(dir, "records-00000.jsonl.zst", replaced(raw, "waits", "Waits"), 2);
+	refused(dir, "another content with a path", "commitment");
+	swap_part(dir, "records-00000.jsonl.zst", replaced(raw, "\"leaf\":", "\"leaf\":1"), 2);
+	refused(dir, "a path from another leaf", "commitment");
+	swap_part(dir, "records-00000.jsonl.zst", replaced(raw, str_z(c->arena, one), str_z(c->arena, two)), 2);
+	refused(dir, "the path of another record", "commitment");
+	swap_part(dir, "records-00000.jsonl.zst", replaced(raw, str_z(c->arena, one), ""), 2);
+	refused(dir, "no path", "commitment");
+	put_text(path_in(dir, "records-00000.jsonl.zst"), packed);
+	sign_again(dir, manifest);
+	assert_ok(c, take(dir));
+}
+
+/* An agreement counts between the two that made it, and only from whom it lets send. */
+static void an_agreement_of_others_or_the_other_way_lets_nothing_in(void **state)
+{
+	(void)state;
+	make();
+	struct call *c = m.w.system;
+	struct sha256 digest;
+	world_contribute(&m.w, 0, "first");
+	struct str dir = written(false).dir, manifest = manifest_of(dir), hex = sha256_hex(c->arena, m.digest);
+	merge_world_agree(c, by(&m.w, 0), m.w.coop, m.other, "{\"flow\":\"receive\"}", &digest);
+	sign_again(dir, replaced(manifest, str_z(c->arena, hex), sha256_hex(c->arena, digest).p));
+	refused(dir, "an agreement by which the sender only receives", "unknown_agreement");
+	struct uuid third = merge_world_coop(&m.w, "third");
+	merge_world_agree(c, by(&m.w, 0), third, m.other, "{}", &digest);
+	sign_again(dir, replaced(manifest, str_z(c->arena, hex), sha256_hex(c->arena, digest).p));
+	refused(dir, "an agreement with somebody else", "unknown_agreement");
+	sign_again(dir, manifest);
+	assert_ok(c, take(dir));
+}
+
 /* Labels are signed by the bundle alone: nobody gives those of a third co-op. */
 static void labels_of_another_co_op_are_refused(void **state)
 {
@@ -466,6 +518,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		fixture_test(what_says_the_wrong_thing_is_refused_whole_and_seen),
+		fixture_test(an_older_record_is_the_one_that_its_path_leads_to),
+		fixture_test(an_agreement_of_others_or_the_other_way_lets_nothing_in),
 		fixture_test(labels_of_another_co_op_are_refused),
 		fixture_test(an_older_log_under_a_newer_number_is_refused),
 		fixture_test(a_log_that_goes_on_as_another_is_refused),

@@ -95,6 +95,14 @@ static void a_key_is_followed_only_by_one_that_both_have_signed_for(void **state
 		half = dsse_sign(arena, &keys[who], 1, STR(KEY_ROTATION_TYPE), payload);
 		struct str publics[] = { str_make(keys[0].public_key, 32), str_make(keys[1].public_key, 32) }, rotations[] = { STR_NONE, half };
 		assert_int_equal(keychain_make(arena, publics, rotations, 2, &back, &e), ERR_CORRUPT);
+		/* nor with the other's made up */
+		struct dsse_signature both[2];
+		for (int i = 0; i < 2; i++) {
+			dsse_signature_make(arena, i == who ? &keys[i] : &stranger, STR(KEY_ROTATION_TYPE), payload, &both[i]);
+			memcpy(both[i].public_key, keys[i].public_key, 32);
+		}
+		rotations[1] = dsse_write(arena, both, 2, STR(KEY_ROTATION_TYPE), payload);
+		assert_int_equal(keychain_make(arena, publics, rotations, 2, &back, &e), ERR_CORRUPT);
 	}
 }
 

@@ -361,6 +361,28 @@ static void either_end_ends_it_and_leaving_does_too(void **state)
 	assert_int_equal(fixture_int("SELECT count(*) FROM link l JOIN membership m ON m.coop_id = l.coop_id AND m.id = l.member_id WHERE m.state = 'left' AND l.state = 'standing'"), 0);
 }
 
+/* The account there that one member has proved is no other's, whoever brings it; and nobody ends a link of an account that is not theirs. */
+static void an_account_there_is_not_a_second_members_and_is_not_unlinked_for_another(void **state)
+{
+	struct two t;
+	struct link given, brought;
+	char body[300], ours[40], theirs[40];
+	(void)state;
+	two_make(&t);
+	linked(&t, 1);
+	struct str code = shown(&t, 2, &given); /* a second member here gives a code to the first's account there */
+	assert_ok(as(&t, 1), link_prove(as(&t, 1), t.m.other, t.peer_here, code, &brought));
+	carry();
+	assert_int_equal(standing(&t, 2, t.m.w.coop), 0);
+	assert_int_equal(standing(&t, 1, t.m.w.coop), 1);
+	assert_int_equal(fixture_int("SELECT count(*) FROM link WHERE state = 'declined'"), 2);
+	snprintf(theirs, sizeof(theirs), "%s", fixture_text("SELECT encode(contributor, 'hex') FROM link WHERE ours AND state = 'standing'"));
+	snprintf(ours, sizeof(ours), "%032d", 7);
+	snprintf(body, sizeof(body), "{\"contributor\":\"%s\",\"yours\":\"%s\"}", theirs, ours);
+	says(&t, t.m.other, t.peer_here, "link.ended", body);
+	assert_int_equal(standing(&t, 1, t.m.w.coop), 1);
+}
+
 static void one_account_there_is_one_member_here(void **state)
 {
 	struct two t;
@@ -444,7 +466,7 @@ int main(void)
 		fixture_test(nobody_links_for_another_and_a_stranger_hears_of_nothing),
 		fixture_test(a_guest_is_the_member_from_the_proof_on_whichever_comes_first),
 		fixture_test(either_end_ends_it_and_leaving_does_too),
-		fixture_test(one_account_there_is_one_member_here),
+		fixture_test(an_account_there_is_not_a_second_members_and_is_not_unlinked_for_another), fixture_test(one_account_there_is_one_member_here),
 		fixture_test(members_see_which_co_op_holds_what_of_theirs),
 	};
 	return fixture_run(tests, CH_LEN(tests));
