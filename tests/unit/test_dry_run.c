@@ -7,9 +7,9 @@
 #define ROUNDS 4
 
 /* `kept`: there may be content that one co-op keeps to itself and the other shares, which no preview tells of. */
-static void pools_make(struct two_pools *p, bool kept)
+static void pools_make(struct two_pools *p, const char *draft, bool kept)
 {
-	pools_found(p, "{\"joint\":\"us\"}");
+	pools_found(p, draft);
 	for (int s = 0; s < 2; s++) {
 		for (int i = 1; i < 4; i++) {
 			p->yes[s * 3 + i] = i == 1 || pools_chance(3) > 0;
@@ -170,7 +170,7 @@ static void a_dry_run_says_what_will_be(void **state)
 			fixture_setup(state);
 		}
 		pools_chance_from(seed + (uint64_t)round);
-		pools_make(&p, round == 0);
+		pools_make(&p, "{\"joint\":\"us\"}", round == 0);
 		const struct json *v = tried_out(&p);
 		assert_counted(&p, v);
 		if (round)
@@ -178,8 +178,20 @@ static void a_dry_run_says_what_will_be(void **state)
 	}
 }
 
+/* Where the whole gets one licence, as many rows go in as the dry run said. */
+static void a_dry_run_says_what_an_adaptation_will_hold(void **state)
+{
+	struct two_pools p;
+	(void)state;
+	pools_chance_from(pools_seed());
+	pools_make(&p, "{\"joint\":\"us\",\"licence_mode\":\"adaptation\"}", false);
+	const struct json *v = tried_out(&p);
+	assert_true(at(v, "/joint/outcomes/include") > 0);
+	assert_comes_true(&p, v);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { fixture_test(a_dry_run_says_what_will_be) };
+	const struct CMUnitTest tests[] = { fixture_test(a_dry_run_says_what_will_be), fixture_test(a_dry_run_says_what_an_adaptation_will_hold) };
 	return fixture_run(tests, CH_LEN(tests));
 }
