@@ -208,10 +208,18 @@ static void what_says_the_wrong_thing_is_refused_whole_and_seen(void **state)
 	say(dir, "\"spoken_for\":[]", "\"spoken_for\":[{\"duties\":[],\"effect\":\"allow\",\"kind\":null,\"purpose\":\"research\",\"use\":\"search\"}]");
 	refused(dir, "a yes to a use that the agreement does not have", "looser");
 	swap_part(dir, "statements.jsonl", said, 2);
+	say(dir, "\"rev\":", "\"rev\": ");
+	refused(dir, "words that are written another way than they are signed", "malformed");
+	swap_part(dir, "statements.jsonl", said, 2);
+	sign_again(dir, replaced(manifest, "\"v\":1}", "\"v\":1 }"));
+	refused(dir, "a manifest that is written another way", "malformed");
+	sign_again(dir, manifest);
 	/* records */
 	struct str packed = read_text(path_in(dir, "records-00000.jsonl.zst")), raw = unpacked(packed);
 	swap_part(dir, "records-00000.jsonl.zst", replaced(raw, "\"licence\":\"CC-BY-4.0\"", "\"licence\":\"LicenseRef-none\""), 2);
 	refused(dir, "a licence that the agreement does not let through", "outside");
+	swap_part(dir, "records-00000.jsonl.zst", replaced(raw, str_fmt(c->arena, "dc:%.*s:", STR_ARG(m.name)).p, "dc:aaaaaaaaaaaaaaaa:"), 2);
+	refused(dir, "a record under another co-op's name", "malformed");
 	swap_part(dir, "records-00000.jsonl.zst", replaced(raw, "first", "worst"), 2);
 	refused(dir, "a record that the log does not commit to", "commitment");
 	/* where its files lead */
@@ -387,6 +395,23 @@ static void a_stolen_old_key_signs_no_bundle_even_if_it_signs_all_of_it(void **s
 	refused(dir, "all of it signed by a key that was handed over", "signature");
 }
 
+static void a_handed_over_key_puts_no_later_words_into_anybodys_mouth(void **state)
+{
+	(void)state;
+	struct sign_key old;
+	struct keychain chain;
+	make();
+	struct call *c = m.w.system;
+	sender_key(&old);
+	assert_ok(c, keychain_rotate(c, m.w.coop, &chain));
+	world_contribute(&m.w, 0, "first");
+	struct str dir = written(false).dir, said = read_text(path_in(dir, "statements.jsonl")), rest, line = first_line(said, &rest);
+	swap_part(dir, "statements.jsonl", str_cat(c->arena, said_again(line, NULL, NULL, &old), STR("\n"), rest), 1);
+	refused(dir, "words by a key that was handed over before", "signature");
+	swap_part(dir, "statements.jsonl", said, 1);
+	assert_ok(c, take(dir));
+}
+
 /* A chain that goes another way from the same first key has the same name. */
 static void a_chain_that_forks_off_the_pinned_one_is_refused(void **state)
 {
@@ -524,6 +549,7 @@ int main(void)
 		fixture_test(an_older_log_under_a_newer_number_is_refused),
 		fixture_test(a_log_that_goes_on_as_another_is_refused),
 		fixture_test(a_stolen_old_key_signs_no_bundle_even_if_it_signs_all_of_it),
+		fixture_test(a_handed_over_key_puts_no_later_words_into_anybodys_mouth),
 		fixture_test(a_chain_that_forks_off_the_pinned_one_is_refused),
 		fixture_test(a_key_that_was_handed_over_takes_nothing_back),
 		fixture_test(a_list_of_tombstones_that_is_not_the_senders_or_leaves_something_out_is_refused),

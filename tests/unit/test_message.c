@@ -253,6 +253,11 @@ static void only_the_partners_own_assent_to_exactly_this_counts(void **state)
 	l.body = str_fmt(c->arena, "{\"agreement\":\"%.*s\",\"assent\":{}}", STR_ARG(other));
 	refused(&p, &l, "unknown_agreement");
 	assert_int_equal(pair_state(&p, 0, digest), AGREEMENT_SIGNED);
+	/* nor does a yes bring back what is over */
+	fixture_sql("UPDATE agreement_revision SET state = 'expired' WHERE coop_id = (SELECT id FROM coop WHERE slug = 'alpha')");
+	l.body = assent_by(&p, &g, &real, NULL, NULL);
+	refused(&p, &l, "not_open");
+	fixture_sql("UPDATE agreement_revision SET state = 'signed' WHERE coop_id = (SELECT id FROM coop WHERE slug = 'alpha')");
 	bool again;
 	l.body = assent_by(&p, &g, &real, NULL, NULL);
 	assert_ok(c, message_take(c, p.coop[0].id, letter_write(&p, &l), &again));
