@@ -64,9 +64,9 @@ enum err ledger_prefix_add(struct ledger_prefix *p, struct str entry)
 {
 	const struct json *data;
 	size_t i = p->n;
-	if (!ledger_entry_read(p->call->arena, entry, &p->at[i], &p->type[i], &data))
+	p->entry[i] = str_copy(p->call->arena, entry); /* the type is a view into it */
+	if (!ledger_entry_read(p->call->arena, p->entry[i], &p->at[i], &p->type[i], &data))
 		return fail(p->call, ERR_CORRUPT, "Leaf %llu of the parent's log is none.", (unsigned long long)(p->head.size + i));
-	p->entry[i] = str_copy(p->call->arena, entry);
 	p->hash[i] = merkle_leaf(entry);
 	p->n++;
 	p->bytes += entry.n;

@@ -313,6 +313,27 @@ static void the_forks_log_begins_with_its_parents_leaves(void **state)
 		"JOIN coop o ON o.slug = 'test' JOIN log_leaf g ON g.coop_id = o.id AND g.idx = f.idx AND g.entry = f.entry AND g.hash = f.hash AND g.at = f.at AND g.type = f.type"), (int)p.report.leaves);
 }
 
+/* More leaves than are written at once, and longer and shorter ones in turn. */
+static void a_log_of_many_leaves_is_founded_from_whole(void **state)
+{
+	enum { LEAVES = 9000 };
+	struct parting p;
+	(void)state;
+	part(&p, "many");
+	struct call *c = p.w.system;
+	struct str *data = ARENA_ARRAY(c->arena, LEAVES, struct str);
+	for (int i = 0; i < LEAVES; i++)
+		data[i] = str_fmt(c->arena, "{\"n\":%d,\"of\":\"%.*s\"}", i, i % 7 * 30, "a text that is longer or shorter, so that lines do not lie where the ones before them lay, however they are read: a text that is longer or shorter, so that lines do not lie");
+	assert_ok(c, db_begin_in(c, p.w.coop, DB_WRITE));
+	assert_ok(c, ledger_append_many(c, p.w.coop, "test.many", data, LEAVES, NULL));
+	assert_ok(c, db_commit(c));
+	export(&p);
+	found(&p, 3);
+	assert_true(p.report.leaves > LEAVES);
+	assert_int_equal(fixture_int("SELECT count(*) FROM log_leaf f JOIN coop k ON k.id = f.coop_id AND k.slug = 'fork' JOIN lineage l ON l.coop_id = f.coop_id AND f.idx < l.size "
+		"JOIN coop o ON o.slug = 'test' JOIN log_leaf g ON g.coop_id = o.id AND g.idx = f.idx AND g.entry = f.entry AND g.hash = f.hash AND g.at = f.at AND g.type = f.type"), (int)p.report.leaves);
+}
+
 static void what_was_moved_is_their_guests_and_their_words_came_along(void **state)
 {
 	struct parting p;
@@ -821,6 +842,7 @@ int main(void)
 		fixture_test(a_request_is_signed_by_the_key_that_it_names),
 		fixture_test(an_export_that_was_touched_is_refused_and_nothing_is_founded),
 		fixture_test(the_forks_log_begins_with_its_parents_leaves),
+		fixture_test(a_log_of_many_leaves_is_founded_from_whole),
 		fixture_test(what_was_moved_is_their_guests_and_their_words_came_along),
 		fixture_test(a_claim_makes_a_guest_the_member_who_brings_it_once),
 		fixture_test(the_parent_shows_the_fork_once_the_fork_has_said_where_it_comes_from),

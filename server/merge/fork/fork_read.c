@@ -208,17 +208,28 @@ static enum err leaf_look(void *arg, struct str entry)
 	return ERR_OK;
 }
 
-enum err fork_events(struct call *c, struct fork_read *x, enum err (*leaf)(void *arg, struct str entry), void *arg)
+static enum err events_each(struct call *c, struct arena *own, struct fork_read *x, enum err (*leaf)(void *arg, struct str entry), void *arg)
 {
 	struct bundle_lines *lines;
 	struct str line;
-	TRY(bundle_lines_open(c->arena, x->bundle, BUNDLE_EVENTS, &lines, &c->error));
+	TRY(bundle_lines_open(own, x->bundle, BUNDLE_EVENTS, &lines, &c->error));
 	for (;;) {
 		TRY(bundle_lines_next(lines, &line, &c->error));
 		if (!line.p)
 			return ERR_OK;
 		TRY(leaf(arg, line));
 	}
+}
+
+/* The reader has an arena of its own: whoever takes the leaves goes back to where its own memory began, again and again. */
+enum err fork_events(struct call *c, struct fork_read *x, enum err (*leaf)(void *arg, struct str entry), void *arg)
+{
+	struct arena *own = arena_new(LIMIT_JOB_ARENA);
+	if (!own)
+		return fail(c, ERR_NO_MEMORY, "%s", err_text(ERR_NO_MEMORY));
+	enum err e = events_each(c, own, x, leaf, arg);
+	arena_free(own);
+	return e;
 }
 
 /* The name of the log of a signed note: its first line. It must be that co-op's. */
