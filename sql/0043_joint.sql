@@ -34,6 +34,24 @@ COMMENT ON COLUMN merge_preview.body IS 'The file with its signature, compressed
 COMMENT ON COLUMN merge_preview.people_no IS 'Ours only: the member number of each person listed, 4 bytes little-endian each';
 COMMENT ON COLUMN merge_preview.kept_at IS 'When it was made here or taken in';
 
+CREATE TABLE preview_last (
+	coop_id   uuid NOT NULL REFERENCES coop,
+	agreement bytea NOT NULL,
+	ours      boolean NOT NULL,
+	digest    bytea NOT NULL,
+	as_of     timestamptz NOT NULL,
+	kept_at   timestamptz NOT NULL,
+	PRIMARY KEY (coop_id, agreement, ours),
+	CONSTRAINT last_preview_digest_is_sha256 CHECK (length(digest) = 32)
+);
+COMMENT ON TABLE preview_last IS 'When the last preview for a revision was made or taken, which outlives the preview itself: two revisions in turn would get past the interval otherwise (preview.h)';
+COMMENT ON COLUMN preview_last.coop_id IS 'The co-op';
+COMMENT ON COLUMN preview_last.agreement IS 'Digest of the revision';
+COMMENT ON COLUMN preview_last.ours IS 'Made here; else the partner''s';
+COMMENT ON COLUMN preview_last.digest IS 'SHA-256 of the file';
+COMMENT ON COLUMN preview_last.as_of IS 'State of the pool that it tells of';
+COMMENT ON COLUMN preview_last.kept_at IS 'When it was made here or taken in';
+
 CREATE TABLE dry_run (
 	coop_id      uuid NOT NULL REFERENCES coop,
 	id           uuid NOT NULL,
@@ -154,7 +172,7 @@ COMMENT ON COLUMN release_joint.made_at IS 'When it was proposed';
 DO $$
 DECLARE t text;
 BEGIN
-	FOREACH t IN ARRAY ARRAY['merge_preview', 'dry_run', 'dry_run_member', 'release_joint'] LOOP
+	FOREACH t IN ARRAY ARRAY['merge_preview', 'preview_last', 'dry_run', 'dry_run_member', 'release_joint'] LOOP
 		EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', t);
 		EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', t);
 		EXECUTE format('CREATE POLICY within_coop ON %I USING (coop_id = (SELECT commonhold_coop()))', t);

@@ -363,6 +363,27 @@ static void a_charter_that_becomes_stricter_suspends_it(void **state)
 	assert_int_equal(pair_state(&p, 1, digest), AGREEMENT_IN_EFFECT);
 }
 
+static void two_revisions_in_turn_are_previewed_no_more_often_than_one(void **state)
+{
+	struct pair p;
+	struct preview_kept kept;
+	(void)state;
+	pair_make(&p);
+	struct sha256 first = pair_agreed(&p, "{\"ends\":\"2026-06-01T00:00:00Z\"}");
+	struct sha256 second = pair_proposed(&p, 1, "{\"k\":4}", pair_see(&p, 0, first).id);
+	struct call *c = p.call[0];
+	clock_set(clock_now() + PREVIEW_INTERVAL);
+	assert_ok(c, preview_make(c, p.coop[0].id, first, &kept));
+	assert_ok(c, preview_make(c, p.coop[0].id, second, &kept));
+	for (int again = 0; again < 2; again++) {
+		assert_err(c, ERR_STATE, preview_make(c, p.coop[0].id, again ? second : first, &kept));
+		assert_string_equal(c->error.reason, "preview_too_soon");
+		error_clear(&c->error);
+	}
+	clock_set(clock_now() + PREVIEW_INTERVAL);
+	assert_ok(c, preview_make(c, p.coop[0].id, first, &kept));
+}
+
 static void a_suspended_one_is_renewed_under_the_new_charter(void **state)
 {
 	struct pair p;
@@ -535,7 +556,7 @@ int main(void)
 		fixture_test(a_partner_that_is_not_confirmed_gets_no_draft), fixture_test(only_admins_act), fixture_test(whoever_proposed_takes_back_and_the_other_declines),
 		fixture_test(what_is_not_signed_in_time_expires), fixture_test(either_suspends_at_once_and_only_they_lift_it), fixture_test(a_notice_ends_it_for_both_on_the_same_day),
 		fixture_test(it_ends_on_its_last_day_unless_it_is_renewed), fixture_test(a_renewal_takes_the_place_of_the_one_in_effect),
-		fixture_test(a_charter_that_becomes_stricter_suspends_it), fixture_test(a_suspended_one_is_renewed_under_the_new_charter),
+		fixture_test(two_revisions_in_turn_are_previewed_no_more_often_than_one), fixture_test(a_charter_that_becomes_stricter_suspends_it), fixture_test(a_suspended_one_is_renewed_under_the_new_charter),
 		fixture_test(nobody_signs_what_their_charter_no_longer_allows), fixture_test(a_partner_whose_keys_are_in_question_is_suspended),
 		fixture_test(the_ballots_page_shows_the_terms), fixture_test(nobody_votes_on_what_was_not_tried_out), fixture_test(without_a_dry_run_voters_read_why),
 		fixture_test(what_voters_see_stays_whatever_is_tried_out_later),

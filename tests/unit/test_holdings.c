@@ -13,7 +13,7 @@
 /* Tables in which nothing is about a person; every other one has its rows in the table of holdings. */
 static const char *const of_nobody[] = {
 	"merge_applied", "merge_near_cluster", "merge_near_run", "merge_passing", "merge_unmapped",
-	"agreement", "agreement_event", "agreement_revision", "message_in", "message_out", "refusal", "dry_run", "ballot_dry_run", "merge_preview", "release_joint", "peer_spent",
+	"agreement", "agreement_event", "agreement_revision", "message_in", "message_out", "refusal", "dry_run", "ballot_dry_run", "merge_preview", "preview_last", "release_joint", "peer_spent",
 	"adapter_copy", "adapter_file", "adapter_part", "ballot_count", "bundle_flow", "bundle_in", "bundle_out", "bundle_sent", "charter", "commonhold_migration", "control", "control_lift", "coop_count", "delivery", "duty_step", "erasure_held", "guest_head", "guest_source", "guest_spoken", "origin_coop",
 	"job_tick", "lineage", "lineage_charter", "lineage_look", "fork_told", "fork_heard", "log_head", "log_tile", "mirror_holding", "mirror_lag", "motion_what_if", "onward_head", "onward_home", "onward_receipt", "onward_source", "onward_way", "origin_entry", "origin_leaf", "origin_log", "pool_arriving", "pool_head", "release", "release_counted", "release_event", "release_file", "release_reason",
 	"shard_key", "signing_key", "tombstone_seal", "keys.commonhold_migration", "keys.coop_key",

@@ -18,6 +18,10 @@ SQL(preview_put,
 	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, commonhold_now()) "
 	"ON CONFLICT (coop_id, agreement_id, ours) DO UPDATE SET agreement = EXCLUDED.agreement, digest = EXCLUDED.digest, as_of = EXCLUDED.as_of, items = EXCLUDED.items, "
 	"people = EXCLUDED.people, size = EXCLUDED.size, body = EXCLUDED.body, people_no = EXCLUDED.people_no, kept_at = EXCLUDED.kept_at");
+SQL(preview_last_put,
+	"INSERT INTO preview_last (coop_id, agreement, ours, digest, as_of, kept_at) VALUES ($1, $2, $3, $4, $5, commonhold_now()) "
+	"ON CONFLICT (coop_id, agreement, ours) DO UPDATE SET digest = EXCLUDED.digest, as_of = EXCLUDED.as_of, kept_at = EXCLUDED.kept_at");
+SQL(preview_last_of, "SELECT digest, as_of, kept_at FROM preview_last WHERE coop_id = $1 AND agreement = $2 AND ours = $3");
 SQL(preview_rows, "SELECT digest, as_of, items, people, size, kept_at, ours FROM merge_preview WHERE coop_id = $1 AND agreement = $2 ORDER BY ours DESC");
 SQL(preview_body, "SELECT body, people_no FROM merge_preview WHERE coop_id = $1 AND agreement = $2 AND ours = $3");
 SQL(preview_kept_of, "SELECT digest, as_of, items, people, size, kept_at FROM merge_preview WHERE coop_id = $1 AND agreement = $2 AND ours = $3");
@@ -104,10 +108,10 @@ static enum err members_load(struct call *c, struct making *m)
 static enum err not_too_soon(struct call *c, const struct agreement *g)
 {
 	struct rows r;
-	TRY(db_query(c, preview_kept_of, &r, A_UUID(g->coop), A_BYTES(digest_bytes(&g->terms.digest)), A_BOOL(true)));
-	if (r.n && clock_now() < row_time(&r, 0, 5) + PREVIEW_INTERVAL)
+	TRY(db_query(c, preview_last_of, &r, A_UUID(g->coop), A_BYTES(digest_bytes(&g->terms.digest)), A_BOOL(true)));
+	if (r.n && clock_now() < row_time(&r, 0, 2) + PREVIEW_INTERVAL)
 		return fail_reason(c, ERR_STATE, "preview_too_soon", "A preview of this agreement was made less than a day ago. It can be made anew after %.*s.",
-			STR_ARG(clock_format(c->arena, row_time(&r, 0, 5) + PREVIEW_INTERVAL)));
+			STR_ARG(clock_format(c->arena, row_time(&r, 0, 2) + PREVIEW_INTERVAL)));
 	return ERR_OK;
 }
 
@@ -166,6 +170,7 @@ static enum err write_ours(struct call *c, struct making *m, struct arena *a, st
 
 static enum err keep(struct call *c, const struct agreement *g, const struct preview_kept *k, struct str file, struct str people_no)
 {
+	TRY(db_queue(c, preview_last_put, A_UUID(g->coop), A_BYTES(digest_bytes(&g->terms.digest)), A_BOOL(k->ours), A_BYTES(digest_bytes(&k->digest)), A_TIME(k->as_of)));
 	return db_exec(c, preview_put, A_UUID(g->coop), A_UUID(g->id), A_BYTES(digest_bytes(&g->terms.digest)), A_BOOL(k->ours), A_BYTES(digest_bytes(&k->digest)), A_TIME(k->as_of),
 		A_I64(k->items), A_I64(k->people), A_I64(k->size), A_BYTES(file), A_BYTES(people_no));
 }
@@ -240,9 +245,10 @@ enum err preview_take(struct call *c, struct arena *a, const struct agreement *g
 		*out = kept_row(&r, 0, false);
 		return ERR_OK;
 	}
+	TRY(db_query(c, preview_last_of, &r, A_UUID(g->coop), A_BYTES(digest_bytes(&g->terms.digest)), A_BOOL(false)));
 	if (r.n && row_time(&r, 0, 1) > o.as_of)
 		return fail_reason(c, ERR_STALE, "preview_old", "A newer preview of the other co-op is there already.");
-	if (r.n && o.as_of < row_time(&r, 0, 1) + PREVIEW_INTERVAL - LATE)
+	if (r.n && !sha256_eq(sha256_load(row_bytes(&r, 0, 0)), o.digest) && o.as_of < row_time(&r, 0, 1) + PREVIEW_INTERVAL - LATE)
 		return fail_reason(c, ERR_REFUSED, "preview_too_soon", "The other co-op sends previews of the same agreement more often than once a day.");
 	*out = (struct preview_kept){ .digest = o.digest, .as_of = o.as_of, .items = (int64_t)o.n_items, .people = (int64_t)o.n_people, .size = (int64_t)file.n, .kept_at = clock_now() };
 	TRY(keep(c, g, out, file, STR_NONE));
