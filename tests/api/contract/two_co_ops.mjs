@@ -76,8 +76,8 @@ export default function (here) {
     // A fork whose key is known here asks what its people say; nobody without that key is told.
     const signer = new Signer(), theirs = Buffer.from(ok(200, await anyone().get(`${coop}/keys.json`)).keys[0].key, "hex");
     const at = new Date(founded.state_at).toISOString().replace(/\.\d+Z/, "Z"), name = nameOf(signer.publicKey);
-    const request = signer.envelope("application/vnd.commonhold.fork-request+json", { at, coop: randomUUID(), key: signer.publicKey.toString("hex"), name, url: world.url, v: 1 });
-    world.sql(`UPDATE fork_offer SET request = '${JSON.stringify(request)}' WHERE id = '${offer.id}'`);
+    const asked = signer.envelope("application/vnd.commonhold.fork-request+json", { at, coop: randomUUID(), key: signer.publicKey.toString("hex"), name, url: world.url, v: 1 });
+    world.sql(`UPDATE fork_offer SET request = '${JSON.stringify(asked)}' WHERE id = '${offer.id}'`);
     const ask = (proof) => anyone().post(`${coop}/forks/${offer.id}/words`, { at, proof, since: 0 });
     const words = ok(200, await ask(hmac(shared(signer, theirs, "commonhold/fork/words/1"), `words\n${offer.id}\n${at}\n0`).toString("hex")));
     const told = JSON.parse(Buffer.from(words.payload, "base64"));
