@@ -338,7 +338,7 @@ static void words_say_what_matters_and_nothing_is_left_out_for_people(void **sta
 		found += strcmp(lines[i].heading, "Wait") == 0 && memmem(lines[i].text.p, lines[i].text.n, "3 days", 6) != NULL;
 		found += strcmp(lines[i].heading, "Fewest people") == 0 && memmem(lines[i].text.p, lines[i].text.n, "5 people", 8) != NULL;
 		found += strcmp(lines[i].heading, "At the end") == 0 && memmem(lines[i].text.p, lines[i].text.n, "keeps", 5) != NULL;
-		found += strcmp(lines[i].heading, "Passing on") == 0 && memmem(lines[i].text.p, lines[i].text.n, "may be passed on", 16) != NULL;
+		found += strcmp(lines[i].heading, "Passing on") == 0 && memmem(lines[i].text.p, lines[i].text.n, "may be passed on", 16) != NULL && memmem(lines[i].text.p, lines[i].text.n, "by the receiver’s word", 24) != NULL;
 	}
 	assert_int_equal(found, 6);
 }

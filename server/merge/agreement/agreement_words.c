@@ -71,7 +71,7 @@ static void say_keeping(struct lines *l)
 		say(l, "Wait", str_fmt(l->a, "A contribution waits %.*s before the other co-op may release it.", STR_ARG(span_words(l->a, t->embargo))));
 	say(l, "Kept", t->retention ? str_fmt(l->a, "%.*s at most from when it was contributed.", STR_ARG(span_words(l->a, t->retention))) : STR("As long as what its own members contributed."));
 	say(l, "Moderation", t->moderation_both ? STR("Each co-op looks at what it takes from the other, by its own rules.") : STR("What its home has let pass is good enough."));
-	say(l, "Passing on", t->onward ? STR("What was taken may be passed on to the receiver’s own partners. They are held to these terms as well, are shown them, and pass nothing on themselves.") : STR("What was taken is passed on to nobody."));
+	say(l, "Passing on", t->onward ? STR("What was taken may be passed on to the receiver’s own partners. They are held to these terms as well, are shown them, and pass nothing on themselves. Whose a record is and under which licence, they have by the receiver’s word.") : STR("What was taken is passed on to nobody."));
 	say(l, "Near duplicates", str_fmt(l->a, "Nobody may lose more than %d per cent of their texts if near duplicates were left out.", t->near_loss));
 	if (t->schemas)
 		say(l, "Records", str_fmt(l->a, "How records of one co-op read at the other is laid down, version %lld.", (long long)json_int(json_get(t->schemas, "version"), 1)));
