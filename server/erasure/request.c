@@ -404,9 +404,11 @@ static enum err tell_ended(struct call *c, const struct erasure_locked *l)
 	return pool_withdrawal_lift(c, l->e.coop, e.id);
 }
 
+/* One that is about further origins alone has no rows of its own that it keeps back. */
 static enum err embargo_end(struct call *c, struct erasure_locked *l, const char *by)
 {
-	TRY(pool_withdrawal_lift(c, l->e.coop, l->e.id));
+	if (l->e.n_items)
+		TRY(pool_withdrawal_lift(c, l->e.coop, l->e.id));
 	TRY(erasure_unrestrict(c, l));
 	return erasure_move(c, l, ERASURE_CANCELLED, by, "");
 }

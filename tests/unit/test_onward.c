@@ -747,23 +747,32 @@ static void copies_go_with_what_they_were_copied_from(void **state)
 	assert_false(holds(ch, B, copy.id));
 }
 
+/* B has a text of its own, and A's of the same words is a further origin of it. */
+static void same_words(struct chain *ch, struct uuid *own, struct uuid *theirs, unsigned *no)
+{
+	struct call *c = ch->w.system;
+	*own = contribute(ch, B, "the same");
+	*theirs = contribute(ch, A, "the same");
+	assert_ok(c, db_begin_in(c, ch->coop[B], DB_WRITE));
+	assert_ok(c, pool_lock(c, ch->coop[B]));
+	assert_ok(c, origin_number(c, ch->coop[B], ch->name[A], STR("Home"), no));
+	struct origin o = { .item_no = 0, .origin = *no, .id = *theirs, .member_no = (uint32_t)ch->number[B][A], .member = ch->guest[B][A], .licence = 0, .lang = STR("en"), .sealed_facts = STR("x"), .at = clock_now() };
+	o.more = (uint64_t)*no << 24;
+	assert_ok(c, origins_add(c, ch->coop[B], &o, 1));
+	assert_ok(c, db_commit(c));
+	fixture_sql(text("INSERT INTO bundle_sent SELECT '%s', '%s', 0, decode(repeat('ff', 512), 'hex'), decode(repeat('ff', 512), 'hex')", U(ch->coop[A]), U(ch->agreement[A][B])));
+}
+
 static void a_further_origin_goes_alone(void **state)
 {
 	struct chain chain, *ch = &chain;
 	struct origin_place place;
+	struct uuid own, theirs;
+	unsigned no;
 	(void)state;
 	chain_make(ch);
 	struct call *c = ch->w.system;
-	struct uuid own = contribute(ch, B, "the same"), theirs = contribute(ch, A, "the same");
-	unsigned no;
-	assert_ok(c, db_begin_in(c, ch->coop[B], DB_WRITE));
-	assert_ok(c, pool_lock(c, ch->coop[B]));
-	assert_ok(c, origin_number(c, ch->coop[B], ch->name[A], STR("Home"), &no));
-	struct origin o = { .item_no = 0, .origin = no, .id = theirs, .member_no = (uint32_t)ch->number[B][A], .member = ch->guest[B][A], .licence = 0, .lang = STR("en"), .sealed_facts = STR("x"), .at = clock_now() };
-	o.more = (uint64_t)no << 24;
-	assert_ok(c, origins_add(c, ch->coop[B], &o, 1));
-	assert_ok(c, db_commit(c));
-	fixture_sql(text("INSERT INTO bundle_sent SELECT '%s', '%s', 0, decode(repeat('ff', 512), 'hex'), decode(repeat('ff', 512), 'hex')", U(ch->coop[A]), U(ch->agreement[A][B])));
+	same_words(ch, &own, &theirs, &no);
 	struct erasure e = ask_at(ch, A, ERASURE_ERASE, &theirs, 1, INSTANT_NONE);
 	settle();
 	assert_string_equal(confirmed(ch, A, e.id, B), "deleted");
@@ -773,6 +782,34 @@ static void a_further_origin_goes_alone(void **state)
 	assert_ok(c, origin_places(c, ch->coop[B], no, &theirs, 1, &place));
 	assert_ok(c, db_commit(c));
 	assert_true(place.item_no < 0 || place.erased);
+}
+
+static int64_t origin_kept_back(struct chain *ch, int at, struct uuid id)
+{
+	return count_in(ch, at, text("item_origin WHERE id = '%s' AND word & %lld <> 0", U(id), (long long)POLICY_ITEM_EMBARGOED));
+}
+
+/* The row stands for both: it is kept back while the further origin is, and that not longer than its home says. */
+static void an_embargo_of_a_further_origin_ends_early_as_well(void **state)
+{
+	struct chain chain, *ch = &chain;
+	struct uuid own, theirs;
+	struct erasure out;
+	unsigned no;
+	(void)state;
+	chain_make(ch);
+	same_words(ch, &own, &theirs, &no);
+	struct erasure e = ask_at(ch, A, ERASURE_EMBARGO, &theirs, 1, clock_now() + 30 * CLOCK_DAY);
+	settle();
+	assert_tombstone(ch, B, A, theirs, "embargo");
+	assert_int_equal(origin_kept_back(ch, B, theirs), 1);
+	assert_ok(by(&ch->w, 5), erasure_cancel(by(&ch->w, 5), ch->coop[A], e.id, &out));
+	settle();
+	clock_set(clock_now() + CLOCK_HOUR + CLOCK_MINUTE);
+	settle();
+	assert_int_equal(origin_kept_back(ch, B, theirs), 0);
+	assert_int_equal(kept_back(ch, A), 0);
+	assert_true(holds(ch, B, own));
 }
 
 /* ---- Cut off anywhere ---- */
@@ -850,7 +887,7 @@ int main(void)
 		fixture_test(a_receipt_that_was_lost_is_given_again),
 		fixture_test(erased_content_is_known_again_by_both_sides_of_an_agreement_alone),
 		fixture_test(copies_go_with_what_they_were_copied_from),
-		fixture_test(a_further_origin_goes_alone),
+		fixture_test(a_further_origin_goes_alone), fixture_test(an_embargo_of_a_further_origin_ends_early_as_well),
 		fixture_test(killed_at_any_moment_it_still_goes_everywhere),
 	};
 	return fixture_run(tests, CH_LEN(tests));

@@ -211,16 +211,15 @@ static enum err set_words(struct call *c, const struct order *o)
 	return db_exec(c, words_set, A_UUID(o->coop), A_UUID(o->e.id), A_TEXTS(feeds, n), A_I64S(idx, n));
 }
 
-/* Those of one home. An embargo keeps the row back while it lasts; what is taken for good goes alone, and the row stays for the others'. */
+/* Those of one home. An embargo keeps the row back until the day that the word of it names, also where that word ends it early; what is taken for good goes alone, and the row stays for the others'. */
 static enum err origins_go(struct call *c, const struct order *o, unsigned origin, const struct uuid *ids, size_t n)
 {
 	size_t dropped;
-	if (str_is(o->e.reason_code, ERASURE_EMBARGO_ENDED))
-		return ERR_OK;
 	if (o->e.kind != ERASURE_EMBARGO)
 		return origins_drop(c, o->coop, origin, ids, n, &dropped);
-	TRY(origins_mark(c, o->coop, origin, ids, n, POLICY_ITEM_EMBARGOED, 0));
-	return job_queue(c, "onward.embargo", uuid_format(c->arena, o->e.id), job_args(c->arena, o->coop, "erasure", o->e.id), o->e.until);
+	if (!str_is(o->e.reason_code, ERASURE_EMBARGO_ENDED))
+		TRY(origins_mark(c, o->coop, origin, ids, n, POLICY_ITEM_EMBARGOED, 0));
+	return job_queue(c, "onward.embargo", uuid_format(c->arena, o->e.id), job_args(c->arena, o->coop, "erasure", o->e.id), row_time(o->r, o->from, 6));
 }
 
 static enum err origins_tombstones(struct call *c, const struct order *o, const struct charter *charter)
