@@ -376,7 +376,7 @@ test("queries that an operation does not know are refused, with their name", asy
 const forAnyone = ["health", "ready", "metrics", "openapi", "schema", "account_register", "session_start", "sign_in_link_ask", "sign_in_link_use", "instance_read", "coop_list", "coop_read", "charter_list", "charter_read", "log_checkpoint",
   "log_tile", "log_proof", "log_entries", "release_list", "release_read", "release_report", "release_files", "access_terms", "status", "jwks", "hub_dataset", "hub_revision", "hub_tree", "hub_folder", "hub_paths",
   "coop_calendar", "own_calendar", "ballot_proof", "control_list", "control_read", "benefit_list", "benefit_read", "benefit_shares", "benefit_shares_csv", "holdings_list", "mirror_list", "mirror_receipt", "duty_overdue", "tombstone_feed",
-  "coop_keys", "lineage_read", "lineage_signed", "lineage_charters", "merge_charter", "merge_inbox", "bundle_list", "bundle_file", "preview_file", "joint_list", "joint_read", "joint_paper"];
+  "coop_keys", "lineage_read", "lineage_signed", "lineage_charters", "lineage_kin", "fork_words", "merge_charter", "merge_inbox", "bundle_list", "bundle_file", "preview_file", "joint_list", "joint_read", "joint_paper"];
 const forAccounts = ["session_list", "session_end", "session_end_other", "session_end_others", "session_end_all", "password_change", "factor_read", "factor_begin", "factor_confirm", "factor_end", "recovery_renew", "identity_list",
   "identity_end", "me_read", "me_change", "token_list", "token_create", "token_revoke", "membership_list", "coop_found", "member_join", "access_ask",
   "access_request_list", "access_grant_list", "access_revoke", "access_token", "notice_list", "notice_read", "notice_read_all", "notice_settings_read", "notice_settings_change", "notice_address_retry",
