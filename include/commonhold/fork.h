@@ -111,6 +111,8 @@ struct fork_report {
 CH_CHECK enum err fork_export(struct call *c, struct uuid coop, struct uuid offer, struct str request, const char *path, struct fork_report *out);
 /* Looks through an export without founding anything: signatures, the whole log against the checkpoint, charters against the log, every file against the manifest. */
 CH_CHECK enum err fork_check(struct call *c, const char *path, struct fork_report *out);
+/* Items (numbers) of those who went along with a fork of ours on which somebody said something: the words go wherever the fork may pass the item on. Inside. */
+CH_CHECK enum err fork_moved_spoken(struct call *c, struct uuid coop, int64_t **items, size_t *n);
 
 struct fork_founding {
 	struct str slug;       /* its readable name here */

@@ -1,14 +1,16 @@
 /* Forks: who is asked, who says yes, what goes along, and that the fork's log begins with its parent's. */
 #include "bundle_forge.h"
-#include "world.h"
+#include "merge_world.h"
 #include "server/merge/fork/fork_internal.h"
 
+#include "commonhold/bundle.h"
 #include "commonhold/config.h"
 #include "commonhold/crypto.h"
 #include "commonhold/delegation.h"
 #include "commonhold/fork.h"
 #include "commonhold/ledger.h"
 #include "commonhold/lineage.h"
+#include "commonhold/merge.h"
 #include "commonhold/peer.h"
 
 #include <stdio.h>
@@ -551,6 +553,46 @@ static void a_no_said_at_the_parent_is_heeded_by_the_fork_within_a_day_without_a
 	assert_int_equal(deniers(), 1);
 }
 
+/* All that the parent has to give under an agreement, taken in by the fork. */
+static void hand_over(struct parting *p, struct coop *fork, struct uuid agreement)
+{
+	struct call *c = p->w.system;
+	const struct bundle_how how = { 0 };
+	struct bundle_expected expected;
+	struct bundle_report sent;
+	struct merge_report taken;
+	struct bundle *b;
+	assert_ok(c, bundle_write(c, p->w.coop, agreement, &how, &sent));
+	assert_ok(c, bundle_open(c->arena, str_z(c->arena, sent.dir), &b, &c->error));
+	assert_ok(c, bundle_expect(c, fork->id, b, &expected));
+	assert_ok(c, bundle_check(c->arena, b, &expected, &c->error));
+	assert_ok(c, merge_apply(c, fork->id, b, &taken));
+	assert_true(taken.records > 0 && taken.statements > 0);
+}
+
+/* The item does not go under the agreement, just because of that no; the line that comes with the person's other items takes the place of the one that said it. */
+static void a_no_to_one_item_that_moved_outlives_what_an_agreement_brings(void **state)
+{
+	struct parting p;
+	struct sha256 digest;
+	char said[400], id[UUID_TEXT + 1] = { 0 };
+	(void)state;
+	part(&p, "agreed");
+	export(&p);
+	enum auth_kind before = by(&p.w, 0)->actor.kind;
+	struct coop fork = found(&p, 0);
+	by(&p.w, 0)->actor.kind = before;
+	uuid_write(p.item[0], id);
+	snprintf(said, sizeof(said), "SELECT count(*) FROM guest_statement x WHERE x.effect = 'deny' AND x.item_id = '%s'", id);
+	struct statement *out, no = { .layer = 1, .item = p.item[0], .uses = 1u << POLICY_USE_TRAIN_GEN, .effect = STR("deny"), .valid_from = INSTANT_NONE, .valid_to = INSTANT_NONE };
+	assert_ok(by(&p.w, 3), statement_make(by(&p.w, 3), p.w.coop, &no, 1, &out));
+	feed(&p, &fork);
+	assert_int_equal(in_fork(said), 1);
+	struct uuid agreement = merge_world_agree(p.w.system, by(&p.w, 0), p.w.coop, fork.id, NULL, &digest);
+	hand_over(&p, &fork, agreement);
+	assert_int_equal(in_fork(said), 1);
+}
+
 static struct fork_parent parent_of(struct parting *p, struct coop *fork)
 {
 	struct fork_parent out;
@@ -820,6 +862,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		fixture_test(a_no_said_at_the_parent_is_heeded_by_the_fork_within_a_day_without_an_agreement),
+		fixture_test(a_no_to_one_item_that_moved_outlives_what_an_agreement_brings),
 		fixture_test(words_that_are_forged_or_go_back_are_left_out_and_told_to_the_admins),
 		fixture_test(words_about_who_did_not_come_along_make_nobody_a_guest),
 		fixture_test(memberships_and_consents_that_end_at_the_parent_end_at_the_fork),

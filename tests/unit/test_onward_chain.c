@@ -536,6 +536,28 @@ static void what_comes_from_its_home_and_by_a_partner_is_one_in_either_order(voi
 	assert_false(sha256_eq(digests[0], (struct sha256){ { 0 } }));
 }
 
+/* The home never gave it to C, just because of that no; its own line takes the place of the one that came by B. */
+static void a_no_to_what_came_by_a_partner_outlives_what_its_home_brings_itself(void **state)
+{
+	struct chain chain, *ch = &chain;
+	(void)state;
+	chain_make(ch);
+	say_at(ch, A, "allow");
+	struct uuid one = contribute_at(ch, A, "one");
+	contribute_at(ch, A, "two");
+	bundle(ch, A, B);
+	bundle(ch, B, C);
+	struct statement *out, no = { .layer = 1, .item = one, .uses = 1u << POLICY_USE_TRAIN_GEN, .effect = STR("deny"), .valid_from = INSTANT_NONE, .valid_to = INSTANT_NONE };
+	assert_ok(by(&ch->w, 0), statement_make(by(&ch->w, 0), ch->coop[A], &no, 1, &out));
+	bundle(ch, A, B);
+	bundle(ch, B, C);
+	const char *said = text("guest_statement WHERE effect = 'deny' AND item_id = '%s'", U(one));
+	assert_int_equal(at_c(ch, said), 1);
+	agree(ch, A, C, NULL);
+	bundle(ch, A, C);
+	assert_int_equal(at_c(ch, said), 1);
+}
+
 static void what_a_home_does_not_give_us_itself_does_not_come_by_the_back_door(void **state)
 {
 	struct chain chain, *ch = &chain;
@@ -722,7 +744,7 @@ int main(void)
 		fixture_test(without_messages_the_bundles_alone_carry_it_to_the_end),
 		fixture_test(a_release_at_the_end_of_the_chain_goes_when_the_beginning_takes_an_item_of_it_back),
 		fixture_test(what_comes_from_its_home_and_by_a_partner_is_one_in_either_order),
-		fixture_test(what_a_home_does_not_give_us_itself_does_not_come_by_the_back_door),
+		fixture_test(a_no_to_what_came_by_a_partner_outlives_what_its_home_brings_itself), fixture_test(what_a_home_does_not_give_us_itself_does_not_come_by_the_back_door),
 		fixture_test(limits_are_the_stricter_of_both_agreements),
 		fixture_test(what_a_home_has_made_stricter_since_is_stricter_farther_on),
 		fixture_test(records_of_ours_that_come_home_are_passed_over_without_harm),

@@ -195,7 +195,7 @@ static bool told(void *arg, int64_t item_no, struct uuid item)
 {
 	const struct writing *k = arg;
 	(void)item;
-	return item_no >= 0 && item_no < (int64_t)k->scoped.n && (bundle_bit(k->scoped.in, item_no) || bundle_bit(k->ever, item_no));
+	return item_no >= 0 && item_no < (int64_t)k->scoped.n && (bundle_bit(k->scoped.in, item_no) || bundle_bit(k->given, item_no));
 }
 
 static enum err known_load(struct telling *t)

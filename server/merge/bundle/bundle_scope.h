@@ -45,6 +45,7 @@ struct writing {
 	size_t n_homes;
 	struct release_scoped scoped;   /* what may go out now */
 	uint8_t *ever, *now;            /* a bit an item: the partner was given it; it was passed on as of the last bundle */
+	uint8_t *given;                 /* a bit an item: anybody was given it, under any agreement or with a fork */
 	int64_t *said_numbers;          /* whose lines are told in this bundle … */
 	struct str *said_digests;       /* … and what they say */
 	size_t n_said;

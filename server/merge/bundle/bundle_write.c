@@ -6,6 +6,7 @@
 #include "commonhold/config.h"
 #include "commonhold/coop.h"
 #include "commonhold/db.h"
+#include "commonhold/fork.h"
 #include "commonhold/guest.h"
 #include "commonhold/onward.h"
 #include "commonhold/peer.h"
@@ -25,6 +26,7 @@ SQL(flow_move, "UPDATE bundle_flow SET seq = $3, digest = $4, size = $5, root = 
 SQL(out_insert, "INSERT INTO bundle_out (coop_id, agreement_id, seq, digest, manifest, state, made_at) VALUES ($1, $2, $3, $4, $5, 'ready', commonhold_now())");
 SQL(coop_names, "SELECT k.key_name, h.version, h.digest FROM coop k JOIN charter h ON h.coop_id = k.id WHERE k.id = $1 ORDER BY h.version DESC LIMIT 1");
 SQL(sent_load, "SELECT no, ever, now FROM bundle_sent WHERE coop_id = $1 AND agreement_id = $2 ORDER BY no");
+SQL(sent_to_others, "SELECT no, ever FROM bundle_sent WHERE coop_id = $1 AND agreement_id <> $2");
 SQL(sent_put,
 	"INSERT INTO bundle_sent (coop_id, agreement_id, no, ever, now) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (coop_id, agreement_id, no) DO UPDATE SET ever = excluded.ever, now = excluded.now");
 
@@ -66,6 +68,28 @@ static enum err flow_begin(struct writing *k)
 	return ERR_OK;
 }
 
+/* A person's line takes the place of every earlier one at whoever gets it, so it has what they said of each item that can have come there by another way: from somebody whom it was given to, or with a fork. */
+static enum err given_read(struct writing *k)
+{
+	struct rows r;
+	int64_t *items;
+	size_t n, bytes = k->scoped.n / 8 + POOL_SEGMENT / 8 + 1;
+	k->given = arena_alloc(k->c->arena, bytes);
+	memcpy(k->given, k->ever, bytes);
+	TRY(db_query(k->c, sent_to_others, &r, A_UUID(k->coop), A_UUID(k->agreement.id)));
+	for (int i = 0; i < r.n; i++) {
+		size_t at = (size_t)row_int(&r, i, 0) * (POOL_SEGMENT / 8);
+		struct str ever = row_bytes(&r, i, 1);
+		for (size_t b = 0; b < ever.n && at + b < bytes; b++)
+			k->given[at + b] |= (uint8_t)ever.p[b];
+	}
+	TRY(fork_moved_spoken(k->c, k->coop, &items, &n));
+	for (size_t i = 0; i < n; i++)
+		if ((size_t)items[i] / 8 < bytes)
+			k->given[items[i] / 8] |= (uint8_t)(1 << items[i] % 8);
+	return ERR_OK;
+}
+
 static enum err sent_read(struct writing *k)
 {
 	struct rows r;
@@ -81,7 +105,7 @@ static enum err sent_read(struct writing *k)
 		memcpy(k->ever + at, ever.p, ever.n);
 		memcpy(k->now + at, now.p, now.n);
 	}
-	return ERR_OK;
+	return given_read(k);
 }
 
 /* Only segments in which something changes are written again. */

@@ -28,6 +28,9 @@ SQL(word_put,
 SQL(words_after,
 	"SELECT no, line FROM (SELECT w.no, w.line, sum(length(w.line)) OVER (ORDER BY w.no) - length(w.line) AS before FROM (SELECT no, line FROM fork_word WHERE coop_id = $1 AND offer_id = $2 AND no > $3 "
 	"ORDER BY no LIMIT $4) w) p WHERE p.before < $5 ORDER BY no");
+SQL(moved_spoken,
+	"SELECT DISTINCT c.item_no FROM statement s JOIN contribution c ON c.coop_id = s.coop_id AND c.id = s.item_id WHERE s.coop_id = $1 AND s.item_id IS NOT NULL "
+	"AND EXISTS (SELECT FROM fork_moved v WHERE v.coop_id = s.coop_id AND v.member_no = c.member_no)");
 SQL(request_of, "SELECT request FROM fork_offer WHERE coop_id = $1 AND id = $2 AND state IN ('exported', 'founded')");
 
 struct telling {
@@ -47,6 +50,17 @@ struct sha256 fork_words_proof(struct arena *a, const uint8_t key[32], struct uu
 {
 	struct str id = uuid_format(a, offer), when = clock_format(a, at);
 	return hmac_sha256(str_make(key, 32), str_fmt(a, "words\n%.*s\n%.*s\n%lld", STR_ARG(id), STR_ARG(when), (long long)since));
+}
+
+enum err fork_moved_spoken(struct call *c, struct uuid coop, int64_t **items, size_t *n)
+{
+	struct rows r;
+	TRY(db_query(c, moved_spoken, &r, A_UUID(coop)));
+	*n = (size_t)r.n;
+	*items = ARENA_ARRAY(c->arena, *n + 1, int64_t);
+	for (size_t i = 0; i < *n; i++)
+		(*items)[i] = row_int(&r, (int)i, 0);
+	return ERR_OK;
 }
 
 /* ---- Who asks ---- */
