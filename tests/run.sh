@@ -16,6 +16,7 @@ jobs=${TEST_JOBS:-$(nproc)}
 
 # Tests make and drop databases by the thousand, each a thousand files: in memory where there is plenty, which halves the time.
 if [ -z "${TMPDIR:-}" ] && [ "$(df -k --output=avail /dev/shm 2>/dev/null | tail -n 1)" -gt 6000000 ] 2>/dev/null && scratch=$(mktemp -d /dev/shm/ch-XXXXXX); then
+	chmod 711 "$scratch" # some tests run servers as somebody else
 	export TMPDIR=$scratch
 	trap 'rm -rf "$scratch"' EXIT
 fi
