@@ -20,15 +20,18 @@ SQL(passing_put,
 SQL(items_of_guests,
 	"SELECT o.key_name, x.id FROM (SELECT c.id, (c.more >> 24 & 255) AS no FROM contribution c WHERE c.coop_id = $1 AND c.member_no = ANY ($2) AND (c.word & 4096) = 0 "
 	"UNION ALL SELECT i.id, i.origin FROM item_origin i WHERE i.coop_id = $1 AND i.member_no = ANY ($2)) x JOIN origin_coop o ON o.coop_id = $1 AND o.no = x.no");
-#define TOUCHED \
-	"WITH w AS (SELECT d.id, o.no, merge_is_held($1, d.home, d.id) AS held FROM (SELECT DISTINCT u.home, u.id FROM unnest($2, $3) AS u(home, id)) d " \
-	"JOIN origin_coop o ON o.coop_id = $1 AND o.key_name = d.home) "
+/* Only of what is here is it asked, and once: it costs more than all else. */
+#define TOUCHED(row, table, origin) \
+	"WITH w AS MATERIALIZED (SELECT " row ", merge_is_held($1, d.home, d.id) AS held FROM (SELECT DISTINCT u.home, u.id FROM unnest($2, $3) AS u(home, id)) d " \
+	"JOIN origin_coop o ON o.coop_id = $1 AND o.key_name = d.home JOIN " table " x ON x.coop_id = $1 AND x.id = d.id AND " origin " = o.no) "
 SQL(rows_hold,
-	TOUCHED "UPDATE contribution c SET word = CASE WHEN w.held THEN c.word | 16384 ELSE c.word & ~16384::bigint END FROM w "
-	"WHERE c.coop_id = $1 AND c.id = w.id AND (c.more >> 24 & 255) = w.no AND (c.word & 4096) = 0 AND ((c.word & 16384) <> 0) <> w.held");
+	TOUCHED("x.item_no", "contribution", "(x.word & 4096) = 0 AND (x.more >> 24 & 255)")
+	"UPDATE contribution c SET word = CASE WHEN w.held THEN c.word | 16384 ELSE c.word & ~16384::bigint END FROM w "
+	"WHERE c.coop_id = $1 AND c.item_no = w.item_no AND ((c.word & 16384) <> 0) <> w.held");
 SQL(origins_hold,
-	TOUCHED "UPDATE item_origin i SET word = CASE WHEN w.held THEN i.word | 16384 ELSE i.word & ~16384::bigint END FROM w "
-	"WHERE i.coop_id = $1 AND i.id = w.id AND i.origin = w.no AND ((i.word & 16384) <> 0) <> w.held");
+	TOUCHED("x.id, x.origin", "item_origin", "x.origin")
+	"UPDATE item_origin i SET word = CASE WHEN w.held THEN i.word | 16384 ELSE i.word & ~16384::bigint END FROM w "
+	"WHERE i.coop_id = $1 AND i.id = w.id AND i.origin = w.origin AND ((i.word & 16384) <> 0) <> w.held");
 SQL(unmapped_put,
 	"INSERT INTO merge_unmapped (coop_id, home, id, schema) SELECT $1, unnest($2), unnest($3), unnest($4) ON CONFLICT DO NOTHING");
 SQL(unmapped_of_schema, "SELECT id FROM merge_unmapped WHERE coop_id = $1 AND home = $2 AND schema = $3");
