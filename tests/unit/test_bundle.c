@@ -1,6 +1,5 @@
 /* Bundles: written by one co-op, read and checked by another; and everything that must be refused. */
-#include "bundle_forge.h"
-#include "merge_world.h"
+#include "bundle_world.h"
 #include "server/merge/bundle/bundle_internal.h"
 
 #include "commonhold/bundle.h"
@@ -17,26 +16,6 @@
 #include <zstd.h>
 
 /* ---- What the tests share ---- */
-
-static struct merge_world m;
-
-static void make(void)
-{
-	merge_world_make(&m, NULL);
-	forger.call = m.w.system;
-	forger.sender = m.w.coop;
-	for (int i = 0; i < 3; i++)
-		world_say(&m.w, i, "allow");
-}
-
-static struct bundle_report written(bool whole)
-{
-	struct call *c = m.w.system;
-	struct bundle_report r;
-	const struct bundle_how how = { .whole = whole };
-	assert_ok(c, bundle_write(c, m.w.coop, m.agreement, &how, &r));
-	return r;
-}
 
 static struct bundle *opened(struct str dir)
 {

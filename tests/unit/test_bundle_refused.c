@@ -1,6 +1,5 @@
 /* What a hostile partner could put into a bundle and sign itself: each is refused for its reason, leaves every table as it was, and is seen by the admins. */
-#include "bundle_forge.h"
-#include "merge_world.h"
+#include "bundle_world.h"
 
 #include "commonhold/bundle.h"
 #include "commonhold/merge.h"
@@ -9,26 +8,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-
-static struct merge_world m;
-
-static void make(void)
-{
-	merge_world_make(&m, NULL);
-	forger.call = m.w.system;
-	forger.sender = m.w.coop;
-	for (int i = 0; i < 3; i++)
-		world_say(&m.w, i, "allow");
-}
-
-static struct bundle_report written(bool whole)
-{
-	struct call *c = m.w.system;
-	struct bundle_report r;
-	assert_ok(c, bundle_write(c, m.w.coop, m.agreement, &(struct bundle_how){ .whole = whole }, &r));
-	assert_true(r.seq > 0);
-	return r;
-}
 
 static enum err take(struct str dir)
 {
